@@ -1,0 +1,100 @@
+"""The recordings that the evaluation set is cut from: the packages that `scripts/train/fetch` lists as `evaluate`."""
+
+import hashlib
+import io
+import os
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+MUSIC_PACKAGES = ("nexuiz-music", "drascula-music", "asc-music", "pushover-data", "lomiri-sounds")
+SPEECH_PACKAGE = "asterisk-core-sounds-es-wav"
+KEYSTROKE_PACKAGE = "bucklespring-data"
+
+# These are in the committed clips and the demonstration, so they are not in the evaluation set.
+HELD_BACK = frozenset(
+    {
+        "Call me.ogg", "Ubuntu.ogg", "Soul.ogg", "Bliss.ogg",
+        "demo-nogo.wav", "demo-instruct.wav", "demo-echotest.wav", "demo-nomatch.wav", "vm-mailboxfull.wav",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording of a package; `member` names a file inside `path` when `path` is an archive."""
+
+    package: str
+    name: str
+    path: Path
+    member: str | None = None
+
+    def read(self) -> tuple[np.ndarray, int]:
+        """Return (num_samples, num_channels) float32 and the sample rate in Hz."""
+        return _read(self)
+
+
+@lru_cache(maxsize=4)
+def _read(recording: Recording) -> tuple[np.ndarray, int]:
+    opened: Path | io.BytesIO = recording.path
+    if recording.member is not None:
+        opened = io.BytesIO(zipfile.ZipFile(recording.path).read(recording.member))
+    audio, rate_hz = soundfile.read(opened, dtype="float32", always_2d=True)
+    peak = float(np.max(np.abs(audio), initial=0.0))
+    if peak > 0.99:  # a lossy decoder overshoots; cutting the overshoot off would be a fault of our own
+        audio = audio * (0.99 / peak)
+    audio.setflags(write=False)
+    return audio, rate_hz
+
+
+def cache_root() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "appliance" / "train"
+
+
+def recordings(package: str) -> list[Recording]:
+    """Every recording of a package that is not held back, sorted by name; symbolic links would be repeats."""
+    root = cache_root() / "sources" / "evaluate" / package
+    if not (root / "VERSION").exists():
+        raise FileNotFoundError(f"{root} is missing: run scripts/train/fetch first")
+    found = []
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        if path.suffix in {".ogg", ".wav", ".mp3"}:
+            found.append(Recording(package, path.name, path))
+        elif path.suffix == ".pk3":
+            members = sorted(m for m in zipfile.ZipFile(path).namelist() if m.endswith(".ogg"))
+            found += [Recording(package, Path(member).name, path, member) for member in members]
+    return [recording for recording in found if recording.name not in HELD_BACK]
+
+
+def package_version(package: str) -> str:
+    return (cache_root() / "sources" / "evaluate" / package / "VERSION").read_text().strip()
+
+
+def by_name(package: str, name: str) -> tuple[np.ndarray, int]:
+    """One recording, held back or not: for the committed clips."""
+    root = cache_root() / "sources" / "evaluate" / package
+    return Recording(package, name, next(root.rglob(name))).read()
+
+
+def resampled(audio: np.ndarray, rate_hz: int, target_hz: int) -> np.ndarray:
+    """(num_samples, num_channels) at another rate."""
+    if rate_hz == target_hz:
+        return np.array(audio, dtype=np.float32)
+    return soxr.resample(audio, rate_hz, target_hz).astype(np.float32)
+
+
+def mono(audio: np.ndarray) -> np.ndarray:
+    """(num_samples, 1): the mean of the channels."""
+    return audio if audio.shape[1] == 1 else ((audio[:, :1] + audio[:, 1:2]) * np.float32(0.5))
+
+
+def stable_seed(*parts: object) -> int:
+    """A seed that depends on the parts alone, not on the process (`hash` is salted) nor on the order of work."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big")
