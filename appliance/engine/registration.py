@@ -1,0 +1,106 @@
+"""Checks that need the graph: a manifest that contradicts it is refused by the name of the field, before any file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from appliance.engine.manifest import read_manifest
+from appliance.engine.models import GRAPH, MANIFEST, ModelStore, StoredModel, check_checksum
+from appliance.engine.session import Session
+from appliance.errors import InvalidManifest, ModelExists, ModelNotFound, ScoringFailed
+
+
+def add_model(store: ModelStore, source: Path) -> StoredModel:
+    """Check the model in ``source`` and copy it into the store.
+
+    Raises InvalidManifest, or ModelExists where this version is there with another graph or manifest.
+    """
+    manifest = read_manifest(source / MANIFEST)
+    if not (source / GRAPH).is_file():
+        raise InvalidManifest(f"{source}: {GRAPH} is missing.")
+    check_model(StoredModel(manifest, source))
+    target = store.root / manifest.name / manifest.version
+    try:
+        existing = store.resolve(manifest.id)
+    except ModelNotFound:
+        existing = None
+    if existing:
+        if existing.manifest == manifest:
+            return existing
+        raise ModelExists(f"{manifest.id} is in the model store with another manifest; give it a new version.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.root, prefix=".adding-") as folder:
+        copy = Path(folder) / "model"
+        shutil.copytree(source, copy)
+        copy.replace(target)
+    return StoredModel(manifest, target)
+
+
+def check_model(model: StoredModel) -> None:
+    """Compare the manifest with the checksum and the graph. Raises InvalidManifest naming the field."""
+    check_checksum(model)
+    session = Session(model, "cpu")
+    _check_input(model, session)
+    _check_output(model, session)
+    if model.manifest.task == "detection":
+        _check_scores(model, session)
+
+
+def _check_input(model: StoredModel, session: Session) -> None:
+    source = model.manifest.input
+    if session.input_type != "tensor(float)":
+        raise _fault(model, "input.name", f"the graph wants {session.input_type}, not tensor(float)")
+    shape = session.input_shape
+    if len(shape) != len(source.layout.split(",")):
+        raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
+    for axis, size in zip(source.layout.split(","), shape, strict=True):
+        if axis == "1" and isinstance(size, int) and size != 1:
+            raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
+        if axis == "samples" and isinstance(size, int) and size != source.window_samples:
+            raise _fault(
+                model,
+                "input.window_seconds",
+                f"a window has {source.window_samples} samples at {source.sample_rate_hz} Hz, the graph wants {size}",
+            )
+
+
+def _check_output(model: StoredModel, session: Session) -> None:
+    output = model.manifest.output
+    for field, name in (("output.name", output.name), ("output.embedding", output.embedding)):
+        if name is not None and name not in session.output_shapes:
+            raise _fault(model, field, f"the graph's outputs are {', '.join(session.output_shapes)}")
+
+
+def _check_scores(model: StoredModel, session: Session) -> None:
+    """Score silence and noise, and look at what comes back."""
+    manifest = model.manifest
+    slot = session.slots[0]
+    slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
+    try:
+        shape = session.run(slot._tensor[: 1 if not session.pads_batches else None], manifest.output.name).shape
+    except ScoringFailed as error:
+        raise _fault(model, "input", str(error)) from error
+    if len(shape) != (2 if manifest.output.kind == "window" else 3):
+        raise _fault(model, "output.kind", f"the graph answers with the shape {shape}")
+    if shape[-1] != len(manifest.labels):
+        raise _fault(model, "labels", f"{len(manifest.labels)} are named, the graph gives {shape[-1]}")
+    covered_ms = shape[1] * manifest.frame_hop_ms if manifest.output.kind == "frame" else manifest.frame_hop_ms
+    if abs(covered_ms - 1000 * manifest.input.window_seconds) > 2 * manifest.frame_hop_ms:
+        raise _fault(
+            model,
+            "output.frame_hop_seconds",
+            f"{shape[1]} frames cover {covered_ms:.1f} ms of a window of {1000 * manifest.input.window_seconds:.1f} ms",
+        )
+    scores = slot.score(1)
+    if not np.isfinite(scores).all():
+        raise _fault(model, "output.name", "the scores are not finite numbers")
+    if scores.min() < 0 or scores.max() > 1:
+        raise _fault(model, "output.activation", f"scores lie in {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
+
+
+def _fault(model: StoredModel, field: str, message: str) -> InvalidManifest:
+    return InvalidManifest(f"{model.folder / MANIFEST}: {field}: {message}.")

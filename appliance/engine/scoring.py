@@ -1,0 +1,168 @@
+"""Scores windows of many recordings in shared batches.
+
+Each recording has a lane: a short queue of windows that its thread fills and this module empties, one window of each
+lane in turn, so that no recording starves another and a fast decoder waits. A batch takes what is there and never
+waits to be full: while one batch runs, the next one gathers.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from appliance.engine.session import Session, Slot
+from appliance.engine.track import TrackBuilder
+from appliance.engine.windows import cut_windows
+from appliance.errors import ScoringFailed
+
+LANE_BYTES = 8 * 1024**2
+
+
+class _Lane:
+    """The windows of one recording that wait for their scores."""
+
+    def __init__(self, track: TrackBuilder, hop_ms: float) -> None:
+        self.track = track
+        self.hop_ms = hop_ms
+        self.windows: deque[np.ndarray] = deque()
+        self.num_pending = 0  # put, and not yet scored
+        self.num_scored = 0
+        self.error: Exception | None = None
+
+    def take_scores(self, scores: np.ndarray) -> None:
+        """scores : (num_frames, num_labels) of the next window."""
+        if not np.isfinite(scores).all():
+            raise ScoringFailed("The model gave scores that are not finite numbers.")
+        self.track.add(self.num_scored * self.hop_ms, scores)
+        self.num_scored += 1
+
+
+class Scorer:
+    """Owns a session; any number of threads call ``score`` at once."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        source = session.manifest.input
+        self._lane_length = max(2, LANE_BYTES // (4 * source.window_samples))
+        self._changed = threading.Condition()
+        self._lanes: deque[_Lane] = deque()
+        self._closed = False
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._filled: queue.SimpleQueue[tuple[Slot, list[_Lane]] | None] = queue.SimpleQueue()
+        for slot in session.slots:
+            self._free.put(slot)
+        self._threads = [
+            threading.Thread(target=target, name=f"{session.manifest.id} {target.__name__}", daemon=True)
+            for target in (self._fill, self._run)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop; lanes in progress end with ScoringFailed."""
+        with self._changed:
+            self._closed = True
+            for lane in self._lanes:
+                lane.error = lane.error or ScoringFailed("The scorer was closed.")
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def score(self, blocks: Iterable[np.ndarray], checkpoint: Callable[[], None] = lambda: None) -> TrackBuilder:
+        """Score a recording, given as mono blocks (num_samples,) at the model's rate.
+
+        ``checkpoint`` is called for each window and may raise to stop. Raises ScoringFailed, and what ``blocks`` and
+        ``checkpoint`` raise.
+        """
+        manifest = self.session.manifest
+        source = manifest.input
+        rate = source.sample_rate_hz / 1000
+        builder = TrackBuilder(source.window_samples / rate, manifest.frame_hop_ms, len(manifest.labels))
+        lane = _Lane(builder, source.hop_samples / rate)
+        with self._changed:
+            self._lanes.append(lane)
+        try:
+            for window in cut_windows(blocks, source.window_samples, source.hop_samples):
+                checkpoint()
+                self._put(lane, window)
+            self._wait(lane, lambda: lane.num_pending == 0)
+        finally:
+            with self._changed:
+                self._lanes.remove(lane)
+        return builder
+
+    def _put(self, lane: _Lane, window: np.ndarray) -> None:
+        with self._changed:
+            self._wait(lane, lambda: len(lane.windows) < self._lane_length)
+            lane.windows.append(window)
+            lane.num_pending += 1
+            self._changed.notify_all()
+
+    def _wait(self, lane: _Lane, ready: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or lane.error or ready())
+            if lane.error:
+                raise lane.error
+            if self._closed:
+                raise ScoringFailed("The scorer was closed.")
+
+    def _fill(self) -> None:
+        """Gather windows into free slots until closed."""
+        while True:
+            slot = self._free.get()
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or any(lane.windows for lane in self._lanes))
+                if self._closed:
+                    return self._filled.put(None)
+                taken = self._take(len(slot.windows))
+            for row, (_, window) in zip(slot.windows, taken, strict=False):
+                row[:] = window
+            self._filled.put((slot, [lane for lane, _ in taken]))
+
+    def _take(self, most: int) -> list[tuple[_Lane, np.ndarray]]:
+        """Up to ``most`` windows, one of each lane in turn."""
+        taken: list[tuple[_Lane, np.ndarray]] = []
+        idle = 0
+        while len(taken) < most and idle < len(self._lanes):
+            lane = self._lanes[0]
+            self._lanes.rotate(-1)
+            if lane.windows:
+                taken.append((lane, lane.windows.popleft()))
+                idle = 0
+            else:
+                idle += 1
+        self._changed.notify_all()
+        return taken
+
+    def _run(self) -> None:
+        """Run filled slots and hand their scores to the lanes."""
+        while (filled := self._filled.get()) is not None:
+            slot, lanes = filled
+            try:
+                scores: np.ndarray | Exception = slot.score(len(lanes))
+            except Exception as error:  # the recordings of this batch fail, the scorer goes on
+                scores = error
+            self._free.put(slot)
+            for i, lane in enumerate(lanes):
+                try:
+                    if isinstance(scores, Exception):
+                        raise scores
+                    lane.take_scores(scores[i])
+                except Exception as error:
+                    lane.error = lane.error or error
+            with self._changed:
+                for lane in lanes:
+                    lane.num_pending -= 1
+                self._changed.notify_all()

@@ -1,0 +1,171 @@
+"""The tables, as append-only migrations. SQL refuses impossible rows.
+
+Times are seconds since 1970 in UTC (REAL), given by SQLite itself, so that one clock decides.
+
+How a file moves (``docs/states.md`` draws it)::
+
+    pending ──► queued ──► processing ──► completed
+       │           ▲            │  └────► failed
+       │           └────────────┘ lease ran out, or a retry
+       ├──► failed      its form expired unused
+       └──► cancelled   from pending, queued and processing
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("appliance")
+
+
+@migrations()
+def m001_tenants_and_keys(db: Database) -> None:
+    """Who may ask."""
+    _run(
+        db,
+        """
+        CREATE TABLE tenants (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 100),
+            created_at REAL NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE api_keys (
+            id INTEGER PRIMARY KEY,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+            key_hash BLOB NOT NULL UNIQUE CHECK (length(key_hash) = 32),
+            created_at REAL NOT NULL,
+            revoked_at REAL
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX api_keys_name ON api_keys (name) WHERE revoked_at IS NULL",
+    )
+
+
+@migrations()
+def m002_inference(db: Database) -> None:
+    """Jobs, their files, and what was heard in them."""
+    _run(
+        db,
+        """
+        CREATE TABLE inference_jobs (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            model_id TEXT NOT NULL,
+            model_name TEXT NOT NULL,
+            model_version TEXT NOT NULL,
+            config TEXT NOT NULL CHECK (json_type(config) = 'object'),
+            client_config TEXT NOT NULL CHECK (json_type(client_config) = 'object'),
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            cancelled_at REAL
+        ) STRICT
+        """,
+        "CREATE INDEX inference_jobs_tenant ON inference_jobs (tenant_id, sequence)",
+        """
+        CREATE TABLE inference_files (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            job_id TEXT NOT NULL REFERENCES inference_jobs (id) ON DELETE CASCADE,
+            original_filename TEXT NOT NULL,
+            content_type TEXT NOT NULL,
+            declared_size_bytes INTEGER NOT NULL CHECK (declared_size_bytes > 0),
+            object_key TEXT NOT NULL UNIQUE,
+            upload_expires_at REAL NOT NULL,
+            etag TEXT,
+            status TEXT NOT NULL CHECK (
+                status IN ('pending', 'queued', 'processing', 'completed', 'failed', 'cancelled')
+            ),
+            error_code TEXT,
+            error_message TEXT,
+            duration_ms INTEGER CHECK (duration_ms > 0),
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            CHECK ((status = 'failed') = (error_message IS NOT NULL)),
+            CHECK ((error_code IS NULL) = (error_message IS NULL)),
+            CHECK ((status = 'completed') = (duration_ms IS NOT NULL)),
+            CHECK (status NOT IN ('queued', 'processing', 'completed') OR etag IS NOT NULL)
+        ) STRICT
+        """,
+        "CREATE INDEX inference_files_job ON inference_files (job_id, status)",
+        "CREATE INDEX inference_files_waiting ON inference_files (upload_expires_at) WHERE status = 'pending'",
+        """
+        CREATE TABLE detections (
+            file_id TEXT NOT NULL REFERENCES inference_files (id) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            artifact_type TEXT NOT NULL,
+            start_ms INTEGER NOT NULL CHECK (start_ms >= 0),
+            end_ms INTEGER NOT NULL CHECK (end_ms > start_ms),
+            confidence REAL NOT NULL CHECK (confidence BETWEEN 0 AND 1),
+            PRIMARY KEY (file_id, position)
+        ) STRICT, WITHOUT ROWID
+        """,
+        """
+        CREATE VIEW inference_job_counts AS
+        SELECT
+            id AS job_id,
+            (SELECT count(*) FROM inference_files f WHERE f.job_id = j.id) AS total_files,
+            (SELECT count(*) FROM inference_files f WHERE f.job_id = j.id AND f.status = 'pending') AS pending_files,
+            (SELECT count(*) FROM inference_files f WHERE f.job_id = j.id AND f.status = 'failed') AS failed_files,
+            (SELECT count(*) FROM inference_files f WHERE f.job_id = j.id
+                AND f.status IN ('completed', 'failed', 'cancelled')) AS processed_files,
+            (SELECT max(f.updated_at) FROM inference_files f WHERE f.job_id = j.id) AS files_updated_at
+        FROM inference_jobs j
+        """,
+        """
+        CREATE VIEW inference_job_states AS
+        SELECT
+            j.*, c.total_files, c.processed_files,
+            max(j.updated_at, coalesce(c.files_updated_at, 0)) AS last_updated_at,
+            CASE
+                WHEN j.cancelled_at IS NOT NULL THEN 'cancelled'
+                WHEN c.total_files = c.pending_files THEN 'pending'
+                WHEN c.total_files > c.processed_files THEN 'processing'
+                WHEN c.total_files = c.failed_files THEN 'failed'
+                ELSE 'completed'
+            END AS status
+        FROM inference_jobs j JOIN inference_job_counts c ON c.job_id = j.id
+        """,
+    )
+
+
+@migrations()
+def m003_work(db: Database) -> None:
+    """One queue for all background work, and the workers that take from it."""
+    _run(
+        db,
+        """
+        CREATE TABLE work (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL,
+            subject_id TEXT NOT NULL,
+            group_id TEXT NOT NULL,
+            run_after REAL NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+            lost_leases INTEGER NOT NULL DEFAULT 0 CHECK (lost_leases >= 0),
+            lease_token INTEGER NOT NULL DEFAULT 0,
+            lease_owner TEXT,
+            lease_until REAL,
+            UNIQUE (kind, subject_id),
+            CHECK ((lease_owner IS NULL) = (lease_until IS NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX work_free ON work (kind, group_id, id) WHERE lease_owner IS NULL",
+        "CREATE INDEX work_leased ON work (kind, group_id) WHERE lease_owner IS NOT NULL",
+        """
+        CREATE TABLE workers (
+            id TEXT PRIMARY KEY,
+            provider TEXT NOT NULL,
+            started_at REAL NOT NULL,
+            seen_at REAL NOT NULL
+        ) STRICT
+        """,
+    )
+
+
+def _run(db: Database, *statements: str) -> None:
+    for statement in statements:
+        db.execute(statement)
