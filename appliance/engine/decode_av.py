@@ -1,0 +1,277 @@
+"""FFmpeg's side of decoding: MP3, MP4, OGG, FLAC, WebM and AAC, in time in spite of damage.
+
+Encoder delay and padding that the file names (LAME's info header, edit lists, Opus pre-skip and discard padding) are
+taken off by FFmpeg, and the last packet's and the edit list's durations here. Where a file names no delay, the usual is
+dropped: 1,105 samples of MP3, the first frame (1,024 samples; 2,048 with SBR) of AAC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
+
+import av
+import numpy as np
+
+from appliance.engine.decode_formats import AudioInfo, checked
+from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
+
+MP3_DELAY_SAMPLES = 1105  # 576 of LAME's encoder, 528 + 1 of every decoder
+MAX_GAP_SECONDS = 3600  # a leap in the time stamps beyond this is a damaged stamp, not lost audio
+MAX_PADDING_SAMPLES = 4096  # an encoder fills up its last frame, no more
+MAX_ERRORS_IN_A_ROW = 1000
+
+_DEMUXERS = {"mp4": "mov", "webm": "matroska"}
+_CODECS = ("mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis")
+_SELF_FRAMED = ("mp3", "aac")  # containers whose time stamps are only counted packets
+_DAMAGE = (av.FFmpegError, IndexError, ValueError)  # PyAV raises the latter two on frames with missing planes
+
+
+@dataclass
+class _Frame:
+    """One decoded frame and where it belongs."""
+
+    audio: av.AudioFrame
+    packet_samples: float  # how long its packet says it is; 0 where it does not
+    stamp: float | None  # when it begins, in samples
+
+
+def open_packets(file: BinaryIO, container: str) -> tuple[AudioInfo, Iterator[np.ndarray]]:
+    """Open ``file`` as ``container`` and decode up to the first frame, which says what the recording is.
+
+    Returns the info and an iterator of (num_samples, num_channels) float32 blocks of about a second.
+    Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
+    """
+    opened = _open(file, container)
+    try:
+        packets = _Packets(opened, container)
+        frames = packets.frames()
+        first = next(frames, None)
+        if first is None:
+            if packets.num_damaged:
+                raise CorruptAudio(f"The file looks like {container}, but nothing in it can be decoded.")
+            raise AudioTooShort("The file holds no audio samples; at least 100 ms are needed.")
+        rate_hz, num_channels = first.audio.sample_rate, first.audio.layout.nb_channels
+        info = checked(AudioInfo(container, packets.codec, rate_hz, num_channels))
+    except BaseException:
+        opened.close()
+        raise
+    pieces = _trimmed(_aligned(chain([first], frames), packets, rate_hz), packets, rate_hz)
+    return info, _closing(opened, _blocks(pieces, rate_hz))
+
+
+def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
+    try:
+        return av.open(file, format=_DEMUXERS.get(container, container), buffer_size=1 << 17, metadata_errors="replace")
+    except MemoryError:
+        raise
+    except av.FFmpegError as error:
+        if container == "mp4":
+            raise CorruptAudio(
+                "The MP4 file cannot be read: its index is damaged, or missing as in a cut file."
+            ) from error
+        raise CorruptAudio(f"The file looks like {container} but cannot be read: {error.strerror}.") from error
+
+
+def _closing(opened: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    try:
+        yield from blocks
+    finally:
+        opened.close()
+
+
+class _Packets:
+    """The audio stream of an opened container, decoded on past damage."""
+
+    def __init__(self, opened: av.container.InputContainer, container: str) -> None:
+        self._opened = opened
+        self._self_framed = container in _SELF_FRAMED
+        self.container = container
+        if not opened.streams.audio:
+            raise NoAudioStream(f"The {container} file holds no audio, only {_kinds(opened)}.")
+        self.stream = opened.streams.audio[0]
+        context = self.stream.codec_context
+        name = context.name if context else "unknown"
+        if name not in _CODECS and not name.startswith("pcm_"):
+            raise UnsupportedAudio(f"The audio in the {container} file is {name}, which cannot be decoded here.")
+        context.thread_count = 1
+        for other in opened.streams:
+            if other is not self.stream:
+                other.discard = "all"
+        self.metadata = {**opened.metadata, **self.stream.metadata}
+        self.codec = name.removesuffix("float").removeprefix("lib")
+        self.delay_named = False
+        self.num_damaged = 0
+
+    def frames(self) -> Iterator[_Frame]:
+        """Every frame that can be decoded, with the time of those between them that cannot."""
+        seconds = float(self.stream.time_base)
+        good_bytes = good_packets = lost_packets = 0
+        for packet in self._demuxed():
+            size = packet.size
+            if not good_packets and size:
+                self.delay_named = self.delay_named or _skips(packet)
+            try:
+                decoded = packet.decode()
+            except MemoryError:
+                raise
+            except _DAMAGE:
+                self.num_damaged += 1
+                if self._self_framed and good_packets:
+                    # The parser swallows damaged bytes into one packet; its size says how many frames they were.
+                    lost_packets += max(0, round(size * good_packets / good_bytes) - 1)
+                continue
+            good_bytes += size
+            good_packets += bool(size and decoded)
+            for audio in decoded:
+                rate = audio.sample_rate
+                stamp = None if audio.pts is None else audio.pts * seconds * rate + lost_packets * audio.samples
+                yield _Frame(audio, (packet.duration or 0) * seconds * rate, stamp)
+
+    def _demuxed(self) -> Iterator[av.Packet]:
+        errors_in_a_row = 0
+        while errors_in_a_row < MAX_ERRORS_IN_A_ROW:
+            try:
+                for packet in self._opened.demux(self.stream):
+                    errors_in_a_row = 0
+                    yield packet
+                return
+            except MemoryError:
+                raise
+            except _DAMAGE:
+                errors_in_a_row += 1
+                self.num_damaged += 1
+
+
+def _kinds(opened: av.container.InputContainer) -> str:
+    return " and ".join(sorted({stream.type for stream in opened.streams})) or "an empty container"
+
+
+def _skips(packet: av.Packet) -> bool:
+    return any(data.data_type == "skip_samples" for data in packet.iter_sidedata())
+
+
+def _aligned(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+    """Yield (num_channels, num_samples) float32 of each frame, with silence for what was lost between them.
+
+    Time stamps are rounded (to 1 ms in WebM) and guessed between Ogg pages, so only a leap counts.
+    """
+    tolerance = rate_hz * (0.025 if packets.codec == "vorbis" else 0.005)
+    origin: float | None = None
+    position = 0
+    for frame, is_last in _with_last(frames):
+        if frame.stamp is not None:
+            origin = frame.stamp if origin is None else origin
+            gap = round(frame.stamp - origin - position)
+            if tolerance < gap <= MAX_GAP_SECONDS * rate_hz:
+                position += gap
+                yield from _silence(gap, frame.audio.layout.nb_channels, rate_hz)
+            elif abs(gap) > tolerance:
+                origin = frame.stamp - position
+        samples = _samples(frame.audio, rate_hz)
+        if is_last and packets.container == "mp4" and frame.packet_samples:
+            samples = samples[:, : round(frame.packet_samples)]
+        position += samples.shape[1]
+        yield samples
+
+
+def _with_last(frames: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
+    previous = None
+    for frame in frames:
+        if previous:
+            yield previous, False
+        previous = frame
+    if previous:
+        yield previous, True
+
+
+def _silence(num_samples: int, num_channels: int, rate_hz: int) -> Iterator[np.ndarray]:
+    for start in range(0, num_samples, rate_hz):
+        yield np.zeros((num_channels, min(rate_hz, num_samples - start)), np.float32)
+
+
+def _samples(audio: av.AudioFrame, rate_hz: int) -> np.ndarray:
+    """(num_channels, num_samples) float32 at full scale 1.
+
+    A frame at another rate than the recording's is damage where it stands alone; it counts as silence of its length.
+    """
+    num_channels = audio.layout.nb_channels
+    if audio.sample_rate != rate_hz:
+        return np.zeros((num_channels, round(audio.samples * rate_hz / audio.sample_rate)), np.float32)
+    samples = audio.to_ndarray()
+    if not audio.format.is_planar:
+        samples = samples.reshape(-1, num_channels).T
+    if samples.dtype == np.float32:
+        return samples
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32)
+    bits = 8 * samples.dtype.itemsize
+    floats = samples.astype(np.float32)
+    if samples.dtype.kind == "u":
+        floats -= np.float32(2 ** (bits - 1))
+    floats *= np.float32(2.0 ** (1 - bits))
+    return floats
+
+
+def _trimmed(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+    """Drop the encoder's delay where the file names none, and what an MP4 holds beyond the end that it names."""
+    first = next(iter(pieces), None)
+    if first is None:
+        return
+    delay = _unnamed_delay(packets, first.shape[1])
+    end = _named_end(packets, rate_hz)
+    position = -delay
+    beyond: list[np.ndarray] = []
+    for piece in chain([first], pieces):
+        start, position = position, position + piece.shape[1]
+        piece = piece[:, max(0, -start) :]
+        start = max(0, start)
+        if end is None or position <= end:
+            yield piece
+            continue
+        yield piece[:, : max(0, end - start)]
+        beyond.append(piece[:, max(0, end - start) :])
+        if position > end + MAX_PADDING_SAMPLES:
+            end = None  # more than padding: the end that was named is wrong
+            yield from beyond
+
+
+def _unnamed_delay(packets: _Packets, first_frame_samples: int) -> int:
+    if packets.delay_named:
+        return 0
+    return {"mp3": MP3_DELAY_SAMPLES, "aac": first_frame_samples}.get(packets.codec, 0)
+
+
+def _named_end(packets: _Packets, rate_hz: int) -> int | None:
+    """Length in samples that an MP4's edit list or iTunes tag gives, up to a rounding; None where there is none."""
+    stream = packets.stream
+    if packets.container != "mp4":
+        return None
+    tag = packets.metadata.get("iTunSMPB", "").split()
+    if len(tag) > 3:
+        with suppress(ValueError):
+            return int(tag[3], 16)
+    if not stream.duration or not packets.delay_named:
+        return None
+    # An edit list counts in the movie's clock, a millisecond as a rule.
+    return int(stream.duration * float(stream.time_base) * rate_hz) + rate_hz // 1000
+
+
+def _blocks(pieces: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
+    """Join (num_channels, num_samples) pieces into (num_samples, num_channels) blocks of a second or a little more."""
+    held: list[np.ndarray] = []
+    num_held = 0
+    for piece in pieces:
+        if held and piece.shape[0] != held[0].shape[0]:
+            yield np.concatenate(held, axis=1).T
+            held, num_held = [], 0
+        held.append(piece)
+        num_held += piece.shape[1]
+        if num_held >= rate_hz:
+            yield np.concatenate(held, axis=1).T
+            held, num_held = [], 0
+    if num_held:
+        yield np.concatenate(held, axis=1).T
