@@ -1,0 +1,76 @@
+"""An S3 server that the customer already runs: nothing is started, its bucket and keys are the configured ones."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from appliance.config import Settings
+from appliance.errors import ConfigurationError, StorageError
+from appliance.storage.access import Credentials, StorageAccess, save_access
+from appliance.storage.grants import assume_role
+from appliance.storage.local_server import child_environment
+from appliance.storage.seam import connection_pool, s3_client, translated
+
+
+class ExternalServer:
+    """The S3 server at ``storage_endpoint``, addressed by paths (``/bucket/key``)."""
+
+    name = "external"
+
+    def __init__(self, settings: Settings) -> None:
+        if not (settings.storage_endpoint and settings.storage_access_key and settings.storage_secret_key):
+            raise ConfigurationError(
+                "storage_server = external needs storage_endpoint, storage_access_key and storage_secret_key."
+            )
+        self.notice: str | None = None
+        self._settings = settings
+        url = urlsplit(str(settings.storage_endpoint))
+        default = {"http": 80, "https": 443}[url.scheme]
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
+        self.signing_host = host if url.port in (None, default) else f"{host}:{url.port}"
+        self.endpoint = f"{url.scheme}://{self.signing_host}"
+        self._keys = Credentials(settings.storage_access_key, settings.storage_secret_key)
+
+    def command(self) -> None:
+        return None
+
+    def environment(self) -> dict[str, str]:
+        return child_environment({})
+
+    def ready(self) -> bool:
+        try:
+            return self._bucket_exists(read_seconds=2.0, retries=0)
+        except StorageError:
+            return False
+
+    def prepare(self) -> StorageAccess:
+        bucket = self._settings.storage_bucket
+        if not self._bucket_exists(read_seconds=10.0, retries=2):
+            raise StorageError(f"There is no bucket {bucket} at {self.endpoint}; make it, or set storage_bucket.")
+        access = self._access(temporary=True)
+        try:
+            assume_role(access, self._keys, "s3:GetObject", f"arn:aws:s3:::{bucket}/probe", 900, connection_pool())
+        except StorageError:
+            access = self._access(temporary=False)
+            self.notice = f"{self.endpoint} gives no temporary credentials: the configured key signs forms and URLs."
+        save_access(self._settings.data_dir, access)
+        return access
+
+    def _bucket_exists(self, *, read_seconds: float, retries: int) -> bool:
+        pool = connection_pool(read_seconds=read_seconds, retries=retries)
+        client = s3_client(self.endpoint, self._settings.storage_region, self._keys, pool)
+        with translated(self._settings.storage_bucket):
+            return client.bucket_exists(self._settings.storage_bucket)
+
+    def _access(self, *, temporary: bool) -> StorageAccess:
+        return StorageAccess(
+            server=self.name,
+            endpoint=self.endpoint,
+            signing_host=self.signing_host,
+            region=self._settings.storage_region,
+            bucket=self._settings.storage_bucket,
+            temporary=temporary,
+            service=self._keys,
+            writer=self._keys,
+            reader=self._keys,
+        )

@@ -1,0 +1,73 @@
+"""Credentials for what leaves the box.
+
+The bundled server's upstream is archived with an unfixed flaw: knowing an access key is enough to write wherever that
+key may write, and every presigned form shows its access key. So each form and URL is signed by temporary credentials
+for exactly its one key and one action, whose parent may only get and put in the upload bucket. Nothing is cached: a
+credential used for two keys would open both to the holder of either.
+"""
+
+from __future__ import annotations
+
+import json
+
+import urllib3
+from minio.credentials import AssumeRoleProvider
+
+from appliance.errors import StorageError
+from appliance.storage.access import Credentials, StorageAccess
+from appliance.storage.seam import translated
+
+_LONGEST_SECONDS = 7 * 86400
+# The door checks a form when its upload begins; clocks differ a little, and a token must not end before its form.
+_MARGIN_SECONDS = 60
+
+
+class Grants:
+    """Gives credentials for one object at a time."""
+
+    def __init__(self, access: StorageAccess, pool: urllib3.PoolManager) -> None:
+        self._access = access
+        self._pool = pool
+
+    def for_upload(self, key: str, expires_seconds: int) -> Credentials:
+        """Credentials that may put ``key`` for at least ``expires_seconds``."""
+        return self._grant("s3:PutObject", self._access.writer, key, expires_seconds)
+
+    def for_download(self, key: str, expires_seconds: int) -> Credentials:
+        """Credentials that may get ``key`` for at least ``expires_seconds``."""
+        return self._grant("s3:GetObject", self._access.reader, key, expires_seconds)
+
+    def _grant(self, action: str, parent: Credentials, key: str, expires_seconds: int) -> Credentials:
+        if not self._access.temporary:
+            return parent
+        resource = f"arn:aws:s3:::{self._access.bucket}/{key}"
+        return assume_role(self._access, parent, action, resource, expires_seconds, self._pool)
+
+
+def assume_role(
+    access: StorageAccess,
+    parent: Credentials,
+    action: str,
+    resource: str,
+    expires_seconds: int,
+    pool: urllib3.PoolManager,
+) -> Credentials:
+    """Temporary credentials of ``parent`` for one action on one resource.
+
+    They last at least an hour, the least that minio-py asks for: a form's own expiry is in its signed policy.
+    """
+    statement = {"Effect": "Allow", "Action": [action], "Resource": [resource]}
+    provider = AssumeRoleProvider(
+        sts_endpoint=access.endpoint,
+        access_key=parent.access_key,
+        secret_key=parent.secret_key,
+        duration_seconds=min(expires_seconds + _MARGIN_SECONDS, _LONGEST_SECONDS),
+        policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        region=access.region,
+        http_client=pool,
+    )
+    with translated(resource):
+        given = provider.retrieve()
+    if given.access_key == parent.access_key or not given.session_token:
+        raise StorageError("Object storage gave its own key in place of a temporary one.")
+    return Credentials(given.access_key, given.secret_key, given.session_token)

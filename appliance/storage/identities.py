@@ -1,0 +1,49 @@
+"""The storage server's own identities: made at the first start, kept in ``<data_dir>/secrets/storage.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from appliance.errors import ConfigurationError
+from appliance.storage.access import Credentials, make_credentials, write_secret
+
+
+def recorded_server(data_dir: Path) -> str | None:
+    """Name of the server that holds this data folder's objects, None before the first start."""
+    return _read(data_dir).get("server")
+
+
+def load_or_make_identities(data_dir: Path, server: str, names: tuple[str, ...]) -> dict[str, Credentials]:
+    """Credentials by name, made where they are missing.
+
+    Raises ConfigurationError where the data folder's objects belong to another server: it would serve none of them.
+    """
+    stored = _read(data_dir)
+    owner = stored.get("server", server)
+    if owner != server:
+        raise ConfigurationError(
+            f"The objects in {data_dir} were stored by {owner}; {server} cannot read them. "
+            f"Set APPLIANCE_STORAGE_SERVER={owner}, or use another data folder."
+        )
+    identities = {name: Credentials(**pair) for name, pair in stored.get("identities", {}).items()}
+    missing = [name for name in names if name not in identities]
+    if missing:
+        identities |= {name: make_credentials() for name in missing}
+        pairs = {name: asdict(identity) for name, identity in identities.items()}
+        write_secret(_file(data_dir), {"server": server, "identities": pairs})
+    return identities
+
+
+def _file(data_dir: Path) -> Path:
+    return data_dir / "secrets" / "storage.json"
+
+
+def _read(data_dir: Path) -> dict:
+    try:
+        return json.loads(_file(data_dir).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{_file(data_dir)} cannot be read: {error}.") from error

@@ -1,0 +1,108 @@
+"""MinIO, the bundled storage server: one drive, loopback only, no console, nothing sent home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from minio import MinioAdmin
+from minio.credentials import StaticProvider
+from minio.error import MinioAdminException
+
+from appliance.config import Settings
+from appliance.errors import StorageError
+from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access
+from appliance.storage.identities import load_or_make_identities
+from appliance.storage.local_server import answers, child_environment, free_ports
+from appliance.storage.seam import connection_pool, s3_client, translated
+
+
+class MinioServer:
+    """MinIO with its objects in ``<data_dir>/objects/minio``."""
+
+    name = "minio"
+    signing_host = SIGNING_HOST
+
+    def __init__(self, settings: Settings, program: Path) -> None:
+        self.notice: str | None = None
+        self._settings = settings
+        self._program = program
+        self._folder = settings.data_dir.absolute() / "objects" / "minio"
+        self._identities = load_or_make_identities(settings.data_dir, self.name, ("root", "service", "uploader"))
+        self._port = free_ports(1)[0]
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def command(self) -> list[str]:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Left to itself it makes ~/.minio for certificates that it does not need behind the front door.
+        certificates = self._folder.with_name("minio-certificates")
+        certificates.mkdir(exist_ok=True)
+        address = f"127.0.0.1:{self._port}"
+        options = ["--quiet", "--anonymous", "--address", address, "--certs-dir", str(certificates)]
+        return [str(self._program), "server", *options, str(self._folder)]
+
+    def environment(self) -> dict[str, str]:
+        root = self._identities["root"]
+        return child_environment(
+            {
+                "MINIO_ROOT_USER": root.access_key,
+                "MINIO_ROOT_PASSWORD": root.secret_key,
+                "MINIO_SITE_REGION": self._settings.storage_region,
+                "MINIO_BROWSER": "off",
+                "MINIO_UPDATE": "off",
+                "MINIO_CALLHOME_ENABLE": "off",
+            }
+        )
+
+    def ready(self) -> bool:
+        # "live" answers before it is ready; "cluster" only with a write quorum.
+        return answers([f"{self.endpoint}/minio/health/cluster"])
+
+    def prepare(self) -> StorageAccess:
+        root, service, uploader = (self._identities[name] for name in ("root", "service", "uploader"))
+        bucket, region = self._settings.storage_bucket, self._settings.storage_region
+        pool = connection_pool()
+        with translated(bucket):
+            client = s3_client(self.endpoint, region, root, pool)
+            if not client.bucket_exists(bucket):
+                client.make_bucket(bucket, location=region)
+        host = urlsplit(self.endpoint).netloc
+        provider = StaticProvider(root.access_key, root.secret_key)
+        admin = MinioAdmin(endpoint=host, credentials=provider, region=region, secure=False, http_client=pool)
+        objects = f"arn:aws:s3:::{bucket}/*"
+        listing = _allow(["s3:ListBucket"], f"arn:aws:s3:::{bucket}")
+        whole = _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], objects)
+        _make_user(admin, "appliance-service", service, [listing, whole])
+        _make_user(admin, "appliance-uploader", uploader, [_allow(["s3:GetObject", "s3:PutObject"], objects)])
+        access = StorageAccess(
+            server=self.name,
+            endpoint=self.endpoint,
+            signing_host=self.signing_host,
+            region=region,
+            bucket=bucket,
+            temporary=True,
+            service=service,
+            writer=uploader,
+            reader=uploader,
+        )
+        save_access(self._settings.data_dir, access)
+        return access
+
+
+def _allow(actions: list[str], resource: str) -> dict:
+    return {"Effect": "Allow", "Action": actions, "Resource": [resource]}
+
+
+def _make_user(admin: MinioAdmin, policy_name: str, user: Credentials, statements: list[dict]) -> None:
+    """Make a user that may do just this; every step may be repeated."""
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    try:
+        with translated(policy_name):
+            admin.policy_add(policy_name, policy=policy)
+            admin.user_add(user.access_key, user.secret_key)
+            admin.policy_set(policy_name, user=user.access_key)
+    except MinioAdminException as error:
+        raise StorageError(f"MinIO refused to set up {policy_name}: {error}.") from error

@@ -1,0 +1,140 @@
+"""Objects in an S3 bucket: upload forms and URLs for clients, bytes for the worker. It speaks S3 and nothing else."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO
+from urllib.parse import urlsplit, urlunsplit
+
+from minio.credentials import Credentials as MinioCredentials
+from minio.datatypes import PostPolicy
+
+from appliance.errors import StorageError
+from appliance.storage.access import StorageAccess
+from appliance.storage.disposition import content_disposition
+from appliance.storage.grants import Grants
+from appliance.storage.seam import connection_pool, s3_client, translated
+
+BLOCK_BYTES = 1024**2
+# Neither "*", "?" nor "$" may reach a policy, where they would widen a grant; and the front door passes nothing else.
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object's size in bytes and its entity tag, without quotes."""
+
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class UploadForm:
+    """Where a form is posted, and its fields in the order in which they must be sent, before the file."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class ObjectStore:
+    """The bucket of one data folder. Every method may raise StorageUnavailable and StorageError; threads may share it.
+
+    Keys are path segments of letters, digits, ``.``, ``_`` and ``-``.
+    """
+
+    def __init__(self, access: StorageAccess) -> None:
+        self._access = access
+        self._pool = connection_pool()
+        self._client = s3_client(access.endpoint, access.region, access.service, self._pool)
+        hasty = connection_pool(read_seconds=2.0, retries=0, connections=4)
+        self._hasty_client = s3_client(access.endpoint, access.region, access.service, hasty)
+        self._grants = Grants(access, self._pool)
+
+    def upload_form(
+        self, key: str, *, content_type: str, origin: str, max_bytes: int, expires_seconds: int
+    ) -> UploadForm:
+        """A form that posts one object of up to ``max_bytes`` under ``key`` for ``expires_seconds``.
+
+        ``origin`` is the scheme, host and port that the client uses. Its content type is pinned to ``content_type``.
+        """
+        grant = self._grants.for_upload(_checked(key), expires_seconds)
+        policy = PostPolicy(self._access.bucket, datetime.now(UTC) + timedelta(seconds=expires_seconds))
+        policy.add_equals_condition("key", key)
+        policy.add_equals_condition("Content-Type", content_type)
+        policy.add_content_length_range_condition(0, max_bytes)
+        signer = MinioCredentials(grant.access_key, grant.secret_key, grant.session_token)
+        signed = policy.form_data(signer, self._access.region)
+        fields = {"key": key, "Content-Type": content_type, "policy": signed.pop("policy")}
+        fields |= dict(sorted(signed.items(), key=lambda field: field[0] == "x-amz-signature"))
+        return UploadForm(url=f"{origin.rstrip('/')}/{self._access.bucket}", fields=fields)
+
+    def download_url(self, key: str, *, filename: str, content_type: str, origin: str, expires_seconds: int) -> str:
+        """A URL at ``origin`` that gives the object for ``expires_seconds``, as ``filename`` of ``content_type``."""
+        grant = self._grants.for_download(_checked(key), expires_seconds)
+        signer = s3_client(f"http://{self._access.signing_host}", self._access.region, grant, self._pool)
+        with translated(key):
+            signed = signer.presigned_get_object(
+                self._access.bucket,
+                key,
+                expires=timedelta(seconds=expires_seconds),
+                response_headers={
+                    "response-content-disposition": content_disposition(filename),
+                    "response-content-type": content_type,
+                },
+            )
+        to, path = urlsplit(origin), urlsplit(signed)
+        return urlunsplit((to.scheme, to.netloc, path.path, path.query, ""))
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Size and tag of an object. Raises ObjectMissing."""
+        with translated(key):
+            found = self._client.stat_object(self._access.bucket, _checked(key))
+        if found.size is None or not found.etag:
+            raise StorageError(f"Object storage gave {key} no size or no tag.")
+        return ObjectInfo(size_bytes=found.size, etag=found.etag.strip('"'))
+
+    def fetch(self, key: str, etag: str, file: BinaryIO) -> None:
+        """Stream an object's bytes into ``file``. Raises ObjectMissing; ObjectChanged where its tag is not ``etag``."""
+        with translated(key):
+            response = self._client.get_object(
+                self._access.bucket, _checked(key), request_headers={"If-Match": f'"{etag}"'}
+            )
+            try:
+                for block in response.stream(BLOCK_BYTES):
+                    file.write(block)
+            finally:
+                response.close()
+                response.release_conn()
+
+    def put(self, key: str, data: bytes | BinaryIO, *, size_bytes: int | None = None, content_type: str) -> ObjectInfo:
+        """Store bytes, or ``size_bytes`` read from a binary file, under ``key``, replacing what was there."""
+        if isinstance(data, bytes):
+            size_bytes = len(data)
+            data = io.BytesIO(data)
+        if size_bytes is None:
+            raise StorageError(f"The size of {key} was not given.")
+        with translated(key):
+            made = self._client.put_object(self._access.bucket, _checked(key), data, size_bytes, content_type)
+        return ObjectInfo(size_bytes=size_bytes, etag=(made.etag or "").strip('"'))
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        with translated(key):
+            self._client.remove_object(self._access.bucket, _checked(key))
+
+    def ready(self) -> bool:
+        """Whether storage answers for the bucket, known within about two seconds."""
+        try:
+            with translated(self._access.bucket):
+                return self._hasty_client.bucket_exists(self._access.bucket)
+        except StorageError:
+            return False
+
+
+def _checked(key: str) -> str:
+    if not _KEY.fullmatch(key) or len(key) > 900:
+        raise StorageError(f"{key!r} is not a key that the appliance stores under.")
+    return key

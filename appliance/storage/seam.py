@@ -1,0 +1,81 @@
+"""The seam to minio-py and urllib3: connections with limits, and every foreign error as one of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import certifi
+import urllib3
+from minio import Minio
+from minio.credentials import StaticProvider
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
+from appliance.errors import ObjectChanged, ObjectMissing, StorageError, StorageUnavailable
+from appliance.storage.access import Credentials
+
+_MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchVersion"}
+_LATER = {
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "SlowDownRead",
+    "SlowDownWrite",
+    "XMinioServerNotInitialized",
+    "XMinioStorageFull",
+}
+
+
+def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections: int = 32) -> urllib3.PoolManager:
+    """A pool whose calls end: ``read_seconds`` bounds each wait for bytes, not the whole transfer."""
+    return urllib3.PoolManager(
+        maxsize=connections,
+        timeout=urllib3.Timeout(connect=3.0, read=read_seconds),
+        retries=urllib3.Retry(total=retries, backoff_factor=0.1, status_forcelist=[502, 503, 504]),
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=certifi.where(),
+    )
+
+
+def s3_client(endpoint: str, region: str, credentials: Credentials, pool: urllib3.PoolManager) -> Minio:
+    """A client of the S3 server at ``endpoint`` (scheme and authority); naming the region keeps signing offline."""
+    url = urlsplit(endpoint)
+    provider = StaticProvider(credentials.access_key, credentials.secret_key, credentials.session_token)
+    return Minio(url.netloc, credentials=provider, secure=url.scheme == "https", region=region, http_client=pool)
+
+
+@contextmanager
+def translated(subject: str) -> Iterator[None]:
+    """Raise ObjectMissing, ObjectChanged, StorageUnavailable or StorageError about ``subject`` for foreign errors."""
+    try:
+        yield
+    except S3Error as error:
+        raise _from_s3(error, subject) from error
+    except (urllib3.exceptions.HTTPError, ConnectionError, ServerError) as error:
+        raise StorageUnavailable(f"Object storage does not answer for {subject}: {_short(error)}.") from error
+    except (InvalidResponseError, MinioException) as error:
+        raise StorageError(f"Object storage answered {subject} with what is not S3: {_short(error)}.") from error
+    except ValueError as error:
+        # minio-py reports a refused AssumeRole so, with the URL and the status in its text.
+        status = re.search(r"HTTP status code (\d+)", str(error))
+        kind = StorageUnavailable if status and status[1].startswith("5") else StorageError
+        raise kind(f"Object storage refused {subject}: {_short(error)}.") from error
+
+
+def _from_s3(error: S3Error, subject: str) -> StorageError:
+    code = error.code or ""
+    if code in _MISSING:
+        return ObjectMissing(f"There is no object {subject}.")
+    if code == "PreconditionFailed":
+        return ObjectChanged(f"The object {subject} was replaced after its upload was confirmed.")
+    if code in _LATER:
+        return StorageUnavailable(f"Object storage cannot serve {subject} now ({code}).")
+    return StorageError(f"Object storage refused {subject} ({code}: {error.message}).")
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -1,0 +1,120 @@
+"""SeaweedFS, which serves where MinIO cannot be had.
+
+It takes no upload form that is signed with temporary credentials, so a key that may only write signs forms, and one
+that may only read signs URLs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.config import Settings
+from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access, write_secret
+from appliance.storage.identities import load_or_make_identities
+from appliance.storage.local_server import answers, child_environment, free_ports
+from appliance.storage.seam import connection_pool, s3_client, translated
+
+# Every port that is not named here is the default one, open on this machine and in the way of a second appliance.
+_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "volume.port.public",
+    "filer.port",
+    "filer.port.grpc",
+    "filer.port.public",
+    "s3.port",
+    "s3.port.grpc",
+)
+_OPTIONS = (
+    "-ip=127.0.0.1",
+    "-ip.bind=127.0.0.1",
+    "-filer",
+    "-s3",
+    "-iam=false",
+    "-s3.iam=false",
+    "-s3.autoCreateBucket=false",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+    "-filer.tusBasePath=",
+    "-filer.disableDirListing",
+    "-filer.exposeDirectoryData=false",
+    # It reports statistics to its makers unless told not to.
+    "-master.telemetry=false",
+    "-master.volumePreallocate=false",
+    "-master.volumeSizeLimitMB=1024",
+    "-volume.max=0",
+    "-volume.preStopSeconds=0",
+)
+
+
+class SeaweedfsServer:
+    """Master, volume, filer and S3 server in one process, their files in ``<data_dir>/objects/seaweedfs``."""
+
+    name = "seaweedfs"
+    signing_host = SIGNING_HOST
+
+    def __init__(self, settings: Settings, program: Path, notice: str | None = None) -> None:
+        self.notice = notice
+        self._settings = settings
+        self._program = program
+        self._folder = settings.data_dir.absolute() / "objects" / "seaweedfs"
+        names = ("root", "service", "writer", "reader")
+        self._identities = load_or_make_identities(settings.data_dir, self.name, names)
+        self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._ports['s3.port']}"
+
+    def command(self) -> list[str]:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        identities = self._settings.data_dir.absolute() / "secrets" / "seaweedfs-s3.json"
+        write_secret(identities, self._s3_configuration())
+        ports = [f"-{name}={port}" for name, port in self._ports.items()]
+        places = [f"-dir={self._folder}", f"-s3.config={identities}"]
+        return [str(self._program), "-logtostderr", "server", *_OPTIONS, *ports, *places]
+
+    def environment(self) -> dict[str, str]:
+        return child_environment({})
+
+    def ready(self) -> bool:
+        # The S3 server answers before the volume server has joined the master, without which nothing can be stored.
+        volume = f"http://127.0.0.1:{self._ports['volume.port']}"
+        return answers([f"{self.endpoint}/healthz", f"{volume}/healthz"])
+
+    def prepare(self) -> StorageAccess:
+        bucket, region = self._settings.storage_bucket, self._settings.storage_region
+        with translated(bucket):
+            client = s3_client(self.endpoint, region, self._identities["root"], connection_pool())
+            if not client.bucket_exists(bucket):
+                client.make_bucket(bucket)
+        access = StorageAccess(
+            server=self.name,
+            endpoint=self.endpoint,
+            signing_host=self.signing_host,
+            region=region,
+            bucket=bucket,
+            temporary=False,
+            service=self._identities["service"],
+            writer=self._identities["writer"],
+            reader=self._identities["reader"],
+        )
+        save_access(self._settings.data_dir, access)
+        return access
+
+    def _s3_configuration(self) -> dict:
+        bucket = self._settings.storage_bucket
+        actions = {
+            "root": ["Admin"],
+            "service": [f"{action}:{bucket}" for action in ("Read", "Write", "List")],
+            "writer": [f"Write:{bucket}"],
+            "reader": [f"Read:{bucket}"],
+        }
+        return {"identities": [_identity(name, self._identities[name], actions[name]) for name in actions]}
+
+
+def _identity(name: str, keys: Credentials, actions: list[str]) -> dict:
+    pair = {"accessKey": keys.access_key, "secretKey": keys.secret_key}
+    return {"name": name, "credentials": [pair], "actions": actions}
