@@ -67,6 +67,12 @@ def get_job(db: Database, tenant_id: int, job_id: str) -> Job | None:
     return row and _job(row)
 
 
+def find_job(db: Database, job_id: str) -> Job | None:
+    """The job of this id, whoever's it is, or None."""
+    row = db.one(f"{SELECT} WHERE id = ?", [job_id])
+    return row and _job(row)
+
+
 def list_jobs(
     db: Database,
     tenant_id: int,
