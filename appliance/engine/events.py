@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from appliance.engine.manifest import Defaults, Label, Manifest
 from appliance.engine.track import TOLERANCE_MS, ScoreTrack
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,13 +34,10 @@ class DetectionConfig:
     merge_window_ms: int | None = None
     min_duration_ms: int | None = None
 
-    def effective(self, defaults: Defaults) -> dict[str, float | int]:
-        """The configuration that a job shows: the client's word, else the model's default."""
-        return {
-            "threshold": _first(self.threshold, defaults.threshold),
-            "merge_window_ms": _first(self.merge_window_ms, defaults.merge_window_ms),
-            "min_duration_ms": _first(self.min_duration_ms, defaults.min_duration_ms),
-        }
+    def over(self, rule: Defaults) -> Defaults:
+        """``rule`` with the client's word in place where there is one."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return rule.model_copy(update=given)
 
 
 def find_detections(track: ScoreTrack, manifest: Manifest, config: DetectionConfig) -> list[Detection]:
@@ -55,20 +49,18 @@ def find_detections(track: ScoreTrack, manifest: Manifest, config: DetectionConf
         detection
         for column, label in enumerate(manifest.labels)
         if label.reported
-        for detection in _detections_of(label, track, track.scores[:, column], manifest.defaults, config)
+        for detection in _detections_of(label, track, track.scores[:, column], manifest.rule_of(label), config)
     ]
     return sorted(found, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
 
 
 def _detections_of(
-    label: Label, track: ScoreTrack, scores: np.ndarray, defaults: Defaults, config: DetectionConfig
+    label: Label, track: ScoreTrack, scores: np.ndarray, rule: Defaults, config: DetectionConfig
 ) -> list[Detection]:
-    threshold = _first(config.threshold, label.threshold, defaults.threshold)
-    merge_window_ms = _first(config.merge_window_ms, label.merge_window_ms, defaults.merge_window_ms)
-    min_duration_ms = _first(config.min_duration_ms, label.min_duration_ms, defaults.min_duration_ms)
-    if label.point:
-        min_duration_ms = 0
-    spans = merge_runs(find_runs(scores, threshold, label.hysteresis_ratio), track.edges_ms, merge_window_ms)
+    rule = config.over(rule)
+    min_duration_ms = 0 if label.point else rule.min_duration_ms
+    runs = find_runs(scores, rule.threshold, label.hysteresis_ratio)
+    spans = merge_runs(runs, track.edges_ms, rule.merge_window_ms)
     return [
         _detection(label.name, start_ms, end_ms, float(scores[first:last].max()))
         for first, last in spans
@@ -106,8 +98,3 @@ def _detection(name: str, start_ms: float, end_ms: float, confidence: float) -> 
     start = math.floor(start_ms + TOLERANCE_MS)
     end = max(math.ceil(end_ms - TOLERANCE_MS), start + 1)
     return Detection(name, start, end, round(min(max(confidence, 0.0), 1.0), 4))
-
-
-def _first(*values: T | None) -> T:
-    """The first that is given."""
-    return next(value for value in values if value is not None)

@@ -131,6 +131,11 @@ class Manifest(Table):
         """``<name>@<version>``, which names these weights and no others."""
         return f"{self.name}@{self.version}"
 
+    def rule_of(self, label: Label) -> Defaults:
+        """What applies to a label where the client sets nothing."""
+        own = {name: value for name in Defaults.model_fields if (value := getattr(label, name)) is not None}
+        return self.defaults.model_copy(update=own)
+
     @property
     def frame_hop_ms(self) -> float:
         """Time that one score covers, in milliseconds; a whole window where the model gives one score a window."""

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import asdict, dataclass
 
 from appliance.engine.events import DetectionConfig
-from appliance.errors import InvalidRequest, NotFound
+from appliance.errors import InvalidRequest, ModelNotFound, NotFound
 from appliance.services.box import Box
 from appliance.state import files, jobs
 from appliance.state.files import FileDetection, InferenceFile
@@ -33,9 +33,12 @@ class JobReport:
 def create_job(box: Box, tenant_id: int, model_id: str, config: DetectionConfig) -> JobReport:
     """Make a job for a model, which is pinned to the version it has now.
 
-    Raises ModelNotFound, and InvalidRequest where the model is not for detection.
+    Raises InvalidRequest where there is no such model, or it is not for detection.
     """
-    manifest = box.models.resolve(model_id).manifest
+    try:
+        manifest = box.models.resolve(model_id).manifest
+    except ModelNotFound as error:
+        raise InvalidRequest(f"model_id: {error}") from error
     if manifest.task != "detection":
         raise InvalidRequest(f"model_id: {manifest.id} is for {manifest.task}, not for detection.")
     job_id = str(uuid.uuid4())
@@ -48,7 +51,7 @@ def create_job(box: Box, tenant_id: int, model_id: str, config: DetectionConfig)
             model_id,
             manifest.name,
             manifest.version,
-            config.effective(manifest.defaults),
+            config.over(manifest.defaults).model_dump(),
             client_config,
         )
     return get_job(box, tenant_id, job_id)

@@ -1,0 +1,65 @@
+"""The Flask app: blueprints, errors, request ids."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from flask import Response, g, request
+from flask_openapi import Info, OpenAPI, SecurityScheme
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from appliance import __version__
+from appliance.api import health, inference, models
+from appliance.api.errors import MEDIA_TYPE, Problem, register_error_handlers, validation_problem
+from appliance.services.box import Box
+
+MAX_BODY_BYTES = 1024**2
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def create_app(box: Box) -> OpenAPI:
+    """The API of one box. Work is done by the services; this only composes."""
+    app = OpenAPI(
+        "appliance",
+        info=Info(title="Audio inference appliance", version=__version__),
+        security_schemes={"api_key": SecurityScheme(type="apiKey", name="X-API-Key", **{"in": "header"})},
+        validation_error_status=400,
+        validation_error_model=Problem,
+        validation_error_callback=validation_problem,
+        doc_prefix="/api/v1",
+        doc_url="/openapi.json",
+        static_folder=None,
+    )
+    app.openapi_version = "3.1.0"
+    app.json.sort_keys = False  # the order of a form's fields matters
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.extensions["box"] = box
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
+    app.before_request(_note_request_id)
+    app.after_request(_show_request_id)
+    register_error_handlers(app)
+    for module in (inference, models, health):
+        app.register_api(module.blueprint)
+    _document_problems(app)
+    return app
+
+
+def _note_request_id() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _show_request_id(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    return response
+
+
+def _document_problems(app: OpenAPI) -> None:
+    """Say in the OpenAPI document that every other answer is a problem."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    problem = {"description": "What went wrong.", "content": {MEDIA_TYPE: {"schema": schema}}}
+    for operations in app.api_doc["paths"].values():
+        for operation in operations.values():
+            operation["responses"]["400"] = problem
+            operation["responses"]["default"] = problem

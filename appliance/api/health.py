@@ -1,0 +1,43 @@
+"""Health, readiness and the documentation, open to all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import render_template_string
+from flask_openapi import APIBlueprint, Tag
+from flask_openapi_swagger.templates import swagger_html_string
+
+from appliance.api import schemas
+from appliance.api.context import box
+from appliance.services import health
+
+blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="How the appliance is.")])
+
+Answer = tuple[dict[str, Any], int]
+
+
+@blueprint.get("/healthz", responses={200: schemas.Health})
+def healthz() -> Answer:
+    """Whether the API process is alive."""
+    return {"status": "ok"}, 200
+
+
+@blueprint.get("/readyz", responses={200: schemas.Readiness, 503: schemas.Readiness})
+def readyz() -> Answer:
+    """Whether work can be taken: database, storage, model and worker, each with its state."""
+    checks = health.check_all(box())
+    ready = all(check.ok for check in checks.values())
+    body = {
+        "status": "ready" if ready else "not ready",
+        "checks": {name: asdict(check) for name, check in checks.items()},
+    }
+    return body, 200 if ready else 503
+
+
+@blueprint.get("/docs", doc_ui=False)
+def docs() -> str:
+    """The API reference as a page that needs no internet."""
+    page = swagger_html_string.replace('"swagger/', '"/api/v1/swagger/')
+    return render_template_string(page, doc_url="/api/v1/openapi.json")

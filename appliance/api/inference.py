@@ -1,0 +1,164 @@
+"""Inference jobs and their files over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from flask_openapi import APIBlueprint, Tag
+
+from appliance.api import schemas
+from appliance.api.context import box, origin, require_key, tenant_id
+from appliance.engine.events import DetectionConfig
+from appliance.errors import InvalidRequest
+from appliance.services import inference_files, inference_jobs
+from appliance.services.inference_files import Upload
+from appliance.services.inference_jobs import FileReport, JobReport
+
+blueprint = APIBlueprint(
+    "inference",
+    __name__,
+    url_prefix="/api/v1/inference-jobs",
+    abp_tags=[Tag(name="inference", description="Audio in, timestamped detections out.")],
+    abp_security=[{"api_key": []}],
+)
+blueprint.before_request(require_key)
+
+Answer = tuple[dict[str, Any], int]
+
+
+@blueprint.post("", responses={201: schemas.InferenceJob})
+def create_inference_job(body: schemas.CreateInferenceJob) -> Answer:
+    """Create an inference job."""
+    config = DetectionConfig(**body.config.model_dump()) if body.config else DetectionConfig()
+    return render_job(inference_jobs.create_job(box(), tenant_id(), body.model_id, config)), 201
+
+
+@blueprint.get("", responses={200: schemas.InferenceJobPage})
+def list_inference_jobs(query: schemas.ListInferenceJobs) -> Answer:
+    """List inference jobs, newest first."""
+    page, following = inference_jobs.list_jobs(
+        box(),
+        tenant_id(),
+        model_id=query.model_id,
+        status=query.status,
+        before=read_cursor(query.cursor),
+        limit=query.limit,
+    )
+    jobs = [render_summary(report) for report in page]
+    return {"inference_jobs": jobs, "next_cursor": make_cursor(following)}, 200
+
+
+@blueprint.get("/<job_id>", responses={200: schemas.InferenceJob})
+def get_inference_job(path: schemas.JobPath) -> Answer:
+    """Get an inference job with its files and their detections."""
+    return render_job(inference_jobs.get_job(box(), tenant_id(), path.job_id)), 200
+
+
+@blueprint.delete("/<job_id>", responses={200: schemas.InferenceJob})
+def cancel_inference_job(path: schemas.JobPath) -> Answer:
+    """Cancel what is unfinished of an inference job."""
+    return render_job(inference_jobs.cancel_job(box(), tenant_id(), path.job_id)), 200
+
+
+@blueprint.post("/<job_id>/files/upload-url", responses={200: schemas.Upload})
+def request_upload_url(path: schemas.JobPath, body: schemas.RequestUpload) -> Answer:
+    """Ask for a form that uploads one file straight to object storage."""
+    upload = inference_files.request_upload(
+        box(),
+        tenant_id(),
+        path.job_id,
+        filename=body.filename,
+        content_type=body.content_type,
+        size_bytes=body.file_size_bytes,
+        origin=origin(),
+    )
+    return render_upload(upload), 200
+
+
+@blueprint.post("/<job_id>/files/confirm", responses={200: schemas.Confirmation})
+def confirm_upload(path: schemas.JobPath, body: schemas.ConfirmUpload) -> Answer:
+    """Confirm an upload, which queues the file."""
+    inference_files.confirm_upload(box(), tenant_id(), path.job_id, body.file_id)
+    message = "Upload confirmed. File queued for inference."
+    return {"file_id": body.file_id, "status": "queued", "message": message}, 200
+
+
+@blueprint.get("/<job_id>/files/<file_id>", responses={200: schemas.InferenceFile})
+def get_inference_file(path: schemas.FilePath) -> Answer:
+    """Get one file and its detections."""
+    return render_file(inference_files.get_file(box(), tenant_id(), path.job_id, path.file_id)), 200
+
+
+@blueprint.get("/<job_id>/files/<file_id>/download-url", responses={200: schemas.Download})
+def get_download_url(path: schemas.FilePath) -> Answer:
+    """Get a URL of the original file, under its own name."""
+    url, expires_in = inference_files.download_url(box(), tenant_id(), path.job_id, path.file_id, origin())
+    return {"url": url, "expires_in": expires_in}, 200
+
+
+def render_job(report: JobReport) -> dict[str, Any]:
+    """A job with its files."""
+    return render_summary(report) | {"files": [render_file(file) for file in report.files]}
+
+
+def render_summary(report: JobReport) -> dict[str, Any]:
+    """A job without its files."""
+    job = report.job
+    return {
+        "id": job.id,
+        "model_id": job.model_id,
+        "model_version": job.model_version,
+        "status": job.status,
+        "config": job.config,
+        "total_files": job.total_files,
+        "processed_files": job.processed_files,
+        "error_message": report.error_message,
+        "created_at": schemas.rfc3339(job.created_at),
+        "updated_at": schemas.rfc3339(job.updated_at),
+    }
+
+
+def render_file(report: FileReport) -> dict[str, Any]:
+    """A file with its detections; the list and its count are always there."""
+    file = report.file
+    return {
+        "id": file.id,
+        "file_id": file.id,
+        "original_filename": file.original_filename,
+        "status": file.status,
+        "detection_count": len(report.detections),
+        "detections": [vars(detection) for detection in report.detections],
+        "error_message": file.error_message,
+        "error_code": file.error_code,
+        "duration_ms": file.duration_ms,
+    }
+
+
+def render_upload(upload: Upload) -> dict[str, Any]:
+    """An upload form under the names that inference uses."""
+    return {
+        "upload_url": upload.form.url,
+        "upload_fields": upload.form.fields,
+        "file_id": upload.file_id,
+        "expires_in": upload.expires_seconds,
+    }
+
+
+def make_cursor(before: int | None) -> str | None:
+    """An opaque name for where the next page starts."""
+    return None if before is None else base64.urlsafe_b64encode(f"before:{before}".encode()).decode()
+
+
+def read_cursor(cursor: str | None) -> int | None:
+    """Where a page starts. Raises InvalidRequest for a cursor that was not given out."""
+    if cursor is None:
+        return None
+    try:
+        kind, _, number = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(":")
+        if kind == "before" and len(number) <= 18:
+            return int(number)
+    except (binascii.Error, ValueError):
+        pass
+    raise InvalidRequest("cursor: must be the next_cursor of an earlier page.")

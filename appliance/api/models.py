@@ -1,0 +1,53 @@
+"""The models over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_openapi import APIBlueprint, Tag
+
+from appliance.api import schemas
+from appliance.api.context import box, require_key
+from appliance.services import models
+from appliance.services.models import ModelReport
+
+blueprint = APIBlueprint(
+    "models",
+    __name__,
+    url_prefix="/api/v1/models",
+    abp_tags=[Tag(name="models", description="What can listen.")],
+    abp_security=[{"api_key": []}],
+)
+blueprint.before_request(require_key)
+
+Answer = tuple[dict[str, Any], int]
+
+
+@blueprint.get("", responses={200: schemas.ModelList})
+def list_models() -> Answer:
+    """List the models."""
+    return {"models": [render_model(report) for report in models.list_models(box())]}, 200
+
+
+@blueprint.get("/<model_id>", responses={200: schemas.Model})
+def get_model(path: schemas.ModelPath) -> Answer:
+    """Get a model by `<name>` or `<name>@<version>`."""
+    return render_model(models.get_model(box(), path.model_id)), 200
+
+
+def render_model(report: ModelReport) -> dict[str, Any]:
+    """A model with what its labels do where the client sets nothing."""
+    manifest = report.manifest
+    rules = [(label, manifest.rule_of(label)) for label in manifest.labels if label.reported]
+    return {
+        "id": manifest.id,
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "description": manifest.description,
+        "licence": manifest.licence,
+        "sample_rate_hz": manifest.input.sample_rate_hz,
+        "labels": [{"name": label.name, "point": label.point} | rule.model_dump() for label, rule in rules],
+        "defaults": manifest.defaults.model_dump(),
+        "provider": report.provider,
+    }

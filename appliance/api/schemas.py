@@ -1,0 +1,243 @@
+"""What travels over HTTP: bodies, queries and answers. The OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled"]
+FileStatus = Literal["pending", "queued", "processing", "completed", "failed", "cancelled"]
+
+
+def _storable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds a lone surrogate, which is no character") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+
+
+def rfc3339(seconds: float) -> str:
+    """A time in UTC with milliseconds, as ``2026-01-31T12:00:00.000Z``."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Body(BaseModel):
+    """A request body: types are not coerced and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Query(BaseModel):
+    """A query string: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+class InferenceConfig(Body):
+    """How scores become detections. A key left out leaves the choice to the model's own rules for each label."""
+
+    threshold: float | None = Field(
+        None, ge=0.0, le=1.0, allow_inf_nan=False, description="Least confidence that is reported; default 0.5."
+    )
+    merge_window_ms: int | None = Field(
+        None, ge=0, le=5000, description="Detections of one type this close are joined; default 200."
+    )
+    min_duration_ms: int | None = Field(
+        None, ge=0, le=1000, description="Shorter detections are dropped, points such as clicks aside; default 50."
+    )
+
+
+class CreateInferenceJob(Body):
+    """A new job."""
+
+    model_id: Text = Field(
+        min_length=1, max_length=200, description="`<name>`, its newest version, or `<name>@<version>`."
+    )
+    config: InferenceConfig | None = None
+
+
+class RequestUpload(Body):
+    """A file that is about to be uploaded."""
+
+    filename: Text = Field("", max_length=1024, description="Shown as given; never part of a path.")
+    content_type: Text = Field(description="One of the seven audio types, or an alias that browsers send.")
+    file_size_bytes: int = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
+
+
+class ConfirmUpload(Body):
+    """A file that was uploaded."""
+
+    file_id: Text
+
+
+class JobPath(BaseModel):
+    """Path of a job."""
+
+    job_id: Text
+
+
+class FilePath(JobPath):
+    """Path of a file."""
+
+    file_id: Text
+
+
+class ModelPath(BaseModel):
+    """Path of a model."""
+
+    model_id: Text
+
+
+class ListInferenceJobs(Query):
+    """Which jobs to list."""
+
+    model_id: Text | None = Field(None, description="`<name>`, all its versions, or `<name>@<version>`.")
+    status: JobStatus | None = None
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, description="`next_cursor` of the page before.")
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+class EffectiveConfig(BaseModel):
+    """The configuration of a job, defaults filled in."""
+
+    threshold: float
+    merge_window_ms: int
+    min_duration_ms: int
+
+
+class Detection(BaseModel):
+    """An event in a recording."""
+
+    artifact_type: str
+    start_ms: int = Field(ge=0)
+    end_ms: int = Field(gt=0)
+    confidence: float = Field(ge=0.0, le=1.0)
+
+
+class InferenceFile(BaseModel):
+    """A file of a job."""
+
+    id: str
+    file_id: str = Field(description="The same as `id`.")
+    original_filename: str
+    status: FileStatus
+    detection_count: int
+    detections: list[Detection]
+    error_message: str | None
+    error_code: str | None
+    duration_ms: int | None = Field(description="Length of the recording, once completed.")
+
+
+class InferenceJobSummary(BaseModel):
+    """A job without its files."""
+
+    id: str
+    model_id: str = Field(description="As it was asked for.")
+    model_version: str = Field(description="The version that scores this job.")
+    status: JobStatus
+    config: EffectiveConfig
+    total_files: int
+    processed_files: int = Field(description="Files that reached an end.")
+    error_message: str | None
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+    updated_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class InferenceJob(InferenceJobSummary):
+    """A job with its files."""
+
+    files: list[InferenceFile]
+
+
+class InferenceJobPage(BaseModel):
+    """A page of jobs, newest first."""
+
+    inference_jobs: list[InferenceJobSummary]
+    next_cursor: str | None
+
+
+class Upload(BaseModel):
+    """Where and how to post the file: every field in this order, then the file as the last field, `file`."""
+
+    upload_url: str
+    upload_fields: dict[str, str]
+    file_id: str
+    expires_in: int = Field(description="Seconds.")
+
+
+class Confirmation(BaseModel):
+    """The receipt of a confirmed upload; the same however often it is confirmed."""
+
+    file_id: str
+    status: Literal["queued"]
+    message: str
+
+
+class Download(BaseModel):
+    """Where to get a file."""
+
+    url: str
+    expires_in: int = Field(description="Seconds.")
+
+
+class ModelLabel(BaseModel):
+    """What a model can report."""
+
+    name: str
+    point: bool = Field(description="Has no duration, so that min_duration_ms never hides it.")
+    threshold: float
+    merge_window_ms: int
+    min_duration_ms: int
+
+
+class Model(BaseModel):
+    """A model of the model store."""
+
+    id: str = Field(description="`<name>@<version>`.")
+    name: str
+    version: str
+    task: str
+    description: str
+    licence: str
+    sample_rate_hz: int
+    labels: list[ModelLabel]
+    defaults: EffectiveConfig
+    provider: str | None = Field(description="Where the worker runs models: cuda or cpu; null before it ever started.")
+
+
+class ModelList(BaseModel):
+    """Every model, by name, newest version first."""
+
+    models: list[Model]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Check(BaseModel):
+    """One thing the appliance needs."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether work can be taken."""
+
+    status: Literal["ready", "not ready"]
+    checks: dict[str, Check]
