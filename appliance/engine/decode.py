@@ -9,6 +9,7 @@ Runs in the decoder process: the bytes are a stranger's.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -47,13 +48,41 @@ def open_audio(file: BinaryIO) -> Recording:
 
     Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort (not one sample).
     """
-    container = container_of(file)
+    container, start = container_of(file)
+    if start:
+        file = io.BufferedReader(_Remainder(file, start))
+    file.seek(0)
     if container in ("wav", "w64"):
         recording = _open_wav(file)
         if recording:
             return recording
     info, blocks = open_packets(file, container)
     return Recording(info, blocks)
+
+
+class _Remainder(io.RawIOBase):
+    """A file without its first bytes. Behind tags and junk neither FFmpeg nor libsndfile reads headers as it should."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self._file = file
+        self._start = start
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        chunk = self._file.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset + (self._start if whence == io.SEEK_SET else 0), whence) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
 
 
 def _open_wav(file: BinaryIO) -> Recording | None:

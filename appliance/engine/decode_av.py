@@ -141,7 +141,9 @@ class _Packets:
                 return
             except MemoryError:
                 raise
-            except _DAMAGE:
+            except _DAMAGE as error:
+                if self.container == "ogg" and isinstance(error, av.PatchWelcomeError):
+                    raise UnsupportedAudio("The OGG file changes its sample rate or channels on the way.") from error
                 errors_in_a_row += 1
                 self.num_damaged += 1
 
@@ -161,7 +163,7 @@ def _aligned(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Itera
     """
     tolerance = rate_hz * (0.025 if packets.codec == "vorbis" else 0.005)
     origin: float | None = None
-    position = 0
+    position = strange = 0
     for frame, is_last in _with_last(frames):
         if frame.stamp is not None:
             origin = frame.stamp if origin is None else origin
@@ -172,6 +174,11 @@ def _aligned(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Itera
             elif abs(gap) > tolerance:
                 origin = frame.stamp - position
         samples = _samples(frame.audio, rate_hz)
+        strange = strange + samples.shape[1] if frame.audio.sample_rate != rate_hz else 0
+        if strange > rate_hz:
+            raise UnsupportedAudio(
+                f"The sample rate changes within the recording, from {rate_hz} to {frame.audio.sample_rate} Hz."
+            )
         if is_last and packets.container == "mp4" and frame.packet_samples:
             samples = samples[:, : round(frame.packet_samples)]
         position += samples.shape[1]

@@ -72,7 +72,9 @@ class DecoderChild:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         try:
-            return bool(poll.poll(seconds * 1000)) and self._control.recv(len(wire.READY)) == wire.READY
+            # What a child said before it died can still be read.
+            alive = bool(poll.poll(seconds * 1000)) and self.process.poll() is None
+            return alive and self._control.recv(len(wire.READY)) == wire.READY
         except OSError:
             return False
 

@@ -16,7 +16,7 @@ MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 192_000
 MAX_CHANNELS = 8
 
-SCANNED_BYTES = 1024**2  # how far into a file the first MP3 or ADTS frame is looked for
+SCANNED_BYTES = 256 * 1024  # how far into a file the first MP3 or ADTS frame is looked for
 
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"sidx", b"uuid")
 _FOREIGN = {
@@ -63,10 +63,10 @@ def checked(info: AudioInfo) -> AudioInfo:
     return info
 
 
-def container_of(file: BinaryIO) -> str:
-    """Name the container of a seekable file: wav, w64, flac, ogg, mp4, webm, mp3 or aac.
+def container_of(file: BinaryIO) -> tuple[str, int]:
+    """Name the container of a seekable file (wav, w64, flac, ogg, mp4, webm, mp3 or aac) and the byte it begins at.
 
-    Looks past ID3v2 tags, zeros and junk in front of the first MP3 or ADTS frame. Leaves the file at its start.
+    Looks past ID3v2 tags, zeros and junk in front of the first MP3 or ADTS frame.
     Raises EmptyFile, UnsupportedAudio for a format that is known but not decoded, CorruptAudio for anything else.
     """
     file.seek(0)
@@ -75,10 +75,12 @@ def container_of(file: BinaryIO) -> str:
     start = _end_of_id3(file)
     file.seek(start)
     head = file.read(SCANNED_BYTES)
-    file.seek(0)
-    name = _by_magic(head) or _by_frames(head)
+    name = _by_magic(head)
     if name:
-        return name
+        return name, start
+    found = _by_frames(head)
+    if found:
+        return found[0], start + found[1]
     for magic, foreign in _FOREIGN.items():
         if head.startswith(magic):
             raise UnsupportedAudio(f"The file is {foreign}, which is none of WAV, MP3, MP4, OGG, FLAC, WebM and AAC.")
@@ -111,8 +113,8 @@ def _by_magic(head: bytes) -> str | None:
     return magics.get(head[:4])
 
 
-def _by_frames(head: bytes) -> str | None:
-    """``mp3`` or ``aac`` where three frames follow one another, each exactly where the one before says."""
+def _by_frames(head: bytes) -> tuple[str, int] | None:
+    """``mp3`` or ``aac``, and where the first of three frames lies that follow one another as their headers say."""
     for offset in _sync_bytes(head):
         for name, length_of in (("aac", _adts_length), ("mp3", _mp3_length)):
             position = offset
@@ -122,10 +124,10 @@ def _by_frames(head: bytes) -> str | None:
                 if not length or position >= len(head):
                     break
             else:
-                return name
+                return name, offset
             # A file of one or two whole frames is a recording too, if it starts and ends with them.
             if offset == 0 and length and position == len(head):
-                return name
+                return name, offset
     return None
 
 
