@@ -80,10 +80,10 @@ class Scorer:
         for thread in self._threads:
             thread.join()
 
-    def score(self, blocks: Iterable[np.ndarray], checkpoint: Callable[[], None] = lambda: None) -> TrackBuilder:
+    def score(self, blocks: Iterable[np.ndarray], checkpoint: Callable[[float], None] = lambda _: None) -> TrackBuilder:
         """Score a recording, given as mono blocks (num_samples,) at the model's rate.
 
-        ``checkpoint`` is called for each window and may raise to stop. Raises ScoringFailed, and what ``blocks`` and
+        ``checkpoint`` is called for each window with the seconds cut so far, and may raise to stop. Raises ScoringFailed, and what ``blocks`` and
         ``checkpoint`` raise.
         """
         manifest = self.session.manifest
@@ -94,8 +94,8 @@ class Scorer:
         with self._changed:
             self._lanes.append(lane)
         try:
-            for window in cut_windows(blocks, source.window_samples, source.hop_samples):
-                checkpoint()
+            for i, window in enumerate(cut_windows(blocks, source.window_samples, source.hop_samples)):
+                checkpoint(i * source.hop_seconds)
                 self._put(lane, window)
             self._wait(lane, lambda: lane.num_pending == 0)
         finally:

@@ -6,7 +6,10 @@ with no more than a log line. So a small convolution (cuDNN loads lazily) is loa
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import io
 import os
 from pathlib import Path
 from typing import Literal
@@ -25,15 +28,23 @@ PROBE = Path(__file__).with_name("probe.onnx")
 CPU_BATCH_SIZE = 4
 CUDA_BATCH_SIZE = 64
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-ORT_ERRORS = tuple(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception))
+ORT_ERRORS: tuple[type[Exception], ...] = tuple(
+    error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)
+)
 
 
 @functools.cache
 def why_no_cuda() -> str | None:
     """None where CUDA really runs a convolution here, else the reason that it does not."""
-    onnxruntime.set_default_logger_severity(4)
     try:
-        onnxruntime.preload_dlls()
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver is installed (libcuda.so.1)"
+    onnxruntime.set_default_logger_severity(4)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            onnxruntime.preload_dlls()
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         probe = onnxruntime.InferenceSession(PROBE, options, providers=[("CUDAExecutionProvider", CUDA_OPTIONS)])
@@ -41,7 +52,7 @@ def why_no_cuda() -> str | None:
             return "onnxruntime fell back to the CPU"
         probe.run(None, {"x": np.zeros((1, 1, 8), np.float32)})
     except (*ORT_ERRORS, OSError, ValueError, RuntimeError) as error:
-        return str(error).strip().splitlines()[0]
+        return "; ".join([*said.getvalue().splitlines()[:1], str(error).strip().splitlines()[0]])
     finally:
         onnxruntime.set_default_logger_severity(2)
     return None

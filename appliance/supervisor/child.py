@@ -1,0 +1,107 @@
+"""One supervised process: started, watched, restarted after growing waits, stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+log = structlog.get_logger()
+
+LOG_BYTES = 10 * 1024**2
+LOG_FILES = 5
+LONGEST_WAIT_SECONDS = 30.0
+STEADY_SECONDS = 60.0  # having run this long, a process that dies is restarted at once again
+
+
+class Child:
+    """A process that dies with this one. Its output goes to ``<name>.log``, which is rotated.
+
+    Start it from the main thread alone: the kernel ties a child to the thread that made it.
+    """
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str], log_folder: Path) -> None:
+        self.name = name
+        self._command = [sys.executable, "-m", "appliance.supervisor.tether", str(os.getpid()), *command]
+        self._environment = environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._log_file = log_folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._wait_seconds = 1.0
+        self._restart_at = 0.0
+
+    def start(self) -> None:
+        """Start the process."""
+        self._started_at = time.monotonic()
+        self._process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops its children in order
+        )
+        assert self._process.stdout
+        threading.Thread(target=self._keep_log, args=(self._process.stdout,), daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, None where it never started."""
+        return self._process and self._process.pid
+
+    def restart_if_dead(self) -> None:
+        """Start the process again where it died, at once the first time, later after growing waits."""
+        if self.running or self._process is None:
+            return
+        now = time.monotonic()
+        if not self._restart_at:
+            if now - self._started_at > STEADY_SECONDS:
+                self._wait_seconds = 1.0
+            log.warning("process died", name=self.name, status=self._process.returncode, log=str(self._log_file))
+            self._restart_at = now + self._wait_seconds
+            self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+        if now >= self._restart_at:
+            self._restart_at = 0.0
+            self.start()
+
+    def stop(self, patience_seconds: float) -> None:
+        """Ask the process to end, and make it end after ``patience_seconds``."""
+        if self._process is None:
+            return
+        if self.running:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(patience_seconds)
+        except subprocess.TimeoutExpired:
+            log.warning("process had to be killed", name=self.name)
+            self._process.kill()
+            self._process.wait()
+
+    def last_lines(self, count: int = 5) -> str:
+        """The end of the process's log."""
+        try:
+            return "\n".join(self._log_file.read_text(errors="replace").splitlines()[-count:])
+        except OSError:
+            return ""
+
+    def _keep_log(self, output: IO[bytes]) -> None:
+        handler = RotatingFileHandler(self._log_file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+        with output:
+            for line in output:
+                text = line.decode(errors="replace").rstrip("\n")
+                handler.emit(logging.LogRecord(self.name, logging.INFO, "", 0, text, None, None))
+        handler.close()

@@ -1,0 +1,33 @@
+"""Ports to listen on."""
+
+from __future__ import annotations
+
+import socket
+
+
+def free_port(host: str) -> int:
+    """A port of ``host`` that nothing listens on now. Raises OSError where the host is not ours."""
+    with _bound(host, 0) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether we may listen on this port."""
+    try:
+        _bound(host, port).close()
+    except OSError:
+        return False
+    return True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    probe = socket.socket(family, kind, protocol)
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(address)
+    except OSError:
+        probe.close()
+        raise
+    return probe

@@ -1,0 +1,192 @@
+"""``up``: one process that runs the others and dies with them.
+
+Started in the order storage, worker, API, front door; stopped in the reverse. A process that dies is restarted; when
+the supervisor dies, even by SIGKILL, the kernel kills its children.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+import urllib3
+
+from appliance.config import ROOT, Settings
+from appliance.errors import ConfigurationError, DataFolderInUse, StorageError, StorageUnavailable
+from appliance.frontdoor import FrontDoor
+from appliance.services.keys import create_first_key
+from appliance.services.open import database_of
+from appliance.storage.servers import StorageServer, choose_server
+from appliance.supervisor.child import Child
+from appliance.supervisor.ports import free_port, is_free
+
+log = structlog.get_logger()
+
+START_SECONDS = 120.0
+LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108
+PATIENCE_SECONDS = {"frontdoor": 6.0, "api": 12.0, "worker": 12.0, "storage": 12.0}
+
+
+class Supervisor:
+    """The running appliance. Enter it to start everything, leave it to stop everything; main thread only."""
+
+    def __init__(self, settings: Settings) -> None:
+        port = settings.port or free_port(settings.host)
+        self.settings = settings.model_copy(update={"port": port, "data_dir": settings.data_dir.absolute()})
+        self.first_key: str | None = None
+        self.notice: str | None = None
+        self._open = ExitStack()
+        self._children: list[Child] = []
+
+    @property
+    def url(self) -> str:
+        """The origin of the front door, as this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.settings.host, self.settings.host)
+        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.settings.port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    def watch(self, stopping: threading.Event) -> None:
+        """Restart what dies, until ``stopping`` is set."""
+        while not stopping.wait(0.2):
+            for child in self._children:
+                child.restart_if_dead()
+
+    def stop(self) -> None:
+        """Stop everything in order. Idempotent."""
+        while self._children:
+            child = self._children.pop()
+            child.stop(PATIENCE_SECONDS[child.name])
+        self._open.close()
+
+    def _start(self) -> None:
+        data_dir = self.settings.data_dir
+        try:
+            for folder in (data_dir, data_dir / "logs", data_dir / "run"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"The data folder {data_dir} cannot be made: {error.strerror}.") from error
+        self._lock_folder()
+        if not is_free(self.settings.host, self.settings.port):
+            raise ConfigurationError(f"{self.settings.host}:{self.settings.port} is in use or not ours to listen on.")
+        database = database_of(self.settings)
+        database.migrate()
+        self.first_key = create_first_key(database)
+        server = choose_server(self.settings)
+        self.notice = server.notice
+        self._start_storage(server)
+        socket = self._api_socket()
+        self._run("worker", [sys.executable, "-m", "appliance.worker"], self._environment())
+        self._run("api", _gunicorn(socket, self.settings.api_threads), self._environment())
+        door = self._front_door(server, socket)
+        self._run("frontdoor", door.command(), door.environment())
+        self._await("The appliance", self._ready, START_SECONDS)
+
+    def _lock_folder(self) -> None:
+        lock = self._open.enter_context((self.settings.data_dir / "lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataFolderInUse(f"Another appliance is serving {self.settings.data_dir}.") from None
+
+    def _start_storage(self, server: StorageServer) -> None:
+        if command := server.command():
+            self._run("storage", command, server.environment())
+        self._await("Object storage", server.ready, START_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                server.prepare()
+                return
+            except StorageUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def _run(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        child = Child(name, command, environment, self.settings.data_dir / "logs")
+        child.start()
+        self._children.append(child)
+
+    def _await(self, what: str, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait until ``ready``, restarting what dies. Raises ConfigurationError with the reason where it never is."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            dead = next((child for child in self._children if not child.running), None)
+            if time.monotonic() > deadline or dead:
+                which = f"{dead.name} died: {dead.last_lines()}" if dead else f"not ready within {seconds:.0f} s"
+                logs = self.settings.data_dir / "logs"
+                raise ConfigurationError(f"{what} did not start; {which}\nThe logs are in {logs}.")
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        try:
+            answer = urllib3.request("GET", f"{self.url}/readyz", timeout=2.0, retries=False)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return answer.status == 200
+
+    def _environment(self) -> dict[str, str]:
+        """Ours, with the settings that the command line changed, for our own processes."""
+        return dict(os.environ) | {
+            "APPLIANCE_DATA_DIR": str(self.settings.data_dir),
+            "APPLIANCE_HOST": self.settings.host,
+            "APPLIANCE_PORT": str(self.settings.port),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _api_socket(self) -> Path:
+        socket = self.settings.data_dir / "run" / "api.sock"
+        if len(str(socket)) <= LONGEST_SOCKET_PATH:
+            return socket
+        return Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="appliance-"))) / "api.sock"
+
+    def _front_door(self, server: StorageServer, socket: Path) -> FrontDoor:
+        return FrontDoor(
+            host=self.settings.host,
+            port=self.settings.port,
+            bucket=self.settings.storage_bucket,
+            storage_endpoint=server.endpoint,
+            storage_host=server.signing_host,
+            api_socket=socket,
+            folder=self.settings.data_dir / "frontdoor",
+            max_upload_bytes=self.settings.max_upload_bytes,
+            cors_origins=tuple(self.settings.cors_origins),
+            log_level=self.settings.log_level,
+        )
+
+
+def _gunicorn(socket: Path, threads: int) -> list[str]:
+    options = {
+        "--bind": f"unix:{socket}",
+        "--workers": "1",  # one process writes under one lock; several would queue at SQLite's
+        "--worker-class": "gthread",
+        "--threads": str(threads),
+        "--forwarded-allow-ips": "*",  # only the front door reaches the socket
+        "--graceful-timeout": "10",
+        "--keep-alive": "75",
+        "--umask": "0o077",
+        "--log-level": "warning",
+        "--chdir": str(ROOT),
+    }
+    command = [sys.executable, "-m", "gunicorn", "appliance.wsgi:create()", "--no-control-socket"]
+    return command + [part for option in options.items() for part in option]

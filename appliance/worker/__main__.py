@@ -1,0 +1,49 @@
+"""``python -m appliance.worker``: the worker of the box that the environment's settings name."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+
+import structlog
+
+from appliance.config import Settings, load_settings
+from appliance.engine.session import choose_provider, why_no_cuda
+from appliance.errors import ApplianceError
+from appliance.log import configure_logging
+from appliance.services.open import open_box
+from appliance.worker.worker import Worker, prepare_folder
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT. 1 where a fresh process is needed, 2 where none would help."""
+    settings = load_settings()
+    configure_logging(settings.log_level, "worker")
+    try:
+        return serve(settings)
+    except ApplianceError as error:
+        log.error("worker cannot start", code=error.code, error=str(error))
+        return 2
+
+
+def serve(settings: Settings) -> int:
+    """Choose the provider and work; see ``main``."""
+    provider = choose_provider(settings.provider)
+    if provider == "cpu" and settings.provider == "auto":
+        log.warning("models run on the CPU", reason=why_no_cuda())
+    prepare_folder(settings.data_dir)
+    with (settings.data_dir / "worker.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a predecessor that is still ending is waited for
+        lanes = settings.decoders or max(2, len(os.sched_getaffinity(0)))
+        worker = Worker(open_box(settings), provider, lanes)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        return 0 if worker.run() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
