@@ -1,0 +1,1 @@
+"""Training of the bundled artefact detector: recordings, faults, features, network, calibration, export."""

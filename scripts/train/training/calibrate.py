@@ -1,0 +1,85 @@
+"""Calibration: from the network's own scores to confidences that read as probabilities, fitted on event maxima.
+
+For each label the development clips and clean recordings are cut into events at many thresholds. An event's maximum
+and whether it is right give a logistic curve. Clean recordings weigh as the hours of them do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from .events import Event, Rule, detect, matched
+from .places import LABELS
+
+Scored = list[tuple[np.ndarray, list[Event]]]
+"""(scores (frames, labels), true events) of each recording."""
+
+LOGIT_RANGE = 13.0
+
+
+def logit(p: np.ndarray) -> np.ndarray:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.log(p) - np.log1p(-p)
+
+
+def maxima(scored: Scored, label: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """(events,) maxima and (events,) bool rightness of one label's events cut at `threshold`."""
+    only = {name: Rule(threshold if name == label else 2.0) for name in LABELS}
+    tops, right = [], []
+    for scores, true in scored:
+        found = detect(scores, only)
+        hits, _ = matched(found, [event for event in true if event.label == label])
+        tops.extend(event.confidence for event in found)
+        right.extend(hits)
+    return np.array(tops), np.array(right, bool)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Calibrated logit = scale * logit + offset."""
+
+    scale: float
+    offset: float
+
+
+def fit_curve(scored: Scored, label: str) -> Curve:
+    """Logistic curve of one label; the cut is repeated at the threshold that the curve itself puts at one half."""
+    threshold = 0.4
+    curve = Curve(1.0, 0.0)
+    for _ in range(4):
+        tops, right = maxima(scored, label, threshold)
+        low_tops, low_right = maxima(scored, label, threshold * 0.6)
+        under = low_tops < threshold
+        x = logit(np.concatenate([tops, low_tops[under]]))
+        y = np.concatenate([right, low_right[under]]).astype(float)
+        if len(x) < 20 or y.sum() < 5 or y.sum() > len(y) - 3:
+            return curve
+
+        def cost(parameters: np.ndarray, x: np.ndarray = x, y: np.ndarray = y) -> float:
+            z = np.exp(parameters[0]) * x + parameters[1]
+            return float(np.mean(np.logaddexp(0, z) - y * z) + 1e-3 * parameters[0] ** 2)
+
+        best = minimize(cost, [0.0, 0.0], method="Nelder-Mead").x
+        curve = Curve(float(np.exp(best[0])), float(best[1]))
+        threshold = float(np.clip(1 / (1 + np.exp(curve.offset / curve.scale)), 0.15, 0.93))
+    return curve
+
+
+def calibration_error(scored: Scored, bins: int = 10) -> float:
+    """Expected calibration error of event maxima over all labels, events cut at 0.3."""
+    tops, right = (np.concatenate(parts) for parts in zip(*(maxima(scored, name, 0.3) for name in LABELS), strict=True))
+    which = np.minimum((tops * bins).astype(int), bins - 1)
+    return float(
+        sum(
+            abs(tops[which == b].mean() - right[which == b].mean()) * np.mean(which == b)
+            for b in range(bins)
+            if np.any(which == b)
+        )
+    )
+
+
+def apply(scores: np.ndarray, curves: dict[str, Curve]) -> np.ndarray:
+    """Calibrated scores (…, labels)."""
+    scale = np.array([curves[name].scale for name in LABELS])
+    offset = np.array([curves[name].offset for name in LABELS])
+    return 1 / (1 + np.exp(-np.clip(logit(scores) * scale + offset, -30, 30)))

@@ -1,0 +1,85 @@
+"""The model card: what is shipped, what it learned from, what was measured."""
+
+from pathlib import Path
+
+from .places import DEV_PACKAGES, FIT_PACKAGES, LABELS, SOURCES
+
+LICENCES = {
+    "wesnoth-1.16-music": "GPL-2+",
+    "ufoai-music": "per file: GPL-2+, GPL-2, CC-BY-SA-3.0, CC-BY-3.0, public domain",
+    "festvox-ru": "BSD-like (recordings), GPL-3 (packaging)",
+    "asterisk-core-sounds-en-wav": "CC-BY-SA-3.0",
+    "asterisk-core-sounds-fr-wav": "CC-BY-SA-3.0",
+    "asterisk-core-sounds-ru-wav": "CC-BY-SA-3.0",
+    "singularity-music": "CC-BY-SA-3.0",
+}
+"""As /usr/share/doc/<package>/copyright of each package states for its recordings."""
+
+MEANINGS = {
+    "click": "an impulsive click or pop, one sample to a few milliseconds; a point",
+    "dropout": "a gap in sound that goes on before and after, 20 to 400 ms",
+    "glitch": "a repeated, skipped, reversed, shuffled, garbled or concealed block, 10 to 300 ms",
+    "clipping": "overload, hard or soft, at any level, 0.2 s and longer",
+    "hum": "50 or 60 Hz mains hum with harmonics, a second and longer",
+    "noise_burst": "short static: white, pink, band-limited or crackle, 20 to 500 ms",
+}
+
+EVALUATION_MARK = "## Evaluation"
+
+
+def _package_row(package: str, use: str) -> str:
+    version = (SOURCES / package / "VERSION").read_text().strip()
+    return f"| {package} | {version} | {LICENCES[package]} | {use} |"
+
+
+def write_card(path: Path, figures: dict) -> None:
+    """Write the card; an evaluation already in it belongs to another graph, so its place is left to be filled again."""
+    packages = [_package_row(p, "fitting") for p in FIT_PACKAGES]
+    packages += [_package_row(p, "development: comparing runs, calibration") for p in DEV_PACKAGES]
+    alarms = ", ".join(f"{label} {count}" for label, count in figures["alarms"].items())
+    path.write_text(f"""# artifacts: detector of faults in recordings
+
+Finds six kinds of fault in recordings of any kind, with times and a confidence that reads as a probability. Made for
+quality control of archives, calls and streams; not a measure of how pleasant a recording is.
+
+| label | what it is |
+|---|---|
+{chr(10).join(f"| {label} | {MEANINGS[label]} |" for label in LABELS)}
+
+## Graph
+Input `waveform` float32 (batch, samples), mono at 32 kHz. Outputs: `scores` (batch, frames of 10 ms, labels),
+calibrated; `embedding` (batch, 128), the mean of the last hidden layer. The front end (mel bands, millisecond energies,
+wave shape, correlation with the past 400 ms, fine bins under 434 Hz), the network
+({figures["parameters"]:,} parameters) and the calibration are inside. {figures["bytes"] / 1e6:.1f} MB; measured
+{figures["speed"]:.0f} x real time through onnxruntime with two threads on a shared two-core machine, overlap counted.
+
+## Training data
+Recordings of Debian packages, and faults, lookalikes and coders applied to them by `scripts/train/training`:
+
+| package | version | licence of the recordings | used for |
+|---|---|---|---|
+{chr(10).join(packages)}
+
+A short fault's target is at least 70 ms long, so that a client's minimum duration of 50 ms does not hide it. A skip,
+which has no length, is reported as the 50 ms at its seam.
+
+## Development figures
+On rendered clips of the development packages, which took no part in fitting, but on whose scores the calibration was
+fitted; faults by the same injector as in training, so these figures flatter the model. Threshold 0.5, merge 200 ms,
+minimum 50 ms.
+
+{figures["table"]}
+
+Clean recordings of the same packages, half of them through a lossy coder: {figures["alarms_per_hour"]:.1f} false alarms an hour on
+{figures["clean_hours"]:.1f} h ({alarms}).
+
+Expected calibration error of event maxima, calibrated on one half of the development split and measured on the other:
+{figures["calibration_error"]:.3f}.
+
+{EVALUATION_MARK}
+To be filled with the tables of `scripts/train/evaluate`: recordings and faults made by another hand.
+
+## Limits
+Recordings are judged as the mean of their channels: a fault in opposite phase in both is not heard. Sounds that
+imitate a fault on purpose can be reported. A skip or a concealed loss inside steady sound leaves little to find.
+""")

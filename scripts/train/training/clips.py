@@ -1,0 +1,135 @@
+"""One training clip: a stretch of a recording, coded, made faulty or not, coded again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import codecs, faults, long_faults, streams
+from .levels import gain
+from .lookalikes import lookalike
+from .places import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
+from .sources import Pool
+
+CLIP_SECONDS = 8
+CLIP_SAMPLES = CLIP_SECONDS * SAMPLE_RATE_HZ
+CLIP_FRAMES = CLIP_SAMPLES // FRAME_HOP_SAMPLES
+
+SHORTEST_TARGET_FRAMES = 7
+"""A short fault's target lasts 70 ms at least: the onset stays, and a client's minimum of 50 ms does not hide it."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """audio: (CLIP_SAMPLES,) float32; spans: (label, start second, end second) of each fault."""
+
+    audio: np.ndarray
+    spans: list[tuple[str, float, float]]
+
+
+def _free(spans: streams.Spans, start: int, end: int, margin: int) -> bool:
+    return all(end + margin < a or start - margin > b for label, a, b in spans if label not in {"hum", "clipping"})
+
+
+def _short_faults(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
+    """Place one to four short faults from left to right, so that those that move what follows move no earlier one."""
+    margin = int(0.35 * rate_hz)
+    starts = np.sort(rng.uniform(0.3, CLIP_SECONDS - 0.7, int(rng.integers(1, 5))) * rate_hz).astype(int)
+    last = -margin
+    for at in starts:
+        if at < last + margin:
+            continue
+        label = str(rng.choice(["click", "dropout", "glitch", "noise_burst"], p=[0.22, 0.2, 0.38, 0.2]))
+        placed = faults.SHORT_FAULTS[label](rng, x, rate_hz, int(at))
+        if placed is not None:
+            x, start, end = placed
+            spans.append((label, start, end))
+            last = end
+    return x
+
+
+def _long_fault(rng: np.random.Generator, x: np.ndarray, rate_hz: int, label: str, spans: streams.Spans) -> np.ndarray:
+    at = int(rng.uniform(0.0, CLIP_SECONDS - 1.2) * rate_hz)
+    placed = (long_faults.hum if label == "hum" else long_faults.clipping)(rng, x, rate_hz, at)
+    if placed is None:
+        return x
+    x, start, end = placed
+    spans.append((label, start, end))
+    return x
+
+
+def make_clip(rng: np.random.Generator, pool: Pool) -> Clip:
+    """Make one clip; a third of them carry no fault."""
+    source, entry = pool.draw(rng, CLIP_SAMPLES)
+    rate_hz = int(rng.choice([8000, 16000, 22050, 32000, 44100, 48000], p=[0.14, 0.14, 0.06, 0.1, 0.4, 0.16]))
+    if entry["rate_hz"] == 8000 and rng.random() < 0.6:
+        rate_hz = 8000
+    x = codecs.resampled(source, SAMPLE_RATE_HZ, rate_hz)
+    if rng.random() < 0.03:
+        x = np.zeros_like(x)
+    if rng.random() < 0.25:
+        x = x * gain(-rng.uniform(3, 30))
+    clean = rng.random() < 0.36
+    if rng.random() < (0.55 if clean else 0.25):
+        x = lookalike(rng, x, rate_hz)
+        if clean and rng.random() < 0.3:
+            x = lookalike(rng, x, rate_hz)
+    if rng.random() < 0.3:
+        x = codecs.coded(rng, x, rate_hz)
+    spans: streams.Spans = []
+    if not clean:
+        x = _faulty(rng, x, rate_hz, spans)
+    if rng.random() < 0.35:
+        x = codecs.coded(rng, x, rate_hz)
+    if rng.random() < 0.3:
+        x = x * gain(-rng.uniform(0, 20))
+    if rng.random() < 0.15:
+        x = x * min(1.0, 0.999 / max(float(np.abs(x).max()), 1e-4)) if rng.random() < 0.5 else x
+    x = np.round(np.clip(x, -1, 1) * 32767) / 32767
+    audio = codecs.fitted(codecs.resampled(x.astype(np.float32), rate_hz, SAMPLE_RATE_HZ), CLIP_SAMPLES)
+    seconds = [(label, a / rate_hz, b / rate_hz) for label, a, b in spans]
+    if rng.random() < 0.12:
+        audio, seconds = _ended(rng, audio, seconds)
+    return Clip(audio, seconds)
+
+
+def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
+    """Add the faults of one kind of mishap to x (samples,), and their places to `spans`."""
+    mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.45, 0.28, 0.08, 0.15, 0.04])
+    if mishap == "stream":
+        x, found = streams.damaged_stream(rng, x, rate_hz)
+        spans.extend(found)
+    elif mishap == "call":
+        x, found = streams.lost_g711(rng, x, rate_hz)
+        spans.extend(found)
+    if mishap in {"short", "both"}:
+        x = _short_faults(rng, x, rate_hz, spans)
+    if mishap in {"long", "both"}:
+        labels = ["clipping", "hum"] if rng.random() < 0.1 else [str(rng.choice(["clipping", "hum"]))]
+        for label in labels:
+            x = _long_fault(rng, x, rate_hz, label, spans)
+    return x
+
+
+def _ended(rng: np.random.Generator, audio: np.ndarray, spans: list) -> tuple[np.ndarray, list]:
+    """A recording that ends inside the window: zeros follow, no dropout."""
+    end_second = float(rng.uniform(1.0, CLIP_SECONDS))
+    audio = audio.copy()
+    audio[int(end_second * SAMPLE_RATE_HZ) :] = 0
+    kept = [(label, a, min(b, end_second)) for label, a, b in spans if a < end_second - 0.02]
+    whole = [s for s in kept if s[0] in {"clipping", "hum"} or s[2] < end_second - 0.03]
+    return audio, whole
+
+
+def targets(spans: list[tuple[str, float, float]]) -> np.ndarray:
+    """Frames that each fault covers: (CLIP_FRAMES, len(LABELS)) uint8; short ones are widened to the shortest target."""
+    out = np.zeros((CLIP_FRAMES, len(LABELS)), np.uint8)
+    frames_per_second = SAMPLE_RATE_HZ / FRAME_HOP_SAMPLES
+    for label, start, end in spans:
+        first = int(np.floor(start * frames_per_second))
+        last = int(np.ceil(end * frames_per_second))
+        if label == "click":
+            first, last = first - 1, last + 1
+        elif label not in {"clipping", "hum"}:
+            last = max(last, first + SHORTEST_TARGET_FRAMES)
+        out[max(0, first) : max(0, last), LABELS.index(label)] = 1
+    return out

@@ -1,0 +1,167 @@
+"""A fitted network to model_store/artifacts/<version>/: calibrated, as one ONNX graph, measured, with its manifest."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from . import calibrate, recordings
+from .card import write_card
+from .clips import CLIP_SAMPLES, CLIP_SECONDS
+from .events import Rule, detect
+from .fit import dev_scores, dev_spans, tally_of
+from .network import Detector, Network
+from .places import ARTIFACTS, FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ, WORK
+
+LABEL_DEFAULTS: dict[str, dict[str, float]] = {}
+"""What the manifest gives single labels where the client sets nothing."""
+
+
+def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def write_graph(detector: Detector, path: Path) -> None:
+    """Trace the detector to ONNX, batch free, and check the graph against it."""
+    detector.eval()
+    torch.onnx.export(
+        detector,
+        (torch.zeros(2, CLIP_SAMPLES),),
+        path,
+        input_names=["waveform"],
+        output_names=["scores", "embedding"],
+        dynamic_axes={name: {0: "batch"} for name in ("waveform", "scores", "embedding")},
+        opset_version=17,
+        dynamo=False,
+    )
+    probe = np.random.default_rng(0).normal(0, 0.1, (3, CLIP_SAMPLES)).astype(np.float32)
+    got = session(path).run(["scores"], {"waveform": probe})[0]
+    with torch.no_grad():
+        want = detector(torch.from_numpy(probe))[0].numpy()
+    if np.abs(got - want).max() > 1e-3:
+        raise RuntimeError(f"the graph differs from the network by {np.abs(got - want).max()}")
+
+
+def speed(path: Path) -> float:
+    """Seconds of audio scored per second by onnxruntime on two threads, overlap counted, at the best batch of three."""
+    best = 0.0
+    ort = session(path)
+    for batch in (1, 2, 4):
+        x = np.random.default_rng(0).normal(0, 0.1, (batch, CLIP_SAMPLES)).astype(np.float32)
+        ort.run(["scores"], {"waveform": x})
+        began = time.perf_counter()
+        for _ in range(8):
+            ort.run(["scores"], {"waveform": x})
+        best = max(best, 8 * batch * recordings.HOP_SECONDS / (time.perf_counter() - began))
+    return best
+
+
+def manifest(digest: str, version: str) -> str:
+    """The manifest's text."""
+    lines = [
+        'name = "artifacts"',
+        f'version = "{version}"',
+        'task = "detection"',
+        'description = "Clicks, dropouts, glitches, clipping, mains hum and noise bursts in recordings of any kind"',
+        'licence = "MIT (weights); the recordings that it was trained on are listed in MODEL_CARD.md"',
+        f'sha256 = "{digest}"',
+        "",
+        "[input]",
+        'name = "waveform"',
+        'layout = "batch,samples"',
+        f"sample_rate_hz = {SAMPLE_RATE_HZ}",
+        f"window_seconds = {float(CLIP_SECONDS)}",
+        f"hop_seconds = {float(recordings.HOP_SECONDS)}",
+        "",
+        "[output]",
+        'name = "scores"',
+        'kind = "frame"',
+        f"frame_hop_seconds = {FRAME_HOP_SAMPLES / SAMPLE_RATE_HZ}",
+        'activation = "none"',
+        'embedding = "embedding"',
+        "",
+        "[defaults]",
+        "threshold = 0.5",
+        "merge_window_ms = 200",
+        "min_duration_ms = 50",
+    ]
+    for label in LABELS:
+        lines += ["", "[[labels]]", f'name = "{label}"'] + (["point = true"] if label == "click" else [])
+        lines += [f"{key} = {value}" for key, value in LABEL_DEFAULTS.get(label, {}).items()]
+    return "\n".join(lines) + "\n"
+
+
+def clean_scores(name: str, network: Network, minutes: float = 120.0) -> list[np.ndarray]:
+    """Scores before calibration of clean development recordings, each (frames, labels); kept beside the weights."""
+    kept = WORK / f"{name}-clean.npz"
+    plain = WORK / f"{name}-plain.onnx"
+    if not kept.exists() or kept.stat().st_mtime < (WORK / f"{name}.pt").stat().st_mtime:
+        write_graph(Detector(network, torch.ones(len(LABELS)), torch.zeros(len(LABELS))), plain)
+        ort = session(plain)
+        parts = [
+            recordings.score(audio, lambda x: ort.run(["scores"], {"waveform": x})[0])
+            for _, audio in recordings.clean_recordings("dev", minutes)
+        ]
+        np.savez(kept, *[part.astype(np.float32) for part in parts])
+        plain.unlink()
+    with np.load(kept) as stored:
+        return [stored[key] for key in stored.files]
+
+
+def measure(scores: np.ndarray, spans: list, clean: list[np.ndarray], curves: dict, rules: dict) -> dict:
+    """Figures of calibrated scores on the development split, for the card and the log."""
+    calibrated = calibrate.apply(scores, curves)
+    tally = tally_of(calibrated, spans, rules)
+    alarms = dict.fromkeys(LABELS, 0)
+    hours = sum(len(part) for part in clean) / 100 / 3600
+    for part in clean:
+        for event in detect(calibrate.apply(part, curves), rules):
+            alarms[event.label] += 1
+    table, macro = tally.table(), tally.macro_f1
+    return {
+        "table": table,
+        "macro": macro,
+        "clean_hours": hours,
+        "alarms": alarms,
+        "alarms_per_hour": sum(alarms.values()) / hours,
+    }
+
+
+def export(name: str, version: str = "0.1.0") -> None:
+    """Calibrate WORK/<name>.pt on the development split and write model, manifest and card."""
+    torch.set_num_threads(2)
+    network = Network()
+    network.load_state_dict(torch.load(WORK / f"{name}.pt"))
+    network.eval()
+    scores, spans = dev_scores(network), dev_spans()
+    clean = clean_scores(name, network)
+    scored = [*zip(scores, spans, strict=True), *((part, []) for part in clean)]
+    even, odd = scored[::2], scored[1::2]
+    held = {label: calibrate.fit_curve(even, label) for label in LABELS}
+    error = calibrate.calibration_error([(calibrate.apply(s, held), true) for s, true in odd])
+    curves = {label: calibrate.fit_curve(scored, label) for label in LABELS}
+    figures = measure(scores, spans, clean, curves, {label: Rule() for label in LABELS})
+    target = ARTIFACTS / version
+    target.mkdir(parents=True, exist_ok=True)
+    graph = target / "model.onnx"
+    scale = torch.tensor([curves[label].scale for label in LABELS])
+    offset = torch.tensor([curves[label].offset for label in LABELS])
+    write_graph(Detector(network, scale, offset), graph)
+    (target / "manifest.toml").write_text(manifest(hashlib.sha256(graph.read_bytes()).hexdigest(), version))
+    figures |= {
+        "calibration_error": error,
+        "speed": speed(graph),
+        "bytes": graph.stat().st_size,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "curves": {label: [curve.scale, curve.offset] for label, curve in curves.items()},
+    }
+    (WORK / f"{name}-figures.json").write_text(json.dumps(figures, indent=1))
+    write_card(target / "MODEL_CARD.md", figures)
+    print(figures.pop("table"))
+    print(json.dumps(figures, indent=1))

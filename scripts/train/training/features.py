@@ -1,0 +1,72 @@
+"""Features of rendered clips, computed once: the front end learns nothing, so no epoch needs to run it again."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from .clips import CLIP_FRAMES, CLIP_SAMPLES
+from .front_end import FEATURE_CHANNELS, LOW_BINS, FrontEnd
+from .places import WORK
+from .render import load, rendered
+
+ROW = FEATURE_CHANNELS * CLIP_FRAMES + LOW_BINS * CLIP_FRAMES // 4
+
+
+def front_end_session(threads: int = 1) -> onnxruntime.InferenceSession:
+    """The front end through onnxruntime, twice as fast as in training's own framework."""
+    path = WORK / f"front_end-{os.getpid()}.onnx"
+    torch.onnx.export(
+        FrontEnd().eval(),
+        (torch.zeros(2, CLIP_SAMPLES),),
+        path,
+        input_names=["x"],
+        output_names=["features", "low"],
+        dynamic_axes={name: {0: "batch"} for name in ("x", "features", "low")},
+        opset_version=17,
+        dynamo=False,
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    path.unlink()
+    return session
+
+
+def features_path(split: str) -> Path:
+    return WORK / f"{split}-features.f16"
+
+
+def compute(split: str, num_clips: int) -> None:
+    """Grow the features of a split to its first `num_clips` clips."""
+    os.nice(5)
+    path = features_path(split)
+    done = path.stat().st_size // (2 * ROW) if path.exists() else 0
+    audio = load(split)[0]
+    session = front_end_session()
+    with path.open("ab") as out:
+        out.truncate(done * 2 * ROW)
+        for start in range(done, min(num_clips, len(audio)), 2):
+            x = audio[start : min(start + 2, num_clips)].astype(np.float32) / 32768
+            features, low = session.run(None, {"x": x})
+            np.concatenate([features.reshape(len(x), -1), low.reshape(len(x), -1)], 1).astype(np.float16).tofile(out)
+
+
+def load_features(split: str) -> np.ndarray:
+    """Memory map (clips, ROW) float16: the features, then the low bins, of the clips done now."""
+    path = features_path(split)
+    return np.memmap(path, np.float16, "r", shape=(min(path.stat().st_size // (2 * ROW), rendered(split)), ROW))
+
+
+def unpack(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows (batch, ROW) to (features (batch, FEATURE_CHANNELS, T), low (batch, LOW_BINS, T // 4)) float32."""
+    split = FEATURE_CHANNELS * CLIP_FRAMES
+    features = rows[:, :split].float().reshape(-1, FEATURE_CHANNELS, CLIP_FRAMES)
+    return features, rows[:, split:].float().reshape(-1, LOW_BINS, CLIP_FRAMES // 4)
+
+
+if __name__ == "__main__":
+    compute(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,123 @@
+"""Fitting the network to rendered clips, and scoring the development split after each epoch."""
+
+import json
+import math
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from .events import Event, Rule, Tally, detect
+from .features import load_features, unpack
+from .network import LONG, Network, closed, probabilities
+from .places import LABELS, SHORT_LABELS, WORK
+from .render import load, paths
+
+SHORT = [LABELS.index(name) for name in SHORT_LABELS]
+
+
+def loss(logits: dict[str, Tensor], target: Tensor) -> Tensor:
+    """Mean loss of a batch. target: (batch, T, labels) in {0, 1}.
+
+    Short faults are few frames of many, so a frame inside one weighs 4; a clean frame taken for a fault is an alarm
+    and keeps its full weight."""
+    short, long = target[:, :, SHORT].transpose(1, 2), target[:, :, LONG].transpose(1, 2)
+    any_short = short.amax(1, keepdim=True)
+    event = F.binary_cross_entropy_with_logits(logits["event"].float(), any_short, weight=1 + 3 * any_short)
+    names = F.log_softmax(logits["type"].float(), 1)
+    naming = -(short * names).sum() / short.sum().clamp(min=1)
+    follow = F.binary_cross_entropy_with_logits(logits["long"].float(), long)
+    return 4 * event + 0.12 * naming + 2 * follow
+
+
+def dev_scores(network: Network) -> np.ndarray:
+    """Scores before calibration of every development clip: (clips, T, labels) float32."""
+    network.eval()
+    rows = load_features("dev")
+    out = []
+    with torch.no_grad():
+        for start in range(0, len(rows), 16):
+            batch = torch.from_numpy(np.array(rows[start : start + 16]))
+            out.append(closed(probabilities(network(*unpack(batch)))).numpy())
+    return np.concatenate(out)
+
+
+def dev_spans() -> list[list[Event]]:
+    """True events of every development clip."""
+    lines = paths("dev")[2].read_text().splitlines()
+    return [[Event(label, a, b) for label, a, b in json.loads(line)] for line in lines]
+
+
+def best_tally(scores: np.ndarray, spans: list[list[Event]]) -> Tally:
+    """The tally at each label's own best threshold: what calibration can reach."""
+    rules = {}
+    for label in LABELS:
+        best = (-1.0, 0.5)
+        for threshold in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+            tally = tally_of(scores, spans, {name: Rule(threshold if name == label else 2.0) for name in LABELS})
+            best = max(best, (tally.f1(label), threshold))
+        rules[label] = Rule(best[1])
+    return tally_of(scores, spans, rules)
+
+
+def tally_of(scores: np.ndarray, spans: list[list[Event]], rules: dict) -> Tally:
+    tally = Tally.empty()
+    for s, true in zip(scores, spans, strict=False):
+        tally.add(detect(s, rules), true, 8.0)
+    return tally
+
+
+def fit(
+    name: str, minutes: float, peak_rate: float = 2e-3, batch: int = 16, start_from: str | None = None, threads: int = 2
+) -> None:
+    """Fit for `minutes`, the learning rate falling as a cosine of the time; keeps WORK/<name>.pt (averaged weights)."""
+    torch.manual_seed(7)
+    torch.set_num_threads(threads)
+    rng = np.random.default_rng(7)
+    network = Network()
+    if start_from:
+        network.load_state_dict(torch.load(WORK / f"{start_from}.pt"))
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    decay = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}], lr=peak_rate
+    )
+    began, step, epoch = time.monotonic(), 0, 0
+    spans = dev_spans()
+    while time.monotonic() - began < minutes * 60:
+        rows, targets = load_features("fit"), load("fit")[1]
+        order, total, epoch = rng.permutation(len(rows)), 0.0, epoch + 1
+        for start in range(0, len(order) - batch, batch):
+            progress = (time.monotonic() - began) / (minutes * 60)
+            if progress >= 1:
+                break
+            rate = peak_rate * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            chosen = np.sort(order[start : start + batch])
+            network.train()
+            features, low = unpack(torch.from_numpy(rows[chosen]))
+            target = torch.from_numpy(targets[chosen]).float()
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(features, low)
+            value = loss(logits, target)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+            optimiser.step()
+            average.update_parameters(network)
+            step += 1
+            total = 0.98 * total + 0.02 * float(value.detach()) if step > 1 else float(value.detach())
+            if step % 100 == 0:
+                print(
+                    f"step {step} epoch {epoch} clips {len(rows)} loss {total:.4f} minute {progress * minutes:.1f}",
+                    flush=True,
+                )
+        scores = dev_scores(average.module)
+        torch.save(average.module.state_dict(), WORK / f"{name}.pt")
+        print(f"epoch {epoch}: " + best_tally(scores, spans).table(), flush=True)

@@ -1,0 +1,207 @@
+"""The fixed front end: a waveform to features that show each fault, with nothing learned.
+
+All of it is slicing, pooling and matrix products, so that the exported graph runs on CPU and CUDA without exotic
+operators. T is the number of 10 ms frames; x is (batch, samples) at SAMPLE_RATE_HZ.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from .places import FRAME_HOP_SAMPLES, SAMPLE_RATE_HZ
+
+MEL_BANDS = 64
+MEL_WINDOW, MEL_HOP = 640, 160
+"""20 ms every 5 ms."""
+
+MILLISECOND = SAMPLE_RATE_HZ // 1000
+LOW_DECIMATION = 16
+LOW_WINDOW, LOW_HOP = 512, 80
+"""At 2 kHz: 256 ms every 40 ms, bins of 3.9 Hz."""
+LOW_FIRST_BIN, LOW_BINS = 8, 104
+"""31 to 434 Hz."""
+
+REPEAT_DECIMATION = 4
+REPEAT_BLOCK = 80
+"""10 ms at 8 kHz: each is looked for in the past."""
+REPEAT_GROUP = 20
+"""Blocks that share one stretch of past, 200 ms: lags reach 200 ms for the first and 400 ms for the last."""
+
+MEL_CHANNELS = 2 * MEL_BANDS
+FINE_CHANNELS = 4 * 10 + 4
+SHAPE_CHANNELS = 2 * 4 + 2 * 2 + 3
+REPEAT_CHANNELS = 2
+FEATURE_CHANNELS = MEL_CHANNELS + FINE_CHANNELS + SHAPE_CHANNELS + REPEAT_CHANNELS
+
+
+def _mel_matrix(bins: int, low_hz: float = 60.0) -> Tensor:
+    """Triangular filters (bins, MEL_BANDS), even on the mel scale from low_hz to half the sample rate."""
+
+    def mel(hz: float) -> float:
+        return 2595.0 * math.log10(1 + hz / 700.0)
+
+    edges = torch.linspace(mel(low_hz), mel(SAMPLE_RATE_HZ / 2), MEL_BANDS + 2)
+    edges = 700.0 * (10 ** (edges / 2595.0) - 1)
+    hz = torch.arange(bins) * SAMPLE_RATE_HZ / MEL_WINDOW
+    rise = (hz[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[None, 2:] - hz[:, None]) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rise, fall).clamp(min=0)
+    nearest = (edges[1:-1] * MEL_WINDOW / SAMPLE_RATE_HZ).round().long()
+    filters[nearest, torch.arange(MEL_BANDS)] = filters[nearest, torch.arange(MEL_BANDS)].clamp(min=0.5)
+    return filters / filters.sum(0)
+
+
+def _dft(window: int, first: int, bins: int) -> Tensor:
+    """Hann-windowed cosines then sines: (window, 2 * bins), scaled so that a full-scale sine has power about 1."""
+    t = torch.arange(window, dtype=torch.float64)
+    angle = 2 * math.pi * t[:, None] * (first + torch.arange(bins, dtype=torch.float64)) / window
+    hann = 0.5 - 0.5 * torch.cos(2 * math.pi * (t + 0.5) / window)
+    return (torch.cat([torch.cos(angle), torch.sin(angle)], 1) * hann[:, None] * (4 / window)).float()
+
+
+def _low_pass(taps: int, decimation: int, emphasis: bool) -> Tensor:
+    """Hann-windowed sinc (taps,) for decimation; with emphasis, its second difference, which whitens the sound."""
+    n = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
+    cut = 0.9 / decimation
+    sinc = cut * torch.special.sinc(cut * n) * (0.5 + 0.5 * torch.cos(2 * math.pi * n / taps))
+    if emphasis:
+        reach = decimation
+        sinc = F.pad(sinc, (reach, reach))
+        sinc = 2 * sinc - torch.roll(sinc, reach) - torch.roll(sinc, -reach)
+    return sinc.float()
+
+
+def _framed(x: Tensor, window: int, hop: int, frames: int) -> Tensor:
+    """Frames of x centred on each hop: (batch, frames, window); window must be a multiple of hop."""
+    left = (window - hop) // 2
+    pieces = window // hop if window % hop == 0 else window // hop + 1
+    padded = F.pad(x, (left, pieces * hop - left))
+    shifted = [padded[:, k * hop : k * hop + frames * hop].reshape(-1, frames, hop) for k in range(pieces)]
+    return torch.cat(shifted, 2)[:, :, :window]
+
+
+def _log(power: Tensor, floor: float) -> Tensor:
+    """Natural logarithm of a power with a floor, brought to about unit scale."""
+    return torch.log(power + floor) * 0.25
+
+
+def _smooth(x: Tensor, frames: int) -> Tensor:
+    """Moving average of (batch, channels, T) along T, `frames` wide and odd; edges average what is there."""
+    return F.avg_pool1d(x, frames, 1, frames // 2, count_include_pad=False)
+
+
+def _local_max(x: Tensor, frames: int) -> Tensor:
+    """Moving maximum along the last axis of (batch, channels, T), `frames` wide and odd."""
+    return F.max_pool1d(x, frames, 1, frames // 2)
+
+
+class FrontEnd(nn.Module):
+    """Waveform (batch, samples) to (features (batch, FEATURE_CHANNELS, T), low bins (batch, LOW_BINS, T // 4))."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        bins = MEL_WINDOW // 2
+        self.register_buffer("mel_dft", _dft(MEL_WINDOW, 0, bins))
+        self.register_buffer("mel", _mel_matrix(bins))
+        self.register_buffer("low_dft", _dft(LOW_WINDOW, LOW_FIRST_BIN, LOW_BINS))
+        self.register_buffer("low_filter", _low_pass(LOW_DECIMATION * 8, LOW_DECIMATION, False)[:, None])
+        self.register_buffer("repeat_filter", _low_pass(32, REPEAT_DECIMATION, True)[:, None])
+        past = torch.arange(2 * REPEAT_GROUP * REPEAT_BLOCK) - REPEAT_GROUP * REPEAT_BLOCK
+        lag = torch.arange(REPEAT_GROUP)[:, None] * REPEAT_BLOCK - past[None, :]
+        ranges = [(40, 160), (160, 10**6)]
+        masks = torch.stack([(lag < a) | (lag >= b) for a, b in ranges]).float() * -4.0
+        near, far = masks.split(REPEAT_GROUP * REPEAT_BLOCK, 2)[1], masks.split(REPEAT_GROUP * REPEAT_BLOCK, 2)[0]
+        self.register_buffer("mask_near", near.contiguous())
+        self.register_buffer("mask_far", far.contiguous())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        frames = x.shape[1] // FRAME_HOP_SAMPLES
+        parts = [self.mel_features(x, frames), self.fine_features(x, frames), self.shape_features(x, frames)]
+        return torch.cat([*parts, self.repeat_features(x, frames)], 1), self.low_features(x, frames)
+
+    def mel_features(self, x: Tensor, frames: int) -> Tensor:
+        """Log-mel (batch, 2 * MEL_BANDS, T): the bands of a frame's first and second 5 ms, one after the other."""
+        spectrum = _framed(x, MEL_WINDOW, MEL_HOP, 2 * frames) @ self.mel_dft
+        half = spectrum.shape[2] // 2
+        power = spectrum[:, :, :half].square() + spectrum[:, :, half:].square()
+        logs = _log(power @ self.mel, 1e-10) + 3.0
+        return logs.reshape(-1, frames, 2 * MEL_BANDS).transpose(1, 2)
+
+    def fine_features(self, x: Tensor, frames: int) -> Tensor:
+        """Millisecond by millisecond, against the 210 ms around: energy of the signal and of its second difference,
+        peaks of the second and fourth differences; then the four local levels. (batch, FINE_CHANNELS, T)."""
+        padded = F.pad(x, (2, 2))
+        second = padded[:, 2:] - 2 * padded[:, 1:-1] + padded[:, :-2]
+        fourth = second[:, 2:] - 2 * second[:, 1:-1] + second[:, :-2]
+        second = second[:, 1:-1]
+        blocks = [s.reshape(s.shape[0], frames * 10, MILLISECOND) for s in (x, second, fourth)]
+        energies = [block.square().mean(2) for block in blocks]
+        peaks = [block.abs().amax(2).square() for block in blocks[1:]]
+        fine = torch.stack([energies[0], energies[1], *peaks], 1)
+        by_frame = fine.reshape(-1, 4, frames, 10)
+        level = torch.stack([energies[0], energies[1], energies[1], energies[2]], 1).reshape(-1, 4, frames, 10).mean(3)
+        level = _log(_smooth(level, 21), 1e-9)
+        relative = _log(by_frame, 1e-9) - level[:, :, :, None]
+        return torch.cat([relative.transpose(2, 3).reshape(-1, 40, frames), level + 2.0], 1)
+
+    def shape_features(self, x: Tensor, frames: int) -> Tensor:
+        """How flat the tops are, for the upper and the lower half of the wave: moments of the signal over its 30 ms
+        peak, which near 1 mean flat, and peaks against the 210 ms around; equal neighbours; zeros. (batch, 15, T)."""
+        blocks = x.reshape(-1, frames, FRAME_HOP_SAMPLES)
+        halves = torch.stack([blocks, -blocks], 1).clamp(min=0)
+        peak = halves.amax(3)
+        near = _local_max(peak, 3) + 1e-5
+        z = halves / near[:, :, :, None]
+        features = []
+        for power in (2, 4, 16, 64):
+            while_power = z.square() if power <= 4 else z.square().square()
+            z = while_power
+            features.append(_log(z.mean(3), 1e-4))
+        wide = _local_max(peak, 21) + 1e-5
+        features.append(torch.log(near / wide))
+        features.append(torch.log(peak / near + 1e-3) * 0.5)
+        previous = F.pad(x, (1, 0))[:, :-1].reshape(-1, frames, FRAME_HOP_SAMPLES)
+        step = (blocks - previous).abs()
+        top = near.amax(1)[:, :, None]
+        high = (blocks.abs() > 0.5 * top).float()
+        equal = ((step < 0.01 * top).float() * high).sum(2) / (high.sum(2) + 1)
+        exact = (step < 1e-5).float().mean(2)
+        zero = (blocks.abs() < 2e-5).float().mean(2)
+        return torch.cat([*features, torch.stack([equal, exact, zero], 1)], 1)
+
+    def low_features(self, x: Tensor, frames: int) -> Tensor:
+        """Log power in bins of 3.9 Hz from 31 to 434 Hz, every 40 ms: (batch, LOW_BINS, T // 4)."""
+        taps = self.low_filter.shape[0]
+        slow = (_framed(x, taps, LOW_DECIMATION, x.shape[1] // LOW_DECIMATION) @ self.low_filter)[:, :, 0]
+        pieces = frames // 4
+        padded = F.pad(slow, (216, 216 + LOW_HOP))
+        shifted = [padded[:, k * LOW_HOP : (k + pieces) * LOW_HOP].reshape(-1, pieces, LOW_HOP) for k in range(7)]
+        spectrum = torch.cat(shifted, 2)[:, :, :LOW_WINDOW] @ self.low_dft
+        power = spectrum[:, :, :LOW_BINS].square() + spectrum[:, :, LOW_BINS:].square()
+        return (_log(power, 1e-10) + 3.0).transpose(1, 2)
+
+    def repeat_features(self, x: Tensor, frames: int) -> Tensor:
+        """How exactly each 10 ms was heard before, 5-20 and 20-400 ms ago: -log(1 - correlation), (batch, 2, T).
+
+        Blocks are taken by groups; all of a group's blocks are compared with every shift of its own and the previous
+        group's stretch by two matrix products, and lags outside a range are masked."""
+        taps = self.repeat_filter.shape[0]
+        samples = frames * REPEAT_BLOCK
+        slow = (_framed(x, taps, REPEAT_DECIMATION, samples) @ self.repeat_filter)[:, :, 0]
+        stretch = REPEAT_GROUP * REPEAT_BLOCK
+        groups = -(-frames // REPEAT_GROUP)
+        slow = F.pad(slow, (stretch, groups * stretch - samples + stretch))
+        pieces = slow.reshape(-1, groups + 2, stretch)
+        reach = torch.cat([pieces[:, :-1], pieces[:, 1:, :REPEAT_BLOCK]], 2)
+        keys = torch.stack([reach[:, :, k : k + stretch] for k in range(REPEAT_BLOCK)], 2)
+        power = F.avg_pool1d(reach.square(), REPEAT_BLOCK, 1)[:, :, None, :stretch] * REPEAT_BLOCK
+        scale = torch.rsqrt(power + 1e-7)
+        now, past = keys[:, 1:], keys[:, :-1]
+        queries = (now[:, :, :, ::REPEAT_BLOCK] * scale[:, 1:, :, ::REPEAT_BLOCK]).transpose(2, 3)
+        near = (queries @ now) * scale[:, 1:]
+        far = (queries @ past) * scale[:, :-1]
+        ranges = [torch.maximum((near + self.mask_near[k]).amax(3), (far + self.mask_far[k]).amax(3)) for k in range(2)]
+        best = torch.stack(ranges, 1).clamp(0, 1).reshape(-1, 2, groups * REPEAT_GROUP)[:, :, :frames]
+        return -torch.log(1.002 - best) * 0.5

@@ -1,0 +1,27 @@
+"""Training clips as WAV files, each with a JSON list of its faults."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from .clips import make_clip
+from .places import SAMPLE_RATE_HZ
+from .render import SPLIT_SEEDS
+from .sources import Pool
+
+
+def write(folder: Path, count: int, split: str = "fit") -> None:
+    """Write clips 0 to count - 1 of a split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = Pool(split)
+    for index in range(count):
+        clip = make_clip(np.random.default_rng((SPLIT_SEEDS[split], index)), pool)
+        soundfile.write(folder / f"{index:04d}.wav", clip.audio, SAMPLE_RATE_HZ)
+        (folder / f"{index:04d}.json").write_text(json.dumps(clip.spans))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), int(sys.argv[2]))

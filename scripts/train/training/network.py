@@ -1,0 +1,126 @@
+"""The learned part: features to scores.
+
+A shared trunk of dilated convolutions over 10 ms frames; one output says that something short happened, others name it
+(its evidence pooled over the event), and two more follow clipping and hum.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from .front_end import FEATURE_CHANNELS, LOW_BINS, MEL_BANDS, MEL_CHANNELS, FrontEnd
+from .places import LABELS, LONG_LABELS, SHORT_LABELS
+
+LONG = [LABELS.index(name) for name in LONG_LABELS]
+CHANNELS = 128
+DILATIONS = (1, 2, 4, 8, 16, 32, 1, 4, 16)
+POOL_FRAMES = 15
+"""The name of an event is decided on what is heard within 70 ms of each of its frames."""
+
+
+class Block(nn.Module):
+    """Residual block on (batch, CHANNELS, T): a dilated convolution over three frames, then a mix."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.wide = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm1d(channels)
+        self.mix = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mix(F.relu(self.norm(self.wide(x))))
+
+
+def _layer(kind: type, inside: int, outside: int, kernel, **options) -> nn.Sequential:
+    norm = nn.BatchNorm1d(outside) if kind is nn.Conv1d else nn.BatchNorm2d(outside)
+    return nn.Sequential(kind(inside, outside, kernel, bias=False, **options), norm, nn.ReLU())
+
+
+class Network(nn.Module):
+    """(features (batch, FEATURE_CHANNELS, T), low bins (batch, LOW_BINS, T // 4)) to a dictionary of logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spectral = nn.Sequential(
+            _layer(nn.Conv2d, 2, 16, (3, 5), stride=(1, 2), padding=(1, 2)),
+            _layer(nn.Conv2d, 16, 24, (4, 3), stride=(2, 2), padding=(1, 1)),
+            _layer(nn.Conv2d, 24, 32, 3, stride=(1, 2), padding=1),
+        )
+        self.spectral_out = _layer(nn.Conv1d, 32 * MEL_BANDS // 8, 96, 1)
+        self.fine = nn.Sequential(
+            _layer(nn.Conv1d, FEATURE_CHANNELS - MEL_CHANNELS, 96, 3, padding=1),
+            _layer(nn.Conv1d, 96, 96, 3, padding=1),
+        )
+        self.low = nn.Sequential(
+            _layer(nn.Conv1d, 2 * LOW_BINS, 64, 3, padding=1),
+            _layer(nn.Conv1d, 64, 48, 3, padding=2, dilation=2),
+            _layer(nn.Conv1d, 48, 48, 3, padding=6, dilation=6),
+        )
+        self.join = _layer(nn.Conv1d, 96 + 96 + 48, CHANNELS, 1)
+        self.trunk = nn.Sequential(*(Block(CHANNELS, dilation) for dilation in DILATIONS))
+        self.out = _layer(nn.Conv1d, CHANNELS, CHANNELS, 1)
+        self.heads = nn.Conv1d(CHANNELS, 1 + len(SHORT_LABELS) + 2, 1)
+        nn.init.constant_(self.heads.bias, -2.0)
+
+    def forward(self, features: Tensor, low: Tensor) -> dict[str, Tensor]:
+        """event (batch, 1, T), type (batch, 4, T), long (batch, 2, T) logits and embedding (batch, CHANNELS)."""
+        frames = features.shape[2]
+        mel = features[:, :MEL_CHANNELS].transpose(1, 2).reshape(-1, 2 * frames, MEL_BANDS)
+        around = F.avg_pool1d(mel.transpose(1, 2), 41, 1, 20, count_include_pad=False).transpose(1, 2)
+        image = torch.stack([mel, mel - around], 1)
+        spectral = self.spectral(image).permute(0, 1, 3, 2).flatten(1, 2)
+        spread = F.avg_pool1d(low, 25, 1, 12, count_include_pad=False)
+        bass = self.low(torch.cat([low, spread], 1))
+        bass = bass[:, :, :, None].expand(-1, -1, -1, 4).reshape(bass.shape[0], -1, frames)
+        x = torch.cat([self.spectral_out(spectral), self.fine(features[:, MEL_CHANNELS:]), bass], 1)
+        x = self.out(self.trunk(self.join(x)))
+        event, kind, long = self.heads(x).split([1, len(SHORT_LABELS), 2], 1)
+        weight = torch.sigmoid(event) + 1e-3
+        pooled = _pool(weight * kind) / _pool(weight)
+        return {"event": event, "type": pooled, "long": long, "embedding": x.mean(2)}
+
+
+def _pool(x: Tensor) -> Tensor:
+    return F.avg_pool1d(x, POOL_FRAMES, 1, POOL_FRAMES // 2, count_include_pad=False)
+
+
+def probabilities(logits: dict[str, Tensor]) -> Tensor:
+    """Scores before calibration (batch, T, labels): an event's probability shared by its names; clipping and hum."""
+    short = torch.sigmoid(logits["event"]) * torch.softmax(logits["type"], 1)
+    long = torch.sigmoid(logits["long"])
+    by_name = {name: short[:, k] for k, name in enumerate(SHORT_LABELS)} | {"clipping": long[:, 0], "hum": long[:, 1]}
+    return torch.stack([by_name[name] for name in LABELS], 2)
+
+
+class Detector(nn.Module):
+    """The shipped graph: waveform (batch, samples) to (scores (batch, T, labels), embedding (batch, CHANNELS)).
+
+    Calibration is a line on each label's logit, fitted on the maxima of detected events: scale, offset (labels,).
+    The scores of clipping and hum are closed (a moving maximum, then a moving minimum), so that a breath between two
+    overloaded words does not end the fault.
+    """
+
+    def __init__(self, network: Network, scale: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        self.front_end = FrontEnd()
+        self.network = network
+        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset)
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.network(*self.front_end(waveform))
+        return calibrated(closed(probabilities(logits)), self.scale, self.offset), logits["embedding"]
+
+
+def closed(p: Tensor, frames: int = 41) -> Tensor:
+    """p (batch, T, labels) with the gaps of clipping and hum filled that are shorter than `frames`."""
+    long = p[:, :, LONG].transpose(1, 2)
+    risen = F.max_pool1d(long, frames, 1, frames // 2)
+    filled = -F.max_pool1d(-risen, frames, 1, frames // 2)
+    by_column = {name: filled[:, k] for k, name in enumerate(LONG_LABELS)}
+    return torch.stack([by_column[n] if n in by_column else p[:, :, k] for k, n in enumerate(LABELS)], 2)
+
+
+def calibrated(p: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+    p = p.clamp(1e-6, 1 - 1e-6)
+    return torch.sigmoid((torch.log(p) - torch.log(1 - p)) * scale + offset)

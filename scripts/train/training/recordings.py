@@ -1,0 +1,49 @@
+"""Whole recordings of the development packages, clean and as coded, scored as the appliance scores them."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from . import codecs
+from .clips import CLIP_SAMPLES
+from .events import FRAME_SECONDS
+from .places import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
+from .sources import Pool
+
+HOP_SECONDS = 7
+HOP_SAMPLES = HOP_SECONDS * SAMPLE_RATE_HZ
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+"""(batch, CLIP_SAMPLES) float32 to (batch, T, labels)."""
+
+
+def score(audio: np.ndarray, scorer: Scorer, batch: int = 4) -> np.ndarray:
+    """Scores (frames, labels) of a recording (samples,): 8 s windows every 7 s, the last padded, overlaps averaged."""
+    count = max(1, -(-(len(audio) - CLIP_SAMPLES) // HOP_SAMPLES) + 1)
+    padded = np.pad(audio, (0, (count - 1) * HOP_SAMPLES + CLIP_SAMPLES - len(audio)))
+    frames, hop = CLIP_SAMPLES // FRAME_HOP_SAMPLES, HOP_SAMPLES // FRAME_HOP_SAMPLES
+    total = np.zeros(((count - 1) * hop + frames, len(LABELS)))
+    times = np.zeros((len(total), 1))
+    for start in range(0, count, batch):
+        indices = range(start, min(start + batch, count))
+        windows = np.stack([padded[i * HOP_SAMPLES : i * HOP_SAMPLES + CLIP_SAMPLES] for i in indices])
+        for index, s in zip(indices, scorer(windows.astype(np.float32)), strict=True):
+            total[index * hop : index * hop + frames] += s
+            times[index * hop : index * hop + frames] += 1
+    return (total / times)[: int(np.ceil(len(audio) / SAMPLE_RATE_HZ / FRAME_SECONDS))]
+
+
+def clean_recordings(split: str = "dev", minutes: float = 90.0, seed: int = 3) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, audio) of clean stretches of up to two minutes, every other one through a lossy coder."""
+    pool = Pool(split)
+    rng = np.random.default_rng(seed)
+    done = 0.0
+    while done < minutes * 60:
+        audio, entry = pool.draw(rng, 120 * SAMPLE_RATE_HZ)
+        audio = audio[: min(len(audio), entry["samples"])]
+        if rng.random() < 0.5:
+            rate_hz = 48_000 if entry["rate_hz"] > 16_000 else 16_000
+            heard = codecs.coded(rng, codecs.resampled(audio, SAMPLE_RATE_HZ, rate_hz), rate_hz)
+            audio = codecs.fitted(codecs.resampled(heard, rate_hz, SAMPLE_RATE_HZ), len(audio))
+        done += len(audio) / SAMPLE_RATE_HZ
+        yield f"{entry['package']}/{entry['name']}", audio
