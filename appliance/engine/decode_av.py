@@ -15,8 +15,9 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.codec.context import Flags2
 
-from appliance.engine.decode_formats import AudioInfo, checked
+from appliance.engine.decode_formats import MAX_CHANNELS, AudioInfo, checked
 from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
 
 MP3_DELAY_SAMPLES = 1105  # 576 of LAME's encoder, 528 + 1 of every decoder
@@ -27,7 +28,8 @@ MAX_ERRORS_IN_A_ROW = 1000
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _CODECS = ("mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis")
 _SELF_FRAMED = ("mp3", "aac")  # containers whose time stamps are only counted packets
-_DAMAGE = (av.FFmpegError, IndexError, ValueError)  # PyAV raises the latter two on frames with missing planes
+_DTYPES = {"u8": np.dtype("u1"), "s16": np.dtype("i2"), "s32": np.dtype("i4"), "flt": np.dtype("f4")}
+_DTYPES |= {"s64": np.dtype("i8"), "dbl": np.dtype("f8")}
 
 
 @dataclass
@@ -98,6 +100,9 @@ class _Packets:
         if name not in _CODECS and not name.startswith("pcm_"):
             raise UnsupportedAudio(f"The audio in the {container} file is {name}, which cannot be decoded here.")
         context.thread_count = 1
+        if container == "ogg" and name == "vorbis":
+            # FFmpeg miscounts by a block, and cuts too much or nothing, where all audio is in one page; see _named_end.
+            context.flags2 |= Flags2.skip_manual
         for other in opened.streams:
             if other is not self.stream:
                 other.discard = "all"
@@ -118,7 +123,7 @@ class _Packets:
                 decoded = packet.decode()
             except MemoryError:
                 raise
-            except _DAMAGE:
+            except av.FFmpegError:
                 self.num_damaged += 1
                 if self._self_framed and good_packets:
                     # The parser swallows damaged bytes into one packet; its size says how many frames they were.
@@ -141,7 +146,7 @@ class _Packets:
                 return
             except MemoryError:
                 raise
-            except _DAMAGE as error:
+            except av.FFmpegError as error:
                 if self.container == "ogg" and isinstance(error, av.PatchWelcomeError):
                     raise UnsupportedAudio("The OGG file changes its sample rate or channels on the way.") from error
                 errors_in_a_row += 1
@@ -206,20 +211,23 @@ def _samples(audio: av.AudioFrame, rate_hz: int) -> np.ndarray:
     A frame at another rate than the recording's is damage where it stands alone; it counts as silence of its length.
     """
     num_channels = audio.layout.nb_channels
-    if audio.sample_rate != rate_hz:
-        return np.zeros((num_channels, round(audio.samples * rate_hz / audio.sample_rate)), np.float32)
-    samples = audio.to_ndarray()
-    if not audio.format.is_planar:
-        samples = samples.reshape(-1, num_channels).T
-    if samples.dtype == np.float32:
-        return samples
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
-    bits = 8 * samples.dtype.itemsize
+    if audio.sample_rate != rate_hz or num_channels > MAX_CHANNELS:
+        return np.zeros((1, round(audio.samples * rate_hz / audio.sample_rate)), np.float32)
+    dtype = _DTYPES[audio.format.name.removesuffix("p")]
+    # PyAV's to_ndarray is not used: its 18.1 finds nine planes where there are eight, and crashes.
+    if audio.format.is_planar:
+        samples = np.empty((num_channels, audio.samples), dtype)
+        for row, plane in zip(samples, audio.planes, strict=False):
+            row[:] = np.frombuffer(plane, dtype, audio.samples)
+    else:
+        samples = np.frombuffer(audio.planes[0], dtype, audio.samples * num_channels).reshape(-1, num_channels).T
+    if dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
     floats = samples.astype(np.float32)
-    if samples.dtype.kind == "u":
-        floats -= np.float32(2 ** (bits - 1))
-    floats *= np.float32(2.0 ** (1 - bits))
+    full_scale = 2.0 ** (8 * dtype.itemsize - 1)
+    if dtype.kind == "u":
+        floats -= np.float32(full_scale)
+    floats *= np.float32(1 / full_scale)
     return floats
 
 
@@ -247,14 +255,18 @@ def _trimmed(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> I
 
 
 def _unnamed_delay(packets: _Packets, first_frame_samples: int) -> int:
+    if packets.container == "ogg" and packets.codec == "vorbis":
+        return first_frame_samples  # half an overlap, which FFmpeg itself drops where it is left to trim
     if packets.delay_named:
         return 0
     return {"mp3": MP3_DELAY_SAMPLES, "aac": first_frame_samples}.get(packets.codec, 0)
 
 
 def _named_end(packets: _Packets, rate_hz: int) -> int | None:
-    """Length in samples that an MP4's edit list or iTunes tag gives, up to a rounding; None where there is none."""
+    """Length in samples by Ogg's last page or MP4's iTunes tag or edit list; None where the file does not name it."""
     stream = packets.stream
+    if packets.container == "ogg" and packets.codec == "vorbis":
+        return stream.duration
     if packets.container != "mp4":
         return None
     tag = packets.metadata.get("iTunSMPB", "").split()
