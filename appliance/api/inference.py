@@ -12,6 +12,7 @@ from appliance.api import schemas
 from appliance.api.context import box, origin, require_key, tenant_id
 from appliance.engine.events import DetectionConfig
 from appliance.errors import InvalidRequest
+from appliance.rfc3339 import rfc3339
 from appliance.services import inference_files, inference_jobs
 from appliance.services.inference_files import Upload
 from appliance.services.inference_jobs import FileReport, JobReport
@@ -115,8 +116,8 @@ def render_summary(report: JobReport) -> dict[str, Any]:
         "total_files": job.total_files,
         "processed_files": job.processed_files,
         "error_message": report.error_message,
-        "created_at": schemas.rfc3339(job.created_at),
-        "updated_at": schemas.rfc3339(job.updated_at),
+        "created_at": rfc3339(job.created_at),
+        "updated_at": rfc3339(job.updated_at),
     }
 
 

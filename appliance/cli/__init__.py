@@ -1,0 +1,1 @@
+"""The command line: composes, without logic of its own."""

@@ -7,6 +7,7 @@ its timeout.
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,8 +36,9 @@ class Database:
         self._writer = threading.Lock()
 
     def migrate(self) -> None:
-        """Bring the schema up to date. Only one process may do this at a time; ``up`` holds the folder's lock."""
-        with _translated():
+        """Bring the schema up to date. A lock file keeps out a second process, whose migrations would fail."""
+        with self.path.with_suffix(".lock").open("w") as lock, _translated():
+            fcntl.flock(lock, fcntl.LOCK_EX)
             connection = self._connect()
             connection.execute("PRAGMA journal_mode = WAL")
             migrations.apply(sqlite_utils.Database(connection))

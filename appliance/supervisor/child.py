@@ -15,6 +15,8 @@ from typing import IO
 
 import structlog
 
+from appliance.supervisor import tether
+
 log = structlog.get_logger()
 
 LOG_BYTES = 10 * 1024**2
@@ -31,8 +33,8 @@ class Child:
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], log_folder: Path) -> None:
         self.name = name
-        self._command = [sys.executable, "-m", "appliance.supervisor.tether", str(os.getpid()), *command]
-        self._environment = environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._command = [sys.executable, "-IS", tether.__file__, str(os.getpid()), *command]
+        self._environment = environment
         self._log_file = log_folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0

@@ -10,19 +10,18 @@ import fcntl
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import structlog
 import urllib3
 
 from appliance.config import ROOT, Settings
-from appliance.errors import ConfigurationError, DataFolderInUse, StorageError, StorageUnavailable
+from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavailable
 from appliance.frontdoor import FrontDoor
 from appliance.services.keys import create_first_key
 from appliance.services.open import database_of
@@ -41,7 +40,10 @@ class Supervisor:
     """The running appliance. Enter it to start everything, leave it to stop everything; main thread only."""
 
     def __init__(self, settings: Settings) -> None:
-        port = settings.port or free_port(settings.host)
+        try:
+            port = settings.port or free_port(settings.host)
+        except OSError as error:
+            raise ConfigurationError(f"{settings.host} is no address of this machine: {error.strerror}.") from error
         self.settings = settings.model_copy(update={"port": port, "data_dir": settings.data_dir.absolute()})
         self.first_key: str | None = None
         self.notice: str | None = None
@@ -65,9 +67,10 @@ class Supervisor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
 
-    def watch(self, stopping: threading.Event) -> None:
-        """Restart what dies, until ``stopping`` is set."""
-        while not stopping.wait(0.2):
+    def watch(self) -> NoReturn:
+        """Restart what dies, until an exception such as KeyboardInterrupt ends it."""
+        while True:
+            time.sleep(0.2)
             for child in self._children:
                 child.restart_if_dead()
 
@@ -90,7 +93,6 @@ class Supervisor:
             raise ConfigurationError(f"{self.settings.host}:{self.settings.port} is in use or not ours to listen on.")
         database = database_of(self.settings)
         database.migrate()
-        self.first_key = create_first_key(database)
         server = choose_server(self.settings)
         self.notice = server.notice
         self._start_storage(server)
@@ -100,6 +102,7 @@ class Supervisor:
         door = self._front_door(server, socket)
         self._run("frontdoor", door.command(), door.environment())
         self._await("The appliance", self._ready, START_SECONDS)
+        self.first_key = create_first_key(database)  # last, so that it is never made without being shown
 
     def _lock_folder(self) -> None:
         lock = self._open.enter_context((self.settings.data_dir / "lock").open("w"))

@@ -1,4 +1,4 @@
-"""``python -m appliance.supervisor.tether PARENT COMMAND…``: become COMMAND, which the kernel kills when PARENT dies.
+"""``tether.py PARENT COMMAND…``: become COMMAND, which the kernel kills when PARENT dies.
 
 A process of its own rather than code between fork and exec, where a parent with threads can deadlock.
 """

@@ -16,6 +16,8 @@ from evaluation.sources import SPEECH_PACKAGE, by_name, mono, package_version, r
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MUSIC_PACKAGE = "lomiri-sounds"
+SPEECH_CREDIT = "© 2003–2010 Allison Smith, CC BY-SA 3.0; funded by Digium, Inc."
+MUSIC_CREDIT = "© 2013 Canonical Ltd., CC BY-SA 3.0; `Call me.ogg`: anonymous, CC0 1.0"
 RATE_HZ = 24_000
 
 # One recording per line: file name, package, where it starts, how long it is, the faults that it gets.
@@ -140,8 +142,8 @@ distributed under **CC BY-SA 3.0** (<https://creativecommons.org/licenses/by-sa/
 
 | package | version | author and licence of the recordings used |
 |---|---|---|
-| {SPEECH_PACKAGE} | {package_version(SPEECH_PACKAGE)} | © 2003–2010 Allison Smith, CC BY-SA 3.0; funded by Digium, Inc. |
-| {MUSIC_PACKAGE} | {package_version(MUSIC_PACKAGE)} | © 2013 Canonical Ltd., CC BY-SA 3.0; `Call me.ogg`: anonymous, CC0 1.0 |
+| {SPEECH_PACKAGE} | {package_version(SPEECH_PACKAGE)} | {SPEECH_CREDIT} |
+| {MUSIC_PACKAGE} | {package_version(MUSIC_PACKAGE)} | {MUSIC_CREDIT} |
 """
 
 

@@ -35,21 +35,29 @@ class Recording:
     member: str | None = None
 
     def read(self) -> tuple[np.ndarray, int]:
-        """Return (num_samples, num_channels) float32 and the sample rate in Hz."""
-        return _read(self)
+        """Return (num_samples, num_channels) float32 with a peak below 1, and the sample rate in Hz."""
+        return _read(self)[:2]
+
+    def is_hot(self) -> bool:
+        """Whether the master itself was overloaded: it overshoots full scale more than once a second.
+
+        Nobody can say then where it is clipped and where not, so it never counts for or against that label.
+        """
+        return _read(self)[2] > 1.0
 
 
 @lru_cache(maxsize=4)
-def _read(recording: Recording) -> tuple[np.ndarray, int]:
+def _read(recording: Recording) -> tuple[np.ndarray, int, float]:
     opened: Path | io.BytesIO = recording.path
     if recording.member is not None:
         opened = io.BytesIO(zipfile.ZipFile(recording.path).read(recording.member))
     audio, rate_hz = soundfile.read(opened, dtype="float32", always_2d=True)
     peak = float(np.max(np.abs(audio), initial=0.0))
+    overshoots_per_second = float(np.sum(np.abs(audio[:, 0]) > 1.0)) / max(1.0, len(audio) / rate_hz)
     if peak > 0.99:  # a lossy decoder overshoots; cutting the overshoot off would be a fault of our own
         audio = audio * (0.99 / peak)
     audio.setflags(write=False)
-    return audio, rate_hz
+    return audio, rate_hz, overshoots_per_second
 
 
 def cache_root() -> Path:

@@ -70,8 +70,8 @@ minimum 50 ms.
 
 {figures["table"]}
 
-Clean recordings of the same packages, half of them through a lossy coder: {figures["alarms_per_hour"]:.1f} false alarms an hour on
-{figures["clean_hours"]:.1f} h ({alarms}).
+Clean recordings of the same packages, half of them through a lossy coder: {figures["alarms_per_hour"]:.1f} false
+alarms an hour on {figures["clean_hours"]:.1f} h ({alarms}).
 
 Expected calibration error of event maxima, calibrated on one half of the development split and measured on the other:
 {figures["calibration_error"]:.3f}.

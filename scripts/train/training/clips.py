@@ -57,8 +57,8 @@ def _long_fault(rng: np.random.Generator, x: np.ndarray, rate_hz: int, label: st
     return x
 
 
-def make_clip(rng: np.random.Generator, pool: Pool) -> Clip:
-    """Make one clip; a third of them carry no fault."""
+def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) -> Clip:
+    """Make one clip; a third of them carry no fault, or all if asked."""
     source, entry = pool.draw(rng, CLIP_SAMPLES)
     rate_hz = int(rng.choice([8000, 16000, 22050, 32000, 44100, 48000], p=[0.14, 0.14, 0.06, 0.1, 0.4, 0.16]))
     if entry["rate_hz"] == 8000 and rng.random() < 0.6:
@@ -68,7 +68,7 @@ def make_clip(rng: np.random.Generator, pool: Pool) -> Clip:
         x = np.zeros_like(x)
     if rng.random() < 0.25:
         x = x * gain(-rng.uniform(3, 30))
-    clean = rng.random() < 0.36
+    clean = rng.random() < 0.36 or always_clean
     if rng.random() < (0.55 if clean else 0.25):
         x = lookalike(rng, x, rate_hz)
         if clean and rng.random() < 0.3:
@@ -121,7 +121,7 @@ def _ended(rng: np.random.Generator, audio: np.ndarray, spans: list) -> tuple[np
 
 
 def targets(spans: list[tuple[str, float, float]]) -> np.ndarray:
-    """Frames that each fault covers: (CLIP_FRAMES, len(LABELS)) uint8; short ones are widened to the shortest target."""
+    """Frames that each fault covers: (CLIP_FRAMES, len(LABELS)) uint8; short ones are widened."""
     out = np.zeros((CLIP_FRAMES, len(LABELS)), np.uint8)
     frames_per_second = SAMPLE_RATE_HZ / FRAME_HOP_SAMPLES
     for label, start, end in spans:

@@ -58,7 +58,7 @@ def detect(scores: np.ndarray, rules: dict[str, Rule]) -> list[Event]:
 
 
 def matched(found: list[Event], true: list[Event]) -> tuple[list[bool], list[bool]]:
-    """Which found and which true events pair up: one label, onset within 100 ms, end within 200 ms or half its length."""
+    """Which found and which true events pair up: one label, onset within 100 ms, end within 200 ms or half of it."""
     hit_found, hit_true = [False] * len(found), [False] * len(true)
     for i in sorted(range(len(found)), key=lambda k: -found[k].confidence):
         for j, fault in enumerate(true):

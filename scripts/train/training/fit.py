@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from .events import Event, Rule, Tally, detect
-from .features import load_features, unpack
+from .features import features_path, load_features, unpack
 from .network import LONG, Network, closed, probabilities
 from .places import LABELS, SHORT_LABELS, WORK
 from .render import load, paths
@@ -87,11 +87,12 @@ def fit(
     optimiser = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}], lr=peak_rate
     )
-    began, step, epoch = time.monotonic(), 0, 0
+    began, step, epoch, total = time.monotonic(), 0, 0, 0.0
     spans = dev_spans()
     while time.monotonic() - began < minutes * 60:
-        rows, targets = load_features("fit"), load("fit")[1]
-        order, total, epoch = rng.permutation(len(rows)), 0.0, epoch + 1
+        splits = [(load_features(split), load(split)[1]) for split in ("fit", "mined") if features_path(split).exists()]
+        clips = [(split, index) for split, (rows, _) in enumerate(splits) for index in range(len(rows))]
+        order, epoch = rng.permutation(len(clips)), epoch + 1
         for start in range(0, len(order) - batch, batch):
             progress = (time.monotonic() - began) / (minutes * 60)
             if progress >= 1:
@@ -99,10 +100,10 @@ def fit(
             rate = peak_rate * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            chosen = np.sort(order[start : start + batch])
+            chosen = sorted(clips[index] for index in order[start : start + batch])
             network.train()
-            features, low = unpack(torch.from_numpy(rows[chosen]))
-            target = torch.from_numpy(targets[chosen]).float()
+            features, low = unpack(torch.from_numpy(np.stack([splits[s][0][i] for s, i in chosen])))
+            target = torch.from_numpy(np.stack([splits[s][1][i] for s, i in chosen])).float()
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(features, low)
             value = loss(logits, target)
@@ -115,7 +116,7 @@ def fit(
             total = 0.98 * total + 0.02 * float(value.detach()) if step > 1 else float(value.detach())
             if step % 100 == 0:
                 print(
-                    f"step {step} epoch {epoch} clips {len(rows)} loss {total:.4f} minute {progress * minutes:.1f}",
+                    f"step {step} epoch {epoch} clips {len(clips)} loss {total:.4f} minute {progress * minutes:.1f}",
                     flush=True,
                 )
         scores = dev_scores(average.module)

@@ -1,0 +1,44 @@
+"""``./scripts/appliance``. Commands are imported when they are called, so that each starts at once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from appliance import __version__
+from appliance.errors import ApplianceError
+
+COMMANDS = ("demo", "up", "detect", "keys", "models", "doctor")
+
+
+class Commands(click.Group):
+    """A group whose commands live in modules of the same name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"appliance.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a domain error is one line on standard error and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except ApplianceError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="appliance")
+def main() -> None:
+    """An appliance that listens: audio in, timestamped detections out, on one box."""
+
+
+if __name__ == "__main__":
+    main(prog_name="appliance")

@@ -1,0 +1,38 @@
+"""A client of the REST contract, as small as the demonstration needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import urllib3
+
+
+class Client:
+    """Calls one appliance with one key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
+        self._headers = {"X-API-Key": key}
+
+    def get(self, path: str) -> dict[str, Any]:
+        """GET a JSON object."""
+        return _json(urllib3.request("GET", self._url + path, headers=self._headers))
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST a JSON object and get one."""
+        return _json(urllib3.request("POST", self._url + path, json=body, headers=self._headers))
+
+    def upload(self, url: str, fields: dict[str, str], file: Path) -> None:
+        """Post a file with a presigned form, the file as its last field."""
+        answer = urllib3.request("POST", url, fields={**fields, "file": (file.name, file.read_bytes())})
+        if answer.status != 204:
+            raise click.ClickException(f"Storage refused the upload: {answer.status} {answer.data.decode()}")
+
+
+def _json(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    body: dict[str, Any] = answer.json()
+    if answer.status >= 400:
+        raise click.ClickException(f"{answer.status}: {body.get('detail')}")
+    return body

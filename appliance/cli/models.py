@@ -1,0 +1,69 @@
+"""``appliance models``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from appliance.config import load_settings
+from appliance.engine.models import CARD, ModelStore
+from appliance.engine.registration import add_model, check_model
+from appliance.errors import ModelError
+
+
+@click.group()
+def models() -> None:
+    """The model store: list, show, add, verify."""
+
+
+@models.command("list")
+def list_() -> None:
+    """List all models, newest version first."""
+    table = Table("model", "task", "labels", "licence")
+    for model in _store().models():
+        manifest = model.manifest
+        names = ", ".join(label.name for label in manifest.labels if label.reported)
+        table.add_row(manifest.id, manifest.task, names, manifest.licence)
+    Console().print(table)
+    for fault in _store().faults():
+        click.echo(fault, err=True)
+
+
+@models.command()
+@click.argument("model_id")
+def show(model_id: str) -> None:
+    """Show a model's manifest and card."""
+    model = _store().resolve(model_id)
+    click.echo(model.manifest.model_dump_json(indent=2, exclude_none=True))
+    card = model.folder / CARD
+    if card.is_file():
+        click.echo(f"\n{card.read_text(encoding='utf-8')}")
+
+
+@models.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def add(folder: Path) -> None:
+    """Check the model in FOLDER against its manifest and copy it into the store."""
+    click.echo(f"Added {add_model(_store(), folder).manifest.id}.")
+
+
+@models.command()
+def verify() -> None:
+    """Check every model of the store: manifest, checksum, graph."""
+    failed = _store().faults()
+    for model in _store().models():
+        try:
+            check_model(model)
+            click.echo(f"ok    {model.manifest.id}")
+        except ModelError as error:
+            failed.append(str(error))
+    for fault in failed:
+        click.echo(f"FAIL  {fault}", err=True)
+    raise SystemExit(1 if failed else 0)
+
+
+def _store() -> ModelStore:
+    return ModelStore(load_settings().model_store)

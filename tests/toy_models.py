@@ -1,0 +1,164 @@
+"""Models made for tests: small graphs whose answers can be worked out by hand.
+
+Each hears loudness: the mean absolute value of a window or frame, as a probability or a logit. They stand for models
+from outside, with other rates, layouts, hops and activations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+LOUD = 0.1  # mean absolute value at which a score reaches 0.5
+
+
+def write_model(folder: Path, manifest: str, graph: onnx.GraphProto) -> Path:
+    """Write model.onnx and manifest.toml, its ``{sha256}`` filled in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    data = model.SerializeToString()
+    (folder / "model.onnx").write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    (folder / "manifest.toml").write_text(manifest.replace("{sha256}", sha256), encoding="utf-8")
+    return folder
+
+
+def loudness_graph(
+    *, input_shape: list[int | str], window_samples: int, frame_samples: int, num_frames: int, kind: str, logits: bool
+) -> onnx.GraphProto:
+    """Audio → mean absolute value of each frame → score.
+
+    kind ``window``: (batch, labels); ``frame``: (batch, frames, labels). ``logits``: two columns, background and loud,
+    whose softmax is 0.5 at LOUD; else one column, a probability of 0.5 at LOUD.
+    """
+    const = [
+        numpy_helper.from_array(np.array([-1, 1, window_samples], np.int64), "flat"),
+        numpy_helper.from_array(np.full((1, 1, frame_samples), 1 / frame_samples, np.float32), "mean"),
+        numpy_helper.from_array(np.array(0.5 / LOUD, np.float32), "scale"),
+        numpy_helper.from_array(np.array(1.0, np.float32), "one"),
+        numpy_helper.from_array(np.array(0.0, np.float32), "zero"),
+        numpy_helper.from_array(np.array([[[0.0, 40.0]]], np.float32), "slope"),
+        numpy_helper.from_array(np.array([[[0.0, -20.0]]], np.float32), "offset"),
+        numpy_helper.from_array(np.array([1], np.int64), "frame_axis"),
+    ]
+    nodes = [
+        helper.make_node("Reshape", ["audio", "flat"], ["line"]),
+        helper.make_node("Abs", ["line"], ["rectified"]),
+        helper.make_node("Conv", ["rectified", "mean"], ["level"], strides=[frame_samples]),
+        helper.make_node("Mul", ["level", "scale"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["column"], perm=[0, 2, 1]),
+    ]
+    if logits:
+        nodes += [
+            helper.make_node("Mul", ["column", "slope"], ["sloped"]),
+            helper.make_node("Add", ["sloped", "offset"], ["frames"]),
+        ]
+    else:
+        nodes.append(helper.make_node("Clip", ["column", "zero", "one"], ["frames"]))
+    if kind == "window":
+        nodes.append(helper.make_node("Squeeze", ["frames", "frame_axis"], ["scores"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["frames"], ["scores"]))
+    num_labels = 2 if logits else 1
+    shape = ["batch", num_labels] if kind == "window" else ["batch", num_frames, num_labels]
+    return helper.make_graph(
+        nodes,
+        "loudness",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, input_shape)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, shape)],
+        const,
+    )
+
+
+def window_model(store: Path, name: str = "loud-windows", version: str = "1.0.0") -> Path:
+    """16 kHz, one score for each window of 0.5 s, every 0.25 s."""
+    graph = loudness_graph(
+        input_shape=["batch", 8000], window_samples=8000, frame_samples=8000, num_frames=1, kind="window", logits=False
+    )
+    manifest = f"""
+        name = "{name}"
+        version = "{version}"
+        task = "detection"
+        licence = "CC0-1.0"
+        sha256 = "{{sha256}}"
+        [input]
+        name = "audio"
+        sample_rate_hz = 16000
+        window_seconds = 0.5
+        hop_seconds = 0.25
+        [output]
+        name = "scores"
+        kind = "window"
+        [[labels]]
+        name = "loud"
+    """
+    return write_model(store / name / version, manifest, graph)
+
+
+def frame_model(store: Path, name: str = "loud-frames", version: str = "1.0.0") -> Path:
+    """22.05 kHz, input [batch, samples, 1], frames of 256 samples (11.61 ms), windows of 86 frames, hop of 43."""
+    window = 86 * 256
+    graph = loudness_graph(
+        input_shape=["batch", window, 1],
+        window_samples=window,
+        frame_samples=256,
+        num_frames=86,
+        kind="frame",
+        logits=False,
+    )
+    manifest = f"""
+        name = "{name}"
+        version = "{version}"
+        task = "detection"
+        licence = "CC0-1.0"
+        sha256 = "{{sha256}}"
+        [input]
+        name = "audio"
+        layout = "batch,samples,1"
+        sample_rate_hz = 22050
+        window_seconds = {window / 22050!r}
+        hop_seconds = {43 * 256 / 22050!r}
+        [output]
+        name = "scores"
+        kind = "frame"
+        frame_hop_seconds = {256 / 22050!r}
+        [[labels]]
+        name = "loud"
+    """
+    return write_model(store / name / version, manifest, graph)
+
+
+def softmax_model(store: Path, name: str = "loud-softmax", version: str = "1.0.0", batch: int | str = "batch") -> Path:
+    """8 kHz, input [batch, 1, samples], frames of 10 ms, logits over background and loud."""
+    graph = loudness_graph(
+        input_shape=[batch, 1, 8000], window_samples=8000, frame_samples=80, num_frames=100, kind="frame", logits=True
+    )
+    manifest = f"""
+        name = "{name}"
+        version = "{version}"
+        task = "detection"
+        licence = "CC0-1.0"
+        sha256 = "{{sha256}}"
+        [input]
+        name = "audio"
+        layout = "batch,1,samples"
+        sample_rate_hz = 8000
+        window_seconds = 1.0
+        hop_seconds = 1.0
+        [output]
+        name = "scores"
+        kind = "frame"
+        frame_hop_seconds = 0.01
+        activation = "softmax"
+        [[labels]]
+        name = "background"
+        reported = false
+        [[labels]]
+        name = "loud"
+    """
+    return write_model(store / name / version, manifest, graph)
