@@ -1,0 +1,131 @@
+"""Which S3 calls pass to storage: those that upload forms and presigned URLs need, and nothing else.
+
+Storage's upstream is archived with unfixed flaws, so this is a list of what may pass: the path and query are matched
+as they came, undecoded, and passed on as they came; no ``x-amz-`` header passes at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from appliance.frontdoor.shared import (
+    body_cap,
+    bucket_matches,
+    cors_routes,
+    matches,
+    origin_match,
+    refusal,
+    response_headers,
+)
+
+if TYPE_CHECKING:
+    from appliance.frontdoor.door import FrontDoor
+
+FORM_BYTES = 1024**2  # room for the form around a file of the largest size
+_SEGMENT = "[A-Za-z0-9][A-Za-z0-9._-]*"
+_PARAMETERS = (
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-type",
+)
+# Deleting "X-Minio-*" would do; refusing the ones that its handlers read leaves a trace of who tries.
+_REFUSED_HEADERS = (
+    "X-Amz-Meta-Snowball-Auto-Extract",
+    "X-Minio-Deployment-Id",
+    "X-Minio-Extract",
+    "X-Minio-Force-Create",
+    "X-Minio-Force-Delete",
+    "X-Minio-From-Peer",
+    "X-Minio-Replication-Actual-Object-Size",
+    "X-Minio-Source-Etag",
+    "X-Minio-Source-Mtime",
+    "X-Minio-Source-Proxy-Request",
+    "X-Minio-Source-Replication-Check",
+    "X-Minio-Source-Replication-Request",
+)
+# SeaweedFS would verify signatures against X-Forwarded-Host.
+_WITHHELD = ["Authorization", "Cookie", "Forwarded", "X-Amz-*", "X-Api-Key", "X-Forwarded-*", "X-Minio-*"]
+_UNTOLD = [
+    "Access-Control-*",
+    "Location",
+    "Seaweed-*",
+    "Strict-Transport-Security",
+    "X-Amz-Bucket-Region",
+    "X-Amz-Id-2",
+    "X-Minio-*",
+    "X-Ratelimit-*",
+    "X-Xss-Protection",
+]
+
+
+def storage_routes(door: FrontDoor) -> list[dict]:
+    """The routes of the upload bucket; every request to it ends here."""
+    inner = [
+        *_preflight(door),
+        {"match": _refused(), "handle": [refusal(403, "header that storage must not see")]},
+        *body_cap(door.max_upload_bytes + FORM_BYTES),
+        {"match": [_form_post(door), _key_call(door)], "handle": _proxy(door), "terminal": True},
+        {"handle": [refusal(403, "not a call of a form or a presigned URL")]},
+    ]
+    within = {"match": bucket_matches(door), "handle": [{"handler": "subroute", "routes": inner}], "terminal": True}
+    return [*cors_routes(door), within]
+
+
+def _preflight(door: FrontDoor) -> list[dict]:
+    if not door.cors_origins:
+        return []
+    path = matches("{http.request.uri}", f"^/{door.bucket}/?(?:{_SEGMENT}(?:/{_SEGMENT})*)?(?:\\?.*)?$")
+    headers = {
+        "Access-Control-Allow-Methods": ["GET, HEAD, POST, PUT"],
+        "Access-Control-Allow-Headers": ["Content-Type, If-Match, If-None-Match, Range, X-Request-ID"],
+        "Access-Control-Max-Age": ["600"],
+    }
+    answer = {"handler": "static_response", "status_code": 204, "headers": headers}
+    match = {"method": ["OPTIONS"], **path, **origin_match(door)}
+    return [{"match": [match], "handle": [answer], "terminal": True}]
+
+
+def _refused() -> list[dict]:
+    streaming = {"header_regexp": {"X-Amz-Content-Sha256": {"pattern": "(?i)streaming"}}}
+    return [streaming, *({"header": {name: ["*"]}} for name in _REFUSED_HEADERS)]
+
+
+def _form_post(door: FrontDoor) -> dict:
+    form = {"header_regexp": {"Content-Type": {"pattern": "(?i)^multipart/form-data *;"}}}
+    return {"method": ["POST"], **form, **matches("{http.request.uri}", f"^/{door.bucket}/?$")}
+
+
+def _key_call(door: FrontDoor) -> dict:
+    parameter = f"(?:{'|'.join(_PARAMETERS)})=[^&;]*"
+    pattern = f"^/{door.bucket}(?:/{_SEGMENT})+(?:\\?(?:{parameter})(?:&{parameter})*)?$"
+    return {"method": ["GET", "HEAD", "PUT"], **matches("{http.request.uri}", pattern)}
+
+
+def _proxy(door: FrontDoor) -> list[dict]:
+    url = urlsplit(door.storage_endpoint)
+    secure = url.scheme == "https"
+    transport: dict = {"protocol": "http", "dial_timeout": "5s", "compression": False}
+    if secure:
+        transport["tls"] = {"server_name": url.hostname}
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return [
+        # What a stranger uploaded must not run as a page of this origin, whatever its bytes are.
+        response_headers({"X-Content-Type-Options": ["nosniff"], "Content-Security-Policy": ["sandbox"]}),
+        {
+            "handler": "reverse_proxy",
+            "upstreams": [{"dial": f"{host}:{url.port or (443 if secure else 80)}"}],
+            "transport": transport,
+            "headers": {
+                "request": {"set": {"Host": [door.storage_host]}, "delete": _WITHHELD},
+                "response": {"delete": _UNTOLD},
+            },
+        },
+    ]

@@ -1,0 +1,58 @@
+"""The front door when what is behind it does not answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+
+import requests
+
+from appliance.frontdoor import FrontDoor
+from appliance.storage.local_server import free_ports
+from tests.frontdoor.test_uploads import assert_problem
+from tests.servers import running
+
+
+def closed_door(folder: Path) -> FrontDoor:
+    """A front door with nothing behind it."""
+    port, closed = free_ports(2)
+    return FrontDoor(
+        host="127.0.0.1",
+        port=port,
+        bucket="audio",
+        storage_endpoint=f"http://127.0.0.1:{closed}",
+        storage_host="storage.internal",
+        api_socket=folder / "none.sock",
+        folder=folder / "door",
+        max_upload_bytes=1000,
+    )
+
+
+def test_what_is_down_is_a_503_that_says_when_to_retry(tmp_path: Path):
+    door = closed_door(tmp_path)
+    origin = f"http://127.0.0.1:{door.port}"
+
+    def answers() -> bool:
+        try:
+            return requests.get(origin, timeout=5).status_code == 503
+        except requests.ConnectionError:
+            return False
+
+    with running(door.command(), door.environment(), tmp_path / "door.log", answers):
+        for response in (requests.get(f"{origin}/api"), requests.get(f"{origin}/audio/a")):
+            assert_problem(response, 503, "service_unavailable")
+            assert int(response.headers["Retry-After"]) > 0
+        assert requests.head(f"{origin}/api").status_code == 503
+
+
+def test_caddy_finds_the_configuration_valid_and_opens_nothing_else(tmp_path: Path):
+    for door in (closed_door(tmp_path), dataclasses.replace(closed_door(tmp_path), host="::1", cors_origins=("*",))):
+        caddy, _, _, file = door.command()
+        checked = subprocess.run([caddy, "validate", "--config", file], env=door.environment(), capture_output=True)
+        assert checked.returncode == 0, checked.stderr.decode()
+        assert b'"warn"' not in checked.stderr
+        configuration = json.loads(Path(file).read_text())
+        assert configuration["admin"]["disabled"] is True
+        assert list(configuration["apps"]) == ["http"]

@@ -1,0 +1,156 @@
+"""Forms and URLs through the front door, as a client uses them."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import time
+import uuid
+
+import pytest
+import requests
+
+from appliance.errors import ObjectMissing
+from tests.servers import RunningDoor
+
+MEBIBYTE = 1024**2
+
+
+def new_key() -> str:
+    return f"tenant-1/inference-2/{uuid.uuid4()}/original"
+
+
+def form_of(door: RunningDoor, key: str, *, origin: str | None = None, max_bytes: int = 1000, seconds: int = 60):
+    return door.storage.store.upload_form(
+        key, content_type="audio/wav", origin=origin or door.origin, max_bytes=max_bytes, expires_seconds=seconds
+    )
+
+
+def url_of(door: RunningDoor, key: str, *, origin: str | None = None, filename: str = "take.wav", seconds: int = 60):
+    return door.storage.store.download_url(
+        key, filename=filename, content_type="audio/wav", origin=origin or door.origin, expires_seconds=seconds
+    )
+
+
+def test_a_form_is_posted_as_the_reference_posts_it(door: RunningDoor):
+    key = new_key()
+    form = form_of(door, key)
+    response = requests.post(form.url, data=form.fields, files={"file": io.BytesIO(b"RIFF")})
+    assert response.status_code == 204, response.text
+    assert response.headers["ETag"]
+    assert response.headers["X-Request-ID"]
+    kept = io.BytesIO()
+    found = door.storage.store.stat(key)
+    door.storage.store.fetch(key, found.etag, kept)
+    assert (found.size_bytes, kept.getvalue()) == (4, b"RIFF")
+
+
+def test_a_form_opens_its_own_key_alone(door: RunningDoor):
+    form = form_of(door, new_key())
+    response = requests.post(form.url, data=form.fields | {"key": new_key()}, files={"file": b"RIFF"})
+    assert response.status_code == 403
+
+
+def test_a_forged_signature_is_refused(door: RunningDoor):
+    form = form_of(door, new_key())
+    response = requests.post(form.url, data=form.fields | {"x-amz-signature": "0" * 64}, files={"file": b"RIFF"})
+    assert response.status_code == 403
+
+
+def test_an_expired_form_is_refused(door: RunningDoor):
+    form = form_of(door, new_key(), seconds=1)
+    time.sleep(1.2)
+    assert requests.post(form.url, data=form.fields, files={"file": b"RIFF"}).status_code == 403
+
+
+def test_a_file_over_the_forms_size_is_refused_by_storage(door: RunningDoor):
+    key = new_key()
+    form = form_of(door, key, max_bytes=1000)
+    assert requests.post(form.url, data=form.fields, files={"file": b"x" * 1001}).status_code == 400
+    assert requests.post(form.url, data=form.fields, files={"file": b"x" * 1000}).status_code == 204
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "box.customer.example"])
+def test_forms_and_urls_work_under_every_name(door: RunningDoor, name: str):
+    port = door.origin.rsplit(":", 1)[1]
+    key, host = new_key(), {"Host": f"{name}:{port}"}
+    form = form_of(door, key, origin=f"http://{name}:{port}")
+    assert form.url == f"http://{name}:{port}/audio"
+    assert requests.post(f"{door.origin}/audio", data=form.fields, files={"file": b"abc"}, headers=host).ok
+    url = url_of(door, key, origin=f"https://{name}")
+    assert url.startswith(f"https://{name}/audio/{key}?")
+    here = url.replace(f"https://{name}", door.origin)
+    assert requests.get(here, headers=host).content == b"abc"
+
+
+def test_downloads_have_type_name_and_ranges(door: RunningDoor):
+    key = new_key()
+    door.storage.store.put(key, b"0123456789", content_type="audio/wav")
+    url = url_of(door, key, filename='Prüfung "1"\r\nX: y.wav')
+    whole = requests.get(url)
+    assert whole.content == b"0123456789"
+    assert whole.headers["Content-Type"] == "audio/wav"
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    disposition = whole.headers["Content-Disposition"]
+    assert disposition.startswith(
+        "attachment; filename=\"Prufung _1_X: y.wav\"; filename*=UTF-8''Pr%C3%BCfung%20%221%22X"
+    )
+    assert "Strict-Transport-Security" not in whole.headers
+    part = requests.get(url, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")
+
+
+def test_a_url_is_for_its_key_and_time(door: RunningDoor):
+    key, other = new_key(), new_key()
+    for one in (key, other):
+        door.storage.store.put(one, b"abc", content_type="audio/wav")
+    url = url_of(door, key, seconds=1)
+    assert requests.get(url.replace(key, other)).status_code == 403
+    assert requests.put(url, data=b"new").status_code == 403
+    time.sleep(1.5)
+    assert requests.get(url).status_code == 403
+
+
+def test_a_body_over_the_cap_is_413_and_not_kept(door: RunningDoor):
+    key = new_key()
+    form = form_of(door, key, max_bytes=10**9)
+    before = _resident_bytes(door.process.pid)
+    response = requests.post(form.url, data=form.fields, files={"file": b"x" * 40 * MEBIBYTE})
+    assert_problem(response, 413, "file_too_large")
+    with pytest.raises(ObjectMissing):
+        door.storage.store.stat(key)
+    assert _resident_bytes(door.process.pid) - before < 20 * MEBIBYTE
+
+
+def test_a_chunked_body_over_the_cap_is_cut_off(door: RunningDoor):
+    key = new_key()
+    form = form_of(door, key, max_bytes=10**9)
+    before = _resident_bytes(door.process.pid)
+    parts = itertools.chain([_form_start(form.fields)], itertools.repeat(b"x" * 65536, 640))
+    response = requests.post(form.url, data=parts, headers={"Content-Type": "multipart/form-data; boundary=edge"})
+    # MinIO takes no chunked form at all, and may say so before the cap is reached.
+    assert response.status_code in ((400, 413) if door.storage.server.name == "minio" else (413,))
+    with pytest.raises(ObjectMissing):
+        door.storage.store.stat(key)
+    assert _resident_bytes(door.process.pid) - before < 20 * MEBIBYTE
+
+
+def assert_problem(response: requests.Response, status: int, code: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["X-Request-ID"]
+    assert "Server" not in response.headers
+    problem = response.json()
+    assert set(problem) == {"type", "title", "status", "detail", "code"}
+    assert (problem["status"], problem["code"]) == (status, code)
+
+
+def _form_start(fields: dict[str, str]) -> bytes:
+    part = '--edge\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    start = '--edge\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    return ("".join(part.format(*field) for field in fields.items()) + start).encode()
+
+
+def _resident_bytes(pid: int) -> int:
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * 4096
