@@ -6,6 +6,7 @@ import re
 import uuid
 
 from flask import Response, g, request
+from flask.json.provider import DefaultJSONProvider
 from flask_openapi import Info, OpenAPI, SecurityScheme
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -32,7 +33,7 @@ def create_app(box: Box) -> OpenAPI:
         static_folder=None,
     )
     app.openapi_version = "3.1.0"
-    app.json.sort_keys = False  # the order of a form's fields matters
+    app.json = OrderedJSONProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["box"] = box
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
@@ -43,6 +44,12 @@ def create_app(box: Box) -> OpenAPI:
         app.register_api(module.blueprint)
     _document_problems(app)
     return app
+
+
+class OrderedJSONProvider(DefaultJSONProvider):
+    """JSON whose keys stay in order: a form's fields must be sent in the order in which they came."""
+
+    sort_keys = False
 
 
 def _note_request_id() -> None:

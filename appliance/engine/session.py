@@ -28,8 +28,11 @@ PROBE = Path(__file__).with_name("probe.onnx")
 CPU_BATCH_SIZE = 4
 CUDA_BATCH_SIZE = 64
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-ORT_ERRORS: tuple[type[Exception], ...] = tuple(
-    error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)
+FAILURES: tuple[type[Exception], ...] = (
+    *(error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)),
+    OSError,
+    RuntimeError,
+    ValueError,
 )
 
 
@@ -51,7 +54,7 @@ def why_no_cuda() -> str | None:
         if probe.get_providers()[0] != "CUDAExecutionProvider":
             return "onnxruntime fell back to the CPU"
         probe.run(None, {"x": np.zeros((1, 1, 8), np.float32)})
-    except (*ORT_ERRORS, OSError, ValueError, RuntimeError) as error:
+    except FAILURES as error:
         return "; ".join([*said.getvalue().splitlines()[:1], str(error).strip().splitlines()[0]])
     finally:
         onnxruntime.set_default_logger_severity(2)
@@ -102,7 +105,7 @@ class Session:
             providers.insert(0, ("CUDAExecutionProvider", CUDA_OPTIONS))
         try:
             session = onnxruntime.InferenceSession(model.graph, options, providers=providers)
-        except (*ORT_ERRORS, OSError) as error:
+        except FAILURES as error:
             raise InvalidManifest(f"{model.graph} does not load: {error}.") from error
         if self.provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
             raise ProviderUnavailable(f"{model.manifest.id} fell back to the CPU.")
@@ -114,7 +117,7 @@ class Session:
             if self.provider == "cuda":
                 return self._run_bound(batch, output)
             return np.asarray(self._session.run([output], {self.manifest.input.name: batch})[0])
-        except ORT_ERRORS as error:
+        except FAILURES as error:
             raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
 
     def _run_bound(self, batch: np.ndarray, output: str) -> np.ndarray:

@@ -30,4 +30,4 @@ def get_model(box: Box, model_id: str) -> ModelReport:
 
 def _provider(box: Box) -> str | None:
     worker = workers.current(box.db)
-    return worker and worker.provider
+    return worker.provider if worker else None

@@ -42,7 +42,7 @@ def claim(box: Box, worker_id: str) -> Task | None:
         if not files.mark_processing(box.db, claimed.subject_id):
             raise LeaseLost(f"File {claimed.subject_id} is not queued.")
         file = files.find_file(box.db, claimed.subject_id)
-        job = file and jobs.find_job(box.db, file.job_id)
+        job = jobs.find_job(box.db, file.job_id) if file else None
         if file is None or job is None:
             raise NotFound(f"File {claimed.subject_id} is gone.")
     return Task(claimed, file, job.model, DetectionConfig(**job.client_config))

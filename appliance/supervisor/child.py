@@ -63,7 +63,7 @@ class Child:
     @property
     def pid(self) -> int | None:
         """Process id, None where it never started."""
-        return self._process and self._process.pid
+        return self._process.pid if self._process else None
 
     def restart_if_dead(self) -> None:
         """Start the process again where it died, at once the first time, later after growing waits."""

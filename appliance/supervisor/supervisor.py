@@ -47,6 +47,7 @@ class Supervisor:
         self.settings = settings.model_copy(update={"port": port, "data_dir": settings.data_dir.absolute()})
         self.first_key: str | None = None
         self.notice: str | None = None
+        self._unready = "no answer"  # what was last heard of it
         self._open = ExitStack()
         self._children: list[Child] = []
 
@@ -136,7 +137,8 @@ class Supervisor:
         while not ready():
             dead = next((child for child in self._children if not child.running), None)
             if time.monotonic() > deadline or dead:
-                which = f"{dead.name} died: {dead.last_lines()}" if dead else f"not ready within {seconds:.0f} s"
+                late = f"not ready within {seconds:.0f} s: {self._unready}"
+                which = f"{dead.name} died: {dead.last_lines()}" if dead else late
                 logs = self.settings.data_dir / "logs"
                 raise ConfigurationError(f"{what} did not start; {which}\nThe logs are in {logs}.")
             time.sleep(0.1)
@@ -144,8 +146,10 @@ class Supervisor:
     def _ready(self) -> bool:
         try:
             answer = urllib3.request("GET", f"{self.url}/readyz", timeout=2.0, retries=False)
-        except urllib3.exceptions.HTTPError:
+        except urllib3.exceptions.HTTPError as error:
+            self._unready = str(error)
             return False
+        self._unready = answer.data.decode(errors="replace")
         return answer.status == 200
 
     def _environment(self) -> dict[str, str]:
