@@ -147,3 +147,23 @@ def video_only(muxer: str = "mp4") -> bytes:
 def foreign(codec: str, muxer: str) -> bytes:
     """A second of noise in a codec that the appliance does not decode, such as ac3 in mp4."""
     return _by_ffmpeg(Kind(muxer, codec, muxer), noise(48_000, 1), 48_000)
+
+
+def with_picture(muxer: str, codec: str, samples: np.ndarray, rate_hz: int) -> bytes:
+    """Mono audio with a video stream beside it, as a film or a song with its cover."""
+    target = io.BytesIO()
+    with av.open(target, "w", format=muxer) as container:
+        video = container.add_stream("mjpeg", rate=5)
+        video.width = video.height = 64
+        video.pix_fmt = "yuvj420p"
+        stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        for _ in range(5):
+            container.mux(video.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), format="flt", layout="mono")
+        frame.sample_rate, frame.pts = rate_hz, 0
+        converter = av.AudioResampler(format=stream.codec_context.format.name, layout="mono", rate=rate_hz)
+        for converted in converter.resample(frame):
+            container.mux(stream.encode(converted))
+        container.mux(stream.encode(None))
+    return target.getvalue()

@@ -3,6 +3,9 @@
 Encoder delay and padding that the file names (LAME's info header, edit lists, Opus pre-skip and discard padding) are
 taken off by FFmpeg, and the last packet's and the edit list's durations here. Where a file names no delay, the usual is
 dropped: 1,105 samples of MP3, the first frame (1,024 samples; 2,048 with SBR) of AAC.
+
+What damage took is silence of its length: by the time stamps where the container carries a clock, by the damaged bytes
+in MP3. Of raw AAC FFmpeg leaves damaged bytes out without a trace, so there only the frames that it finds bad count.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import BinaryIO
 import av
 import numpy as np
 from av.codec.context import Flags2
+from av.stream import Discard
 
 from appliance.engine.decode_formats import MAX_CHANNELS, AudioInfo, checked
 from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
@@ -90,7 +94,6 @@ class _Packets:
 
     def __init__(self, opened: av.container.InputContainer, container: str) -> None:
         self._opened = opened
-        self._self_framed = container in _SELF_FRAMED
         self.container = container
         if not opened.streams.audio:
             raise NoAudioStream(f"The {container} file holds no audio, only {_kinds(opened)}.")
@@ -105,7 +108,7 @@ class _Packets:
             context.flags2 |= Flags2.skip_manual
         for other in opened.streams:
             if other is not self.stream:
-                other.discard = "all"
+                other.discard = Discard.all
         self.metadata = {**opened.metadata, **self.stream.metadata}
         self.codec = name.removesuffix("float").removeprefix("lib")
         self.delay_named = False
@@ -114,10 +117,9 @@ class _Packets:
     def frames(self) -> Iterator[_Frame]:
         """Every frame that can be decoded, with the time of those between them that cannot."""
         seconds = float(self.stream.time_base)
-        good_bytes = good_packets = lost_packets = 0
+        good_bytes = good_packets = lost_frames = 0
         for packet in self._demuxed():
-            size = packet.size
-            if not good_packets and size:
+            if not good_packets:
                 self.delay_named = self.delay_named or _skips(packet)
             try:
                 decoded = packet.decode()
@@ -125,15 +127,16 @@ class _Packets:
                 raise
             except av.FFmpegError:
                 self.num_damaged += 1
-                if self._self_framed and good_packets:
+                if self.container in _SELF_FRAMED and good_packets:
                     # The parser swallows damaged bytes into one packet; its size says how many frames they were.
-                    lost_packets += max(0, round(size * good_packets / good_bytes) - 1)
+                    lost_frames += max(0, round(packet.size * good_packets / good_bytes) - 1)
                 continue
-            good_bytes += size
-            good_packets += bool(size and decoded)
+            if decoded and packet.size:
+                good_packets += 1
+                good_bytes += packet.size
             for audio in decoded:
                 rate = audio.sample_rate
-                stamp = None if audio.pts is None else audio.pts * seconds * rate + lost_packets * audio.samples
+                stamp = None if audio.pts is None else audio.pts * seconds * rate + lost_frames * audio.samples
                 yield _Frame(audio, (packet.duration or 0) * seconds * rate, stamp)
 
     def _demuxed(self) -> Iterator[av.Packet]:

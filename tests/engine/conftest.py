@@ -1,0 +1,29 @@
+"""What the tests of the engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.engine.decoders import DecodeLimits, Decoder
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[Decoder]:
+    """A decoder with the limits that the appliance ships."""
+    with Decoder(DecodeLimits()) as decoder:
+        yield decoder
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Callable[[bytes], Path]:
+    """Writes bytes into a file whose name says nothing, or something wrong."""
+
+    def write(content: bytes, name: str = "recording") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
