@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from evaluation.faults import INJECTORS, Event, Injected, UnsuitableError
+from evaluation.faults import INJECTORS, Injected, UnsuitableError
+from evaluation.labels import Event
 from evaluation.placing import put_faults, rms
 from evaluation.sources import SPEECH_PACKAGE, by_name, mono, package_version, resampled, stable_seed
 

@@ -6,22 +6,11 @@ length (a skip does), so faults are put in from left to right.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import signal
 
-LABELS = ("click", "dropout", "glitch", "clipping", "hum", "noise_burst")
-
-
-@dataclass(frozen=True)
-class Event:
-    """One fault: its label, what made it, and its extent in seconds of the damaged recording."""
-
-    label: str
-    mechanism: str
-    start_seconds: float
-    end_seconds: float
+from evaluation.labels import Event
 
 
 class UnsuitableError(Exception):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from evaluation.faults import INJECTORS, Event, Injector, UnsuitableError
+from evaluation.faults import INJECTORS, Injector, UnsuitableError
+from evaluation.labels import Event
 
 EDGE_SECONDS = 0.7
 APART_SECONDS = 0.5

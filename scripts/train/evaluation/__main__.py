@@ -1,0 +1,55 @@
+"""The command behind `scripts/train/evaluate`."""
+
+import argparse
+import json
+from pathlib import Path
+
+from evaluation import detectors
+from evaluation.build import build, set_folder
+from evaluation.report import full_report
+from evaluation.scoring import ScoredFile, score_file
+
+LOW_THRESHOLD = 0.1
+QUICK_STEP = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/train/evaluate", description=__doc__)
+    parser.add_argument("--model", default="artifacts", help="name of a model of the store (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help=f"every {QUICK_STEP}th file only, to see that it works")
+    parser.add_argument("--threshold", type=float, action="append", default=[], help="also at this threshold")
+    parser.add_argument("--essentia", metavar="PYTHON", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--markdown", type=Path, help="also write the tables to this file, for the model card")
+    arguments = parser.parse_args()
+
+    truth = build()[:: QUICK_STEP if arguments.quick else 1]
+    paths = [set_folder() / entry["file"] for entry in truth]
+    results: dict[str, list[ScoredFile]] = {}
+    for threshold in [None, LOW_THRESHOLD, *arguments.threshold]:
+        name = arguments.model if threshold is None else f"{arguments.model} at {threshold}"
+        results[name] = _scored(truth, detectors.product(paths, arguments.model, threshold))
+    if arguments.essentia:
+        results["Essentia at its defaults"] = _scored(truth, _essentia(paths, arguments.essentia))
+    text = full_report(arguments.model, results)
+    print(text, end="")
+    if arguments.markdown:
+        arguments.markdown.write_text(text)
+
+
+def _scored(truth: list[dict], answers: list[dict]) -> list[ScoredFile]:
+    return [score_file(entry, answer) for entry, answer in zip(truth, answers, strict=True)]
+
+
+def _essentia(paths: list[Path], python: Path) -> list[dict]:
+    """Its answers are kept beside the set: they do not change, and take longer than ours."""
+    kept = set_folder() / "essentia.json"
+    answers = json.loads(kept.read_text()) if kept.exists() else {}
+    missing = [path for path in paths if path.name not in answers]
+    if missing:
+        answers |= {Path(item["file"]).name: item for item in detectors.essentia(missing, python)}
+        kept.write_text(json.dumps(answers))
+    return [answers[path.name] for path in paths]
+
+
+if __name__ == "__main__":
+    main()

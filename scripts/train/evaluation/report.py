@@ -1,0 +1,160 @@
+"""The tables of an evaluation, as markdown that reads well as plain text too."""
+
+from collections.abc import Iterable
+
+from evaluation.labels import LABELS
+from evaluation.scoring import (
+    ScoredFile,
+    by_label,
+    by_mechanism,
+    calibration_error,
+    false_alarms_per_hour,
+    grouped,
+    hours,
+    macro_f1,
+    total,
+)
+
+REAL_GROUPS = ("stream", "overload")
+
+
+def table(header: list[str], rows: Iterable[Iterable[object]]) -> str:
+    cells = [header, *[[_cell(value) for value in row] for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = [
+        "| " + " | ".join(v.ljust(w) if c == 0 else v.rjust(w) for c, (v, w) in enumerate(zip(r, widths, strict=True)))
+        + " |"
+        for r in cells
+    ]  # fmt: skip
+    rule = "|" + "|".join("-" * (w + 2) if c == 0 else "-" * (w + 1) + ":" for c, w in enumerate(widths)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _cell(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _rate(files: list[ScoredFile], labels: Iterable[str] = LABELS) -> str:
+    return f"{false_alarms_per_hour(files, labels):.1f}"
+
+
+def _split(files: list[ScoredFile]) -> tuple[list[ScoredFile], list[ScoredFile], list[ScoredFile]]:
+    """Faulty clips, clean recordings, and the faulty clips that a real mechanism damaged."""
+    faulty = [scored for scored in files if scored.entry["kind"] == "faulty"]
+    clean = [scored for scored in files if scored.entry["kind"] == "clean"]
+    return faulty, clean, [scored for scored in faulty if scored.entry["group"] in REAL_GROUPS]
+
+
+def headline(name: str, files: list[ScoredFile]) -> dict[str, object]:
+    faulty, clean, real = _split(files)
+    error, _bins = calibration_error(files)
+    unsure_of_nothing = all(d.confidence == 1.0 for scored in files for d in scored.detections)
+    return {
+        "detector": name,
+        "macro-F1": macro_f1(faulty),
+        "lowest label F1": min(counts.f1 for counts in by_label(faulty).values()),
+        "micro-F1": total(faulty).f1,
+        "real mechanisms micro-F1": total(real).f1,
+        "false alarms / h": _rate(clean),
+        "calibration error": "–" if unsure_of_nothing else f"{error:.3f}",
+    }
+
+
+def summary(results: dict[str, list[ScoredFile]]) -> str:
+    rows = [headline(name, files) for name, files in results.items()]
+    return table(list(rows[0]), [row.values() for row in rows])
+
+
+def the_set(files: list[ScoredFile]) -> str:
+    faulty, clean, real = _split(files)
+    ignored = hours([scored for scored in clean if "clipping" in scored.entry["unsure"]])
+    return (
+        f"{len(faulty)} faulty clips ({hours(faulty):.2f} h, {sum(len(f.events) for f in faulty)} events; "
+        f"{len(real)} clips by real mechanisms) and {len(clean)} clean recordings ({hours(clean):.2f} h; "
+        f"{ignored:.2f} h of them are overloaded masters, where `clipping` counts neither way)."
+    )
+
+
+def label_table(files: list[ScoredFile]) -> str:
+    """P, R and F1 on faulty clips; false alarms on clean recordings."""
+    faulty, clean, _real = _split(files)
+    rows = [
+        (label, c.found + c.missed, c.precision, c.recall, c.f1, _rate(clean, [label]))
+        for label, c in by_label(faulty).items()
+    ]
+    all_of_them = total(faulty)
+    rows.append(
+        ("all (micro)", all_of_them.found + all_of_them.missed, all_of_them.precision, all_of_them.recall,
+         all_of_them.f1, _rate(clean))
+    )  # fmt: skip
+    return table(["label", "events", "precision", "recall", "F1", "false alarms / h"], rows)
+
+
+def mechanism_table(files: list[ScoredFile]) -> str:
+    rows = []
+    for mechanism, row in by_mechanism(files).items():
+        instead = {what: count for what, count in row.items() if what not in ("events", "found")}
+        words = ", ".join(f"{what} {count}" for what, count in sorted(instead.items(), key=lambda item: -item[1]))
+        rows.append((mechanism, row["events"], row["found"] / row["events"], words or "–"))
+    return table(["mechanism", "events", "recall", "the others were"], rows)
+
+
+def real_table(files: list[ScoredFile]) -> str:
+    _faulty, _clean, real = _split(files)
+    groups = grouped(real, lambda scored: scored.events[0].mechanism)
+    rows = [(name, len(part), (c := total(part)).precision, c.recall, c.f1) for name, part in groups.items()]
+    return table(["real mechanism", "clips", "precision", "recall", "F1"], rows)
+
+
+def format_table(files: list[ScoredFile]) -> str:
+    faulty, clean, _real = _split(files)
+    rows = []
+    for what in ("container", "rate_hz"):
+        groups = grouped(files, lambda scored, what=what: f"{scored.entry[what]:>6}")
+        for name, part in groups.items():
+            ill = [scored for scored in part if scored in faulty]
+            well = [scored for scored in part if scored in clean]
+            alarms = _rate(well) if well else "–"
+            rows.append((name.strip(), len(ill), (c := total(ill)).precision, c.recall, c.f1, alarms))
+    return table(["container, rate in Hz", "clips", "precision", "recall", "F1", "false alarms / h"], rows)
+
+
+def clean_table(files: list[ScoredFile]) -> str:
+    _faulty, clean, _real = _split(files)
+    groups = grouped(clean, lambda scored: scored.entry["group"])
+    groups |= grouped(clean, lambda scored: scored.entry["package"])
+    rows = [
+        (name, f"{hours(part) * 60:.1f}", _rate(part),
+         ", ".join(f"{label} {n}" for label in LABELS if (n := total(part, [label]).false)) or "–")
+        for name, part in groups.items()
+    ]  # fmt: skip
+    return table(["clean recordings", "minutes", "false alarms / h", "which"], rows)
+
+
+def calibration_table(files: list[ScoredFile]) -> str:
+    _error, bins = calibration_error(files)
+    return table(["mean confidence", "share right", "detections"], bins)
+
+
+def full_report(name: str, results: dict[str, list[ScoredFile]]) -> str:
+    """results : scored files by detector; the tables after the first are those of `name`."""
+    files = results[name]
+    failed = [f"`{f.entry['file']}`: {f.error}" for part in results.values() for f in part if f.error]
+    parts = [
+        the_set(files), summary(results),
+        f"Of {name}, by label (precision, recall and F1 on faulty clips, false alarms on clean recordings):",
+        label_table(files),
+        f"Of {name}, by what damaged the stream:", real_table(files),
+        f"Of {name}, by mechanism:", mechanism_table(files),
+        f"Of {name}, by container and rate:", format_table(files),
+        f"Of {name}, on clean recordings:", clean_table(files),
+    ]  # fmt: skip
+    for other, part in results.items():
+        if other != name:
+            parts += [f"Of {other}, by label:", label_table(part)]
+    for with_confidence in [part_name for part_name in results if not part_name.startswith("Essentia")]:
+        parts += [f"Confidence of {with_confidence}, and how often it was right:"]
+        parts += [calibration_table(results[with_confidence])]
+    if failed:
+        parts += ["Files without an answer:", "\n".join(failed)]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,179 @@
+"""Scoring as events: which detections are right, which events were found, and how sure one may be of a confidence."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from evaluation.labels import LABELS
+
+ONSET_COLLAR_SECONDS = 0.1
+OFFSET_COLLAR_SECONDS = 0.2
+POINT_LABELS = ("click",)
+
+
+@dataclass(frozen=True)
+class Span:
+    label: str
+    start_seconds: float
+    end_seconds: float
+    confidence: float = 1.0
+    mechanism: str = ""
+
+
+@dataclass
+class Counts:
+    """Events found, events missed, detections that are none."""
+
+    found: int = 0
+    missed: int = 0
+    false: int = 0
+
+    def __iadd__(self, other: "Counts") -> "Counts":
+        self.found += other.found
+        self.missed += other.missed
+        self.false += other.false
+        return self
+
+    @property
+    def precision(self) -> float:
+        return self.found / max(1, self.found + self.false)
+
+    @property
+    def recall(self) -> float:
+        return self.found / max(1, self.found + self.missed)
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.found / max(1, 2 * self.found + self.missed + self.false)
+
+
+@dataclass
+class ScoredFile:
+    """One file of the set with what was said of it. `right` : for each detection, whether it matches an event."""
+
+    entry: dict
+    events: list[Span]
+    detections: list[Span]
+    right: list[bool]
+    found: list[bool]
+    num_ignored: int = 0
+    error: str | None = None
+    counts: dict[str, Counts] = field(default_factory=dict)
+
+
+def fits(event: Span, detection: Span) -> bool:
+    """Onset within 100 ms; offset, unless the label is a point, within the larger of 200 ms and half the event."""
+    if event.label != detection.label or abs(event.start_seconds - detection.start_seconds) > ONSET_COLLAR_SECONDS:
+        return False
+    collar = max(OFFSET_COLLAR_SECONDS, 0.5 * (event.end_seconds - event.start_seconds))
+    return event.label in POINT_LABELS or abs(event.end_seconds - detection.end_seconds) <= collar
+
+
+def match(events: list[Span], detections: list[Span]) -> dict[int, int]:
+    """The largest one-to-one matching, as {detection index: event index}."""
+    choices = [[e for e, event in enumerate(events) if fits(event, detection)] for detection in detections]
+    taken: dict[int, int] = {}  # event -> detection
+
+    def place(detection: int, tried: set[int]) -> bool:
+        for event in choices[detection]:
+            if event not in tried:
+                tried.add(event)
+                if event not in taken or place(taken[event], tried):
+                    taken[event] = detection
+                    return True
+        return False
+
+    for detection in np.argsort([-d.confidence for d in detections], kind="stable").tolist():
+        place(detection, set())
+    return {detection: event for event, detection in taken.items()}
+
+
+def score_file(entry: dict, answer: dict) -> ScoredFile:
+    """entry : a line of truth.jsonl; answer : an item of `files` that `appliance detect --format json` prints."""
+    events = [Span(e["label"], e["start_seconds"], e["end_seconds"], 1.0, e["mechanism"]) for e in entry["events"]]
+    said = [
+        Span(d["artifact_type"], d["start_ms"] / 1000, d["end_ms"] / 1000, d["confidence"])
+        for d in answer.get("detections") or []
+    ]
+    detections = [detection for detection in said if detection.label not in entry["unsure"]]
+    matching = match(events, detections)
+    scored = ScoredFile(
+        entry, events, detections,
+        right=[number in matching for number in range(len(detections))],
+        found=[number in matching.values() for number in range(len(events))],
+        num_ignored=len(said) - len(detections),
+        error=str(answer["error"]) if answer.get("error") else None,
+    )  # fmt: skip
+    for label in LABELS:
+        found = sum(ok for event, ok in zip(events, scored.found, strict=True) if event.label == label)
+        missed = sum(not ok for event, ok in zip(events, scored.found, strict=True) if event.label == label)
+        false = sum(not ok for d, ok in zip(detections, scored.right, strict=True) if d.label == label)
+        scored.counts[label] = Counts(found, missed, false)
+    return scored
+
+
+def total(files: Iterable[ScoredFile], labels: Iterable[str] = LABELS) -> Counts:
+    counts = Counts()
+    for scored in files:
+        for label in labels:
+            counts += scored.counts[label]
+    return counts
+
+
+def by_label(files: list[ScoredFile]) -> dict[str, Counts]:
+    return {label: total(files, [label]) for label in LABELS}
+
+
+def macro_f1(files: list[ScoredFile]) -> float:
+    return float(np.mean([counts.f1 for counts in by_label(files).values()]))
+
+
+def grouped(files: list[ScoredFile], key: Callable[[ScoredFile], str]) -> dict[str, list[ScoredFile]]:
+    groups: dict[str, list[ScoredFile]] = defaultdict(list)
+    for scored in files:
+        groups[key(scored)].append(scored)
+    return dict(sorted(groups.items()))
+
+
+def hours(files: list[ScoredFile]) -> float:
+    return sum(scored.entry["duration_seconds"] for scored in files) / 3600
+
+
+def false_alarms_per_hour(files: list[ScoredFile], labels: Iterable[str] = LABELS) -> float:
+    return total(files, labels).false / max(hours(files), 1e-9)
+
+
+def by_mechanism(files: list[ScoredFile]) -> dict[str, Counter]:
+    """For each mechanism: events, found, and what the missed ones were called instead, if anything was said there."""
+    table: dict[str, Counter] = defaultdict(Counter)
+    for scored in files:
+        for event, ok in zip(scored.events, scored.found, strict=True):
+            row = table[event.mechanism]
+            row["events"] += 1
+            row["found"] += ok
+            if not ok:
+                there = [
+                    d.label
+                    for d in scored.detections
+                    if d.start_seconds < event.end_seconds + ONSET_COLLAR_SECONDS
+                    and d.end_seconds > event.start_seconds - ONSET_COLLAR_SECONDS
+                ]
+                row[f"called {there[0]}" if there else "not noticed"] += 1
+    return dict(sorted(table.items()))
+
+
+def calibration_error(files: list[ScoredFile], num_bins: int = 10) -> tuple[float, list[tuple[float, float, int]]]:
+    """Expected calibration error over the confidences of detections, and its bins (confidence, share right, count)."""
+    confidences = np.array([d.confidence for scored in files for d in scored.detections])
+    right = np.array([ok for scored in files for ok in scored.right], dtype=float)
+    if not len(confidences):
+        return 0.0, []
+    numbers = np.minimum((confidences * num_bins).astype(int), num_bins - 1)
+    bins = [
+        (float(confidences[numbers == b].mean()), float(right[numbers == b].mean()), int(np.sum(numbers == b)))
+        for b in range(num_bins)
+        if np.any(numbers == b)
+    ]
+    return sum(abs(c - r) * count for c, r, count in bins) / len(confidences), bins
