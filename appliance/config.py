@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the front door listens on.")
     port: int = Field(8080, ge=0, le=65535, description="Port of the front door; 0 picks a free one.")
     public_url: AnyHttpUrl | None = Field(
-        None, description="Origin to put into upload and download URLs in place of the one the client used."
+        None,
+        description="Origin to put into upload and download URLs in place of the one the client used.",
+        examples=["https://listen.example.com"],
     )
     cors_origins: list[str] = Field([], description="Origins whose pages may upload to and download from storage.")
     data_dir: Path = Field(Path("var"), description="Folder that holds all state: database, objects, secrets.")
@@ -44,7 +46,9 @@ class Settings(BaseSettings):
     storage_server: Literal["auto", "minio", "seaweedfs", "external"] = Field(
         "auto", description="Server behind the S3 interface; auto is MinIO, or SeaweedFS where MinIO cannot be had."
     )
-    storage_endpoint: AnyHttpUrl | None = Field(None, description="S3 endpoint, for storage_server = external.")
+    storage_endpoint: AnyHttpUrl | None = Field(
+        None, description="S3 endpoint, for storage_server = external.", examples=["http://s3.example.com:9000"]
+    )
     storage_bucket: str = Field("audio", pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", description="Bucket of uploads.")
     storage_region: str = Field("us-east-1", description="Region that signatures name.")
     storage_access_key: str = Field("", description="Access key, for storage_server = external.")

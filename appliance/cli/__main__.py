@@ -9,7 +9,14 @@ import click
 from appliance import __version__
 from appliance.errors import ApplianceError
 
-COMMANDS = ("demo", "up", "detect", "keys", "models", "doctor")
+COMMANDS = {
+    "demo": "Start everything, send a bundled recording, print what was heard.",
+    "up": "Serve until interrupted.",
+    "detect": "Find artefacts in recordings, without a server.",
+    "keys": "API keys: create, list, revoke.",
+    "models": "The model store: list, show, add, verify.",
+    "doctor": "Check this machine and the appliance on it.",
+}
 
 
 class Commands(click.Group):
@@ -25,6 +32,11 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"appliance.cli.{cmd_name}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; a domain error is one line on standard error and exit code 1."""

@@ -54,8 +54,7 @@ class Supervisor:
     @property
     def url(self) -> str:
         """The origin of the front door, as this machine reaches it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.settings.host, self.settings.host)
-        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.settings.port}"
+        return origin_of(self.settings)
 
     def __enter__(self) -> Self:
         try:
@@ -180,6 +179,12 @@ class Supervisor:
             cors_origins=tuple(self.settings.cors_origins),
             log_level=self.settings.log_level,
         )
+
+
+def origin_of(settings: Settings) -> str:
+    """Scheme, host and port at which this machine reaches the front door."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _gunicorn(socket: Path, threads: int) -> list[str]:

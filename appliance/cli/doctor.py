@@ -1,0 +1,150 @@
+"""``appliance doctor``: what runs and on what; each line ok, or how to mend it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import urllib3
+
+from appliance.config import Settings, load_settings
+from appliance.engine.models import ModelStore
+from appliance.engine.registration import check_model
+from appliance.engine.session import choose_provider, why_no_cuda
+from appliance.errors import ApplianceError
+from appliance.frontdoor import find_caddy
+from appliance.state.database import check_sqlite
+from appliance.storage.servers import choose_server
+from appliance.supervisor.ports import is_free
+from appliance.supervisor.supervisor import origin_of
+
+LEAST_FREE_BYTES = 5 * 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, what was found, and how to mend it where it is not ok."""
+
+    name: str
+    found: str
+    mend: str | None = None
+
+
+@click.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds all state.  [default: var]")
+@click.option("--host", help="Address that `up` is to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port that `up` is to listen on.  [default: 8080]")
+def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
+    """Check this machine and the appliance on it; exit 1 where something is to be mended."""
+    settings = load_settings(data_dir=data_dir, host=host, port=port)
+    broken = False
+    for check in (_python, _database, _provider, _storage, _caddy, _models, _disk, _serving):
+        for finding in _guarded(check, settings):
+            broken = broken or finding.mend is not None
+            click.echo(f"{'ok  ' if finding.mend is None else 'MEND'}  {finding.name:<12} {finding.found}")
+            if finding.mend:
+                click.echo(f"{'':18} {finding.mend}")
+    raise SystemExit(1 if broken else 0)
+
+
+def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from check(settings)
+    except (ApplianceError, OSError, subprocess.SubprocessError) as error:
+        yield Finding(check.__name__.strip("_"), "does not work", str(error))
+
+
+def _python(settings: Settings) -> Iterator[Finding]:
+    packages = ("flask", "gunicorn", "minio", "numpy", "soundfile", "av", "soxr", "sqlite-utils")
+    yield Finding("python", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
+    yield Finding("packages", ", ".join(f"{name} {version(name)}" for name in packages))
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    yield Finding("database", f"SQLite {check_sqlite()}")
+
+
+def _provider(settings: Settings) -> Iterator[Finding]:
+    runtime = f"onnxruntime {version('onnxruntime-gpu')}"
+    if choose_provider(settings.provider) == "cuda":
+        yield Finding("provider", f"cuda, {runtime}")
+    else:
+        reason = "as set" if settings.provider == "cpu" else f"CUDA is not used: {why_no_cuda()}"
+        yield Finding("provider", f"cpu, {runtime}; {reason}")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    server = choose_server(settings)
+    if command := server.command():
+        program = Path(command[0])
+        yield Finding("storage", f"{server.name}: {_version_of(program)} ({program})")
+    else:
+        yield Finding("storage", f"{server.name} at {server.endpoint}")
+    if server.notice:
+        yield Finding("storage", server.notice)
+
+
+def _caddy(settings: Settings) -> Iterator[Finding]:
+    yield Finding("front door", f"Caddy {_version_of(find_caddy())}")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    store = ModelStore(settings.model_store)
+    for fault in store.faults():
+        yield Finding("model", "cannot be read", fault)
+    for model in store.models():
+        try:
+            check_model(model)
+            yield Finding("model", model.manifest.id)
+        except ApplianceError as error:
+            yield Finding("model", model.manifest.id, str(error))
+    store.resolve(settings.default_model)
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    mend = None if free >= LEAST_FREE_BYTES else "Make room: uploads of up to 500 MB each are kept here."
+    yield Finding("disk", f"{free / 1024**3:.1f} GiB free for {settings.data_dir.absolute()}", mend)
+    if not os.access(folder, os.W_OK):
+        yield Finding("disk", f"{folder} is not writable", "Give this user the folder, or name another --data-dir.")
+
+
+def _serving(settings: Settings) -> Iterator[Finding]:
+    origin = origin_of(settings)
+    if _is_locked(settings.data_dir / "lock"):
+        answer = urllib3.request("GET", f"{origin}/readyz", timeout=3.0, retries=False)
+        for name, check in answer.json()["checks"].items():
+            mend = None if check["ok"] else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
+            yield Finding(name, check["detail"], mend)
+        yield Finding("serving", origin)
+    elif is_free(settings.host, settings.port):
+        yield Finding("port", f"{origin} is free; the appliance is not running")
+    else:
+        yield Finding("port", f"{origin} is taken", "Stop what listens there, or choose another with --port.")
+
+
+def _is_locked(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _version_of(program: Path, flag: str = "version") -> str:
+    said = subprocess.run([program, flag], capture_output=True, text=True, timeout=20, check=True)
+    return said.stdout.strip().splitlines()[0]

@@ -1,0 +1,196 @@
+"""Writes the documentation that comes from code, or with ``--check`` compares it.
+
+Settings → config/appliance.toml; commands → docs/cli.md; errors → docs/errors.md; the API → docs/api.md; the manifest's
+keys → docs/manifest.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from appliance import errors
+from appliance.api.app import create_app
+from appliance.api.errors import status_of
+from appliance.cli.__main__ import main as cli
+from appliance.config import ROOT, Settings
+from appliance.engine import manifest
+from appliance.engine.models import ModelStore
+from appliance.services.box import Box
+
+GENERATED = "<!-- Made by scripts/docs.py from the code; change it there. -->\n\n"
+
+
+def settings_file() -> str:
+    """Every setting, commented out at its default."""
+    lines = [
+        "# Every setting of the appliance, at its default. Made by scripts/docs.py from appliance/config.py.",
+        "# A variable APPLIANCE_<NAME> overrides a line here, and an option of the command line overrides both.",
+    ]
+    for name, field in Settings.model_fields.items():
+        lines += ["", *textwrap.wrap(field.description or "", 110, initial_indent="# ", subsequent_indent="# ")]
+        if field.default is None:
+            lines.append(f"# Not set by default. {name} = {_toml((field.examples or [''])[0])}")
+        else:
+            lines.append(f"# {name} = {_toml(field.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Path):
+        value = str(value.relative_to(ROOT)) if value.is_absolute() else str(value)
+    return json.dumps(value)
+
+
+def cli_page() -> str:
+    """The help of every command."""
+    return GENERATED + "# Commands\n\n" + "\n".join(_help(cli, click.Context(cli, info_name="./scripts/appliance")))
+
+
+def _help(command: click.Command, context: click.Context) -> Iterator[str]:
+    context.max_content_width = 100
+    yield f"## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child
+            yield from _help(child, click.Context(child, info_name=name, parent=context))
+
+
+def errors_page() -> str:
+    """Every error: code, HTTP status, meaning."""
+    lines = [
+        GENERATED + "# Errors\n",
+        "Over HTTP an error is `application/problem+json` with `type`, `title`, `status`, `detail` and `code`. A file",
+        "that cannot be analysed carries `error_code` and `error_message`. Codes are stable; sentences are not.\n",
+        "| code | HTTP status | meaning |",
+        "|---|---|---|",
+    ]
+    for kind in _subclasses(errors.ApplianceError):
+        lines.append(f"| `{kind.code}` | {status_of(kind)} | {' '.join((kind.__doc__ or '').split())} |")
+    return "\n".join(lines) + "\n"
+
+
+def _subclasses(kind: type[errors.ApplianceError]) -> Iterator[type[errors.ApplianceError]]:
+    if kind.__module__ == errors.__name__:
+        yield kind
+    for child in kind.__subclasses__():
+        yield from _subclasses(child)
+
+
+def manifest_page() -> str:
+    """Every key of manifest.toml."""
+    lines = [
+        GENERATED + "# Keys of `manifest.toml`\n",
+        "How a model is made and added is told in [models.md](models.md).",
+    ]
+    tables = {
+        "top level": manifest.Manifest,
+        "[input]": manifest.Input,
+        "[output]": manifest.Output,
+        "[defaults]": manifest.Defaults,
+        "[[labels]]": manifest.Label,
+    }
+    for title, table in tables.items():
+        lines += [f"\n## `{title}`\n", "| key | type | default | meaning |", "|---|---|---|---|", *_keys(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(table: type[BaseModel]) -> Iterator[str]:
+    properties = table.model_json_schema()["properties"]
+    for name, field in table.model_fields.items():
+        if not field.description or name == "labels":
+            continue
+        schema = properties[name]
+        options = [schema, *schema.get("anyOf", [])]
+        kind = next(
+            ", ".join(map(str, o.get("enum", []))) or o.get("type") for o in options if "enum" in o or "type" in o
+        )
+        default = "required" if field.default is PydanticUndefined else f"`{json.dumps(field.default)}`"
+        yield f"| `{name}` | {kind} | {default} | {field.description} |"
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document, without a running box."""
+    settings = Settings()
+    box = Box(settings, db=None, objects=None, models=ModelStore(settings.model_store))  # type: ignore[arg-type]
+    return create_app(box).api_doc
+
+
+def api_page() -> str:
+    """Every call of the API, from its OpenAPI document."""
+    document = openapi()
+    lines = [
+        GENERATED + "# API\n",
+        "Authenticate with the header `X-API-Key`. The appliance serves this reference at `/docs` and the OpenAPI",
+        "document at `/api/v1/openapi.json`. Every answer not listed is a problem, see [errors.md](errors.md).\n",
+        "| call | answer | what it does |",
+        "|---|---|---|",
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            answers = [
+                f"{status} {_schema_of(answer)}"
+                for status, answer in operation["responses"].items()
+                if status[0] == "2"
+            ]
+            lines.append(f"| `{method.upper()} {path}` | {', '.join(answers)} | {operation['summary']} |")
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        lines += [f"\n## {name}\n", f"{schema.get('description', '')}\n", "| field | type | meaning |", "|---|---|---|"]
+        for field, details in schema.get("properties", {}).items():
+            lines.append(f"| `{field}` | {_type_of(details)} | {details.get('description', '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _schema_of(answer: dict[str, Any]) -> str:
+    content = next(iter(answer.get("content", {}).values()), {})
+    return f"`{content.get('schema', {}).get('$ref', '').rpartition('/')[2]}`"
+
+
+def _type_of(details: dict[str, Any]) -> str:
+    if "$ref" in details:
+        return details["$ref"].rpartition("/")[2]
+    if "anyOf" in details:
+        return " or ".join(map(_type_of, details["anyOf"]))
+    if "enum" in details or "const" in details:
+        return ", ".join(f"`{value}`" for value in details.get("enum", [details.get("const")]))
+    if details.get("type") == "array":
+        return f"list of {_type_of(details['items'])}"
+    return details.get("type", "any")
+
+
+PAGES = {
+    "config/appliance.toml": settings_file,
+    "docs/cli.md": cli_page,
+    "docs/errors.md": errors_page,
+    "docs/manifest.md": manifest_page,
+    "docs/api.md": api_page,
+}
+
+
+def main() -> int:
+    """Write the pages; with ``--check`` name those that differ and exit 1."""
+    stale = []
+    for name, make in PAGES.items():
+        path = ROOT / name
+        page = make()
+        if "--check" not in sys.argv:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(page, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != page:
+            stale.append(name)
+    for name in stale:
+        print(f"{name} is not what the code says: run .venv/bin/python scripts/docs.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
