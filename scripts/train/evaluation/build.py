@@ -18,7 +18,7 @@ from evaluation.placing import put_faults, rms
 from evaluation.sources import cache_root, mono, resampled, stable_seed
 from evaluation.streams import MECHANISMS
 
-VERSION = 2  # of the set: one more when anything that shapes a clip changes
+VERSION = 3  # of the set: one more when anything that shapes a clip changes
 SINGLE_CLIPS_PER_LABEL = 36
 MIXED_CLIPS = 40
 OVERLOAD_CLIPS = 36

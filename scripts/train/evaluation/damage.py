@@ -42,17 +42,16 @@ def event_between(before: np.ndarray, after: np.ndarray, rate_hz: int, mechanism
     was = before[start : max(end, start + around)]
     if min(rms(before[start - around : start]), rms(was), rms(after[end : end + around])) < loudness:
         return None
+    silent = _silent_run(was, after[start:end], size)
+    if silent is not None:
+        first, last = silent
+        if (last - first) * size < 0.5 * (end - start):
+            return None  # half gap, half garble: no label is right
+        begin = start / rate_hz
+        return Event("dropout", mechanism, begin + first * BLOCK_SECONDS, begin + last * BLOCK_SECONDS)
     now = after[start : start + len(was)]
-    if missing == 0:
-        if rms(now - was[: len(now)]) < 0.4 * rms(was):
-            return None
-        silent = _silent_run(before[start:end], after[start:end], size)
-        if silent is not None:
-            first, last = silent
-            if (last - first) * size < 0.5 * (end - start):
-                return None  # half gap, half garble: no label is right
-            return Event("dropout", mechanism, start / rate_hz + first * BLOCK_SECONDS,
-                         start / rate_hz + last * BLOCK_SECONDS)  # fmt: skip
+    if missing == 0 and rms(now - was[: len(now)]) < 0.4 * rms(was):
+        return None
     return Event("glitch", mechanism, start / rate_hz, end / rate_hz)
 
 
