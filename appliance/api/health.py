@@ -40,4 +40,6 @@ def readyz() -> Answer:
 def docs() -> str:
     """The API reference as a page that needs no internet."""
     page = swagger_html_string.replace('"swagger/', '"/api/v1/swagger/')
-    return render_template_string(page, doc_url="/api/v1/openapi.json")
+    # Without a validator URL of null the page would send its document to one on the internet.
+    config = {"validatorUrl": None}
+    return render_template_string(page, doc_url="/api/v1/openapi.json", swagger_config=config, oauth_config=None)

@@ -1,0 +1,67 @@
+"""The documents say what is so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+
+from appliance import errors
+from appliance.api.errors import status_of
+from appliance.config import ROOT, Settings, load_settings
+from appliance.errors import ApplianceError
+
+
+def test_every_setting_can_be_uncommented(tmp_path, monkeypatch):
+    text = (ROOT / "config" / "appliance.toml").read_text()
+    lines = [re.sub(r"^# (Not set by default\. )?(\w+ = )", r"\2", line) for line in text.splitlines()]
+    path = tmp_path / "appliance.toml"
+    path.write_text("\n".join(lines))
+    monkeypatch.setenv("APPLIANCE_CONFIG", str(path))
+    monkeypatch.chdir(ROOT)
+    read, default = load_settings(), Settings.model_construct()
+    optional = {name for name, field in Settings.model_fields.items() if field.default is None}
+    assert optional
+    for name in Settings.model_fields:
+        if name in optional:
+            assert getattr(read, name) is not None, name
+        elif name == "model_store":
+            assert read.model_store.resolve() == default.model_store.resolve()
+        else:
+            assert getattr(read, name) == getattr(default, name), name
+
+
+def test_a_wrong_setting_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "appliance.toml"
+    monkeypatch.setenv("APPLIANCE_CONFIG", str(path))
+    for line, named in (("prot = 80", "prot"), ("port = 'x'", "port"), ("lease_seconds = 0", "lease_seconds")):
+        path.write_text(line)
+        with pytest.raises(errors.ConfigurationError, match=named):
+            load_settings()
+    path.write_text("= nothing")
+    with pytest.raises(errors.ConfigurationError, match="cannot be read"):
+        load_settings()
+
+
+def every_error(kind: type[ApplianceError] = ApplianceError) -> Iterator[type[ApplianceError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from every_error(child)
+
+
+def test_every_error_has_a_code_a_docstring_and_a_status():
+    kinds = [kind for kind in every_error() if kind.__module__ == errors.__name__]
+    assert len(kinds) > 30
+    assert len({kind.code for kind in kinds}) == len(kinds)
+    for kind in kinds:
+        assert "code" in vars(kind), kind
+        assert (kind.__doc__ or "").strip().endswith("."), kind
+        assert isinstance(status_of(kind), HTTPStatus)
+
+
+def test_relative_links_lead_somewhere():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
