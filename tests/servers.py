@@ -31,6 +31,7 @@ class RunningStorage:
     access: StorageAccess
     store: ObjectStore
     settings: Settings
+    process: subprocess.Popen
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ def running(
     environment: dict[str, str] | None,
     log: Path,
     ready: Callable[[], bool],
+    *,
     cwd: Path | None = None,
+    stop_seconds: float = 15,
 ) -> Iterator[subprocess.Popen]:
     """Run a server until the block ends; its output goes to ``log``."""
     with log.open("wb") as output:
@@ -65,7 +68,7 @@ def running(
     finally:
         process.terminate()
         try:
-            process.wait(15)
+            process.wait(stop_seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -78,9 +81,10 @@ def running_storage(name: str, data_dir: Path) -> Iterator[RunningStorage]:
     server = choose_server(settings)
     command = server.command()
     assert command is not None
-    with running(command, server.environment(), data_dir / "storage.log", server.ready):
+    log = data_dir / "storage.log"
+    with running(command, server.environment(), log, server.ready, stop_seconds=server.stop_seconds) as process:
         access = server.prepare()
-        yield RunningStorage(server, access, ObjectStore(access), settings)
+        yield RunningStorage(server, access, ObjectStore(access), settings, process)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ class ExternalServer:
     """The S3 server at ``storage_endpoint``, addressed by paths (``/bucket/key``)."""
 
     name = "external"
+    stop_seconds = 0.0
 
     def __init__(self, settings: Settings) -> None:
         if not (settings.storage_endpoint and settings.storage_access_key and settings.storage_secret_key):

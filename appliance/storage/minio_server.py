@@ -22,6 +22,7 @@ class MinioServer:
 
     name = "minio"
     signing_host = SIGNING_HOST
+    stop_seconds = 10.0
 
     def __init__(self, settings: Settings, program: Path) -> None:
         self.notice: str | None = None

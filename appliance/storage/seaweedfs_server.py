@@ -54,6 +54,8 @@ class SeaweedfsServer:
 
     name = "seaweedfs"
     signing_host = SIGNING_HOST
+    # Its filer waits 15 seconds for the subscribers that its own S3 server holds open.
+    stop_seconds = 2.0
 
     def __init__(self, settings: Settings, program: Path, notice: str | None = None) -> None:
         self.notice = notice

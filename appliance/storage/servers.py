@@ -23,6 +23,7 @@ class StorageServer(Protocol):
 
     name: str
     notice: str | None  # one line that the operator should read, None where all is usual
+    stop_seconds: float  # how long to wait for it to stop; killed after that, it loses nothing that it acknowledged
 
     @property
     def endpoint(self) -> str:

@@ -1,0 +1,68 @@
+"""What each identity of the storage server may do, asked of the server itself."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from minio.error import S3Error
+
+from appliance.storage.access import Credentials
+from appliance.storage.grants import Grants
+from appliance.storage.seam import connection_pool, s3_client
+from tests.servers import RunningStorage
+
+
+def client(storage: RunningStorage, credentials: Credentials):
+    return s3_client(storage.access.endpoint, storage.access.region, credentials, connection_pool())
+
+
+def refused(call, *arguments, **named) -> bool:
+    with pytest.raises(S3Error) as caught:
+        call(*arguments, **named)
+    return caught.value.code in ("AccessDenied", "NoSuchBucket")
+
+
+def put(storage: RunningStorage, credentials: Credentials, key: str, bucket: str = "audio") -> None:
+    import io
+
+    client(storage, credentials).put_object(bucket, key, io.BytesIO(b"abc"), 3)
+
+
+def test_the_service_has_the_bucket_and_nothing_else(storage: RunningStorage):
+    service = client(storage, storage.access.service)
+    put(storage, storage.access.service, "a/b")
+    assert service.stat_object("audio", "a/b").size == 3
+    assert refused(service.make_bucket, f"b{uuid.uuid4().hex}")
+    assert refused(put, storage, storage.access.service, "a", "other")
+
+
+def test_the_signer_of_forms_cannot_list_delete_or_leave_the_bucket(storage: RunningStorage):
+    writer = client(storage, storage.access.writer)
+    put(storage, storage.access.writer, "a/b")
+    assert refused(lambda: list(writer.list_objects("audio")))
+    assert refused(writer.make_bucket, f"b{uuid.uuid4().hex}")
+    assert refused(put, storage, storage.access.writer, "a", "other")
+    if storage.server.name == "minio":  # SeaweedFS's Write includes Delete
+        assert refused(writer.remove_object, "audio", "a/b")
+
+
+def test_the_signer_of_urls_cannot_write_on_seaweedfs(seaweedfs_storage: RunningStorage):
+    assert refused(put, seaweedfs_storage, seaweedfs_storage.access.reader, "a/b")
+    put(seaweedfs_storage, seaweedfs_storage.access.service, "a/b")
+    assert refused(client(seaweedfs_storage, seaweedfs_storage.access.writer).get_object, "audio", "a/b")
+
+
+def test_a_grant_is_for_one_key_and_one_action(minio_storage: RunningStorage):
+    grants = Grants(minio_storage.access, connection_pool())
+    key, other = uuid.uuid4().hex, uuid.uuid4().hex
+    upload, download = grants.for_upload(key, 60), grants.for_download(key, 60)
+    assert upload.access_key != download.access_key
+    put(minio_storage, upload, key)
+    assert refused(put, minio_storage, upload, other)
+    assert refused(put, minio_storage, upload, f"{key}/below")
+    assert refused(client(minio_storage, upload).get_object, "audio", key)
+    assert client(minio_storage, download).get_object("audio", key).data == b"abc"
+    assert refused(put, minio_storage, download, key)
+    assert refused(client(minio_storage, download).get_object, "audio", other)
+    assert refused(client(minio_storage, upload).remove_object, "audio", key)

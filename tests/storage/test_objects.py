@@ -1,0 +1,134 @@
+"""The object store against both real servers."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import uuid
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ConfigurationError, ObjectChanged, ObjectMissing, StorageError, StorageUnavailable
+from appliance.storage.access import load_access
+from appliance.storage.objects import ObjectStore
+from tests.servers import RunningStorage, running_storage
+
+
+def new_key() -> str:
+    return f"tenant-1/inference-2/{uuid.uuid4()}/original"
+
+
+def read(store: ObjectStore, key: str, etag: str) -> bytes:
+    file = io.BytesIO()
+    store.fetch(key, etag, file)
+    return file.getvalue()
+
+
+def test_an_object_is_put_found_read_and_deleted(storage: RunningStorage):
+    store, key = storage.store, new_key()
+    content = os.urandom(6 * 1024**2 + 1)  # more than one part of an upload
+    store.put(key, io.BytesIO(content), size_bytes=len(content), content_type="audio/flac")
+    found = store.stat(key)
+    assert found.size_bytes == len(content)
+    assert '"' not in found.etag
+    assert read(store, key, found.etag) == content
+    store.delete(key)
+    store.delete(key)
+    with pytest.raises(ObjectMissing):
+        store.stat(key)
+    with pytest.raises(ObjectMissing):
+        read(store, key, found.etag)
+
+
+def test_an_object_that_was_replaced_is_not_read(storage: RunningStorage):
+    store, key = storage.store, new_key()
+    first = store.put(key, b"first", content_type="audio/wav")
+    store.put(key, b"other", content_type="audio/wav")
+    with pytest.raises(ObjectChanged):
+        read(store, key, first.etag)
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/*", "a/${aws:username}", "a/.b", "a b", "a" * 901])
+def test_keys_that_would_widen_a_grant_are_refused(minio_storage: RunningStorage, key: str):
+    for call in (
+        lambda: minio_storage.store.stat(key),
+        lambda: minio_storage.store.upload_form(
+            key, content_type="audio/wav", origin="http://a", max_bytes=1, expires_seconds=60
+        ),
+    ):
+        with pytest.raises(StorageError, match="not a key"):
+            call()
+
+
+def test_fields_are_in_order_and_show_no_parent(minio_storage: RunningStorage):
+    key = new_key()
+    form = minio_storage.store.upload_form(
+        key, content_type="audio/wav", origin="https://box.example/", max_bytes=10, expires_seconds=60
+    )
+    assert form.url == "https://box.example/audio"
+    names = "key Content-Type policy x-amz-algorithm x-amz-credential x-amz-date x-amz-security-token x-amz-signature"
+    assert list(form.fields) == names.split()
+    assert form.fields["x-amz-credential"].split("/")[0] != minio_storage.access.writer.access_key
+
+
+def test_the_server_is_ready_and_then_not(tmp_path: Path):
+    with running_storage("minio", tmp_path) as storage:
+        assert storage.store.ready()
+        storage.process.kill()
+        storage.process.wait()
+        assert not storage.server.ready()
+        assert not storage.store.ready()
+        with pytest.raises(StorageUnavailable):
+            storage.store.stat("a")
+        with pytest.raises(StorageUnavailable):
+            storage.store.upload_form("a", content_type="audio/wav", origin="http://a", max_bytes=1, expires_seconds=1)
+
+
+@pytest.mark.parametrize("name", ["minio", "seaweedfs"])
+def test_what_was_acknowledged_survives_a_kill(name: str, tmp_path: Path):
+    other = {"minio": "seaweedfs", "seaweedfs": "minio"}[name]
+    with running_storage(name, tmp_path) as storage:
+        kept = storage.store.put("a/b", b"abc", content_type="audio/wav")
+        storage.process.kill()
+    secrets = {path: path.read_bytes() for path in (tmp_path / "secrets").glob("storage.json")}
+    with running_storage(name, tmp_path) as storage:
+        assert read(storage.store, "a/b", kept.etag) == b"abc"
+    assert secrets == {path: path.read_bytes() for path in (tmp_path / "secrets").glob("storage.json")}
+    with pytest.raises(ConfigurationError, match=f"stored by {name}"), running_storage(other, tmp_path):
+        pass
+
+
+def test_secrets_are_the_owners_alone_and_on_no_command_line(storage: RunningStorage):
+    folder = storage.settings.data_dir / "secrets"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    access = load_access(storage.settings.data_dir)
+    assert access == storage.access
+    command = " ".join(storage.server.command() or [])
+    for identity in storage.server._identities.values():  # type: ignore[attr-defined]
+        assert identity.secret_key not in command
+        assert identity.secret_key not in repr(access)
+
+
+def test_only_loopback_is_listened_on(storage: RunningStorage):
+    addresses = listening_addresses(storage.process.pid)
+    assert addresses
+    assert addresses <= {"0100007F", "00000000000000000000000001000000"}
+
+
+def listening_addresses(pid: int) -> set[str]:
+    """Local addresses, as /proc/net writes them, of a process's listening TCP sockets."""
+    inodes = {os.readlink(file).removeprefix("socket:[")[:-1] for file in Path(f"/proc/{pid}/fd").iterdir()}
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return {line[1].split(":")[0] for line in lines if line[3] == "0A" and line[9] in inodes}
+
+
+def test_a_data_folder_without_storage_says_so(tmp_path: Path):
+    with pytest.raises(StorageUnavailable, match="No object storage was started"):
+        load_access(tmp_path)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "storage-access.json").write_text("{}")
+    with pytest.raises(StorageError, match="cannot be read"):
+        load_access(tmp_path)

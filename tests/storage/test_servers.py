@@ -1,0 +1,97 @@
+"""Which server is chosen, and where its program is looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import Settings
+from appliance.errors import ConfigurationError
+from appliance.storage import binaries
+from appliance.storage.access import load_access
+from appliance.storage.identities import load_or_make_identities
+from appliance.storage.objects import ObjectStore
+from appliance.storage.servers import choose_server
+from tests.servers import RunningStorage
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without storage servers: an empty PATH and an empty cache."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("APPLIANCE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("APPLIANCE_MINIO", raising=False)
+    monkeypatch.delenv("APPLIANCE_STORAGE_SERVER", raising=False)
+    return tmp_path
+
+
+def built_minio(machine: Path) -> Path:
+    version = Path("scripts/requirements/minio.version")
+    return program(machine / "cache" / "minio" / (binaries.ROOT / version).read_text().strip() / "minio")
+
+
+def test_minio_is_looked_for_in_order(empty_machine: Path, monkeypatch: pytest.MonkeyPatch):
+    assert binaries.find_minio() is None
+    built = built_minio(empty_machine)
+    assert binaries.find_minio() == built
+    on_path = program(empty_machine / "bin" / "minio")
+    assert binaries.find_minio() == on_path
+    named = program(empty_machine / "named")
+    monkeypatch.setenv("APPLIANCE_MINIO", str(named))
+    assert binaries.find_minio() == named
+    monkeypatch.setenv("APPLIANCE_MINIO", str(empty_machine / "nothing"))
+    with pytest.raises(ConfigurationError, match="APPLIANCE_MINIO"):
+        binaries.find_minio()
+
+
+def test_seaweedfs_serves_where_minio_is_not_and_says_so(empty_machine: Path):
+    settings = Settings(data_dir=empty_machine / "data")
+    with pytest.raises(ConfigurationError, match="install-storage"):
+        choose_server(settings)
+    program(empty_machine / "bin" / "weed")
+    server = choose_server(settings)
+    assert server.name == "seaweedfs"
+    assert "\n" not in (server.notice or "\n")
+
+
+def test_a_data_folder_keeps_its_server(empty_machine: Path):
+    settings = Settings(data_dir=empty_machine / "data")
+    load_or_make_identities(settings.data_dir, "seaweedfs", ("root",))
+    program(empty_machine / "bin" / "weed")
+    built_minio(empty_machine)
+    assert choose_server(settings).name == "seaweedfs"
+    with pytest.raises(ConfigurationError, match="stored by seaweedfs"):
+        choose_server(Settings(data_dir=empty_machine / "data", storage_server="minio"))
+
+
+def test_another_s3_server_serves_as_it_is(storage: RunningStorage, tmp_path: Path):
+    keys = storage.access.service
+    settings = Settings(
+        data_dir=tmp_path,
+        storage_server="external",
+        storage_endpoint=storage.access.endpoint,
+        storage_access_key=keys.access_key,
+        storage_secret_key=keys.secret_key,
+    )
+    server = choose_server(settings)
+    assert server.command() is None
+    assert server.ready()
+    access = server.prepare()
+    assert access.temporary is (storage.server.name == "minio")
+    assert (server.notice is None) is access.temporary
+    store = ObjectStore(load_access(tmp_path))
+    store.put("external/a", b"abc", content_type="audio/wav")
+    assert store.stat("external/a").size_bytes == 3
+
+
+def test_an_external_server_needs_its_settings(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="storage_endpoint"):
+        choose_server(Settings(data_dir=tmp_path, storage_server="external"))
