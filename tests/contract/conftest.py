@@ -1,0 +1,59 @@
+"""One whole appliance for all tests of the contract; every answer of it is checked against its OpenAPI document."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.appliances import Api, Appliance, running_appliance
+from tests.contract.spec import Spec
+
+
+@pytest.fixture(scope="session")
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
+    """A running appliance with MinIO."""
+    with running_appliance(tmp_path_factory.mktemp("appliance"), models, storage_server="minio") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def spec(appliance: Appliance) -> Spec:
+    """The OpenAPI document that it serves."""
+    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
+
+
+@pytest.fixture(autouse=True)
+def _every_answer_is_checked(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test sends with ``requests``: its answer has one X-Request-ID and is what the document promises."""
+    send = requests.Session.send
+
+    @functools.wraps(send)
+    def checked(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        response = send(self, request, **options)
+        spec.check(response)
+        return response
+
+    monkeypatch.setattr(requests.Session, "send", checked)
+
+
+@pytest.fixture
+def api(appliance: Appliance) -> Api:
+    """The API with the first key."""
+    return appliance.api
+
+
+@pytest.fixture(scope="session")
+def other(appliance: Appliance) -> Api:
+    """The API with a key of another tenant."""
+    return appliance.api_of("other", "other")
+
+
+@pytest.fixture(scope="session")
+def anonymous(appliance: Appliance) -> Api:
+    """The API without a key."""
+    return Api(appliance.url, None)

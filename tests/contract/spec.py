@@ -1,0 +1,63 @@
+"""Checks an answer against the OpenAPI document that the appliance serves."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from jsonschema import Draft202012Validator, FormatChecker
+
+PROBLEM = "application/problem+json"
+FORMATS = FormatChecker(())
+
+
+@FORMATS.checks("date-time", ValueError)
+def is_rfc3339_utc(text: object) -> bool:
+    """RFC 3339 in UTC, as the contract says."""
+    return not isinstance(text, str) or bool(text.endswith("Z") and datetime.fromisoformat(text))
+
+
+class Spec:
+    """The OpenAPI document of one appliance."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self._paths = {
+            re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): operations for path, operations in document["paths"].items()
+        }
+
+    def check(self, response: requests.Response) -> None:
+        """Fail where an answer has another status, type or shape than the document promises."""
+        request = response.request
+        assert len(response.raw.headers.getlist("X-Request-ID")) == 1, dict(response.headers)
+        path = urlsplit(str(request.url)).path
+        if path.startswith("/audio"):
+            return
+        media_type = response.headers.get("Content-Type", "").partition(";")[0]
+        if response.status_code >= 400 and path != "/readyz":
+            assert media_type == PROBLEM, f"{request.method} {path}: {media_type} {response.text[:200]}"
+            self.check_problem(response)
+        operation = next((o for regex, o in self._paths.items() if regex.fullmatch(path)), {})
+        operation = operation.get(str(request.method).lower())
+        if operation is None:
+            return  # a page, or a request that there is no operation for
+        answers = operation["responses"]
+        promised = answers.get(str(response.status_code), answers["default"])["content"]
+        assert media_type in promised, f"{request.method} {path}: {response.status_code} {media_type}"
+        self.validate(response.json(), promised[media_type]["schema"])
+
+    def check_problem(self, response: requests.Response) -> None:
+        problem = response.json()
+        self.validate(problem, {"$ref": "#/components/schemas/Problem"})
+        assert problem["status"] == response.status_code
+        assert set(problem) == {"type", "title", "status", "detail", "code"}
+        assert re.fullmatch(r"[a-z0-9_]+", problem["code"])
+        assert problem["detail"].strip()
+
+    def validate(self, value: Any, schema: dict[str, Any]) -> None:
+        """Validate against a schema, which may refer to the document's components."""
+        whole = {**schema, "components": self.document["components"]}
+        Draft202012Validator(whole, format_checker=FORMATS).validate(value)
