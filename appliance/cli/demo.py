@@ -32,8 +32,8 @@ def demo() -> None:
         with steps.timed("start storage, worker, API and front door"):
             supervisor.__enter__()
         try:
-            if supervisor.notice:
-                click.echo(supervisor.notice)
+            for notice in supervisor.notices:
+                click.echo(notice)
             file = send(Client(supervisor.url, supervisor.first_key or ""), steps)
         finally:
             with steps.timed("stop everything"):

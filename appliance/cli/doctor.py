@@ -85,7 +85,8 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     server = choose_server(settings)
     if command := server.command():
         program = Path(command[0])
-        yield Finding("storage", f"{server.name}: {_version_of(program)} ({program})")
+        flag = "--version" if server.name == "minio" else "version"
+        yield Finding("storage", f"{server.name}: {_version_of(program, flag)} ({program})")
     else:
         yield Finding("storage", f"{server.name} at {server.endpoint}")
     if server.notice:

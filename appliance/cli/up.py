@@ -24,8 +24,8 @@ def up(host: str | None, port: int | None, data_dir: Path | None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Supervisor(settings) as supervisor:
-            if supervisor.notice:
-                click.echo(supervisor.notice)
+            for notice in supervisor.notices:
+                click.echo(notice)
             if supervisor.first_key:
                 click.echo(f"API key of the tenant default, shown this once: {supervisor.first_key}")
             click.echo(f"Ready at {supervisor.url}")

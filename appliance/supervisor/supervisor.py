@@ -25,6 +25,7 @@ from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavail
 from appliance.frontdoor import FrontDoor
 from appliance.services.keys import create_first_key
 from appliance.services.open import database_of
+from appliance.state import workers
 from appliance.storage.servers import StorageServer, choose_server
 from appliance.supervisor.child import Child
 from appliance.supervisor.ports import free_port, is_free
@@ -46,7 +47,7 @@ class Supervisor:
             raise ConfigurationError(f"{settings.host} is no address of this machine: {error.strerror}.") from error
         self.settings = settings.model_copy(update={"port": port, "data_dir": settings.data_dir.absolute()})
         self.first_key: str | None = None
-        self.notice: str | None = None
+        self.notices: list[str] = []  # one line each that the operator should read
         self._unready = "no answer"  # what was last heard of it
         self._open = ExitStack()
         self._children: list[Child] = []
@@ -94,7 +95,8 @@ class Supervisor:
         database = database_of(self.settings)
         database.migrate()
         server = choose_server(self.settings)
-        self.notice = server.notice
+        if server.notice:
+            self.notices.append(server.notice)
         self._start_storage(server)
         socket = self._api_socket()
         self._run("worker", [sys.executable, "-m", "appliance.worker"], self._environment())
@@ -102,6 +104,9 @@ class Supervisor:
         door = self._front_door(server, socket)
         self._run("frontdoor", door.command(), door.environment())
         self._await("The appliance", self._ready, START_SECONDS)
+        worker = workers.current(database)
+        if worker and worker.provider == "cpu" and self.settings.provider == "auto":
+            self.notices.append("Models run on the CPU, not on CUDA; `doctor` says why.")
         self.first_key = create_first_key(database)  # last, so that it is never made without being shown
 
     def _lock_folder(self) -> None:
