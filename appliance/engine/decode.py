@@ -128,9 +128,9 @@ class MonoDecode:
         for block in self._recording.blocks():
             self.num_source_samples += len(block)
             if self.num_source_samples > self._max_samples:
-                raise AudioTooLong(
-                    f"The recording is longer than {self._max_duration_seconds:g} s, the longest that is analysed."
-                )
+                seconds = self._max_duration_seconds
+                limit = f"{seconds:g} s" if seconds < 3600 else f"{seconds / 3600:g} hours"
+                raise AudioTooLong(f"The recording is longer than {limit}, the longest that is analysed.")
             held.append(mono(block))
             if self.num_source_samples >= MIN_DURATION_SECONDS * rate:
                 yield from held

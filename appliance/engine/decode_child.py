@@ -69,12 +69,12 @@ class DecoderChild:
 
     def is_ready(self, seconds: float) -> bool:
         """Whether the child says within ``seconds`` that it can take a file."""
+        if self.process.poll() is not None:  # what it said before it died could still be read
+            return False
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         try:
-            # What a child said before it died can still be read.
-            alive = bool(poll.poll(seconds * 1000)) and self.process.poll() is None
-            return alive and self._control.recv(len(wire.READY)) == wire.READY
+            return bool(poll.poll(seconds * 1000)) and self._control.recv(len(wire.READY)) == wire.READY
         except OSError:
             return False
 
