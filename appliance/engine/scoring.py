@@ -83,8 +83,8 @@ class Scorer:
     def score(self, blocks: Iterable[np.ndarray], checkpoint: Callable[[float], None] = lambda _: None) -> TrackBuilder:
         """Score a recording, given as mono blocks (num_samples,) at the model's rate.
 
-        ``checkpoint`` is called for each window with the seconds cut so far, and may raise to stop. Raises ScoringFailed, and what ``blocks`` and
-        ``checkpoint`` raise.
+        ``checkpoint`` is called for each window with the seconds cut so far, and may raise to stop. Raises
+        ScoringFailed, and what ``blocks`` and ``checkpoint`` raise.
         """
         manifest = self.session.manifest
         source = manifest.input
