@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from typing import Any
 
 from flask import Response, g, request
 from flask.json.provider import DefaultJSONProvider
@@ -50,6 +51,13 @@ class OrderedJSONProvider(DefaultJSONProvider):
     """JSON whose keys stay in order: a form's fields must be sent in the order in which they came."""
 
     sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Parse JSON. Raises ValueError, for what is nested deeper than Python can follow too."""
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def _note_request_id() -> None:

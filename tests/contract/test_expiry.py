@@ -1,0 +1,88 @@
+"""What time brings about: forms that expire, uploads that nobody confirmed. Forms are short-lived here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.appliances import Api, Appliance, post_form, running_appliance, wait_for
+from tests.contract.spec import Spec
+from tests.recordings import LOUD_DETECTIONS, loud_wav
+
+JOBS = "/api/v1/inference-jobs"
+PUBLIC = "https://box.example:8443"
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
+    """An appliance whose forms last two seconds, known outside under another address."""
+    folder = tmp_path_factory.mktemp("expiring")
+    settings = {"upload_expires_seconds": 2, "upload_grace_seconds": 1, "public_url": PUBLIC}
+    with running_appliance(folder, models, storage_server="minio", **settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def spec(appliance: Appliance) -> Spec:
+    """The document of this appliance."""
+    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
+
+
+def test_a_form_that_expired_unused_fails_its_file_and_ends_the_loop(api: Api) -> None:
+    job_id = api.make_job()
+    form = api.ask(job_id, 100)
+    assert form["expires_in"] == 2
+    job = api.finished(job_id)
+    file = job["files"][0]
+    assert (job["status"], file["status"], file["error_code"]) == ("failed", "failed", "not_uploaded")
+    assert "never uploaded" in file["error_message"]
+    assert "never uploaded" in job["error_message"]
+    assert api.confirm(job_id, form["file_id"], 409)["code"] == "conflict"
+    form["upload_url"] = form["upload_url"].replace(PUBLIC, api.url)
+    post_form(form, b"x" * 100, 403)
+
+
+def test_an_upload_that_nobody_confirmed_is_queued_by_the_sweep(api: Api) -> None:
+    job_id = api.make_job()
+    content = loud_wav()
+    form = api.ask(job_id, len(content))
+    form["upload_url"] = form["upload_url"].replace(PUBLIC, api.url)
+    post_form(form, content)
+    job = api.finished(job_id)
+    assert (job["status"], job["files"][0]["detections"]) == ("completed", LOUD_DETECTIONS)
+
+
+def test_an_upload_of_another_size_that_nobody_confirmed_fails(api: Api) -> None:
+    job_id = api.make_job()
+    form = api.ask(job_id, 100)
+    form["upload_url"] = form["upload_url"].replace(PUBLIC, api.url)
+    post_form(form, b"x" * 99)
+    file = api.finished(job_id)["files"][0]
+    assert (file["status"], file["error_code"]) == ("failed", "size_mismatch")
+
+
+def test_a_cancelled_file_stays_cancelled_when_its_form_expires(api: Api) -> None:
+    job_id = api.make_job()
+    form = api.ask(job_id, 100)
+    job = api.cancel(job_id)
+    later = api.make_job()
+    api.ask(later, 100)
+    api.finished(later)  # the sweep has been there
+    assert api.job(job_id) == job
+    assert api.confirm(job_id, form["file_id"], 409)["code"] == "job_cancelled"
+
+
+def test_public_url_stands_in_every_url(api: Api) -> None:
+    job_id = api.make_job()
+    content = loud_wav()
+    form = api.ask(job_id, len(content))
+    assert form["upload_url"] == f"{PUBLIC}/audio"
+    post_form(form | {"upload_url": f"{api.url}/audio"}, content)
+    url = api.get(f"{JOBS}/{job_id}/files/{form['file_id']}/download-url")["url"]
+    assert url.startswith(f"{PUBLIC}/audio/")
+    here = url.replace(PUBLIC, api.url)
+    assert requests.get(here).content == content
+    wait_for(lambda: requests.get(here).status_code == 403)  # it expires as the form does

@@ -1,0 +1,194 @@
+"""What every call has in common: keys, errors as problems, request ids; and the pages for machines and people."""
+
+from __future__ import annotations
+
+import re
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.appliances import Api, Appliance
+
+JOBS = "/api/v1/inference-jobs"
+CALLS = [
+    ("POST", JOBS),
+    ("GET", JOBS),
+    ("GET", f"{JOBS}/x"),
+    ("DELETE", f"{JOBS}/x"),
+    ("POST", f"{JOBS}/x/files/upload-url"),
+    ("POST", f"{JOBS}/x/files/confirm"),
+    ("GET", f"{JOBS}/x/files/y"),
+    ("GET", f"{JOBS}/x/files/y/download-url"),
+    ("GET", "/api/v1/models"),
+    ("GET", "/api/v1/models/loud-frames"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_without_a_live_key_every_call_is_a_401(appliance: Appliance, method: str, path: str) -> None:
+    for key in (None, "", "wrong", appliance.key[:-1], appliance.key + "x", "ak_é", "x" * 5000):
+        headers = {} if key is None else {"X-API-Key": key.encode()}
+        response = requests.request(method, appliance.url + path, headers=headers, json={})
+        assert response.status_code == 401, (key, response.text)
+        assert response.json()["code"] == "unauthorized"
+    bearer = requests.request(method, appliance.url + path, headers={"Authorization": f"Bearer {appliance.key}"})
+    assert bearer.status_code == 401
+
+
+def test_a_revoked_key_is_refused_at_once(appliance: Appliance) -> None:
+    api = appliance.api_of("short-lived", "default")
+    api.get(JOBS)
+    appliance.command("keys", "revoke", "short-lived", "--data-dir", str(appliance.data_dir))
+    api.get(JOBS, 401)
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/api", "/api/v2/inference-jobs", f"{JOBS}/", "/api/v1/audio"])
+def test_an_unknown_path_is_a_404(api: Api, path: str) -> None:
+    assert api.get(path, 404)["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", JOBS, {"GET", "POST"}),
+        ("PATCH", f"{JOBS}/x", {"GET", "DELETE"}),
+        ("POST", f"{JOBS}/x", {"GET", "DELETE"}),
+        ("GET", f"{JOBS}/x/files/confirm/y", None),
+        ("DELETE", "/healthz", {"GET"}),
+        ("POST", "/api/v1/models", {"GET"}),
+    ],
+)
+def test_a_wrong_method_is_a_405_that_says_which_are_right(
+    api: Api, method: str, path: str, allowed: set[str] | None
+) -> None:
+    response = api.raw(method, path)
+    if allowed is None:
+        assert response.status_code == 404
+        return
+    assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+    assert allowed <= set(re.split(r",\s*", response.headers["Allow"]))
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", None])
+def test_a_body_that_is_not_json_is_refused(api: Api, content_type: str | None) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    response = api.raw("POST", JOBS, data=b'{"model_id": "loud-frames"}', headers=headers)
+    assert response.status_code in (400, 415)
+    assert "application/json" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"model_id": "loud-frames"', b"nul", b"[" * 10_000])
+def test_malformed_json_is_a_400(api: Api, body: bytes) -> None:
+    api.call("POST", JOBS, 400, data=body, headers={"Content-Type": "application/json"})
+
+
+def test_json_in_utf_8_with_a_charset_is_welcome(api: Api) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    api.call("POST", JOBS, 201, data='{"model_id": "loud-frames"}'.encode(), headers=headers)
+
+
+def test_a_lone_surrogate_is_a_400(api: Api) -> None:
+    body = b'{"model_id": "\\ud800"}'
+    api.call("POST", JOBS, 400, data=body, headers={"Content-Type": "application/json"})
+
+
+def test_a_body_over_the_cap_is_a_413(api: Api) -> None:
+    response = api.raw("POST", JOBS, json={"model_id": "x" * 1_100_000})
+    assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
+
+
+def test_storage_refuses_what_no_form_needs_with_a_problem(appliance: Appliance) -> None:
+    for path in ("/audio/", "/audio", "/audio/tenant-1/x?list-type=2", "/minio/health/live"):
+        response = requests.get(appliance.url + path)
+        assert response.status_code in (403, 404), path
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["status"] == response.status_code
+
+
+def test_what_is_not_http_is_a_400(appliance: Appliance) -> None:
+    to = urlsplit(appliance.url)
+    with socket.create_connection((to.hostname, to.port), timeout=30) as connection:
+        connection.sendall(b"hello\r\n\r\n")
+        assert b" 400 " in connection.recv(1000)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/docs", "/nothing", JOBS, "/audio/x"])
+def test_a_request_id_comes_back(appliance: Appliance, path: str) -> None:
+    given = requests.get(appliance.url + path, headers={"X-Request-ID": "my-id_1.2"})
+    assert given.headers["X-Request-ID"] == "my-id_1.2"
+    made = [requests.get(appliance.url + path).headers["X-Request-ID"] for _ in range(2)]
+    assert made[0] != made[1]
+    assert all(re.fullmatch(r"[0-9a-f-]{36}", one) for one in made)
+
+
+@pytest.mark.parametrize("bad", ["a b", "x" * 200, "<script>", "a;b"])
+def test_a_request_id_that_could_do_harm_is_replaced(appliance: Appliance, bad: str) -> None:
+    answer = requests.get(f"{appliance.url}/healthz", headers={"X-Request-ID": bad}).headers["X-Request-ID"]
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer)
+
+
+def test_healthz_says_that_the_process_is_alive(anonymous: Api) -> None:
+    assert anonymous.get("/healthz") == {"status": "ok"}
+
+
+def test_readyz_names_each_part(anonymous: Api) -> None:
+    body = anonymous.get("/readyz")
+    assert body["status"] == "ready"
+    assert set(body["checks"]) == {"database", "storage", "model", "worker"}
+    assert all(check["ok"] and check["detail"] for check in body["checks"].values())
+    assert "loud-frames@1.0.0" in body["checks"]["model"]["detail"]
+    assert "cpu" in body["checks"]["worker"]["detail"]
+
+
+def test_the_document_is_openapi_3_1_and_names_every_call(anonymous: Api) -> None:
+    document = anonymous.get("/api/v1/openapi.json")
+    assert document["openapi"].startswith("3.1")
+    for method, path in [*CALLS, ("GET", "/healthz"), ("GET", "/readyz")]:
+        template = path.replace("/x", "/{job_id}").replace("/y", "/{file_id}").replace("loud-frames", "{model_id}")
+        operation = document["paths"][template][method.lower()]
+        assert operation["summary"]
+        assert operation["responses"]
+        assert bool(operation.get("security")) == path.startswith("/api/")
+        for answer in operation["responses"].values():
+            assert answer["content"]
+
+
+def test_the_docs_page_needs_no_internet(appliance: Appliance) -> None:
+    page = requests.get(f"{appliance.url}/docs")
+    assert page.status_code == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page.text)
+    links = re.findall(r"""(?:src|href)=["']([^"']+\.(?:js|css))""", page.text)
+    assert len(links) >= 2
+    for link in links:
+        assert requests.get(appliance.url + link).status_code == 200, link
+    assert "/api/v1/openapi.json" in page.text
+
+
+def test_models_are_listed_newest_first(api: Api) -> None:
+    models = api.get("/api/v1/models")["models"]
+    ids = [model["id"] for model in models]
+    assert ids == sorted(ids, key=lambda i: i.partition("@")[0])
+    assert ids.index("loud-frames@1.0.0") < ids.index("loud-frames@0.9.0")
+    for model in models:
+        assert model["provider"] == "cpu"
+        assert model["defaults"] == {"threshold": 0.5, "merge_window_ms": 200, "min_duration_ms": 50}
+        assert [label["name"] for label in model["labels"]] == ["loud"]
+        assert model["labels"][0] | model["defaults"] == model["labels"][0]
+
+
+def test_a_model_is_found_by_name_and_by_version(api: Api) -> None:
+    newest = api.get("/api/v1/models/loud-frames")
+    assert (newest["id"], newest["sample_rate_hz"], newest["task"]) == ("loud-frames@1.0.0", 22_050, "detection")
+    assert api.get("/api/v1/models/loud-frames@1.0.0") == newest
+    assert api.get("/api/v1/models/loud-frames@0.9.0")["version"] == "0.9.0"
+    for unknown in ("nothing", "loud-frames@3", "loud", "%2e%2e%2fetc"):
+        api.get(f"/api/v1/models/{unknown}", 404)
+
+
+def test_answers_hide_what_serves_them(appliance: Appliance) -> None:
+    for path in ("/healthz", "/nothing", "/audio/x"):
+        headers = requests.get(appliance.url + path).headers
+        assert not {"Server", "Via", "X-Powered-By"} & set(headers)
