@@ -18,7 +18,7 @@ def decoder() -> Iterator[Decoder]:
 
 
 @pytest.fixture
-def recording(tmp_path: Path) -> Callable[[bytes], Path]:
+def recording(tmp_path: Path) -> Callable[..., Path]:
     """Writes bytes into a file whose name says nothing, or something wrong."""
 
     def write(content: bytes, name: str = "recording") -> Path:

@@ -23,7 +23,7 @@ def decoded(content: bytes) -> tuple[np.ndarray, int]:
 
 
 def mono_at(content: bytes, rate_hz: int) -> np.ndarray:
-    _, mono = decode_mono(io.BytesIO(content), rate_hz, 3600)
+    _, mono = decode_mono(io.BytesIO(content), rate_hz, 12 * 3600)
     return np.concatenate(list(mono))
 
 
@@ -146,7 +146,7 @@ def test_two_ogg_streams_in_a_row_are_one_recording() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "minutes"),
-    [("wav", 120), ("flac", 120), ("m4a", 40), ("aac", 40), ("ogg", 30), ("mp3", 20), ("opus", 15), ("webm", 15)],
+    [("wav", 60), ("flac", 60), ("m4a", 20), ("aac", 20), ("ogg", 20), ("mp3", 12), ("opus", 8), ("webm", 8)],
 )
 def test_no_drift_in_a_long_recording(kind: str, minutes: int) -> None:
     times = [1.0, 30.0 * minutes, 60.0 * minutes - 1]
