@@ -48,11 +48,11 @@ def claim(box: Box, worker_id: str) -> Task | None:
     return Task(claimed, file, job.model, DetectionConfig(**job.client_config))
 
 
-def heartbeat(box: Box, worker_id: str) -> set[int]:
-    """Extend this worker's leases; the ids of the work that it still holds."""
+def heartbeat(box: Box, worker_id: str, active: Iterable[Work]) -> set[Work]:
+    """Extend the leases of what this worker has in progress; the work that it still holds."""
     with box.db.transaction():
         workers.touch(box.db, worker_id)
-        return work.extend(box.db, worker_id, box.settings.lease_seconds)
+        return work.extend(box.db, active, box.settings.lease_seconds)
 
 
 def complete(box: Box, task: Task, duration_ms: int, detections: Iterable[Detection]) -> None:

@@ -63,16 +63,16 @@ def claim(db: Database, kind: str, owner: str, lease_seconds: float) -> Work | N
     return row and _work(row)
 
 
-def extend(db: Database, owner: str, lease_seconds: float) -> set[int]:
-    """Extend all leases that ``owner`` still holds; their ids. Inside a transaction."""
-    rows = db.all(
-        """
+def extend(db: Database, works: Iterable[Work], lease_seconds: float) -> set[Work]:
+    """Extend the leases of ``works`` that are still held; the work whose lease was. Inside a transaction.
+
+    Each by its token, never all of an owner: work that its owner has let go of must become free.
+    """
+    sql = """
         UPDATE work SET lease_until = unixepoch('subsec') + ?
-        WHERE lease_owner = ? AND lease_until >= unixepoch('subsec') RETURNING id
-        """,
-        [lease_seconds, owner],
-    )
-    return {int(row["id"]) for row in rows}
+        WHERE id = ? AND lease_owner = ? AND lease_token = ? AND lease_until >= unixepoch('subsec')
+        """
+    return {work for work in works if db.change(sql, [lease_seconds, *_fence(work)]) == 1}
 
 
 def finish(db: Database, work: Work) -> None:

@@ -34,6 +34,7 @@ from appliance.services import processing
 from appliance.services.box import Box
 from appliance.services.processing import Task
 from appliance.services.sweep import sweep
+from appliance.state.work import Work
 from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
@@ -56,8 +57,8 @@ class Worker:
         self._lanes = ThreadPoolExecutor(lanes, "lane")
         self._free = threading.Semaphore(lanes)
         self._local = threading.local()
-        self._active: dict[int, Task] = {}
-        self._lost: set[int] = set()
+        self._active: set[Work] = set()
+        self._lost: set[Work] = set()
         self._stopping = threading.Event()
         self._failed = False
 
@@ -100,7 +101,7 @@ class Worker:
             self._free.release()
             self._stopping.wait(self._box.settings.poll_seconds)
             return
-        self._active[task.work.id] = task
+        self._active.add(task.work)
         self._lanes.submit(self._lane, task)
 
     def _lane(self, task: Task) -> None:
@@ -111,7 +112,7 @@ class Worker:
         except Exception as error:  # its lease runs out, and the file is tried again
             log.error("file left behind", file=task.file.id, exc_info=error)
         finally:
-            self._active.pop(task.work.id, None)
+            self._active.discard(task.work)
             self._free.release()
 
     def _process(self, task: Task) -> None:
@@ -145,7 +146,7 @@ class Worker:
         def checkpoint(_: float) -> None:
             if self._stopping.is_set():
                 raise Stopped("The worker stops.")
-            if task.work.id in self._lost:
+            if task.work in self._lost:
                 raise LeaseLost(f"File {task.file.id} was taken over or cancelled.")
 
         scorer = self._scorers.get(task.model)
@@ -164,7 +165,7 @@ class Worker:
 
     def _heartbeat(self) -> None:
         active = set(self._active)  # before asking: what is claimed meanwhile must not count as lost
-        held = processing.heartbeat(self._box, self.id)
+        held = processing.heartbeat(self._box, self.id, active)
         self._lost = active - held
 
     def _sweep(self) -> None:

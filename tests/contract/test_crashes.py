@@ -1,0 +1,280 @@
+"""Whatever dies, work is done once: processes are killed as the kernel would kill them. Leases are short here."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from appliance.state.database import Database
+from tests.appliances import (
+    ROOT,
+    Api,
+    Appliance,
+    command_of,
+    descendants,
+    post_form,
+    running_appliance,
+    wait_for,
+)
+from tests.contract.spec import Spec
+from tests.recordings import LOUD_DETECTIONS, long_flac, loud_wav
+
+LONG_MINUTES = 40
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
+    """An appliance whose worker is missed after two seconds."""
+    folder = tmp_path_factory.mktemp("crashing")
+    with running_appliance(folder, models, storage_server="minio", lease_seconds=2, decoders=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def spec(appliance: Appliance) -> Spec:
+    """The document of this appliance."""
+    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
+
+
+@pytest.fixture(autouse=True)
+def _all_is_well_before(appliance: Appliance) -> None:
+    wait_for(appliance.ready)
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A recording that takes seconds to analyse, and whose detection comes at its very end."""
+    return long_flac(tmp_path_factory.mktemp("long") / "long.flac", LONG_MINUTES).read_bytes()
+
+
+def start_long(api: Api, job_id: str, long: bytes) -> str:
+    """Send the long recording; its id, when it is being processed."""
+    file_id = api.send(job_id, long, name="long.flac", content_type="audio/flac")
+    wait_for(lambda: api.file(job_id, file_id)["status"] == "processing")
+    return file_id
+
+
+def assert_heard(file: dict[str, Any]) -> None:
+    assert file["status"] == "completed", file
+    assert file["duration_ms"] == LONG_MINUTES * 60_000
+    assert file["detection_count"] == 1
+    start_ms = (LONG_MINUTES - 1) * 60_000
+    assert file["detections"][0]["start_ms"] == pytest.approx(start_ms, abs=12)
+    assert file["detections"][0]["end_ms"] == pytest.approx(start_ms + 1000, abs=12)
+
+
+def completions(appliance: Appliance, file_id: str) -> int:
+    """How often a worker said that it completed a file."""
+    log = (appliance.data_dir / "logs" / "worker.log").read_text()
+    return sum("file completed" in line and file_id in line for line in log.splitlines())
+
+
+def restarted(appliance: Appliance, name: str, killed: int) -> bool:
+    return appliance.pid(name) not in (0, killed)
+
+
+def test_a_worker_killed_in_the_middle_of_a_file_completes_it_once(
+    appliance: Appliance, api: Api, long: bytes
+) -> None:
+    job_id = api.make_job()
+    file_id = start_long(api, job_id, long)
+    neighbour = api.send(job_id, loud_wav())
+    killed = appliance.kill("worker")
+    wait_for(lambda: restarted(appliance, "worker", killed))
+    assert_heard(api.finished_file(job_id, file_id))
+    assert api.finished_file(job_id, neighbour)["detections"] == LOUD_DETECTIONS
+    assert api.job(job_id)["status"] == "completed"
+    assert (completions(appliance, file_id), completions(appliance, neighbour)) == (1, 1)
+
+
+def test_a_worker_that_hangs_loses_its_lease_and_can_finish_nothing(
+    appliance: Appliance, api: Api, long: bytes
+) -> None:
+    """It is stopped in the middle of a file; its lease runs out; woken up, it must start again."""
+    job_id = api.make_job()
+    file_id = start_long(api, job_id, long)
+    worker = appliance.pid("worker")
+    os.kill(worker, signal.SIGSTOP)
+    database = Database(appliance.data_dir / "appliance.db")
+
+    def expired() -> bool:
+        row = database.one("SELECT lease_until < unixepoch('subsec') AS over FROM work WHERE subject_id = ?", [file_id])
+        return bool(row["over"])
+
+    try:
+        wait_for(expired)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert_heard(api.finished_file(job_id, file_id))
+    assert completions(appliance, file_id) == 1
+    assert appliance.pid("worker") == worker
+
+
+def test_a_file_in_progress_is_cancelled_and_leaves_its_worker_free(
+    appliance: Appliance, api: Api, long: bytes
+) -> None:
+    job_id = api.make_job()
+    file_id = start_long(api, job_id, long)
+    assert api.job(job_id)["status"] == "processing"
+    job = api.cancel(job_id)
+    assert (job["status"], job["files"][0]["status"], job["processed_files"]) == ("cancelled", "cancelled", 1)
+    others = api.make_job()
+    for _ in range(2):  # as many as it has lanes
+        api.send(others, loud_wav())
+    assert api.finished(others)["status"] == "completed"
+    assert api.job(job_id) == job
+    assert completions(appliance, file_id) == 0
+
+
+def test_a_queued_file_is_cancelled(appliance: Appliance, api: Api) -> None:
+    worker = appliance.pid("worker")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        job_id = api.make_job()
+        file_id = api.send(job_id, loud_wav())
+        assert api.file(job_id, file_id)["status"] == "queued"
+        assert api.job(job_id)["status"] == "processing"
+        job = api.cancel(job_id)
+        assert (job["status"], job["files"][0]["status"]) == ("cancelled", "cancelled")
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    later = api.make_job()
+    api.send(later, loud_wav())
+    api.finished(later)
+    assert api.job(job_id) == job
+    assert completions(appliance, file_id) == 0
+
+
+@pytest.mark.parametrize("name", ["api", "frontdoor", "storage"])
+def test_what_is_killed_is_restarted_and_works_again(appliance: Appliance, api: Api, name: str) -> None:
+    job_id = api.make_job()
+    content = loud_wav()
+    form = api.ask(job_id, len(content))
+    killed = appliance.kill(name)
+    wait_for(lambda: restarted(appliance, name, killed))
+    wait_for(appliance.ready)
+    post_form(form, content)  # what was given out before still holds
+    api.confirm(job_id, form["file_id"])
+    assert api.finished(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
+    assert requests.get(appliance.url + "/healthz").status_code == 200
+
+
+def test_files_wait_while_storage_is_away(appliance: Appliance, api: Api) -> None:
+    """Storage that does not answer is no fault of the file: it is tried until it comes back."""
+    worker, job_id = appliance.pid("worker"), api.make_job()
+    os.kill(worker, signal.SIGSTOP)
+    file_id = api.send(job_id, loud_wav())
+    killed = appliance.kill("storage")
+    os.kill(worker, signal.SIGCONT)
+    wait_for(lambda: restarted(appliance, "storage", killed))
+    assert api.finished_file(job_id, file_id)["detections"] == LOUD_DETECTIONS
+
+
+def test_a_decoder_that_dies_three_times_fails_its_file(appliance: Appliance, api: Api, long: bytes) -> None:
+    job_id = api.make_job()
+    file_id = api.send(job_id, long, name="long.flac", content_type="audio/flac")
+    killed: set[int] = set()
+
+    def kill_decoders() -> bool:
+        file = api.file(job_id, file_id)
+        if file["status"] == "processing":
+            busy = {pid for pid in descendants(appliance.pid("worker")) if "decoder_process" in command_of(pid)}
+            for pid in busy - killed:
+                os.kill(pid, signal.SIGKILL)
+            killed.update(busy)
+        return file["status"] == "failed"
+
+    wait_for(kill_decoders)
+    file = api.file(job_id, file_id)
+    assert (file["error_code"], file["detections"]) == ("decoder_died", [])
+    assert len(killed) >= 3
+    neighbour = api.send(job_id, loud_wav())
+    assert api.finished_file(job_id, neighbour)["detections"] == LOUD_DETECTIONS
+
+
+def test_a_second_up_on_the_same_folder_is_refused(appliance: Appliance) -> None:
+    up = [sys.executable, "-m", "appliance.cli", "up", "--port", "0", "--data-dir", str(appliance.data_dir)]
+    second = subprocess.run(up, env=appliance.settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert "Another appliance is serving" in second.stderr
+    assert appliance.ready()
+
+
+def test_a_port_in_use_is_refused(appliance: Appliance, tmp_path: Path) -> None:
+    port = appliance.url.rpartition(":")[2]
+    up = [sys.executable, "-m", "appliance.cli", "up", "--port", port, "--data-dir", str(tmp_path)]
+    second = subprocess.run(up, env=appliance.settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert f"127.0.0.1:{port} is in use" in second.stderr
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is no more; a zombie that nobody collects is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_sigterm_stops_all_in_order_and_a_second_start_keeps_everything(
+    tmp_path: Path, models: Path, long: bytes
+) -> None:
+    settings = {"storage_server": "minio", "lease_seconds": 2}
+    with running_appliance(tmp_path / "data", models, **settings) as first:
+        api = first.api
+        job_id = api.make_job()
+        done = api.send(job_id, loud_wav())
+        api.finished(job_id)
+        unfinished = start_long(api, job_id, long)
+        processes = descendants(first.process.pid)
+        assert len(processes) >= 5
+        first.process.terminate()
+        assert first.process.wait(60) == 0
+        assert all(map(gone, processes))
+        assert first.output.read_text().rstrip().endswith("Stopped.")
+        assert "had to be killed" not in first.output.read_text()
+    with running_appliance(tmp_path / "data", models, **settings) as second:
+        assert second.key == ""  # shown once, at the first start
+        api = Api(second.url, first.key)
+        assert api.file(job_id, done)["detections"] == LOUD_DETECTIONS
+        assert_heard(api.finished_file(job_id, unfinished))
+
+
+def test_nothing_outlives_a_killed_supervisor(tmp_path: Path, models: Path) -> None:
+    settings = {"storage_server": "minio"}
+    with running_appliance(tmp_path / "data", models, **settings) as first:
+        job_id = first.api.make_job()
+        first.api.send(job_id, loud_wav())
+        first.api.finished(job_id)  # a decoder runs too
+        processes = descendants(first.process.pid)
+        commands = " ".join(map(command_of, processes))
+        for part in ("minio", "caddy", "gunicorn", "appliance.worker", "decoder_process"):
+            assert part in commands, commands
+        first.process.kill()
+        first.process.wait()
+        wait_for(lambda: all(map(gone, processes)))
+    with running_appliance(tmp_path / "data", models, **settings) as second:
+        assert Api(second.url, first.key).job(job_id)["status"] == "completed"
+
+
+def test_secrets_are_neither_printed_nor_logged(appliance: Appliance, api: Api) -> None:
+    api.send(api.make_job(), loud_wav())
+    secrets = [appliance.key]
+    for file in (appliance.data_dir / "secrets").iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600
+        secrets += re.findall(r'"secret_?[kK]ey": "([^"]+)"', file.read_text())
+    assert len(secrets) > 3
+    logs = "".join(log.read_text(errors="replace") for log in (appliance.data_dir / "logs").iterdir())
+    assert logs
+    assert not [secret for secret in secrets if secret in logs]
+    assert appliance.output.read_text().count(appliance.key) == 1
+    assert not [secret for secret in secrets[1:] if secret in appliance.output.read_text()]
