@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.config import Settings
@@ -24,6 +25,7 @@ class ExternalServer:
                 "storage_server = external needs storage_endpoint, storage_access_key and storage_secret_key."
             )
         self.notice: str | None = None
+        self.program: Path | None = None
         self._settings = settings
         url = urlsplit(str(settings.storage_endpoint))
         default = {"http": 80, "https": 443}[url.scheme]

@@ -15,18 +15,20 @@ def recorded_server(data_dir: Path) -> str | None:
     return _read(data_dir).get("server")
 
 
-def load_or_make_identities(data_dir: Path, server: str, names: tuple[str, ...]) -> dict[str, Credentials]:
-    """Credentials by name, made where they are missing.
-
-    Raises ConfigurationError where the data folder's objects belong to another server: it would serve none of them.
-    """
-    stored = _read(data_dir)
-    owner = stored.get("server", server)
+def check_owner(data_dir: Path, server: str) -> None:
+    """Raise ConfigurationError where the folder's objects belong to another server: it would serve none of them."""
+    owner = recorded_server(data_dir) or server
     if owner != server:
         raise ConfigurationError(
             f"The objects in {data_dir} were stored by {owner}; {server} cannot read them. "
             f"Set APPLIANCE_STORAGE_SERVER={owner}, or use another data folder."
         )
+
+
+def load_or_make_identities(data_dir: Path, server: str, names: tuple[str, ...]) -> dict[str, Credentials]:
+    """Credentials by name, made where they are missing. Raises ConfigurationError as ``check_owner`` does."""
+    check_owner(data_dir, server)
+    stored = _read(data_dir)
     identities = {name: Credentials(**pair) for name, pair in stored.get("identities", {}).items()}
     missing = [name for name in names if name not in identities]
     if missing:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import cache
 
 import urllib3
 
@@ -13,7 +14,6 @@ from appliance.storage.seam import connection_pool
 
 # Anything else of the operator's shell could change the server: MINIO_…, WEED_…, AWS_…, proxies.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "GOMEMLIMIT", "GOMAXPROCS")
-_pool = connection_pool(read_seconds=2.0, retries=0, connections=2)
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,7 +32,13 @@ def child_environment(extra: dict[str, str]) -> dict[str, str]:
 
 def answers(urls: Iterable[str]) -> bool:
     """Whether every URL answers 200 within two seconds."""
+    pool = _pool()
     try:
-        return all(_pool.request("GET", url).status == 200 for url in urls)
+        return all(pool.request("GET", url).status == 200 for url in urls)
     except urllib3.exceptions.HTTPError:
         return False
+
+
+@cache
+def _pool() -> urllib3.PoolManager:
+    return connection_pool(read_seconds=2.0, retries=0, connections=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from minio.error import MinioAdminException
 from appliance.config import Settings
 from appliance.errors import StorageError
 from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access
-from appliance.storage.identities import load_or_make_identities
+from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import answers, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
 
@@ -27,10 +28,15 @@ class MinioServer:
     def __init__(self, settings: Settings, program: Path) -> None:
         self.notice: str | None = None
         self._settings = settings
-        self._program = program
+        self.program: Path | None = program
         self._folder = settings.data_dir.absolute() / "objects" / "minio"
-        self._identities = load_or_make_identities(settings.data_dir, self.name, ("root", "service", "uploader"))
+        check_owner(settings.data_dir, self.name)
         self._port = free_ports(1)[0]
+
+    @cached_property
+    def _identities(self) -> dict[str, Credentials]:
+        names = ("root", "service", "uploader")
+        return load_or_make_identities(self._settings.data_dir, self.name, names)
 
     @property
     def endpoint(self) -> str:
@@ -43,7 +49,7 @@ class MinioServer:
         certificates.mkdir(exist_ok=True)
         address = f"127.0.0.1:{self._port}"
         options = ["--quiet", "--anonymous", "--address", address, "--certs-dir", str(certificates)]
-        return [str(self._program), "server", *options, str(self._folder)]
+        return [str(self.program), "server", *options, str(self._folder)]
 
     def environment(self) -> dict[str, str]:
         root = self._identities["root"]

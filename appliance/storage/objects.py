@@ -58,7 +58,8 @@ class ObjectStore:
     ) -> UploadForm:
         """A form that posts one object of up to ``max_bytes`` under ``key`` for ``expires_seconds``.
 
-        ``origin`` is the scheme, host and port that the client uses. Its content type is pinned to ``content_type``.
+        ``origin`` is the scheme, host and port that the client uses, or a prefix that a proxy takes off. The
+        object's content type is pinned to ``content_type``.
         """
         grant = self._grants.for_upload(_checked(key), expires_seconds)
         policy = PostPolicy(self._access.bucket, datetime.now(UTC) + timedelta(seconds=expires_seconds))
@@ -86,7 +87,7 @@ class ObjectStore:
                 },
             )
         to, path = urlsplit(origin), urlsplit(signed)
-        return urlunsplit((to.scheme, to.netloc, path.path, path.query, ""))
+        return urlunsplit((to.scheme, to.netloc, to.path.rstrip("/") + path.path, path.query, ""))
 
     def stat(self, key: str) -> ObjectInfo:
         """Size and tag of an object. Raises ObjectMissing."""

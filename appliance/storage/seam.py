@@ -35,7 +35,7 @@ def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections
     return urllib3.PoolManager(
         maxsize=connections,
         timeout=urllib3.Timeout(connect=3.0, read=read_seconds),
-        retries=urllib3.Retry(total=retries, backoff_factor=0.1, status_forcelist=[502, 503, 504]),
+        retries=urllib3.Retry(total=retries, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]),
         cert_reqs="CERT_REQUIRED",
         ca_certs=certifi.where(),
     )

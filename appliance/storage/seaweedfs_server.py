@@ -6,11 +6,12 @@ that may only read signs URLs.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from appliance.config import Settings
 from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access, write_secret
-from appliance.storage.identities import load_or_make_identities
+from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import answers, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
 
@@ -60,11 +61,15 @@ class SeaweedfsServer:
     def __init__(self, settings: Settings, program: Path, notice: str | None = None) -> None:
         self.notice = notice
         self._settings = settings
-        self._program = program
+        self.program: Path | None = program
         self._folder = settings.data_dir.absolute() / "objects" / "seaweedfs"
-        names = ("root", "service", "writer", "reader")
-        self._identities = load_or_make_identities(settings.data_dir, self.name, names)
+        check_owner(settings.data_dir, self.name)
         self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+
+    @cached_property
+    def _identities(self) -> dict[str, Credentials]:
+        names = ("root", "service", "writer", "reader")
+        return load_or_make_identities(self._settings.data_dir, self.name, names)
 
     @property
     def endpoint(self) -> str:
@@ -76,7 +81,7 @@ class SeaweedfsServer:
         write_secret(identities, self._s3_configuration())
         ports = [f"-{name}={port}" for name, port in self._ports.items()]
         places = [f"-dir={self._folder}", f"-s3.config={identities}"]
-        return [str(self._program), "-logtostderr", "server", *_OPTIONS, *ports, *places]
+        return [str(self.program), "-logtostderr", "server", *_OPTIONS, *ports, *places]
 
     def environment(self) -> dict[str, str]:
         return child_environment({})

@@ -6,6 +6,7 @@ and calls ``prepare()``, which leaves the hand-over file that ``load_access`` re
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from appliance.config import Settings
@@ -23,6 +24,7 @@ class StorageServer(Protocol):
 
     name: str
     notice: str | None  # one line that the operator should read, None where all is usual
+    program: Path | None  # None where nothing is to be started
     stop_seconds: float  # how long to wait for it to stop; killed after that, it loses nothing that it acknowledged
 
     @property
@@ -34,7 +36,7 @@ class StorageServer(Protocol):
         """The Host that forms and URLs are signed for; the front door puts it into what it passes on."""
 
     def command(self) -> list[str] | None:
-        """The command line, None where nothing is to be started."""
+        """Make its folders and give the command line, None where nothing is to be started."""
 
     def environment(self) -> dict[str, str]:
         """The whole environment of the process, its secrets in it; not to be added to ours, nor logged."""

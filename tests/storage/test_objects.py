@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import time
 import uuid
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def read(store: ObjectStore, key: str, etag: str) -> bytes:
     file = io.BytesIO()
     store.fetch(key, etag, file)
     return file.getvalue()
+
+
+def read_soon(store: ObjectStore, key: str, etag: str) -> bytes:
+    """Read from a server that may still be finding its files."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return read(store, key, etag)
+        except StorageUnavailable:
+            assert time.monotonic() < deadline
 
 
 def test_an_object_is_put_found_read_and_deleted(storage: RunningStorage):
@@ -94,7 +105,7 @@ def test_what_was_acknowledged_survives_a_kill(name: str, tmp_path: Path):
         storage.process.kill()
     secrets = {path: path.read_bytes() for path in (tmp_path / "secrets").glob("storage.json")}
     with running_storage(name, tmp_path) as storage:
-        assert read(storage.store, "a/b", kept.etag) == b"abc"
+        assert read_soon(storage.store, "a/b", kept.etag) == b"abc"
     assert secrets == {path: path.read_bytes() for path in (tmp_path / "secrets").glob("storage.json")}
     with pytest.raises(ConfigurationError, match=f"stored by {name}"), running_storage(other, tmp_path):
         pass

@@ -59,6 +59,7 @@ def test_seaweedfs_serves_where_minio_is_not_and_says_so(empty_machine: Path):
     program(empty_machine / "bin" / "weed")
     server = choose_server(settings)
     assert server.name == "seaweedfs"
+    assert not settings.data_dir.exists()  # asking, as doctor does, changes nothing
     assert "\n" not in (server.notice or "\n")
 
 
