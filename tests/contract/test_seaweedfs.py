@@ -1,0 +1,48 @@
+"""One run from end to end on the other storage server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.appliances import Api, Appliance, running_appliance
+from tests.contract.spec import Spec
+from tests.recordings import LOUD_DETECTIONS, loud_wav
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
+    """A running appliance with SeaweedFS."""
+    with running_appliance(tmp_path_factory.mktemp("weed"), models, storage_server="seaweedfs") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def spec(appliance: Appliance) -> Spec:
+    """The document of this appliance."""
+    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
+
+
+def test_from_end_to_end(appliance: Appliance, api: Api) -> None:
+    assert appliance.pid("weed")
+    assert appliance.output.read_text().count("Storage is SeaweedFS, in place of MinIO") == 1
+    job_id = api.make_job()
+    content = loud_wav()
+    good = api.send(job_id, content, name="Größe.wav")
+    bad = api.send(job_id, b"no recording")
+    job = api.finished(job_id)
+    assert job["status"] == "completed"
+    assert api.file(job_id, good)["detections"] == LOUD_DETECTIONS
+    assert api.file(job_id, bad)["error_code"] == "corrupt_audio"
+    url = api.get(f"/api/v1/inference-jobs/{job_id}/files/{good}/download-url")["url"]
+    whole = requests.get(url)
+    assert whole.content == content
+    assert whole.headers["Content-Type"] == "audio/wav"
+    assert "filename*=UTF-8''Gr%C3%B6%C3%9Fe.wav" in whole.headers["Content-Disposition"]
+    part = requests.get(url, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, content[10:20])
+    pending = api.ask(job_id, 100)["file_id"]
+    assert api.confirm(job_id, pending, 409)["code"] == "not_uploaded"
