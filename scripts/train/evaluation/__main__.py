@@ -16,6 +16,7 @@ QUICK_STEP = 5
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/train/evaluate", description=__doc__)
     parser.add_argument("--model", default="artifacts", help="name of a model of the store (default: %(default)s)")
+    parser.add_argument("--store", type=Path, help="a model store with a candidate, in place of the repository's")
     parser.add_argument("--quick", action="store_true", help=f"every {QUICK_STEP}th file only, to see that it works")
     parser.add_argument("--threshold", type=float, action="append", default=[], help="also at this threshold")
     parser.add_argument("--essentia", metavar="PYTHON", type=Path, help=argparse.SUPPRESS)
@@ -27,7 +28,7 @@ def main() -> None:
     results: dict[str, list[ScoredFile]] = {}
     for threshold in [None, LOW_THRESHOLD, *arguments.threshold]:
         name = arguments.model if threshold is None else f"{arguments.model} at {threshold}"
-        results[name] = _scored(truth, detectors.product(paths, arguments.model, threshold))
+        results[name] = _scored(truth, detectors.product(paths, arguments.model, arguments.store, threshold))
     if arguments.essentia:
         results["Essentia at its defaults"] = _scored(truth, _essentia(paths, arguments.essentia))
     text = full_report(arguments.model, results)

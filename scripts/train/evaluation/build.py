@@ -18,7 +18,7 @@ from evaluation.placing import put_faults, rms
 from evaluation.sources import cache_root, mono, resampled, stable_seed
 from evaluation.streams import MECHANISMS
 
-VERSION = 3  # of the set: one more when anything that shapes a clip changes
+VERSION = 5  # of the set: one more when anything that shapes a clip changes
 SINGLE_CLIPS_PER_LABEL = 36
 MIXED_CLIPS = 40
 OVERLOAD_CLIPS = 36
@@ -26,6 +26,10 @@ REAL_CLIPS = {
     "opus_concealed": 28, "opus_dropped": 20, "vorbis_dropped": 20, "mp3_dropped": 20, "mp3_overwritten": 28,
     "g711_silence": 20, "g711_repeated": 20,
 }  # fmt: skip
+CLEAN_MUSIC_KINDS = (
+    "plain", "low_bit_rate", "plain", "fades", "plain", "door_slams", "plain", "low_bit_rate", "plain", "bass_drone",
+)  # fmt: skip
+CLEAN_SPEECH_KINDS = ("plain", "gated_pauses", "keystrokes", "low_bit_rate", "gated_pauses", "door_slams")
 RATES_HZ = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 OPUS_CODER_RATES_HZ = (8_000, 16_000, 24_000, 48_000)
 
@@ -113,13 +117,13 @@ def _stream_clip(folder, name, mechanism, audio, rate_hz: int, package: str, sou
 def _clean_files(folder: Path) -> Iterator[dict]:
     for number, (recording, audio, rate_hz) in enumerate(material.clean_music()):
         rng = np.random.default_rng(stable_seed("clean music", number))
-        kind = str(rng.choice(["plain", "low_bit_rate", *lookalikes.MUSIC_LOOKALIKES], p=[0.5, 0.2, 0.1, 0.1, 0.1]))
-        name, unsure = f"clean-music-{number:03d}-{kind}", ["clipping"] if recording.is_hot() else []
+        kind = CLEAN_MUSIC_KINDS[number % len(CLEAN_MUSIC_KINDS)]
+        name, unsure = f"clean-music-{number:03d}-{kind}", ["clipping"] if recording.is_hot else []
         yield _clean_file(folder, name, kind, audio, rate_hz, recording.package, [recording.name], unsure, rng)
     speech = material.clean_speech(np.random.default_rng(stable_seed("clean speech")))
     for number, (recordings, audio, rate_hz) in enumerate(speech):
         rng = np.random.default_rng(stable_seed("clean speech", number))
-        kind = str(rng.choice(["plain", "low_bit_rate", *lookalikes.SPEECH_LOOKALIKES], p=[0.2, 0.15, 0.3, 0.2, 0.15]))
+        kind = CLEAN_SPEECH_KINDS[number % len(CLEAN_SPEECH_KINDS)]
         name, source = f"clean-speech-{number:03d}-{kind}", [recording.name for recording in recordings]
         yield _clean_file(folder, name, kind, audio, rate_hz, recordings[0].package, source, [], rng)
 

@@ -10,27 +10,37 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 FILES_PER_CALL = 60
 
 
-def product(paths: list[Path], model: str, threshold: float | None) -> list[dict]:
-    """What `appliance detect` says of each file, at the default configuration of a job unless a threshold is given."""
+def product(paths: list[Path], model: str, store: Path | None, threshold: float | None) -> list[dict]:
+    """What `appliance detect` says of each file, at the default configuration of a job unless a threshold is given.
+
+    store : a model store other than the repository's, for a candidate.
+    """
     command = [str(REPOSITORY / "scripts" / "appliance"), "detect", "--model", model, "--format", "json"]
-    if os.environ.get("MODEL_FOLDER"):
-        stand_in = Path(__file__).with_name("development_detect.py")
-        command = [str(REPOSITORY / ".venv/bin/python"), str(stand_in), "--model-folder", os.environ["MODEL_FOLDER"]]
     if threshold is not None:
         command += ["--threshold", str(threshold)]
-    return _in_portions(command, paths, failure_codes=(0, 1))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # ours is not theirs
+    if store is not None:
+        environment["APPLIANCE_MODEL_STORE"] = str(store.resolve())
+    return _in_portions(command, paths, failure_codes=(0, 1), environment=environment)
 
 
 def essentia(paths: list[Path], python: Path) -> list[dict]:
     return _in_portions([str(python), str(Path(__file__).with_name("essentia_detectors.py"))], paths)
 
 
-def _in_portions(command: list[str], paths: list[Path], failure_codes: tuple[int, ...] = (0,)) -> list[dict]:
+def _in_portions(
+    command: list[str],
+    paths: list[Path],
+    failure_codes: tuple[int, ...] = (0,),
+    environment: dict[str, str] | None = None,
+) -> list[dict]:
     """One answer per path, in order. A command that exits with 1 may still have answered for the other files."""
     answers: list[dict] = []
     for first in range(0, len(paths), FILES_PER_CALL):
         portion = paths[first : first + FILES_PER_CALL]
-        done = subprocess.run([*command, *map(str, portion)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, *map(str, portion)], capture_output=True, text=True, check=False, env=environment
+        )
         if done.returncode not in failure_codes or not done.stdout.strip():
             raise RuntimeError(f"{' '.join(command[:4])} … ended with {done.returncode}:\n{done.stderr[-2000:]}")
         answered = {Path(item["file"]).name: item for item in json.loads(done.stdout)["files"]}

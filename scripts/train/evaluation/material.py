@@ -16,14 +16,13 @@ def music_for_faults(rng: np.random.Generator) -> tuple[Recording, np.ndarray, i
         choices = recordings(package)
         number = int(rng.integers(len(choices)))
         recording = choices[number]
-        audio, rate_hz = recording.read()
-        seconds = len(audio) / rate_hz
-        usable = FAULTY_SHARE * seconds if seconds > SHORT_SECONDS else seconds * (number % 2 == 0)
+        usable = FAULTY_SHARE * recording.seconds
+        if recording.seconds <= SHORT_SECONDS:
+            usable = recording.seconds * (number % 2 == 0)
         length = rng.uniform(5, 14)
-        if usable < length + 1 or recording.is_hot():
+        if usable < length + 1 or recording.is_hot:
             continue
-        first = int(rng.uniform(0, usable - length) * rate_hz)
-        part = audio[first : first + int(length * rate_hz)]
+        part, rate_hz = recording.read(rng.uniform(0, usable - length), length)
         if rms(part) > 0.01 and _quiet_share(part, rate_hz) < 0.3:
             return recording, part, rate_hz
 
@@ -38,17 +37,14 @@ def clean_music():
     """Yield (recording, excerpt, rate): every second of music that faults do not use, in pieces of 30 to 75 s."""
     for package in MUSIC_PACKAGES:
         for number, recording in enumerate(recordings(package)):
-            audio, rate_hz = recording.read()
-            seconds = len(audio) / rate_hz
-            if seconds <= SHORT_SECONDS and number % 2 == 0:
+            if recording.seconds <= SHORT_SECONDS and number % 2 == 0:
                 continue
-            first = FAULTY_SHARE * seconds if seconds > SHORT_SECONDS else 0.0
-            pieces = max(1, round((seconds - first) / 50))
+            first = FAULTY_SHARE * recording.seconds if recording.seconds > SHORT_SECONDS else 0.0
+            pieces = max(1, round((recording.seconds - first) / 50))
+            length = (recording.seconds - first) / pieces
             for piece in range(pieces):
-                begin = first + piece * (seconds - first) / pieces
-                end = first + (piece + 1) * (seconds - first) / pieces
-                if end - begin > 4:
-                    yield recording, audio[int(begin * rate_hz) : int(end * rate_hz)], rate_hz
+                if length > 4:
+                    yield recording, *recording.read(first + piece * length, length)
 
 
 def clean_speech(rng: np.random.Generator):

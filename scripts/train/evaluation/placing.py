@@ -62,4 +62,9 @@ def is_heard(before: np.ndarray, after: np.ndarray, rate_hz: int, event: Event) 
         changed = rms(after[start:stop] - before[start : start + len(after[start:stop])])
         return quietest > enough and changed > 0.5 * rms(before[start:stop])
     half_second = before[max(0, start - rate_hz // 4) : end + rate_hz // 4]
-    return rms(half_second) > max(0.1 * loud, SILENCE_RMS)
+    if rms(half_second) < max(0.1 * loud, SILENCE_RMS):
+        return False
+    added = after[start:end] - before[start:end]
+    if event.label == "click":
+        return float(np.max(np.abs(added))) > 0.5 * loud
+    return event.label == "clipping" or rms(added) > {"noise_burst": 0.15, "hum": 0.03}[event.label] * loud

@@ -5,7 +5,7 @@ import io
 import os
 import zipfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,36 +34,63 @@ class Recording:
     path: Path
     member: str | None = None
 
-    def read(self) -> tuple[np.ndarray, int]:
-        """Return (num_samples, num_channels) float32 with a peak below 1, and the sample rate in Hz."""
-        return _read(self)[:2]
+    def read(self, first_seconds: float = 0.0, seconds: float | None = None) -> tuple[np.ndarray, int]:
+        """Return (num_samples, num_channels) float32, the whole with a peak below 1, and the sample rate in Hz."""
+        master = _master(self)
+        with soundfile.SoundFile(_opened(self)) as sound:
+            sound.seek(int(first_seconds * master.rate_hz))
+            count = -1 if seconds is None else int(seconds * master.rate_hz)
+            audio = sound.read(count, dtype="float32", always_2d=True)
+        # A lossy decoder overshoots; cutting the overshoot off would be a fault of our own.
+        return (audio * np.float32(0.99 / master.peak) if master.peak > 0.99 else audio), master.rate_hz
 
+    @property
+    def seconds(self) -> float:
+        return _master(self).seconds
+
+    @property
     def is_hot(self) -> bool:
         """Whether the master itself was overloaded: it overshoots full scale more than once a second.
 
         Nobody can say then where it is clipped and where not, so it never counts for or against that label.
         """
-        return _read(self)[2] > 1.0
+        return _master(self).overshoots_per_second > 1.0
 
 
-@lru_cache(maxsize=4)
-def _read(recording: Recording) -> tuple[np.ndarray, int, float]:
-    opened: Path | io.BytesIO = recording.path
-    if recording.member is not None:
-        opened = io.BytesIO(zipfile.ZipFile(recording.path).read(recording.member))
-    audio, rate_hz = soundfile.read(opened, dtype="float32", always_2d=True)
-    peak = float(np.max(np.abs(audio), initial=0.0))
-    overshoots_per_second = float(np.sum(np.abs(audio[:, 0]) > 1.0)) / max(1.0, len(audio) / rate_hz)
-    if peak > 0.99:  # a lossy decoder overshoots; cutting the overshoot off would be a fault of our own
-        audio = audio * (0.99 / peak)
-    audio.setflags(write=False)
-    return audio, rate_hz, overshoots_per_second
+@dataclass(frozen=True)
+class Master:
+    """What there is to know of a recording as a whole."""
+
+    rate_hz: int
+    seconds: float
+    peak: float
+    overshoots_per_second: float
+
+
+@cache
+def _master(recording: Recording) -> Master:
+    with soundfile.SoundFile(_opened(recording)) as sound:
+        peak, overshoots, num_samples = 0.0, 0, 0
+        for block in sound.blocks(1 << 18, dtype="float32", always_2d=True):
+            peak = max(peak, float(np.max(np.abs(block), initial=0.0)))
+            overshoots += int(np.sum(np.abs(block[:, 0]) > 1.0))
+            num_samples += len(block)
+        seconds = num_samples / sound.samplerate
+        return Master(sound.samplerate, seconds, peak, overshoots / max(1.0, seconds))
+
+
+def _opened(recording: Recording) -> Path | io.BytesIO:
+    if recording.member is None:
+        return recording.path
+    with zipfile.ZipFile(recording.path) as archive:
+        return io.BytesIO(archive.read(recording.member))
 
 
 def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "appliance" / "train"
 
 
+@cache
 def recordings(package: str) -> list[Recording]:
     """Every recording of a package that is not held back, sorted by name; symbolic links would be repeats."""
     root = cache_root() / "sources" / "evaluate" / package
