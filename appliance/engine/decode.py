@@ -10,7 +10,7 @@ Runs in the decoder process: the bytes are a stranger's.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -20,7 +20,7 @@ import soundfile
 from appliance.engine.decode_av import open_packets
 from appliance.engine.decode_formats import AudioInfo, checked, container_of
 from appliance.engine.resample import resampled
-from appliance.errors import AudioTooLong, AudioTooShort
+from appliance.errors import AudioTooLong, AudioTooShort, CorruptAudio
 
 MIN_DURATION_SECONDS = 0.1
 
@@ -33,6 +33,12 @@ class Recording:
 
     info: AudioInfo
     _blocks: Iterator[np.ndarray]
+    _damaged: Callable[[], bool] = lambda: False
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something that should have been audio could not be decoded, as far as the blocks were taken."""
+        return self._damaged()
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield (num_samples, num_channels) float32 blocks of about a second, on the recording's own clock.
@@ -56,8 +62,7 @@ def open_audio(file: BinaryIO) -> Recording:
         recording = _open_wav(file)
         if recording:
             return recording
-    info, blocks = open_packets(file, container)
-    return Recording(info, blocks)
+    return Recording(*open_packets(file, container))
 
 
 class _Remainder(io.RawIOBase):
@@ -137,6 +142,8 @@ class MonoDecode:
                 held.clear()
         if self.num_source_samples < MIN_DURATION_SECONDS * rate:
             milliseconds = 1000 * self.num_source_samples / rate
+            if self._recording.is_damaged:
+                raise CorruptAudio(f"The recording is damaged: only {milliseconds:.0f} ms of it can be decoded.")
             raise AudioTooShort(f"The recording lasts {milliseconds:.0f} ms; at least 100 ms are needed.")
 
 

@@ -6,15 +6,16 @@ dropped: 1,105 samples of MP3, the first frame (1,024 samples; 2,048 with SBR) o
 
 What damage took is silence of its length: by the time stamps where the container carries a clock, by the damaged bytes
 in MP3. Of raw AAC FFmpeg leaves damaged bytes out without a trace, so there only the frames that it finds bad count.
+FFmpeg's "out of memory" is damage as well: nearly always a size in the file that cannot be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -32,8 +33,10 @@ MAX_ERRORS_IN_A_ROW = 1000
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _CODECS = ("mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis")
 _SELF_FRAMED = ("mp3", "aac")  # containers whose time stamps are only counted packets
-_DTYPES = {"u8": np.dtype("u1"), "s16": np.dtype("i2"), "s32": np.dtype("i4"), "flt": np.dtype("f4")}
-_DTYPES |= {"s64": np.dtype("i8"), "dbl": np.dtype("f8")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(code)
+    for name, code in {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}.items()
+}
 
 
 @dataclass
@@ -45,10 +48,11 @@ class _Frame:
     stamp: float | None  # when it begins, in samples
 
 
-def open_packets(file: BinaryIO, container: str) -> tuple[AudioInfo, Iterator[np.ndarray]]:
+def open_packets(file: BinaryIO, container: str) -> tuple[AudioInfo, Iterator[np.ndarray], Callable[[], bool]]:
     """Open ``file`` as ``container`` and decode up to the first frame, which says what the recording is.
 
-    Returns the info and an iterator of (num_samples, num_channels) float32 blocks of about a second.
+    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, and what says whether
+    damage was met so far.
     Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
     """
     opened = _open(file, container)
@@ -66,14 +70,12 @@ def open_packets(file: BinaryIO, container: str) -> tuple[AudioInfo, Iterator[np
         opened.close()
         raise
     pieces = _trimmed(_aligned(chain([first], frames), packets, rate_hz), packets, rate_hz)
-    return info, _closing(opened, _blocks(pieces, rate_hz))
+    return info, _closing(opened, _blocks(pieces, rate_hz)), lambda: packets.num_damaged > 0
 
 
 def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
     try:
         return av.open(file, format=_DEMUXERS.get(container, container), buffer_size=1 << 17, metadata_errors="replace")
-    except MemoryError:
-        raise
     except av.FFmpegError as error:
         if container == "mp4":
             raise CorruptAudio(
@@ -96,7 +98,10 @@ class _Packets:
         self._opened = opened
         self.container = container
         if not opened.streams.audio:
-            raise NoAudioStream(f"The {container} file holds no audio, only {_kinds(opened)}.")
+            kinds = " and ".join(sorted({stream.type for stream in opened.streams}))
+            if not kinds:
+                raise CorruptAudio(f"The file looks like {container}, but its index is damaged.")
+            raise NoAudioStream(f"The {container} file holds no audio, only {kinds}.")
         self.stream = opened.streams.audio[0]
         context = self.stream.codec_context
         name = context.name if context else "unknown"
@@ -123,8 +128,6 @@ class _Packets:
                 self.delay_named = self.delay_named or _skips(packet)
             try:
                 decoded = packet.decode()
-            except MemoryError:
-                raise
             except av.FFmpegError:
                 self.num_damaged += 1
                 if self.container in _SELF_FRAMED and good_packets:
@@ -147,17 +150,11 @@ class _Packets:
                     errors_in_a_row = 0
                     yield packet
                 return
-            except MemoryError:
-                raise
             except av.FFmpegError as error:
                 if self.container == "ogg" and isinstance(error, av.PatchWelcomeError):
                     raise UnsupportedAudio("The OGG file changes its sample rate or channels on the way.") from error
                 errors_in_a_row += 1
                 self.num_damaged += 1
-
-
-def _kinds(opened: av.container.InputContainer) -> str:
-    return " and ".join(sorted({stream.type for stream in opened.streams})) or "an empty container"
 
 
 def _skips(packet: av.Packet) -> bool:

@@ -106,6 +106,14 @@ def test_a_headerless_remainder_is_corrupt() -> None:
         decode(content[1_000:])
 
 
+def test_next_to_nothing_is_corrupt_and_not_short() -> None:
+    content = bytearray(encode("m4a-faststart", noise(48_000, 5), 48_000))
+    start = content.index(b"mdat") + 400
+    content[start:] = RNG.bytes(len(content) - start)
+    with pytest.raises(CorruptAudio, match="decoded"):
+        decode(bytes(content))
+
+
 def test_a_wav_that_promises_more_channels_than_its_data_has() -> None:
     content = bytearray(wav(noise(8_000, 0.05), 8_000))
     struct.pack_into("<H", content, content.index(b"fmt ") + 10, 4)
