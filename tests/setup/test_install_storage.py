@@ -1,0 +1,123 @@
+"""``scripts/install-storage`` with a Go that only notes what it is asked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.config import ROOT
+
+VERSION = (ROOT / "scripts" / "requirements" / "minio.version").read_text().strip()
+
+GO = """#!/bin/sh
+if [ "$1" = env ]; then
+  case $2 in
+    GOVERSION) echo "${STUB_VERSION:-go1.24.11}";;
+    GOFLAGS) echo "$GOFLAGS";;
+    GOSUMDB) echo "${GOSUMDB:-on}";;
+  esac
+  exit
+fi
+echo "$* GOFLAGS=$GOFLAGS CGO_ENABLED=$CGO_ENABLED GOTOOLCHAIN=$GOTOOLCHAIN GONOSUMDB=$GONOSUMDB" >>"$STUB_LOG"
+if [ "$1" = mod ]; then
+  if [ -n "$STUB_FAULT" ]; then echo "go: $STUB_FAULT" >&2; exit 1; fi
+else
+  mkdir -p "$GOBIN"
+  printf '#!/bin/sh\\necho minio version stub\\n' >"$GOBIN/minio" && chmod +x "$GOBIN/minio"
+fi
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A checkout with the script, a Go and a SeaweedFS on its PATH, and an empty cache."""
+    scripts = tmp_path / "checkout" / "scripts"
+    shutil.copytree(ROOT / "scripts" / "requirements", scripts / "requirements")
+    shutil.copy2(ROOT / "scripts" / "install-storage", scripts / "install-storage")
+    (tmp_path / "checkout" / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "checkout" / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    program(tmp_path / "bin" / "go", GO)
+    program(tmp_path / "bin" / "weed", "#!/bin/sh\n")
+    return tmp_path
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def install(machine: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit status and what was said; nothing may be said on standard output."""
+    own = {
+        "PATH": f"{machine / 'bin'}:/usr/bin:/bin",
+        "HOME": str(machine),
+        "APPLIANCE_CACHE": str(machine / "cache"),
+        "STUB_LOG": str(machine / "go.log"),
+        # A build that went on to the packaged Go would take minutes.
+        "PIP_NO_INDEX": "1",
+        "LANG": os.environ.get("LANG", "C"),
+    }
+    command = [machine / "checkout" / "scripts" / "install-storage", *arguments]
+    done = subprocess.run(command, env=own | environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def built(machine: Path) -> Path:
+    return machine / "cache" / "minio" / VERSION / "minio"
+
+
+def test_minio_is_built_once_verified_and_with_its_version(machine: Path):
+    status, said = install(machine, GOFLAGS="-insecure -buildvcs=false", GONOSUMDB="*")
+    assert status == 0, said
+    assert "built minio version stub" in said
+    assert built(machine).exists()
+    asked = (machine / "go.log").read_text()
+    assert f"github.com/minio/minio@{VERSION}" in asked
+    assert "cmd.ReleaseTag=DEVELOPMENT.2026-02-12T20-18-48Z" in asked
+    assert "cmd.Version=2026-02-12T20:18:48Z" in asked
+    assert "CGO_ENABLED=0 GOTOOLCHAIN=local" in asked
+    assert "-insecure" not in asked
+    assert "GONOSUMDB=*" not in asked
+    assert not [path for path in (machine / "cache" / "minio").rglob("*") if path.is_file() and path != built(machine)]
+    assert install(machine) == install(machine, "--if-missing") == (0, "")
+
+
+def test_one_that_is_there_is_used(machine: Path):
+    named = program(machine / "named", "#!/bin/sh\n")
+    assert install(machine, APPLIANCE_MINIO=str(named)) == (0, "")
+    assert "not a program" in install(machine, APPLIANCE_MINIO=str(machine / "none"))[1]
+    program(machine / "bin" / "minio", "#!/bin/sh\n")
+    assert install(machine) == (0, "")
+    assert not built(machine).exists()
+
+
+def test_seaweedfs_serves_where_the_proxy_is_out_of_reach(machine: Path):
+    fault = "Get: dial tcp: connect: connection refused"
+    status, said = install(machine, STUB_FAULT=fault)
+    assert (status, len(said.splitlines())) == (0, 1)
+    assert "SeaweedFS serves in its place" in said
+    assert install(machine, "--if-missing") == (0, "")
+    status, said = install(machine, "minio", STUB_FAULT=fault)
+    assert (status, "connection refused" in said) == (1, True)
+
+
+def test_source_that_fails_verification_is_never_replaced_in_silence(machine: Path):
+    status, said = install(machine, STUB_FAULT="verifying module: checksum mismatch; SECURITY ERROR")
+    assert (status, "does not match" in said) == (1, True)
+    status, said = install(machine, GOSUMDB="off")
+    assert (status, "GOSUMDB=off" in said) == (1, True)
+    assert not built(machine).exists()
+
+
+def test_an_asked_for_seaweedfs_is_not_built_around(machine: Path):
+    assert install(machine, APPLIANCE_STORAGE_SERVER="seaweedfs") == (0, "")
+    assert not (machine / "go.log").exists()
+    assert install(machine, "--if-missing", APPLIANCE_STORAGE_SERVER="external") == (0, "")
