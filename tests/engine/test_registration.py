@@ -1,0 +1,133 @@
+"""A manifest that contradicts its graph, or itself, is refused by the name of the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.engine.models import ModelStore
+from appliance.engine.registration import add_model, check_model
+from appliance.errors import InvalidManifest, ModelExists
+from tests import toy_models
+
+FRAME = 256 / 22_050
+
+
+def edited(folder: Path, old: str, new: str) -> Path:
+    """The model with one thing changed in its manifest."""
+    file = folder / "manifest.toml"
+    text = file.read_text()
+    assert text.count(old) == 1, (old, text)
+    file.write_text(text.replace(old, new))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        # what the manifest says against what the graph is
+        ('sha256 = "', 'sha256 = "0', "sha256"),
+        ('[input]\n        name = "audio"', '[input]\n        name = "sound"', "input.name"),
+        ('layout = "batch,samples,1"', 'layout = "batch,1,samples"', "input.layout"),
+        ('layout = "batch,samples,1"', 'layout = "batch,samples"', "input.layout"),
+        (f"window_seconds = {86 * FRAME!r}", "window_seconds = 1.0", "input.window_seconds"),
+        ("sample_rate_hz = 22050", "sample_rate_hz = 16000", "input.window_seconds"),
+        ('name = "scores"', 'name = "logits"', "output.name"),
+        (f'kind = "frame"\n        frame_hop_seconds = {FRAME!r}', 'kind = "window"', "output.kind"),
+        (f"frame_hop_seconds = {FRAME!r}", "frame_hop_seconds = 0.02", "output.frame_hop_seconds"),
+        (f"frame_hop_seconds = {FRAME!r}", "frame_hop_seconds = 0.005", "output.frame_hop_seconds"),
+        ('name = "loud"', 'name = "loud"\n        [[labels]]\n        name = "quiet"', "labels"),
+        ('kind = "frame"', 'kind = "frame"\n        embedding = "vector"', "output.embedding"),
+        # what no graph can be
+        (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 2.0", "input.hop_seconds"),
+        (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 0.00001", "input.hop_seconds"),
+        (f"        frame_hop_seconds = {FRAME!r}\n", "", "frame_hop_seconds"),
+        (f"frame_hop_seconds = {FRAME!r}", "frame_hop_seconds = 5.0", "frame_hop_seconds"),
+        ('name = "loud"', 'name = "loud"\n        [[labels]]\n        name = "loud"', "labels"),
+        ('name = "loud"', 'name = ""', "labels.0.name"),
+        ('name = "loud"', 'name = "loud"\n        threshold = 1.5', "labels.0.threshold"),
+        ('name = "loud"', 'name = "loud"\n        treshold = 0.5', "labels.0.treshold"),
+        ('name = "loud"', 'name = "loud"\n        hysteresis_ratio = 0.0', "labels.0.hysteresis_ratio"),
+        ('kind = "frame"', 'kind = "frames"', "output.kind"),
+        ('kind = "frame"', 'kind = "frame"\n        activation = "relu"', "output.activation"),
+        ("sample_rate_hz = 22050", 'sample_rate_hz = "22050"', "input.sample_rate_hz"),
+        ("sample_rate_hz = 22050", "sample_rate_hz = 22050.0", "input.sample_rate_hz"),
+        ("sample_rate_hz = 22050", "sample_rate = 22050", "input.sample_rate"),
+        ('task = "detection"', 'task = "detecting"', "task"),
+        ('licence = "CC0-1.0"', 'license = "CC0-1.0"', "license"),
+        ('version = "1.0.0"', 'version = "latest"', "version"),
+        ('name = "loud-frames"', 'name = "../loud"', "name"),
+        ("[output]", "[defaults]\n        merge_window_ms = 6000\n        [output]", "defaults.merge_window_ms"),
+        ("[output]", "[outputs]", "outputs"),
+    ],
+)
+def test_each_contradiction_names_its_field(tmp_path: Path, old: str, new: str, field: str) -> None:
+    source = edited(toy_models.frame_model(tmp_path / "source"), old, new)
+    store = ModelStore(tmp_path / "store")
+    with pytest.raises(InvalidManifest) as refused:
+        add_model(store, source)
+    assert field in str(refused.value).replace(str(tmp_path), "")
+    assert store.models() == []
+
+
+def test_scores_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
+    """Logits without their activation."""
+    source = edited(toy_models.softmax_model(tmp_path / "source"), 'activation = "softmax"', 'activation = "none"')
+    with pytest.raises(InvalidManifest, match=r"output\.activation"):
+        add_model(ModelStore(tmp_path / "store"), source)
+
+
+def test_what_is_no_toml_is_said_so(tmp_path: Path) -> None:
+    source = toy_models.frame_model(tmp_path / "source")
+    (source / "manifest.toml").write_text("name = ")
+    with pytest.raises(InvalidManifest, match="cannot be read"):
+        add_model(ModelStore(tmp_path / "store"), source)
+    (source / "manifest.toml").unlink()
+    with pytest.raises(InvalidManifest, match="cannot be read"):
+        add_model(ModelStore(tmp_path / "store"), source)
+
+
+def test_a_missing_graph_is_said_so(tmp_path: Path) -> None:
+    source = toy_models.frame_model(tmp_path / "source")
+    (source / "model.onnx").unlink()
+    with pytest.raises(InvalidManifest, match=r"model\.onnx is missing"):
+        add_model(ModelStore(tmp_path / "store"), source)
+
+
+@pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
+def test_a_model_that_fits_is_added_whole(tmp_path: Path, maker) -> None:
+    source = maker(tmp_path / "source")
+    (source / "MODEL_CARD.md").write_text("# What it hears")
+    store = ModelStore(tmp_path / "store")
+    store.root.mkdir()
+    added = add_model(store, source)
+    assert added.folder == store.root / added.manifest.name / added.manifest.version
+    assert store.models() == [added]
+    assert {file.name for file in added.folder.iterdir()} == {"model.onnx", "manifest.toml", "MODEL_CARD.md"}
+    assert [path.name for path in store.root.iterdir()] == [added.manifest.name]
+    check_model(added)
+
+
+def test_a_fixed_batch_is_accepted(tmp_path: Path) -> None:
+    add_model(ModelStore(tmp_path / "store"), toy_models.softmax_model(tmp_path / "source", batch=1))
+
+
+def test_a_store_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "deep" / "store")
+    assert store.models() == []
+    add_model(store, toy_models.frame_model(tmp_path / "source"))
+    assert len(store.models()) == 1
+
+
+def test_the_same_model_again_changes_nothing_and_another_one_needs_a_version(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    source = toy_models.frame_model(tmp_path / "source")
+    first = add_model(store, source)
+    assert add_model(store, source) == first
+    edited(source, 'licence = "CC0-1.0"', 'licence = "MIT"')
+    with pytest.raises(ModelExists, match="new version"):
+        add_model(store, source)
+    edited(source, 'version = "1.0.0"', 'version = "1.0.1"')
+    assert add_model(store, source).manifest.version == "1.0.1"
+    assert len(store.models()) == 2
