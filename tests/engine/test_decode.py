@@ -168,3 +168,8 @@ def test_the_info_says_what_the_bytes_are() -> None:
     info = open_audio(io.BytesIO(encode("alac", noise(48_000, 1, 2), 48_000))).info
     assert (info.container, info.codec, info.sample_rate_hz, info.num_channels) == ("mp4", "alac", 48_000, 2)
     assert open_audio(io.BytesIO(audio.encode("opus", noise(48_000, 1), 48_000))).info.codec == "opus"
+
+
+def test_mp3_in_a_wav_is_decoded() -> None:
+    samples, rate_hz = decoded(audio.foreign("libmp3lame", "wav"))
+    assert len(samples) / rate_hz == pytest.approx(1, abs=0.06)

@@ -384,3 +384,8 @@ def test_a_sentence_from_a_child_is_made_printable(recording: Recording) -> None
         with pytest.raises(CorruptAudio, match=r"^a\?\[31mb$"):
             DecodedAudio(child, pipe, 8_000, DecodeLimits())
     child.kill()
+
+
+def test_the_parent_loads_none_of_what_reads_strangers_bytes() -> None:
+    code = "import sys, appliance.engine.decoders; print({'av', 'soundfile', 'onnxruntime'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
