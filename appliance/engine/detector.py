@@ -9,6 +9,7 @@ from typing import BinaryIO
 from appliance.engine.decoders import Decoder
 from appliance.engine.events import Detection, DetectionConfig, find_detections
 from appliance.engine.scoring import Scorer
+from appliance.engine.track import TrackBuilder
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def analyse(
     """
     manifest = scorer.session.manifest
     with decoder.decode(file, manifest.input.sample_rate_hz) as audio:
-        builder = scorer.score(audio, checkpoint)
+        builder = TrackBuilder.of(manifest)
+        scorer.score(audio, builder, checkpoint)
     track = builder.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
     return Analysis(audio.duration_ms, find_detections(track, manifest, config))

@@ -113,11 +113,13 @@ class Manifest(Table):
     input: Input
     output: Output
     defaults: Defaults = Defaults()
-    labels: tuple[Label, ...] = Field(min_length=1, strict=False, description="The columns of the scores, in order.")
+    labels: tuple[Label, ...] = Field((), strict=False, description="The columns of the scores, in order.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Manifest:
         names = [label.name for label in self.labels]
+        if self.task == "detection" and not names:
+            raise ValueError("labels: a model for detection has one for each column of its scores")
         if len(set(names)) != len(names):
             raise ValueError("labels: two labels have the same name")
         if not 1 <= self.input.hop_samples <= self.input.window_samples:
@@ -135,6 +137,14 @@ class Manifest(Table):
         """What applies to a label where the client sets nothing."""
         own = {name: value for name in Defaults.model_fields if (value := getattr(label, name)) is not None}
         return self.defaults.model_copy(update=own)
+
+    @property
+    def embedding_output(self) -> str:
+        """The output that holds (batch, dimensions) vectors. Raises InvalidManifest where there is none."""
+        name = self.output.name if self.task == "embedding" else self.output.embedding
+        if name is None:
+            raise InvalidManifest(f"{self.id} gives no embedding: output.embedding is not set.")
+        return name
 
     @property
     def frame_hop_ms(self) -> float:

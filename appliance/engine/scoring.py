@@ -12,42 +12,52 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from appliance.engine.session import Session, Slot
-from appliance.engine.track import TrackBuilder
 from appliance.engine.windows import cut_windows
 from appliance.errors import ScoringFailed
 
 LANE_BYTES = 8 * 1024**2
 
 
-class _Lane:
-    """The windows of one recording that wait for their scores."""
+class Sink(Protocol):
+    """Takes the answers of one recording's windows, in order."""
 
-    def __init__(self, track: TrackBuilder, hop_ms: float) -> None:
-        self.track = track
+    def add(self, start_ms: float, answer: np.ndarray) -> None:
+        """``answer`` is the graph's for the window that starts at ``start_ms``."""
+
+
+class _Lane:
+    """The windows of one recording that wait for their answers."""
+
+    def __init__(self, sink: Sink, hop_ms: float) -> None:
+        self.sink = sink
         self.hop_ms = hop_ms
         self.windows: deque[np.ndarray] = deque()
         self.num_pending = 0  # put, and not yet scored
         self.num_scored = 0
         self.error: Exception | None = None
 
-    def take_scores(self, scores: np.ndarray) -> None:
-        """scores : (num_frames, num_labels) of the next window."""
-        if not np.isfinite(scores).all():
-            raise ScoringFailed("The model gave scores that are not finite numbers.")
-        self.track.add(self.num_scored * self.hop_ms, scores)
+    def take(self, answer: np.ndarray) -> None:
+        """Hand on the answer for the next window."""
+        if not np.isfinite(answer).all():
+            raise ScoringFailed("The model gave numbers that are not finite.")
+        self.sink.add(self.num_scored * self.hop_ms, answer)
         self.num_scored += 1
 
 
 class Scorer:
-    """Owns a session; any number of threads call ``score`` at once."""
+    """Owns a session; any number of threads call ``score`` at once.
 
-    def __init__(self, session: Session) -> None:
+    ``ask`` runs a filled slot: ``Slot.score`` for scores, ``Slot.embed`` for vectors.
+    """
+
+    def __init__(self, session: Session, ask: Callable[[Slot, int], np.ndarray] = Slot.score) -> None:
         self.session = session
+        self._ask = ask
         source = session.manifest.input
         self._lane_length = max(2, LANE_BYTES // (4 * source.window_samples))
         self._changed = threading.Condition()
@@ -80,17 +90,16 @@ class Scorer:
         for thread in self._threads:
             thread.join()
 
-    def score(self, blocks: Iterable[np.ndarray], checkpoint: Callable[[float], None] = lambda _: None) -> TrackBuilder:
-        """Score a recording, given as mono blocks (num_samples,) at the model's rate.
+    def score(
+        self, blocks: Iterable[np.ndarray], sink: Sink, checkpoint: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """Send a recording, given as mono blocks (num_samples,) at the model's rate, through the graph into ``sink``.
 
         ``checkpoint`` is called for each window with the seconds cut so far, and may raise to stop. Raises
         ScoringFailed, and what ``blocks`` and ``checkpoint`` raise.
         """
-        manifest = self.session.manifest
-        source = manifest.input
-        rate = source.sample_rate_hz / 1000
-        builder = TrackBuilder(source.window_samples / rate, manifest.frame_hop_ms, len(manifest.labels))
-        lane = _Lane(builder, source.hop_samples / rate)
+        source = self.session.manifest.input
+        lane = _Lane(sink, 1000.0 * source.hop_samples / source.sample_rate_hz)
         with self._changed:
             self._lanes.append(lane)
         try:
@@ -101,7 +110,6 @@ class Scorer:
         finally:
             with self._changed:
                 self._lanes.remove(lane)
-        return builder
 
     def _put(self, lane: _Lane, window: np.ndarray) -> None:
         with self._changed:
@@ -151,7 +159,7 @@ class Scorer:
         while (filled := self._filled.get()) is not None:
             slot, lanes = filled
             try:
-                scores: np.ndarray | Exception = slot.score(len(lanes))
+                scores: np.ndarray | Exception = self._ask(slot, len(lanes))
             except Exception as error:  # the recordings of this batch fail, the scorer goes on
                 scores = error
             self._free.put(slot)
@@ -159,7 +167,7 @@ class Scorer:
                 try:
                     if isinstance(scores, Exception):
                         raise scores
-                    lane.take_scores(scores[i])
+                    lane.take(scores[i])
                 except Exception as error:
                     lane.error = lane.error or error
             with self._changed:

@@ -144,15 +144,26 @@ class Slot:
         Raises ScoringFailed where the answer is not of the promised shape, or not finite.
         """
         manifest = self._session.manifest
-        if self._session.pads_batches:
-            self.windows[num_windows:] = 0
-        tensor = self._tensor if self._session.pads_batches else self._tensor[:num_windows]
-        scores = self._session.run(tensor, manifest.output.name)[:num_windows].astype(np.float32, copy=False)
+        scores = self._run(num_windows, manifest.output.name)
         if manifest.output.kind == "window" and scores.ndim == 2:
             scores = scores[:, np.newaxis, :]
         if scores.ndim != 3 or scores.shape[0] != num_windows or scores.shape[2] != len(manifest.labels):
             raise ScoringFailed(f"{manifest.id} answered with the shape {scores.shape}.")
         return activate(scores, manifest)
+
+    def embed(self, num_windows: int) -> np.ndarray:
+        """Embed the first ``num_windows``: (num_windows, num_dimensions) float32. Raises ScoringFailed."""
+        manifest = self._session.manifest
+        vectors = self._run(num_windows, manifest.embedding_output)
+        if vectors.ndim != 2 or vectors.shape[0] != num_windows:
+            raise ScoringFailed(f"{manifest.id} answered with vectors of the shape {vectors.shape}.")
+        return vectors
+
+    def _run(self, num_windows: int, output: str) -> np.ndarray:
+        if self._session.pads_batches:
+            self.windows[num_windows:] = 0
+        tensor = self._tensor if self._session.pads_batches else self._tensor[:num_windows]
+        return self._session.run(tensor, output)[:num_windows].astype(np.float32, copy=False)
 
 
 def activate(scores: np.ndarray, manifest: Manifest) -> np.ndarray:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+
+from appliance.engine.manifest import Manifest
 
 # Borders closer than this are one border: far below a sample, far above the rounding of float64 over days.
 TOLERANCE_MS = 1e-3
@@ -44,6 +47,13 @@ class TrackBuilder:
         self._settled_ms = 0.0
         self._edges: list[np.ndarray] = []
         self._scores: list[np.ndarray] = [np.empty((0, num_labels), np.float32)]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """A builder for the scores of a model."""
+        source = manifest.input
+        window_ms = 1000.0 * source.window_samples / source.sample_rate_hz
+        return cls(window_ms, manifest.frame_hop_ms, len(manifest.labels))
 
     def add(self, start_ms: float, scores: np.ndarray) -> None:
         """Add the next window. scores : (num_frames, num_labels); frame i covers one hop from ``i * hop`` on."""
