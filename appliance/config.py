@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     # Models
     model_store: Path = Field(ROOT / "model_store", description="Folder with <name>/<version>/ of every model.")
     default_model: str = Field("artifacts", description="Model that `detect` uses when none is named.")
+    embedding_model: str = Field(
+        "spectrum", description="Model that embeds datasets: one for embedding, or one that also gives vectors."
+    )
     provider: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="Where models run: cuda refuses to start without a GPU, auto falls back to the CPU."
     )

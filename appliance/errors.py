@@ -72,6 +72,12 @@ class NotUploaded(Conflict):
     code = "not_uploaded"
 
 
+class NotReady(Conflict):
+    """The audio has not been processed this far, or failed on the way."""
+
+    code = "not_ready"
+
+
 class JobCancelled(Conflict):
     """The job was cancelled and takes no further files."""
 

@@ -12,9 +12,11 @@ from flask_openapi import Info, OpenAPI, SecurityScheme
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance import __version__
-from appliance.api import health, inference, models
+from appliance.api import annotations as annotations_api
+from appliance.api import datasets, health, inference, models
 from appliance.api.errors import MEDIA_TYPE, Problem, register_error_handlers, validation_problem
 from appliance.services.box import Box
+from appliance.services.similarity import Similarity
 
 MAX_BODY_BYTES = 1024**2
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -37,11 +39,12 @@ def create_app(box: Box) -> OpenAPI:
     app.json = OrderedJSONProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["box"] = box
+    app.extensions["similarity"] = Similarity(box)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.before_request(_note_request_id)
     app.after_request(_show_request_id)
     register_error_handlers(app)
-    for module in (inference, models, health):
+    for module in (inference, datasets, annotations_api, models, health):
         app.register_api(module.blueprint)
     _document_problems(app)
     return app

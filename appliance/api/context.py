@@ -9,6 +9,7 @@ from flask import current_app, g, request
 from appliance.errors import InvalidRequest
 from appliance.services import keys
 from appliance.services.box import Box
+from appliance.services.similarity import Similarity
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
@@ -16,6 +17,12 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 def box() -> Box:
     """The appliance that this app serves."""
     found: Box = current_app.extensions["box"]
+    return found
+
+
+def similarity() -> Similarity:
+    """The search of this process."""
+    found: Similarity = current_app.extensions["similarity"]
     return found
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import schemas
 from appliance.api.context import box, origin, require_key, tenant_id
+from appliance.api.cursors import make_cursor, read_cursor
 from appliance.engine.events import DetectionConfig
-from appliance.errors import InvalidRequest
 from appliance.rfc3339 import rfc3339
 from appliance.services import inference_files, inference_jobs
-from appliance.services.inference_files import Upload
 from appliance.services.inference_jobs import FileReport, JobReport
+from appliance.services.uploads import Upload
 
 blueprint = APIBlueprint(
     "inference",
@@ -145,21 +143,3 @@ def render_upload(upload: Upload) -> dict[str, Any]:
         "file_id": upload.file_id,
         "expires_in": upload.expires_seconds,
     }
-
-
-def make_cursor(before: int | None) -> str | None:
-    """An opaque name for where the next page starts."""
-    return None if before is None else base64.urlsafe_b64encode(f"before:{before}".encode()).decode()
-
-
-def read_cursor(cursor: str | None) -> int | None:
-    """Where a page starts. Raises InvalidRequest for a cursor that was not given out."""
-    if cursor is None:
-        return None
-    try:
-        kind, _, number = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(":")
-        if kind == "before" and len(number) <= 18:
-            return int(number)
-    except (binascii.Error, ValueError):
-        pass
-    raise InvalidRequest("cursor: must be the next_cursor of an earlier page.")

@@ -48,6 +48,8 @@ def check_model(model: StoredModel) -> None:
     _check_output(model, session)
     if model.manifest.task == "detection":
         _check_scores(model, session)
+    if model.manifest.task == "embedding":
+        _check_vectors(model, session)
 
 
 def _check_input(model: StoredModel, session: Session) -> None:
@@ -81,7 +83,7 @@ def _check_scores(model: StoredModel, session: Session) -> None:
     slot = session.slots[0]
     slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
     try:
-        shape = session.run(slot._tensor[: 1 if not session.pads_batches else None], manifest.output.name).shape
+        shape = slot.run(1, manifest.output.name).shape
     except ScoringFailed as error:
         raise _fault(model, "input", str(error)) from error
     if len(shape) != (2 if manifest.output.kind == "window" else 3):
@@ -100,6 +102,15 @@ def _check_scores(model: StoredModel, session: Session) -> None:
         raise _fault(model, "output.name", "the scores are not finite numbers")
     if scores.min() < 0 or scores.max() > 1:
         raise _fault(model, "output.activation", f"scores lie in {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
+
+
+def _check_vectors(model: StoredModel, session: Session) -> None:
+    try:
+        vectors = session.slots[0].embed(1)
+    except ScoringFailed as error:
+        raise _fault(model, "output.name", str(error)) from error
+    if not np.isfinite(vectors).all():
+        raise _fault(model, "output.name", "the vectors of silence are not finite numbers")
 
 
 def _fault(model: StoredModel, field: str, message: str) -> InvalidManifest:

@@ -144,7 +144,7 @@ class Slot:
         Raises ScoringFailed where the answer is not of the promised shape, or not finite.
         """
         manifest = self._session.manifest
-        scores = self._run(num_windows, manifest.output.name)
+        scores = self.run(num_windows, manifest.output.name)
         if manifest.output.kind == "window" and scores.ndim == 2:
             scores = scores[:, np.newaxis, :]
         if scores.ndim != 3 or scores.shape[0] != num_windows or scores.shape[2] != len(manifest.labels):
@@ -154,12 +154,13 @@ class Slot:
     def embed(self, num_windows: int) -> np.ndarray:
         """Embed the first ``num_windows``: (num_windows, num_dimensions) float32. Raises ScoringFailed."""
         manifest = self._session.manifest
-        vectors = self._run(num_windows, manifest.embedding_output)
+        vectors = self.run(num_windows, manifest.embedding_output)
         if vectors.ndim != 2 or vectors.shape[0] != num_windows:
             raise ScoringFailed(f"{manifest.id} answered with vectors of the shape {vectors.shape}.")
         return vectors
 
-    def _run(self, num_windows: int, output: str) -> np.ndarray:
+    def run(self, num_windows: int, output: str) -> np.ndarray:
+        """One output for the first ``num_windows``, as the graph gives it, float32. Raises ScoringFailed."""
         if self._session.pads_batches:
             self.windows[num_windows:] = 0
         tensor = self._tensor if self._session.pads_batches else self._tensor[:num_windows]

@@ -1,51 +1,32 @@
-"""The work on a file, as the worker asks for it: claim, keep, complete, fail, try again."""
+"""Work under a lease, as the worker asks for it: claim, keep, fail, try again. The same for every kind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 
-from appliance.engine.events import Detection, DetectionConfig
-from appliance.errors import ApplianceError, LeaseLost, NotFound
+from appliance.errors import ApplianceError, LeaseLost
 from appliance.services.box import Box
-from appliance.services.inference_files import KIND
-from appliance.state import files, jobs, work, workers
-from appliance.state.files import FileDetection, InferenceFile
+from appliance.services.kinds import KINDS
+from appliance.state import work, workers
 from appliance.state.work import Work
 
 RETRY_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """A file in progress under a lease, and how it is to be scored."""
-
-    work: Work
-    file: InferenceFile
-    model: str
-    config: DetectionConfig
 
 
 def start_worker(box: Box, worker_id: str, provider: str) -> None:
     """Make this the worker. It holds the worker's lock, so what its predecessor left is free at once."""
     with box.db.transaction():
         workers.register(box.db, worker_id, provider)
-        requeue_lost(box, work.release_others(box.db, KIND, worker_id))
+        requeue_lost(box, work.release_others(box.db, worker_id))
 
 
-def claim(box: Box, worker_id: str) -> Task | None:
-    """Lease the next file, or None where none is ready."""
+def claim(box: Box, worker_id: str) -> Work | None:
+    """Lease the next piece of work, or None where none is ready."""
     with box.db.transaction():
-        claimed = work.claim(box.db, KIND, worker_id, box.settings.lease_seconds)
-        if claimed is None:
-            return None
-        if not files.mark_processing(box.db, claimed.subject_id):
-            raise LeaseLost(f"File {claimed.subject_id} is not queued.")
-        file = files.find_file(box.db, claimed.subject_id)
-        job = jobs.find_job(box.db, file.job_id) if file else None
-        if file is None or job is None:
-            raise NotFound(f"File {claimed.subject_id} is gone.")
-    return Task(claimed, file, job.model, DetectionConfig(**job.client_config))
+        claimed = work.claim(box.db, worker_id, box.settings.lease_seconds)
+        if claimed and not KINDS[claimed.kind].start(box.db, claimed.subject_id):
+            raise LeaseLost(f"{claimed.kind} {claimed.subject_id} is not waiting.")
+    return claimed
 
 
 def heartbeat(box: Box, worker_id: str, active: Iterable[Work]) -> set[Work]:
@@ -55,38 +36,29 @@ def heartbeat(box: Box, worker_id: str, active: Iterable[Work]) -> set[Work]:
         return work.extend(box.db, active, box.settings.lease_seconds)
 
 
-def complete(box: Box, task: Task, duration_ms: int, detections: Iterable[Detection]) -> None:
-    """processing → completed with its detections. Raises LeaseLost, and then nothing is written."""
+def fail(box: Box, claimed: Work, error: ApplianceError) -> None:
+    """Give the work up; its subject carries the reason. Raises LeaseLost."""
     with box.db.transaction():
-        work.finish(box.db, task.work)
-        found = [FileDetection(**asdict(detection)) for detection in detections]
-        if not files.mark_completed(box.db, task.file.id, duration_ms, found):
-            raise LeaseLost(f"File {task.file.id} is not in progress.")
+        work.finish(box.db, claimed)
+        KINDS[claimed.kind].fail(box.db, claimed.subject_id, error.code, str(error))
 
 
-def fail(box: Box, task: Task, error: ApplianceError) -> None:
-    """processing → failed with the reason. Raises LeaseLost."""
-    with box.db.transaction():
-        work.finish(box.db, task.work)
-        files.mark_failed(box.db, task.file.id, "processing", error.code, str(error))
-
-
-def retry(box: Box, task: Task, error: ApplianceError, *, counts: bool) -> None:
-    """processing → queued for another try; → failed where the tries that count are used up. Raises LeaseLost."""
-    if counts and task.work.attempts + 1 >= box.settings.max_decoder_deaths:
-        fail(box, task, error)
+def retry(box: Box, claimed: Work, error: ApplianceError, *, counts: bool) -> None:
+    """Put the work back for another try; give it up where the tries that count are used up. Raises LeaseLost."""
+    if counts and claimed.attempts + 1 >= box.settings.max_decoder_deaths:
+        fail(box, claimed, error)
         return
     with box.db.transaction():
-        work.give_back(box.db, task.work, attempts=int(counts), delay_seconds=RETRY_SECONDS)
-        files.mark_requeued(box.db, task.file.id)
+        work.give_back(box.db, claimed, attempts=int(counts), delay_seconds=RETRY_SECONDS)
+        KINDS[claimed.kind].requeue(box.db, claimed.subject_id)
 
 
 def requeue_lost(box: Box, lost: Iterable[Work]) -> None:
-    """processing → queued for work whose worker went silent; → failed after too many times. In a transaction."""
+    """Put back work whose worker went silent; give it up after too many times. In a transaction."""
     for each in lost:
         if each.lost_leases < box.settings.max_lost_leases:
-            files.mark_requeued(box.db, each.subject_id)
+            KINDS[each.kind].requeue(box.db, each.subject_id)
             continue
         work.discard(box.db, [each.id])
         message = f"The worker was lost {each.lost_leases} times while it processed this file."
-        files.mark_failed(box.db, each.subject_id, "processing", LeaseLost.code, message)
+        KINDS[each.kind].fail(box.db, each.subject_id, LeaseLost.code, message)

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from appliance.errors import NotUploaded, ObjectMissing, SizeMismatch
+from collections.abc import Callable
+from typing import TypeVar
+
+from appliance.errors import NotUploaded, SizeMismatch
+from appliance.services import dataset_audio, inference_files, uploads
 from appliance.services.box import Box
-from appliance.services.inference_files import check_stored, enqueue
 from appliance.services.processing import requeue_lost
-from appliance.state import files, work
-from appliance.state.files import InferenceFile
+from appliance.services.uploads import Stored
+from appliance.state import audio, files, work
+from appliance.state.database import Database
+from appliance.storage.objects import ObjectInfo
 
 BATCH = 100
+F = TypeVar("F", bound=Stored)
 
 
 def sweep(box: Box) -> None:
     """Settle overdue uploads and free work whose lease ran out."""
     with box.db.transaction():
         requeue_lost(box, work.release_expired(box.db))
-    for file in files.list_overdue(box.db, box.settings.upload_grace_seconds, BATCH):
-        _settle(box, file)
+    grace_seconds = box.settings.upload_grace_seconds
+    for file in files.list_overdue(box.db, grace_seconds, BATCH):
+        _settle(box, file, inference_files.accept, files.mark_failed)
+    for recording in audio.list_overdue(box.db, grace_seconds, BATCH):
+        _settle(box, recording, dataset_audio.accept, audio.mark_failed)
 
 
-def _settle(box: Box, file: InferenceFile) -> None:
-    """Queue a file that was uploaded and never confirmed; fail one that never came, so that polling loops end."""
+def _settle(
+    box: Box,
+    file: F,
+    accept: Callable[[Box, F, ObjectInfo], None],
+    mark_failed: Callable[[Database, str, str, str, str], bool],
+) -> None:
+    """Accept a file that was uploaded and never confirmed; fail one that never came, so that polling loops end."""
     try:
-        stored = box.objects.stat(file.object_key)
-        check_stored(file, stored)
-    except ObjectMissing:
+        accept(box, file, uploads.arrived(box, file))
+    except NotUploaded as error:
         with box.db.transaction():
-            files.mark_failed(box.db, file.id, "pending", NotUploaded.code, "The file was never uploaded.")
+            mark_failed(box.db, file.id, "pending", error.code, "The file was never uploaded.")
     except SizeMismatch as error:
         with box.db.transaction():
-            files.mark_failed(box.db, file.id, "pending", error.code, str(error))
-    else:
-        with box.db.transaction():
-            enqueue(box, file, stored)
+            mark_failed(box.db, file.id, "pending", error.code, str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.errors import NotFound
 from appliance.state.database import Database, Row
 
 
@@ -70,6 +71,14 @@ def delete_dataset(db: Database, dataset_id: str) -> None:
     """Remove a dataset with all that belongs to it. Inside a transaction."""
     db.change("DELETE FROM work WHERE kind IN ('normalize', 'embed') AND group_id = ?", [dataset_id])
     db.change("DELETE FROM datasets WHERE id = ?", [dataset_id])
+
+
+def tenant_of(db: Database, dataset_id: str) -> int:
+    """Whose dataset it is. Raises NotFound."""
+    row = db.one("SELECT tenant_id FROM datasets WHERE id = ?", [dataset_id])
+    if row is None:
+        raise NotFound("There is no such dataset.")
+    return int(row["tenant_id"])
 
 
 def _dataset(row: Row) -> Dataset:

@@ -13,7 +13,6 @@ class Embedding:
 
     sequence: int
     audio_id: str
-    dataset_id: str
     vector: bytes
 
 
@@ -45,9 +44,17 @@ def list_embeddings(db: Database, tenant_id: int, model: str, after: int) -> lis
     """A tenant's vectors of a model in order of their sequence, after ``after``."""
     rows = db.all(
         """
-        SELECT e.sequence, e.audio_id, a.dataset_id, e.vector FROM embeddings e JOIN audio a ON a.id = e.audio_id
-        WHERE e.tenant_id = ? AND e.model = ? AND e.sequence > ? ORDER BY e.sequence
+        SELECT sequence, audio_id, vector FROM embeddings
+        WHERE tenant_id = ? AND model = ? AND sequence > ? ORDER BY sequence
         """,
         [tenant_id, model, after],
     )
     return [Embedding(**dict(row)) for row in rows]
+
+
+def audio_ids(db: Database, dataset_id: str) -> set[str]:
+    """The audio of a dataset that has a vector."""
+    rows = db.all(
+        "SELECT e.audio_id FROM embeddings e JOIN audio a ON a.id = e.audio_id WHERE a.dataset_id = ?", [dataset_id]
+    )
+    return {str(row["audio_id"]) for row in rows}

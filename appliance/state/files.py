@@ -46,7 +46,17 @@ SELECT = """
 """
 
 
-def insert_file(db: Database, file: InferenceFile) -> None:
+def insert_file(
+    db: Database,
+    file_id: str,
+    job_id: str,
+    *,
+    original_filename: str,
+    content_type: str,
+    declared_size_bytes: int,
+    object_key: str,
+    upload_expires_at: float,
+) -> None:
     """Store a new pending file. Inside a transaction."""
     db.change(
         """
@@ -54,15 +64,7 @@ def insert_file(db: Database, file: InferenceFile) -> None:
             upload_expires_at, status, created_at, updated_at)
         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', unixepoch('subsec'), unixepoch('subsec'))
         """,
-        [
-            file.id,
-            file.job_id,
-            file.original_filename,
-            file.content_type,
-            file.declared_size_bytes,
-            file.object_key,
-            file.upload_expires_at,
-        ],
+        [file_id, job_id, original_filename, content_type, declared_size_bytes, object_key, upload_expires_at],
     )
 
 

@@ -153,8 +153,8 @@ def m003_work(db: Database) -> None:
             CHECK ((lease_owner IS NULL) = (lease_until IS NULL))
         ) STRICT
         """,
-        "CREATE INDEX work_free ON work (kind, group_id, id) WHERE lease_owner IS NULL",
-        "CREATE INDEX work_leased ON work (kind, group_id) WHERE lease_owner IS NOT NULL",
+        "CREATE INDEX work_free ON work (group_id, id) WHERE lease_owner IS NULL",
+        "CREATE INDEX work_leased ON work (group_id) WHERE lease_owner IS NOT NULL",
         """
         CREATE TABLE workers (
             id TEXT PRIMARY KEY,
@@ -163,6 +163,80 @@ def m003_work(db: Database) -> None:
             seen_at REAL NOT NULL
         ) STRICT
         """,
+    )
+
+
+@migrations()
+def m004_datasets(db: Database) -> None:
+    """Datasets, their audio, what people marked in it, and vectors to find what sounds alike."""
+    _run(
+        db,
+        """
+        CREATE TABLE datasets (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+            description TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX datasets_tenant ON datasets (tenant_id, sequence)",
+        """
+        CREATE TABLE audio (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            dataset_id TEXT NOT NULL REFERENCES datasets (id) ON DELETE CASCADE,
+            original_filename TEXT NOT NULL,
+            content_type TEXT NOT NULL,
+            declared_size_bytes INTEGER NOT NULL CHECK (declared_size_bytes > 0),
+            object_key TEXT NOT NULL UNIQUE,
+            upload_expires_at REAL NOT NULL,
+            etag TEXT,
+            status TEXT NOT NULL CHECK (status IN ('pending', 'normalizing', 'embedding', 'ready', 'failed')),
+            error_code TEXT,
+            error_message TEXT,
+            duration_ms INTEGER CHECK (duration_ms > 0),
+            sample_rate_hz INTEGER CHECK (sample_rate_hz > 0),
+            num_channels INTEGER CHECK (num_channels > 0),
+            codec TEXT,
+            sha256 TEXT,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            CHECK ((status = 'failed') = (error_message IS NOT NULL)),
+            CHECK ((error_code IS NULL) = (error_message IS NULL)),
+            CHECK (status IN ('pending', 'failed') OR etag IS NOT NULL),
+            CHECK (status NOT IN ('embedding', 'ready') OR duration_ms IS NOT NULL),
+            CHECK ((duration_ms IS NULL) = (sample_rate_hz IS NULL)),
+            CHECK ((duration_ms IS NULL) = (num_channels IS NULL)),
+            CHECK ((duration_ms IS NULL) = (codec IS NULL)),
+            CHECK ((duration_ms IS NULL) = (sha256 IS NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX audio_dataset ON audio (dataset_id, sequence)",
+        "CREATE INDEX audio_waiting ON audio (upload_expires_at) WHERE status = 'pending'",
+        """
+        CREATE TABLE annotations (
+            id TEXT NOT NULL UNIQUE,
+            audio_id TEXT NOT NULL REFERENCES audio (id) ON DELETE CASCADE,
+            artifact_type TEXT NOT NULL CHECK (length(artifact_type) BETWEEN 1 AND 100),
+            start_ms INTEGER NOT NULL CHECK (start_ms >= 0),
+            end_ms INTEGER NOT NULL CHECK (end_ms > start_ms),
+            created_at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX annotations_audio ON annotations (audio_id, start_ms)",
+        """
+        CREATE TABLE embeddings (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            audio_id TEXT NOT NULL UNIQUE REFERENCES audio (id) ON DELETE CASCADE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            model TEXT NOT NULL,
+            vector BLOB NOT NULL CHECK (length(vector) > 0 AND length(vector) % 4 = 0)
+        ) STRICT
+        """,
+        "CREATE INDEX embeddings_model ON embeddings (tenant_id, model, sequence)",
     )
 
 

@@ -30,14 +30,17 @@ COLUMNS = "id, kind, subject_id, attempts, lost_leases, lease_owner, lease_token
 
 
 def enqueue(db: Database, kind: str, subject_id: str, group_id: str) -> None:
-    """Add work. Inside the transaction of the change that causes it."""
+    """Add work, unless it is there. Inside the transaction of the change that causes it."""
     db.change(
-        "INSERT INTO work (kind, subject_id, group_id, run_after) VALUES (?, ?, ?, unixepoch('subsec'))",
+        """
+        INSERT INTO work (kind, subject_id, group_id, run_after) VALUES (?, ?, ?, unixepoch('subsec'))
+        ON CONFLICT (kind, subject_id) DO NOTHING
+        """,
         [kind, subject_id, group_id],
     )
 
 
-def claim(db: Database, kind: str, owner: str, lease_seconds: float) -> Work | None:
+def claim(db: Database, owner: str, lease_seconds: float) -> Work | None:
     """Lease the next piece of work: the oldest of the group that has the fewest in progress, so that none starves.
 
     Inside a transaction. None where nothing is ready.
@@ -48,17 +51,17 @@ def claim(db: Database, kind: str, owner: str, lease_seconds: float) -> Work | N
             lease_owner = :owner, lease_token = lease_token + 1, lease_until = unixepoch('subsec') + :seconds
         WHERE id = (
             SELECT min(w.id) FROM work w
-            WHERE w.kind = :kind AND w.lease_owner IS NULL AND w.run_after <= unixepoch('subsec')
+            WHERE w.lease_owner IS NULL AND w.run_after <= unixepoch('subsec')
             GROUP BY w.group_id
             ORDER BY (
                 SELECT count(*) FROM work busy
-                WHERE busy.kind = :kind AND busy.group_id = w.group_id AND busy.lease_owner IS NOT NULL
+                WHERE busy.group_id = w.group_id AND busy.lease_owner IS NOT NULL
             ), min(w.id)
             LIMIT 1
         )
         RETURNING {COLUMNS}
         """,
-        {"kind": kind, "owner": owner, "seconds": lease_seconds},
+        {"owner": owner, "seconds": lease_seconds},
     )
     return row and _work(row)
 
@@ -100,12 +103,12 @@ def release_expired(db: Database) -> list[Work]:
     return _release(db, "lease_until < unixepoch('subsec')", [])
 
 
-def release_others(db: Database, kind: str, owner: str) -> list[Work]:
-    """Free all work of a kind that someone else holds. Inside a transaction.
+def release_others(db: Database, owner: str) -> list[Work]:
+    """Free all work that someone else holds. Inside a transaction.
 
     For a worker that starts and knows, because it holds the worker's lock, that its predecessor is dead.
     """
-    return _release(db, "kind = ? AND lease_owner <> ?", [kind, owner])
+    return _release(db, "lease_owner <> ?", [owner])
 
 
 def discard(db: Database, work_ids: Iterable[int]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
+import numpy as np
 import structlog
 
 from appliance.engine.models import check_checksum
 from appliance.engine.scoring import Scorer
-from appliance.engine.session import Provider, Session
+from appliance.engine.session import Provider, Session, Slot
 from appliance.errors import ApplianceError
 from appliance.services.box import Box
 
@@ -16,29 +18,37 @@ log = structlog.get_logger()
 
 
 class Scorers:
-    """One scorer for each model, loaded when first needed."""
+    """One scorer for each model and use, loaded when first needed."""
 
     def __init__(self, box: Box, provider: Provider) -> None:
         self._box = box
         self._provider = provider
         self._lock = threading.Lock()
-        self._loaded: dict[str, Scorer] = {}
+        self._loaded: dict[tuple[str, str], Scorer] = {}
 
-    def get(self, model_id: str) -> Scorer:
-        """The scorer of a model. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
+    def detector(self, model_id: str) -> Scorer:
+        """The scorer of a model for detection. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
+        return self._get(model_id, "scores", Slot.score)
+
+    def embedder(self, model_id: str) -> Scorer:
+        """The scorer that gives a model's vectors. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
+        return self._get(model_id, "vectors", Slot.embed)
+
+    def _get(self, model_id: str, use: str, ask: Callable[[Slot, int], np.ndarray]) -> Scorer:
         with self._lock:
             model = self._box.models.resolve(model_id)
-            if model.manifest.id not in self._loaded:
+            key = (model.manifest.id, use)
+            if key not in self._loaded:
                 check_checksum(model)
                 session = Session(model, self._provider, self._box.settings.batch_size)
-                self._loaded[model.manifest.id] = Scorer(session)
-                log.info("model loaded", model=model.manifest.id, provider=session.provider, batch=session.batch_size)
-            return self._loaded[model.manifest.id]
+                self._loaded[key] = Scorer(session, ask)
+                log.info("model loaded", model=key[0], use=use, provider=session.provider, batch=session.batch_size)
+            return self._loaded[key]
 
     def load_default(self) -> None:
         """Load the default model ahead of the first file; a fault in it is told, and met again by its files."""
         try:
-            self.get(self._box.settings.default_model)
+            self.detector(self._box.settings.default_model)
         except ApplianceError as error:
             log.error("default model not loaded", code=error.code, error=str(error))
 

@@ -6,7 +6,6 @@ model share a scorer. A heartbeat keeps the leases, a sweep does what time alone
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 import uuid
@@ -17,7 +16,6 @@ from pathlib import Path
 import structlog
 
 from appliance.engine.decoders import DecodeLimits, Decoder
-from appliance.engine.detector import Analysis, analyse
 from appliance.engine.session import Provider
 from appliance.errors import (
     ApplianceError,
@@ -32,18 +30,13 @@ from appliance.errors import (
 )
 from appliance.services import processing
 from appliance.services.box import Box
-from appliance.services.processing import Task
 from appliance.services.sweep import sweep
 from appliance.state.work import Work
+from appliance.worker.handlers import HANDLERS
+from appliance.worker.lane import Lane, Stopped
 from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
-
-
-class Stopped(ApplianceError):
-    """The worker was asked to stop; the file goes back to the queue as it was."""
-
-    code = "stopped"
 
 
 class Worker:
@@ -57,8 +50,7 @@ class Worker:
         self._lanes = ThreadPoolExecutor(lanes, "lane")
         self._free = threading.Semaphore(lanes)
         self._local = threading.local()
-        self._active: set[Work] = set()
-        self._lost: set[Work] = set()
+        self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
         self._failed = False
 
@@ -91,71 +83,56 @@ class Worker:
         return not self._failed
 
     def _dispatch(self) -> None:
-        """Claim one file for a lane that is free, or wait a little."""
+        """Claim one piece of work for a lane that is free, or wait a little."""
         try:
-            task = processing.claim(self._box, self.id)
+            work = processing.claim(self._box, self.id)
         except ApplianceError as error:
             log.error("claim failed", code=error.code, error=str(error))
-            task = None
-        if task is None:
+            work = None
+        if work is None:
             self._free.release()
             self._stopping.wait(self._box.settings.poll_seconds)
             return
-        self._active.add(task.work)
-        self._lanes.submit(self._lane, task)
+        self._active[work] = threading.Event()
+        self._lanes.submit(self._work, work)
 
-    def _lane(self, task: Task) -> None:
+    def _work(self, work: Work) -> None:
+        names = {"kind": work.kind, "subject": work.subject_id}
         try:
-            self._process(task)
+            self._handle(work)
         except LeaseLost as error:
-            log.warning("lease lost", file=task.file.id, error=str(error))
-        except Exception as error:  # its lease runs out, and the file is tried again
-            log.error("file left behind", file=task.file.id, exc_info=error)
+            log.warning("lease lost", **names, error=str(error))
+        except Exception as error:  # its lease runs out, and it is tried again
+            log.error("work left behind", **names, exc_info=error)
         finally:
-            self._active.discard(task.work)
+            del self._active[work]
             self._free.release()
 
-    def _process(self, task: Task) -> None:
+    def _handle(self, work: Work) -> None:
+        names = {"kind": work.kind, "subject": work.subject_id}
+        lane = Lane(self._box, work, self._decoder(), self._scorers, self._stopping, self._active[work])
         started = time.monotonic()
         try:
-            analysis = self._analyse(task)
+            HANDLERS[work.kind](lane)
+            log.info("work done", **names, took_seconds=round(time.monotonic() - started, 3))
         except LeaseLost:
             raise
         except DecoderDied as error:
-            processing.retry(self._box, task, error, counts=True)
+            processing.retry(self._box, work, error, counts=True)
         except (Stopped, StorageUnavailable, DatabaseBusy) as error:
-            processing.retry(self._box, task, error, counts=False)
+            processing.retry(self._box, work, error, counts=False)
         except ScoringFailed as error:
             if self._provider == "cuda":  # a device that failed once may not recover within this process
                 self._failed = True
                 self.stop()
-            processing.retry(self._box, task, error, counts=True)
+            processing.retry(self._box, work, error, counts=True)
         except (AudioError, ModelError, StorageError) as error:
-            processing.fail(self._box, task, error)
-            log.info("file failed", file=task.file.id, code=error.code)
+            processing.fail(self._box, work, error)
+            log.info("work failed", **names, code=error.code)
         except Exception as error:
-            log.error("file broke the worker's code", file=task.file.id, exc_info=error)
+            log.error("work broke the worker's code", **names, exc_info=error)
             reason = ApplianceError(f"The appliance failed on this file: {type(error).__name__}.")
-            processing.retry(self._box, task, reason, counts=not isinstance(error, OSError))
-        else:
-            processing.complete(self._box, task, analysis.duration_ms, analysis.detections)
-            took = round(time.monotonic() - started, 3)
-            log.info("file completed", file=task.file.id, audio_ms=analysis.duration_ms, took_seconds=took)
-
-    def _analyse(self, task: Task) -> Analysis:
-        def checkpoint(_: float) -> None:
-            if self._stopping.is_set():
-                raise Stopped("The worker stops.")
-            if task.work in self._lost:
-                raise LeaseLost(f"File {task.file.id} was taken over or cancelled.")
-
-        scorer = self._scorers.get(task.model)
-        folder = self._box.settings.data_dir / "tmp"
-        with tempfile.TemporaryFile(dir=folder) as file:  # unlinked: nothing stays behind after a crash
-            self._box.objects.fetch(task.file.object_key, task.file.etag or "", file)
-            file.flush()
-            checkpoint(0.0)
-            return analyse(file, self._decoder(), scorer, task.config, checkpoint)
+            processing.retry(self._box, work, reason, counts=not isinstance(error, OSError))
 
     def _decoder(self) -> Decoder:
         if not hasattr(self._local, "decoder"):
@@ -164,9 +141,10 @@ class Worker:
         return decoder
 
     def _heartbeat(self) -> None:
-        active = set(self._active)  # before asking: what is claimed meanwhile must not count as lost
+        active = dict(self._active)  # before asking: what is claimed meanwhile must not count as lost
         held = processing.heartbeat(self._box, self.id, active)
-        self._lost = active - held
+        for work in active.keys() - held:
+            active[work].set()
 
     def _sweep(self) -> None:
         sweep(self._box)

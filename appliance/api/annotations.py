@@ -1,0 +1,79 @@
+"""What people mark in a dataset's audio, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask_openapi import APIBlueprint, Tag
+
+from appliance.api import schemas
+from appliance.api.context import box, require_key, tenant_id
+from appliance.errors import InvalidRequest
+from appliance.rfc3339 import rfc3339
+from appliance.services import annotations as service
+from appliance.services.annotations import Mark
+from appliance.state.annotations import Annotation
+
+blueprint = APIBlueprint(
+    "annotations",
+    __name__,
+    url_prefix="/api/v1/datasets/<dataset_id>/audio/<audio_id>/annotations",
+    abp_tags=[Tag(name="annotations", description="What people hear.")],
+    abp_security=[{"api_key": []}],
+)
+blueprint.before_request(require_key)
+
+Answer = tuple[dict[str, Any], int]
+
+READERS = {"jsonl": service.from_json_lines, "audacity": service.from_audacity}
+WRITERS = {"jsonl": service.to_json_lines, "audacity": service.to_audacity}
+MEDIA_TYPES = {"jsonl": "application/x-ndjson", "audacity": "text/plain"}
+
+
+@blueprint.post("", responses={201: schemas.Annotation})
+def create_annotation(path: schemas.AudioPath, body: schemas.CreateAnnotation) -> Answer:
+    """Mark a stretch of a recording."""
+    mark = Mark(body.artifact_type, body.start_ms, body.end_ms)
+    (made,) = service.add_annotations(box(), tenant_id(), path.dataset_id, path.audio_id, [mark])
+    return render_annotation(made), 201
+
+
+@blueprint.post("/import", responses={201: schemas.AnnotationList})
+def import_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat) -> Answer:
+    """Store all annotations of a file, or none: `format` is jsonl or audacity, the body the file's text."""
+    if query.format not in READERS:
+        raise InvalidRequest("format: must be jsonl or audacity.")
+    try:
+        text = request.get_data().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The body must be text in UTF-8.") from error
+    made = service.add_annotations(box(), tenant_id(), path.dataset_id, path.audio_id, READERS[query.format](text))
+    return {"annotations": [render_annotation(each) for each in made]}, 201
+
+
+@blueprint.get("", responses={200: schemas.AnnotationList})
+def list_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat) -> Answer | Response:
+    """List a recording's annotations, as JSON, JSON lines or an Audacity label track."""
+    found = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
+    if query.format in WRITERS:
+        return Response(WRITERS[query.format](found), mimetype=MEDIA_TYPES[query.format])
+    return {"annotations": [render_annotation(each) for each in found]}, 200
+
+
+@blueprint.delete("/<annotation_id>", responses={204: None})
+def delete_annotation(path: schemas.AnnotationPath) -> tuple[str, int]:
+    """Remove an annotation."""
+    service.delete_annotation(box(), tenant_id(), path.dataset_id, path.audio_id, path.annotation_id)
+    return "", 204
+
+
+def render_annotation(annotation: Annotation) -> dict[str, Any]:
+    """An annotation."""
+    return {
+        "id": annotation.id,
+        "artifact_type": annotation.artifact_type,
+        "start_ms": annotation.start_ms,
+        "end_ms": annotation.end_ms,
+        "created_at": rfc3339(annotation.created_at),
+    }

@@ -1,0 +1,175 @@
+"""Datasets and their audio over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_openapi import APIBlueprint, Tag
+
+from appliance.api import schemas
+from appliance.api.context import box, origin, require_key, similarity, tenant_id
+from appliance.api.cursors import make_cursor, read_cursor
+from appliance.rfc3339 import rfc3339
+from appliance.services import dataset_audio, datasets
+from appliance.services.similarity import Neighbour
+from appliance.state.audio import Audio
+from appliance.state.datasets import Dataset
+
+blueprint = APIBlueprint(
+    "datasets",
+    __name__,
+    url_prefix="/api/v1/datasets",
+    abp_tags=[Tag(name="datasets", description="Audio to annotate, to search and to train on.")],
+    abp_security=[{"api_key": []}],
+)
+blueprint.before_request(require_key)
+
+Answer = tuple[dict[str, Any], int]
+
+
+@blueprint.post("", responses={201: schemas.Dataset})
+def create_dataset(body: schemas.CreateDataset) -> Answer:
+    """Create a dataset."""
+    return render_dataset(datasets.create_dataset(box(), tenant_id(), body.name, body.description)), 201
+
+
+@blueprint.get("", responses={200: schemas.DatasetPage})
+def list_datasets(query: schemas.Page) -> Answer:
+    """List datasets, newest first."""
+    page, following = datasets.list_datasets(box(), tenant_id(), read_cursor(query.cursor), query.limit)
+    return {"datasets": [render_dataset(each) for each in page], "next_cursor": make_cursor(following)}, 200
+
+
+@blueprint.get("/<dataset_id>", responses={200: schemas.Dataset})
+def get_dataset(path: schemas.DatasetPath) -> Answer:
+    """Get a dataset."""
+    return render_dataset(datasets.find_dataset(box(), tenant_id(), path.dataset_id)), 200
+
+
+@blueprint.patch("/<dataset_id>", responses={200: schemas.Dataset})
+def change_dataset(path: schemas.DatasetPath, body: schemas.ChangeDataset) -> Answer:
+    """Change a dataset's name or description."""
+    changed = datasets.change_dataset(box(), tenant_id(), path.dataset_id, body.name, body.description)
+    return render_dataset(changed), 200
+
+
+@blueprint.delete("/<dataset_id>", responses={204: None})
+def delete_dataset(path: schemas.DatasetPath) -> tuple[str, int]:
+    """Delete a dataset with its audio."""
+    datasets.delete_dataset(box(), tenant_id(), path.dataset_id)
+    return "", 204
+
+
+@blueprint.post("/<dataset_id>/audio/upload-url", responses={200: schemas.AudioUpload})
+def request_audio_upload_url(path: schemas.DatasetPath, body: schemas.RequestAudioUpload) -> Answer:
+    """Ask for a form that uploads one file straight to object storage."""
+    upload = dataset_audio.request_upload(
+        box(),
+        tenant_id(),
+        path.dataset_id,
+        filename=body.filename,
+        content_type=body.content_type,
+        size_bytes=body.file_size,
+        origin=origin(),
+    )
+    return {
+        "upload_url": upload.form.url,
+        "fields": upload.form.fields,
+        "audio_id": upload.file_id,
+        "expires_in": upload.expires_seconds,
+    }, 200
+
+
+@blueprint.post("/<dataset_id>/audio/confirm", responses={200: schemas.AudioConfirmation})
+def confirm_audio_upload(path: schemas.DatasetPath, body: schemas.ConfirmAudioUpload) -> Answer:
+    """Confirm an upload, which starts its processing."""
+    dataset_audio.confirm_upload(box(), tenant_id(), path.dataset_id, body.audio_id)
+    message = "Upload confirmed. Processing started."
+    return {"audio_id": body.audio_id, "status": "normalizing", "message": message}, 200
+
+
+@blueprint.get("/<dataset_id>/audio", responses={200: schemas.AudioPage})
+def list_audio(path: schemas.DatasetPath, query: schemas.ListAudio) -> Answer:
+    """List a dataset's audio, newest first."""
+    page, following = dataset_audio.list_audio(
+        box(),
+        tenant_id(),
+        path.dataset_id,
+        status=query.status,
+        before=read_cursor(query.cursor),
+        limit=query.limit,
+    )
+    return {"audio": [render_audio(each) for each in page], "next_cursor": make_cursor(following)}, 200
+
+
+@blueprint.get("/<dataset_id>/audio/<audio_id>", responses={200: schemas.Audio})
+def get_audio(path: schemas.AudioPath) -> Answer:
+    """Get audio and how far its processing is."""
+    return render_audio(dataset_audio.find_audio(box(), tenant_id(), path.dataset_id, path.audio_id)), 200
+
+
+@blueprint.delete("/<dataset_id>/audio/<audio_id>", responses={204: None})
+def delete_audio(path: schemas.AudioPath) -> tuple[str, int]:
+    """Delete audio with all that was made of it."""
+    dataset_audio.delete_audio(box(), tenant_id(), path.dataset_id, path.audio_id)
+    return "", 204
+
+
+@blueprint.get("/<dataset_id>/audio/<audio_id>/download-url", responses={200: schemas.AudioDownload})
+def get_audio_download_url(path: schemas.AudioPath, query: schemas.DownloadAudio) -> Answer:
+    """Get a URL of the original, or of the normalised file."""
+    url, expires_in = dataset_audio.download_url(
+        box(), tenant_id(), path.dataset_id, path.audio_id, normalized=query.normalized, origin=origin()
+    )
+    return {"download_url": url, "expires_in": expires_in}, 200
+
+
+@blueprint.get("/<dataset_id>/audio/<audio_id>/similar", responses={200: schemas.SimilarList})
+def find_similar_audio(path: schemas.AudioPath, query: schemas.FindSimilar) -> Answer:
+    """Find the recordings that sound most alike."""
+    found = similarity().similar(tenant_id(), path.dataset_id, path.audio_id, k=query.k, within=query.dataset_id)
+    return {"similar": [render_neighbour(each) for each in found]}, 200
+
+
+def render_dataset(dataset: Dataset) -> dict[str, Any]:
+    """A dataset."""
+    return {
+        "id": dataset.id,
+        "name": dataset.name,
+        "description": dataset.description,
+        "audio_count": dataset.num_audio,
+        "created_at": rfc3339(dataset.created_at),
+        "updated_at": rfc3339(dataset.updated_at),
+    }
+
+
+def render_audio(audio: Audio) -> dict[str, Any]:
+    """Audio of a dataset."""
+    return {
+        "id": audio.id,
+        "audio_id": audio.id,
+        "dataset_id": audio.dataset_id,
+        "original_filename": audio.original_filename,
+        "content_type": audio.content_type,
+        "processing_status": audio.status,
+        "processing_error": audio.error_message,
+        "error_code": audio.error_code,
+        "duration_ms": audio.duration_ms,
+        "sample_rate_hz": audio.sample_rate_hz,
+        "channels": audio.num_channels,
+        "codec": audio.codec,
+        "size_bytes": audio.declared_size_bytes,
+        "sha256": audio.sha256,
+        "created_at": rfc3339(audio.created_at),
+    }
+
+
+def render_neighbour(neighbour: Neighbour) -> dict[str, Any]:
+    """A recording that sounds alike."""
+    recording = neighbour.recording
+    return {
+        "audio_id": recording.id,
+        "dataset_id": recording.dataset_id,
+        "original_filename": recording.original_filename,
+        "similarity": neighbour.similarity,
+    }
