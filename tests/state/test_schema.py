@@ -145,9 +145,7 @@ def test_migrating_again_changes_nothing(db: Database) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.9.0", "2.100.0"])
-def test_an_sqlite_that_can_corrupt_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
+def test_an_sqlite_that_can_corrupt_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(database_module.sqlite3, "sqlite_version", version)
     with pytest.raises(ConfigurationError, match=rf"SQLite {version}.*3\.51\.3"):
         Database(tmp_path / "appliance.db")
