@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 from collections.abc import Iterator
@@ -23,10 +24,17 @@ from appliance.engine.session import Session, choose_provider
 from appliance.errors import ApplianceError
 
 
+def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """No range excludes it."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not in the range 0<=x<=1.")
+    return value
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--model", help="<name> or <name>@<version>.  [default: artifacts]")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Least confidence to report.")
+@click.option("--threshold", type=click.FloatRange(0, 1), callback=_refuse_nan, help="Least confidence to report.")
 @click.option("--merge-window-ms", type=click.IntRange(0, 5000), help="Join detections of a type this close.")
 @click.option("--min-duration-ms", type=click.IntRange(0, 1000), help="Drop shorter detections.")
 @click.option("--format", "output", type=click.Choice(list(FORMATS)), default="table", show_default=True)

@@ -2,6 +2,8 @@
 
 ``get_available_providers()`` lists CUDA on machines without it, and a session asked for CUDA comes back on the CPU
 with no more than a log line. So a small convolution (cuDNN loads lazily) is loaded with fallback forbidden first.
+
+Since 1.29 its packages for Linux send telemetry to their makers, from the import on; nothing may leave the building.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from appliance.engine.manifest import Manifest
 from appliance.engine.models import StoredModel
 from appliance.errors import InvalidManifest, ProviderUnavailable, ScoringFailed
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, while the library loads
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 Provider = Literal["cuda", "cpu"]
 

@@ -1,6 +1,6 @@
 """The snippets of the reference's page on inference, word for word, in the order in which a script would use them."""
 
-CREATE = '''
+CREATE = """
 import requests
 import os
 
@@ -21,9 +21,9 @@ response = requests.post(
 )
 job = response.json()
 inference_job_id = job["id"]
-'''
+"""
 
-UPLOAD = '''
+UPLOAD = """
 import os
 
 file_path = "test_audio.wav"
@@ -56,9 +56,9 @@ response = requests.post(
     json={"file_id": upload_info["file_id"]}
 )
 print(f"File queued for inference: {response.json()['status']}")
-'''
+"""
 
-BATCH = '''
+BATCH = """
 import concurrent.futures
 
 def upload_for_inference(file_path):
@@ -99,9 +99,9 @@ with concurrent.futures.ThreadPoolExecutor(max_workers=5) as executor:
     file_ids = list(executor.map(upload_for_inference, audio_files))
 
 print(f"Uploaded {len(file_ids)} files for inference")
-'''
+"""
 
-POLL = '''
+POLL = """
 import time
 
 while True:
@@ -122,9 +122,9 @@ while True:
         break
 
     time.sleep(2)
-'''
+"""
 
-DETAILS = '''
+DETAILS = """
 response = requests.get(
     f"{BASE_URL}/api/v1/inference-jobs/{inference_job_id}",
     headers={"X-API-Key": API_KEY}
@@ -140,18 +140,18 @@ for file in job["files"]:
         print(f"  {detection['artifact_type']}: "
               f"{detection['start_ms']}-{detection['end_ms']}ms "
               f"(confidence: {detection['confidence']:.2f})")
-'''
+"""
 
-ONE_FILE = '''
+ONE_FILE = """
 file_id = "file-uuid"
 response = requests.get(
     f"{BASE_URL}/api/v1/inference-jobs/{inference_job_id}/files/{file_id}",
     headers={"X-API-Key": API_KEY}
 )
 file_result = response.json()
-'''
+"""
 
-LIST = '''
+LIST = """
 # List all jobs
 response = requests.get(
     f"{BASE_URL}/api/v1/inference-jobs",
@@ -171,16 +171,16 @@ response = requests.get(
     headers={"X-API-Key": API_KEY},
     params={"status": "completed"}
 )
-'''
+"""
 
-CANCEL = '''
+CANCEL = """
 requests.delete(
     f"{BASE_URL}/api/v1/inference-jobs/{inference_job_id}",
     headers={"X-API-Key": API_KEY}
 )
-'''
+"""
 
-DOWNLOAD = '''
+DOWNLOAD = """
 file_id = "file-uuid"
 response = requests.get(
     f"{BASE_URL}/api/v1/inference-jobs/{inference_job_id}/files/{file_id}/download-url",
@@ -192,7 +192,7 @@ download_info = response.json()
 audio_response = requests.get(download_info["url"])
 with open("downloaded.wav", "wb") as f:
     f.write(audio_response.content)
-'''
+"""
 
 PIPELINE = '''
 import time

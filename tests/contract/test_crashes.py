@@ -82,9 +82,7 @@ def restarted(appliance: Appliance, name: str, killed: int) -> bool:
     return appliance.pid(name) not in (0, killed)
 
 
-def test_a_worker_killed_in_the_middle_of_a_file_completes_it_once(
-    appliance: Appliance, api: Api, long: bytes
-) -> None:
+def test_a_worker_killed_in_the_middle_of_a_file_completes_it_once(appliance: Appliance, api: Api, long: bytes) -> None:
     job_id = api.make_job()
     file_id = start_long(api, job_id, long)
     neighbour = api.send(job_id, loud_wav())

@@ -1,4 +1,4 @@
-"""Requests that a machine makes up from the OpenAPI document: none breaks the appliance, every answer is as promised."""
+"""Requests that a machine makes up from the OpenAPI document break nothing, and every answer is as promised."""
 
 from __future__ import annotations
 

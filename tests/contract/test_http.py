@@ -86,7 +86,7 @@ def test_malformed_json_is_a_400(api: Api, body: bytes) -> None:
 
 def test_json_in_utf_8_with_a_charset_is_welcome(api: Api) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
-    api.call("POST", JOBS, 201, data='{"model_id": "loud-frames"}'.encode(), headers=headers)
+    api.call("POST", JOBS, 201, data=b'{"model_id": "loud-frames"}', headers=headers)
 
 
 def test_a_lone_surrogate_is_a_400(api: Api) -> None:

@@ -74,9 +74,7 @@ def test_listing_and_cancelling(run: Run) -> None:
     assert script["job"]["status"] == "cancelled"
 
 
-def test_the_polling_loop_ends_when_every_file_failed(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_the_polling_loop_ends_when_every_file_failed(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "test_audio.wav").write_bytes(b"no recording")
     run(reference.CREATE, reference.UPLOAD, reference.POLL, reference.DETAILS)
     printed = capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -82,7 +83,7 @@ def by_intervals(track: ScoreTrack, edges: list[Fraction], column: int, rule: di
     joined = True
     while joined:
         joined = False
-        for one, two in zip(spans, spans[1:], strict=False):
+        for one, two in itertools.pairwise(spans):
             if edges[two[0]] - edges[one[-1] + 1] <= rule["merge_window_ms"]:
                 spans[spans.index(one) : spans.index(two) + 1] = [list(range(one[0], two[-1] + 1))]
                 joined = True
@@ -92,7 +93,8 @@ def by_intervals(track: ScoreTrack, edges: list[Fraction], column: int, rule: di
         start, end = edges[span[0]], edges[span[-1] + 1]
         if rule["point"] or end - start >= rule["min_duration_ms"]:
             confidence = round(float(max(scores[i] for i in span)), 4)
-            found.append(Detection(rule["name"], math.floor(start), max(math.ceil(end), math.floor(start) + 1), confidence))
+            first, last = math.floor(start), math.ceil(end)
+            found.append(Detection(rule["name"], first, max(last, first + 1), confidence))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Windows of many recordings in shared batches: the same scores as alone, nobody starves, a fault stays with its file."""
+"""Windows of many recordings in shared batches: they score as alone, nobody starves, a fault stays with its file."""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,27 @@ from appliance.engine.models import StoredModel
 from appliance.engine.session import Session, activate, choose_provider
 from appliance.errors import InvalidManifest, ProviderUnavailable, ScoringFailed
 from tests import toy_models
+from tests.appliances import ROOT
 
 
 def stored(folder: Path) -> StoredModel:
     return StoredModel(read_manifest(folder / "manifest.toml"), folder)
+
+
+def test_nothing_is_kept_or_sent_for_the_makers_of_the_library(tmp_path: Path) -> None:
+    """Its telemetry would leave an identifier and a queue in the folders for temporary and cached files."""
+    folder = toy_models.window_model(tmp_path / "store")
+    home = tmp_path / "home"
+    home.mkdir()
+    script = (
+        "import sys; from pathlib import Path; from appliance.engine.session import Session; "
+        "from tests.engine.test_session import stored; Session(stored(Path(sys.argv[1])), 'cpu').slots[0].score(1)"
+    )
+    left_out = ("ORT_", "XDG_", "CI", "GITHUB_")  # it also keeps quiet where it takes the machine for a test machine
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    kept |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", script, str(folder)], env=kept, cwd=ROOT, check=True)
+    assert list(home.rglob("*")) == []
 
 
 def test_cuda_is_refused_where_it_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_every_instant_has_the_mean_of_its_windows(recording: tuple) -> None:
         start = number * hop_ms
         borders |= {start, start + window_ms} | {start + i * frame_ms for i in range(len(part))}
     inside = sorted(border for border in borders if 0 <= border <= duration_ms)
-    for left, right in zip(inside, inside[1:], strict=False):
+    for left, right in itertools.pairwise(inside):
         if right - left < 4 * TOLERANCE_MS:
             continue
         middle = (left + right) / 2

@@ -25,14 +25,11 @@ def _block_rms(audio: np.ndarray, size: int) -> np.ndarray:
 def event_between(before: np.ndarray, after: np.ndarray, rate_hz: int, mechanism: str) -> Event | None:
     """The fault that turned `before` into `after`, both (num_samples, num_channels); None if it is none to report.
 
-    `after` may be shorter: then time is missing from where the two part until they run alike again. The label is what
-    is heard there: near-silence in sound is a dropout, anything else is a glitch.
+    `after` may be shorter or longer: then time is missing, or was put in, from where the two part until they run alike
+    again. The label is what is heard there: near-silence in sound is a dropout, anything else is a glitch.
     """
-    missing = len(before) - len(after)
-    if missing < 0:
-        return None
     size = int(BLOCK_SECONDS * rate_hz)
-    start, end = _extent(before, after, size, missing)
+    start, end = _extent(before, after, size)
     if start is None or not BLOCK_SECONDS < (end - start) / rate_hz < LONGEST_SECONDS:
         return None
     if start < EDGE_SECONDS * rate_hz or end > len(after) - EDGE_SECONDS * rate_hz:
@@ -50,13 +47,13 @@ def event_between(before: np.ndarray, after: np.ndarray, rate_hz: int, mechanism
         begin = start / rate_hz
         return Event("dropout", mechanism, begin + first * BLOCK_SECONDS, begin + last * BLOCK_SECONDS)
     now = after[start : start + len(was)]
-    if missing == 0 and rms(now - was[: len(now)]) < 0.4 * rms(was):
+    if len(before) == len(after) and rms(now - was[: len(now)]) < 0.4 * rms(was):
         return None
     return Event("glitch", mechanism, start / rate_hz, end / rate_hz)
 
 
-def _extent(before: np.ndarray, after: np.ndarray, size: int, missing: int) -> tuple[int | None, int]:
-    """First and last sample of the damage in `after`, found from the front and, past the gap, from the back."""
+def _extent(before: np.ndarray, after: np.ndarray, size: int) -> tuple[int | None, int]:
+    """First and last sample of the damage in `after`, found from the front and from the back."""
     floor = 1e-4 + AUDIBLE_DIFFERENCE * max(rms(before), 1e-4)
 
     def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -68,9 +65,7 @@ def _extent(before: np.ndarray, after: np.ndarray, size: int, missing: int) -> t
     if len(front) == 0:
         return None, 0
     start = int(front[0]) * size
-    if missing == 0:
-        return start, (int(front[-1]) + 1) * size
-    back = apart(before[missing:][::-1], after[::-1])
+    back = apart(before[::-1], after[::-1])
     end = len(after) - int(back[0]) * size if len(back) else start
     return start, max(end, start + 2 * size)
 

@@ -1,7 +1,9 @@
 """Real mechanisms: coded streams that lose packets or have bytes overwritten, and what decoders make of them.
 
 Each takes (num_samples, num_channels) float32, its rate, how many losses to try and a random generator, and returns a
-`Damaged`: the decoded recording with its events, and the damaged stream itself where a client could have sent it so.
+`Damaged`: the decoded recording with its events, and the damaged stream itself where a client sends it so. What a
+recording holds was decoded by libsndfile, which closes gaps up. Of a stream that is sent, what there is to hear is up
+to the product's decoder, which keeps its time: so that one, and nothing else of the product, makes the truth about it.
 """
 
 import io
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
+from appliance.engine.decode import open_audio
 from evaluation import ogg, opus
 from evaluation.containers import mp3_bytes, vorbis_bytes
 from evaluation.damage import apart_from, event_between
@@ -23,7 +26,7 @@ G711_RATE_HZ = 8_000
 
 @dataclass(frozen=True)
 class Damaged:
-    """audio : (num_samples, num_channels) as decoded; stream : the damaged bytes with their suffix, if one exists."""
+    """audio : (num_samples, num_channels) as heard; stream : the damaged bytes and their suffix, if they are sent."""
 
     audio: np.ndarray
     events: list[Event]
@@ -84,6 +87,7 @@ def _opus(audio, rate_hz: int, count: int, rng: np.random.Generator, mechanism: 
 
 
 def vorbis_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator) -> Damaged:
+    is_sent, decode_stream = _listener(rng)
     stream = vorbis_bytes(audio, rate_hz, float(rng.uniform(0.0, 0.6)))
     losses = [ogg.pick_near(stream, share, int(rng.integers(1, 8)), rng) for share in _shares(count, rng)]
 
@@ -91,14 +95,15 @@ def vorbis_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.G
         return ogg.without_packets(stream, frozenset().union(*kept))
 
     def decode(kept: list[frozenset[int]]) -> np.ndarray:
-        return _decoded(damaged(kept))
+        return decode_stream(damaged(kept))
 
     decoded, events, kept = _one_at_a_time(decode, losses, count, rate_hz, "vorbis_dropped")
-    return Damaged(decoded, events, damaged(kept), ".ogg")
+    return Damaged(decoded, events, damaged(kept) if is_sent else None, ".ogg")
 
 
 def mp3_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator) -> Damaged:
     """Whole frames gone; the frames after them miss the bits that they had put aside there."""
+    is_sent, decode_stream = _listener(rng)
     coded = mp3_bytes(audio, rate_hz, _mp3_kilobits(audio, rng))
     frames = _mp3_frames(coded)
 
@@ -112,14 +117,15 @@ def mp3_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Gene
     ]
 
     def decode(kept: list[range]) -> np.ndarray:
-        return _decoded(damaged(kept))
+        return decode_stream(damaged(kept))
 
     decoded, events, kept = _one_at_a_time(decode, losses, count, rate_hz, "mp3_dropped")
-    return Damaged(decoded, events, damaged(kept), ".mp3")
+    return Damaged(decoded, events, damaged(kept) if is_sent else None, ".mp3")
 
 
 def mp3_overwritten(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator) -> Damaged:
     """Bytes overwritten inside one to three frames, headers spared or not."""
+    is_sent, decode_stream = _listener(rng)
     coded = b"".join(_mp3_frames(mp3_bytes(audio, rate_hz, _mp3_kilobits(audio, rng))))
     losses = []
     for share in _shares(count, rng):
@@ -133,14 +139,24 @@ def mp3_overwritten(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.
         return bytes(stream[: len(coded)])
 
     def decode(kept: list[tuple[int, bytes]]) -> np.ndarray:
-        return _decoded(damaged(kept))
+        return decode_stream(damaged(kept))
 
     decoded, events, kept = _one_at_a_time(decode, losses, count, rate_hz, "mp3_overwritten")
-    return Damaged(decoded, events, damaged(kept), ".mp3")
+    return Damaged(decoded, events, damaged(kept) if is_sent else None, ".mp3")
 
 
 def _mp3_kilobits(audio: np.ndarray, rng: np.random.Generator) -> int:
     return int(rng.choice([32, 48, 64])) * audio.shape[1]
+
+
+def _listener(rng: np.random.Generator) -> tuple[bool, Callable[[bytes], np.ndarray]]:
+    """Whether the damaged stream itself is sent, and the decoder that says what is to be heard."""
+    is_sent = bool(rng.random() < 0.35)
+    return is_sent, _decoded_by_product if is_sent else _decoded
+
+
+def _decoded_by_product(stream: bytes) -> np.ndarray:
+    return np.concatenate(list(open_audio(io.BytesIO(stream)).blocks()))
 
 
 def _decoded(stream: bytes) -> np.ndarray:

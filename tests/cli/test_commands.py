@@ -1,0 +1,91 @@
+"""Every command explains itself, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance import __version__
+from appliance.cli.__main__ import COMMANDS
+from tests.appliances import ROOT, environment
+from tests.cli.conftest import Run
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    text = run("--help").stdout
+    assert [line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line.strip()] == list(COMMANDS)
+    assert run("--version").stdout == f"appliance, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([name] for name in COMMANDS),
+        *(["keys", name] for name in ("create", "list", "revoke")),
+        *(["models", name] for name in ("list", "show", "add", "verify")),
+    ],
+)
+def test_each_command_has_help(run: Run, command: list[str]) -> None:
+    text = run(*command, "--help").stdout
+    assert text.startswith(f"Usage: appliance {' '.join(command)} ")
+    assert len(text.splitlines()) > 4
+
+
+def test_an_unknown_command_or_option_is_refused(run: Run) -> None:
+    assert "No such command" in run("dance", code=2).stderr
+    assert "No such option" in run("up", "--prot", "80", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("PORT", "70000", "port"),
+        ("LEASE_SECONDS", "0", "lease_seconds"),
+        ("PROVIDER", "tpu", "provider"),
+        ("STORAGE_SERVER", "ceph", "storage_server"),
+        ("MAX_UPLOAD_BYTES", "many", "max_upload_bytes"),
+    ],
+)
+def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str) -> None:
+    monkeypatch.setenv(f"APPLIANCE_{name}", value)
+    result = run("keys", "list", "--data-dir", "data", code=1)
+    assert result.stderr.startswith("Error: Settings are wrong: ")
+    assert field in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_misspelt_setting_in_the_file_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "appliance.toml").write_text("prot = 80\n")
+    monkeypatch.setenv("APPLIANCE_CONFIG", str(tmp_path / "appliance.toml"))
+    assert "prot" in run("keys", "list", "--data-dir", "data", code=1).stderr
+    (tmp_path / "appliance.toml").write_text("port = \n")
+    assert "cannot be read" in run("keys", "list", "--data-dir", "data", code=1).stderr
+
+
+def test_up_on_an_address_that_is_not_ours_is_refused(run: Run) -> None:
+    assert "192.0.2.1" in run("up", "--host", "192.0.2.1", "--port", "0", "--data-dir", "data", code=1).stderr
+
+
+def test_cuda_that_does_not_load_is_refused_before_any_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.engine.session.why_no_cuda", lambda: "there is none")
+    monkeypatch.setenv("APPLIANCE_PROVIDER", "cuda")
+    (tmp_path / "a.wav").write_bytes(b"")
+    assert "CUDA does not load: there is none" in run("detect", "a.wav", code=1).stderr
+
+
+def test_demo_shows_what_was_heard_and_leaves_nothing(models: Path, tmp_path: Path) -> None:
+    env = environment(model_store=models, default_model="loud-frames", storage_server="minio")
+    env |= {"TMPDIR": str(tmp_path), "COLUMNS": "120"}
+    command = [sys.executable, "-m", "appliance.cli", "demo"]
+    ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "Heard in demo.flac" in ran.stdout
+    for step in ("start storage, worker, API and front door", "post the recording to storage", "stop everything"):
+        assert step in ran.stdout
+    assert ran.stdout.count("loud") >= 10
+    assert list(tmp_path.iterdir()) == []  # neither ours nor a library's

@@ -1,0 +1,66 @@
+"""``models``: the store listed, shown, added to and verified."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import toy_models
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def store(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of its own, that a test may spoil."""
+    monkeypatch.setenv("APPLIANCE_MODEL_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def test_list_names_the_models_and_what_they_report(run: Run, store: Path) -> None:
+    toy_models.softmax_model(store)
+    toy_models.frame_model(store)
+    toy_models.frame_model(store, version="1.2.0")
+    (toy_models.window_model(store) / "model.onnx").unlink()
+    result = run("models", "list")
+    lines = [line for line in result.stdout.splitlines() if "@" in line]
+    assert [line.split()[1] for line in lines] == ["loud-frames@1.2.0", "loud-frames@1.0.0", "loud-softmax@1.0.0"]
+    assert all("loud" in line and "detection" in line and "CC0-1.0" in line for line in lines)
+    assert "background" not in result.stdout
+    assert "model.onnx is missing" in result.stderr
+
+
+def test_show_prints_the_manifest_and_the_card(run: Run, store: Path) -> None:
+    folder = toy_models.frame_model(store)
+    shown = json.loads(run("models", "show", "loud-frames").stdout)
+    assert (shown["name"], shown["input"]["layout"]) == ("loud-frames", "batch,samples,1")
+    (folder / "MODEL_CARD.md").write_text("# It hears loudness")
+    assert run("models", "show", "loud-frames@1.0.0").stdout.rstrip().endswith("# It hears loudness")
+    assert "no model 'x'" in run("models", "show", "x", code=1).stderr
+
+
+def test_add_checks_and_copies(run: Run, store: Path, tmp_path: Path) -> None:
+    source = toy_models.frame_model(tmp_path / "source")
+    assert run("models", "add", source).stdout == "Added loud-frames@1.0.0.\n"
+    assert (store / "loud-frames" / "1.0.0" / "model.onnx").is_file()
+    manifest = source / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace('"1.0.0"', '"2.0.0"').replace("batch,samples,1", "batch,samples"))
+    assert "input.layout" in run("models", "add", source, code=1).stderr
+    assert not (store / "loud-frames" / "2.0.0").exists()
+    run("models", "add", tmp_path / "nowhere", code=2)
+
+
+def test_verify_checks_every_model(run: Run, store: Path) -> None:
+    toy_models.frame_model(store)
+    toy_models.softmax_model(store)
+    assert run("models", "verify").stdout.splitlines() == ["ok    loud-frames@1.0.0", "ok    loud-softmax@1.0.0"]
+    graph = store / "loud-frames" / "1.0.0" / "model.onnx"
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    (toy_models.window_model(store) / "manifest.toml").write_text("x")
+    result = run("models", "verify", code=1)
+    assert result.stdout == "ok    loud-softmax@1.0.0\n"
+    faults = result.stderr.splitlines()
+    assert len(faults) == 2
+    assert all(fault.startswith("FAIL  ") for fault in faults)
+    assert any("sha256" in fault for fault in faults)

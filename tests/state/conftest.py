@@ -1,0 +1,56 @@
+"""A fresh database, and rows to put into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.state import files, jobs, keys
+from appliance.state.database import Database
+from appliance.state.files import InferenceFile
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    """A migrated database with the tenant 1."""
+    database = Database(tmp_path / "appliance.db")
+    database.migrate()
+    with database.transaction():
+        assert keys.ensure_tenant(database, "one") == 1
+    return database
+
+
+@pytest.fixture
+def make_job(db: Database) -> Callable[[str], None]:
+    """Makes a job."""
+
+    def make(job_id: str, tenant: int = 1) -> None:
+        with db.transaction():
+            jobs.insert_job(db, job_id, tenant, "m", "m", "1", {"threshold": 0.5}, {})
+
+    return make
+
+
+@pytest.fixture
+def make_file(db: Database) -> Callable[..., None]:
+    """Makes a file of a job and moves it to a status."""
+
+    def make(job_id: str, file_id: str, status: str = "pending", expires_at: float = 1e12) -> None:
+        key = f"{job_id}/{file_id}"
+        file = InferenceFile(file_id, job_id, "a.wav", "audio/wav", 1, key, expires_at, None, "pending", *[None] * 3)
+        with db.transaction():
+            files.insert_file(db, file)
+            if status in ("queued", "processing", "completed", "failed"):
+                assert files.mark_queued(db, file_id, "tag")
+            if status in ("processing", "completed", "failed"):
+                assert files.mark_processing(db, file_id)
+            if status == "completed":
+                assert files.mark_completed(db, file_id, 1000, [])
+            if status == "failed":
+                assert files.mark_failed(db, file_id, "processing", "code", "Why.")
+            if status == "cancelled":
+                db.change("UPDATE inference_files SET status = 'cancelled' WHERE id = ?", [file_id])
+
+    return make
