@@ -24,7 +24,8 @@ class VectorMatrix:
         used, needed = len(self.keys), len(self.keys) + len(keys)
         if needed > len(self._rows):
             grown = np.empty((2 * needed, rows.shape[1]), np.float32)
-            grown[:used] = self._rows[:used]
+            if used:
+                grown[:used] = self._rows[:used]
             self._rows = grown
         self._rows[used:needed] = rows
         self.keys += keys
