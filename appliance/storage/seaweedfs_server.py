@@ -36,6 +36,7 @@ _OPTIONS = (
     "-iam=false",
     "-s3.iam=false",
     "-s3.autoCreateBucket=false",
+    "-s3.idleTimeout=300",
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
     "-filer.tusBasePath=",
