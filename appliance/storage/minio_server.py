@@ -61,6 +61,8 @@ class MinioServer:
                 "MINIO_BROWSER": "off",
                 "MINIO_UPDATE": "off",
                 "MINIO_CALLHOME_ENABLE": "off",
+                # Its 30 seconds would end an upload whose link was away for as long.
+                "MINIO_IDLE_TIMEOUT": "5m",
             }
         )
 

@@ -1,7 +1,8 @@
 """SeaweedFS, which serves where MinIO cannot be had.
 
 It takes no upload form that is signed with temporary credentials, so a key that may only write signs forms, and one
-that may only read signs URLs.
+that may only read signs URLs. A form's file is in its memory until it is complete, and only then does it look whether
+the form expired; an upload that stands still for a minute ends.
 """
 
 from __future__ import annotations

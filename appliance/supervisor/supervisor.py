@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 START_SECONDS = 120.0
 LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108
-PATIENCE_SECONDS = {"frontdoor": 6.0, "api": 12.0, "worker": 12.0, "storage": 12.0}
+PATIENCE_SECONDS = {"frontdoor": 6.0, "api": 12.0, "worker": 12.0}
 
 
 class Supervisor:
@@ -50,6 +50,7 @@ class Supervisor:
         self.notices: list[str] = []  # one line each that the operator should read
         self._unready = "no answer"  # what was last heard of it
         self._open = ExitStack()
+        self._patience_seconds = dict(PATIENCE_SECONDS)
         self._children: list[Child] = []
 
     @property
@@ -79,7 +80,7 @@ class Supervisor:
         """Stop everything in order. Idempotent."""
         while self._children:
             child = self._children.pop()
-            child.stop(PATIENCE_SECONDS[child.name])
+            child.stop(self._patience_seconds[child.name])
         self._open.close()
 
     def _start(self) -> None:
@@ -118,6 +119,7 @@ class Supervisor:
 
     def _start_storage(self, server: StorageServer) -> None:
         if command := server.command():
+            self._patience_seconds["storage"] = server.stop_seconds
             self._run("storage", command, server.environment())
         self._await("Object storage", server.ready, START_SECONDS)
         deadline = time.monotonic() + START_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.appliances import Api, Appliance, running_appliance
+from tests.appliances import Api, Appliance, running_appliance, wait_for
 from tests.contract.spec import Spec
 from tests.recordings import LOUD_DETECTIONS, loud_wav
 
@@ -46,3 +46,17 @@ def test_from_end_to_end(appliance: Appliance, api: Api) -> None:
     assert (part.status_code, part.content) == (206, content[10:20])
     pending = api.ask(job_id, 100)["file_id"]
     assert api.confirm(job_id, pending, 409)["code"] == "not_uploaded"
+
+
+def test_what_it_acknowledged_survives_its_death(appliance: Appliance, api: Api) -> None:
+    """It is killed at each stop, because its own parts keep each other waiting."""
+    job_id = api.make_job()
+    content = loud_wav()
+    file_id = api.upload(job_id, content)
+    killed = appliance.kill("weed")
+    wait_for(lambda: appliance.pid("weed") not in (0, killed))
+    wait_for(appliance.ready)
+    url = api.get(f"/api/v1/inference-jobs/{job_id}/files/{file_id}/download-url")["url"]
+    assert requests.get(url).content == content
+    api.confirm(job_id, file_id)
+    assert api.finished_file(job_id, file_id)["detections"] == LOUD_DETECTIONS

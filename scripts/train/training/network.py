@@ -112,7 +112,7 @@ class Detector(nn.Module):
         return calibrated(closed(probabilities(logits)), self.scale, self.offset), logits["embedding"]
 
 
-def closed(p: Tensor, frames: int = 41) -> Tensor:
+def closed(p: Tensor, frames: int = 121) -> Tensor:
     """p (batch, T, labels) with the gaps of clipping and hum filled that are shorter than `frames`."""
     long = p[:, :, LONG].transpose(1, 2)
     risen = F.max_pool1d(long, frames, 1, frames // 2)

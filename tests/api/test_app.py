@@ -1,0 +1,171 @@
+"""The API when something behind it fails, and its errors as a whole."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from appliance import errors
+from appliance.api.app import create_app
+from appliance.api.errors import STATUS, status_of
+from appliance.config import Settings
+from appliance.engine.models import ModelStore
+from appliance.errors import ApplianceError, DatabaseBusy, StorageError, StorageUnavailable
+from appliance.services import inference_jobs, keys
+from appliance.services.box import Box
+from appliance.state import workers
+from appliance.state.database import Database
+from tests import toy_models
+
+JOBS = "/api/v1/inference-jobs"
+ERRORS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, ApplianceError)]
+
+
+class Objects:
+    """Object storage that fails as it is told."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.is_ready = True
+
+    def upload_form(self, *_: Any, **__: Any) -> Any:
+        assert self.error
+        raise self.error
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    toy_models.frame_model(tmp_path / "models")
+    db = Database(tmp_path / "appliance.db")
+    db.migrate()
+    settings = Settings(data_dir=tmp_path, default_model="loud-frames")
+    return Box(settings, db, Objects(), ModelStore(tmp_path / "models"))
+
+
+@pytest.fixture
+def client(box: Box) -> Iterator[FlaskClient]:
+    client = create_app(box).test_client()
+    client.environ_base["HTTP_X_API_KEY"] = keys.create_key(box.db, "test")
+    with client:
+        yield client
+
+
+def ask(client: FlaskClient) -> Any:
+    """Ask for an upload form."""
+    job_id = client.post(JOBS, json={"model_id": "loud-frames"}).json["id"]
+    body = {"filename": "a.wav", "content_type": "audio/wav", "file_size_bytes": 1}
+    return client.post(f"{JOBS}/{job_id}/files/upload-url", json=body)
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_has_a_code_a_status_and_says_what_it_means(kind: type[ApplianceError]) -> None:
+    assert re.fullmatch(r"[a-z_]+", kind.code)
+    assert "code" in vars(kind)
+    assert kind.__doc__
+    assert kind.__doc__.strip().endswith(".")
+    assert 400 <= status_of(kind) <= 599
+
+
+def test_codes_are_different_and_statuses_are_for_errors_alone() -> None:
+    codes = [kind.code for kind in ERRORS]
+    assert len(codes) == len(set(codes)) > 20
+    assert set(STATUS) <= set(ERRORS)
+
+
+def test_storage_that_is_away_is_a_503_that_says_when_to_retry(box: Box, client: FlaskClient) -> None:
+    box.objects.error = StorageUnavailable("Object storage does not answer.")
+    answer = ask(client)
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+    assert answer.json["code"] == "storage_unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+    listed = client.get(JOBS).json["inference_jobs"][0]
+    assert (listed["total_files"], listed["status"]) == (0, "pending")  # no file without its form
+
+
+@pytest.mark.parametrize(
+    "error", [StorageError("secret: hunter2"), RuntimeError("secret: hunter2"), KeyError("hunter2")]
+)
+def test_what_nobody_foresaw_is_a_500_that_tells_nothing_but_its_request(
+    box: Box, client: FlaskClient, error: Exception, capsys: pytest.CaptureFixture
+) -> None:
+    box.objects.error = error
+    answer = ask(client)
+    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
+    assert set(answer.json) == {"type", "title", "status", "detail", "code"}
+    assert answer.json["code"] == "internal_server_error"
+    assert "hunter2" not in answer.text
+    request_id = answer.headers["X-Request-ID"]
+    assert request_id in answer.json["detail"]
+    logged = capsys.readouterr()
+    assert request_id in logged.out + logged.err
+    assert "hunter2" in logged.out + logged.err
+
+
+def test_a_busy_database_is_a_503(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise DatabaseBusy("The database stayed locked.")
+
+    monkeypatch.setattr(inference_jobs, "create_job", busy)
+    answer = client.post(JOBS, json={"model_id": "loud-frames"})
+    assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
+    assert answer.headers["Retry-After"]
+
+
+def test_readyz_follows_each_part(box: Box, client: FlaskClient) -> None:
+    def unready() -> dict[str, str]:
+        answer = client.get("/readyz")
+        checks = {name: check["detail"] for name, check in answer.json["checks"].items() if not check["ok"]}
+        assert (answer.status_code, answer.json["status"]) == ((503, "not ready") if checks else (200, "ready"))
+        return checks
+
+    assert unready() == {"worker": "has not started yet"}
+    with box.db.transaction():
+        workers.register(box.db, "w", "cpu")
+    assert unready() == {}
+    box.objects.is_ready = False
+    assert set(unready()) == {"storage"}
+    box.objects.is_ready = True
+    with box.db.transaction():
+        box.db.change("UPDATE workers SET seen_at = seen_at - 100")
+    assert "silent for 100 s" in unready()["worker"]
+    with box.db.transaction():
+        workers.touch(box.db, "w")
+    (box.models.root / "loud-frames" / "1.0.0" / "model.onnx").unlink()
+    assert set(unready()) == {"model"}
+
+
+def test_readyz_and_healthz_need_no_key_and_healthz_no_parts(box: Box) -> None:
+    client = create_app(box).test_client()
+    with box.db.transaction():
+        box.db.change("DROP VIEW inference_job_states")
+        box.db.change("DROP VIEW inference_job_counts")
+        box.db.change("ALTER TABLE inference_jobs RENAME TO gone")
+    assert client.get("/healthz").status_code == 200
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json["checks"]["database"]["ok"] is False
+
+
+def test_a_model_for_something_else_cannot_detect(box: Box, client: FlaskClient) -> None:
+    manifest = toy_models.frame_model(box.models.root, name="other") / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace('"detection"', '"embedding"'))
+    answer = client.post(JOBS, json={"model_id": "other"})
+    assert answer.status_code == 400
+    assert "model_id" in answer.json["detail"]
+
+
+def test_a_new_version_is_for_new_jobs_alone(box: Box, client: FlaskClient) -> None:
+    old = client.post(JOBS, json={"model_id": "loud-frames"}).json
+    toy_models.frame_model(box.models.root, version="1.1.0")
+    new = client.post(JOBS, json={"model_id": "loud-frames"}).json
+    assert (old["model_version"], new["model_version"]) == ("1.0.0", "1.1.0")
+    assert client.get(f"{JOBS}/{old['id']}").json["model_version"] == "1.0.0"
