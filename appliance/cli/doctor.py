@@ -83,10 +83,9 @@ def _provider(settings: Settings) -> Iterator[Finding]:
 
 def _storage(settings: Settings) -> Iterator[Finding]:
     server = choose_server(settings)
-    if command := server.command():
-        program = Path(command[0])
-        flag = "--version" if server.name == "minio" else "version"
-        yield Finding("storage", f"{server.name}: {_version_of(program, flag)} ({program})")
+    if server.program:
+        version_of = _version_of(server.program, "--version" if server.name == "minio" else "version")
+        yield Finding("storage", f"{server.name}: {version_of} ({server.program})")
     else:
         yield Finding("storage", f"{server.name} at {server.endpoint}")
     if server.notice:
