@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,7 +227,8 @@ def command_of(pid: int) -> str:
 
 
 def make_models(store: Path) -> Path:
-    """A store with the toy models; loud-frames in two versions."""
+    """A store with the toy models, loud-frames in two versions, and the model that embeds datasets."""
+    shutil.copytree(ROOT / "model_store" / "spectrum", store / "spectrum")
     toy_models.window_model(store)
     toy_models.frame_model(store)
     toy_models.frame_model(store, version="0.9.0")

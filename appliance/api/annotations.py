@@ -29,6 +29,7 @@ Answer = tuple[dict[str, Any], int]
 READERS = {"jsonl": service.from_json_lines, "audacity": service.from_audacity}
 WRITERS = {"jsonl": service.to_json_lines, "audacity": service.to_audacity}
 MEDIA_TYPES = {"jsonl": "application/x-ndjson", "audacity": "text/plain"}
+EXPORTS = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()}
 
 
 @blueprint.post("", responses={201: schemas.Annotation})
@@ -39,11 +40,9 @@ def create_annotation(path: schemas.AudioPath, body: schemas.CreateAnnotation) -
     return render_annotation(made), 201
 
 
-@blueprint.post("/import", responses={201: schemas.AnnotationList})
+@blueprint.post("/import", responses={201: schemas.AnnotationList}, request_body={"content": EXPORTS})
 def import_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat) -> Answer:
-    """Store all annotations of a file, or none: `format` is jsonl or audacity, the body the file's text."""
-    if query.format not in READERS:
-        raise InvalidRequest("format: must be jsonl or audacity.")
+    """Store all annotations of a file, or none; the body is the file's text."""
     try:
         text = request.get_data().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,12 +52,17 @@ def import_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat)
 
 
 @blueprint.get("", responses={200: schemas.AnnotationList})
-def list_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat) -> Answer | Response:
-    """List a recording's annotations, as JSON, JSON lines or an Audacity label track."""
+def list_annotations(path: schemas.AudioPath) -> Answer:
+    """List a recording's annotations in order of their start."""
     found = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
-    if query.format in WRITERS:
-        return Response(WRITERS[query.format](found), mimetype=MEDIA_TYPES[query.format])
     return {"annotations": [render_annotation(each) for each in found]}, 200
+
+
+@blueprint.get("/export", responses={200: {"content": EXPORTS}})
+def export_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat) -> Response:
+    """Write a recording's annotations as JSON lines or as an Audacity label track."""
+    found = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
+    return Response(WRITERS[query.format](found), mimetype=MEDIA_TYPES[query.format])
 
 
 @blueprint.delete("/<annotation_id>", responses={204: None})

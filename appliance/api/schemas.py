@@ -155,9 +155,9 @@ class FindSimilar(Query):
 
 
 class AnnotationFormat(Query):
-    """How annotations are written."""
+    """How a file of annotations is written: an object a line, or an Audacity label track."""
 
-    format: Literal["json", "jsonl", "audacity"] = "json"
+    format: Literal["jsonl", "audacity"] = "jsonl"
 
 
 class JobPath(BaseModel):

@@ -1,0 +1,318 @@
+"""Datasets over HTTP: the reference page's flow, search, annotations, deletion, and bad input."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import json
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import soundfile
+
+from tests.appliances import Api, Appliance, wait_for
+from tests.audio import encode, noise, wav
+from tests.recordings import long_flac
+
+RATE_HZ = 44_100
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
+
+class Datasets:
+    """Calls of one tenant's datasets."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.id = api.post("/api/v1/datasets", {"name": "takes"}, 201)["id"]
+        self.path = f"/api/v1/datasets/{self.id}"
+
+    def ask(self, size: object, name: str = "take.wav", content_type: str = "audio/wav", status: int = 200) -> Any:
+        body = {"filename": name, "content_type": content_type, "file_size": size}
+        return self.api.post(f"{self.path}/audio/upload-url", body, status)
+
+    def upload(self, content: bytes, **asked: Any) -> str:
+        form = self.ask(len(content), **asked)
+        response = requests.post(form["upload_url"], data=form["fields"], files={"file": ("take", content)})
+        assert response.status_code == 204, response.text
+        return form["audio_id"]
+
+    def confirm(self, audio_id: str, status: int = 200) -> Any:
+        return self.api.post(f"{self.path}/audio/confirm", {"audio_id": audio_id}, status)
+
+    def send(self, content: bytes, **asked: Any) -> str:
+        audio_id = self.upload(content, **asked)
+        assert self.confirm(audio_id)["status"] == "normalizing"
+        return audio_id
+
+    def audio(self, audio_id: str, status: int = 200) -> Any:
+        return self.api.get(f"{self.path}/audio/{audio_id}", status)
+
+    def ended(self, audio_id: str) -> Any:
+        def found() -> Any:
+            audio = self.audio(audio_id)
+            return audio if audio["processing_status"] in ("ready", "failed") else None
+
+        return wait_for(found)
+
+    def ready(self, content: bytes, **asked: Any) -> str:
+        audio_id = self.send(content, **asked)
+        audio = self.ended(audio_id)
+        assert audio["processing_status"] == "ready", audio
+        return audio_id
+
+    def download(self, audio_id: str, **query: object) -> requests.Response:
+        answer = self.api.get(f"{self.path}/audio/{audio_id}/download-url", params=query)
+        assert answer["expires_in"] == 3600
+        return requests.get(answer["download_url"])
+
+    def delete(self, audio_id: str = "") -> None:
+        path = f"{self.path}/audio/{audio_id}" if audio_id else self.path
+        assert self.api.raw("DELETE", path).status_code == 204
+
+
+@pytest.fixture
+def datasets(api: Api) -> Datasets:
+    return Datasets(api)
+
+
+def sweep(seconds: float, highest_hz: float) -> np.ndarray:
+    """A sine at 0.9 of full scale, rising from 20 Hz: (num_samples,)."""
+    time = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    return 0.9 * np.sin(2 * np.pi * (20 * time + (highest_hz - 20) * time**2 / (2 * seconds)))
+
+
+def test_a_dataset_is_made_listed_changed_and_deleted(api: Api, other: Api):
+    made = api.post("/api/v1/datasets", {"name": "takes", "description": "of May"}, 201)
+    assert made["audio_count"] == 0
+    path = f"/api/v1/datasets/{made['id']}"
+    assert api.get(path) == made
+    changed = api.call("PATCH", path, 200, json={"name": "June"})
+    assert (changed["name"], changed["description"]) == ("June", "of May")
+    newer = api.post("/api/v1/datasets", {"name": "newer"}, 201)
+    page = api.get("/api/v1/datasets", params={"limit": 1})
+    assert [each["id"] for each in page["datasets"]] == [newer["id"]]
+    following = api.get("/api/v1/datasets", params={"limit": 1, "cursor": page["next_cursor"]})
+    assert [each["id"] for each in following["datasets"]] == [made["id"]]
+    for call in (("GET", path), ("PATCH", path), ("DELETE", path)):
+        other.call(*call, 404, json={"name": "mine"})
+    assert api.raw("DELETE", path).status_code == 204
+    api.get(path, 404)
+
+
+def test_audio_is_normalised_embedded_and_downloaded(datasets: Datasets):
+    stereo = np.stack([sweep(2, 7000), sweep(2, 7000)], axis=1)
+    content = wav(stereo.astype(np.float32), RATE_HZ)
+    audio_id = datasets.send(content, name="a/b\\c\n.wav")
+    assert datasets.confirm(audio_id)["status"] == "normalizing"
+    audio = datasets.ended(audio_id)
+    assert audio["processing_status"] == "ready"
+    assert audio["original_filename"] == "a/b\\c\n.wav"
+    assert (audio["duration_ms"], audio["sample_rate_hz"], audio["channels"]) == (2000, RATE_HZ, 2)
+    assert audio["size_bytes"] == len(content)
+    assert datasets.download(audio_id).content == content
+    for yes in ("True", "true", "1"):
+        normalised = datasets.download(audio_id, normalized=yes)
+        samples, rate = soundfile.read(io.BytesIO(normalised.content))
+        assert (rate, samples.ndim, normalised.headers["Content-Type"]) == (16_000, 1, "audio/wav")
+        assert abs(len(samples) - 32_000) <= 1
+    for no in ("False", "false", "0"):
+        assert datasets.download(audio_id, normalized=no).content == content
+
+
+def test_five_threads_send_at_once(datasets: Datasets):
+    takes = [wav(noise(16_000, 0.5, seed=seed), 16_000) for seed in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=5) as executor:
+        audio_ids = list(executor.map(datasets.send, takes))
+    assert len(set(audio_ids)) == len(takes)
+    assert {datasets.ended(audio_id)["processing_status"] for audio_id in audio_ids} == {"ready"}
+    page = datasets.api.get(f"{datasets.path}/audio", params={"status": "ready", "limit": 5})
+    assert [each["id"] for each in page["audio"]] == list(reversed(audio_ids))[:5] or len(page["audio"]) == 5
+    assert page["next_cursor"]
+    assert datasets.api.get(f"{datasets.path}/audio", params={"status": "failed"})["audio"] == []
+
+
+def test_a_re_encoded_copy_is_found_first(datasets: Datasets):
+    rng = np.random.default_rng(3)
+    takes = []
+    for seed in range(8):
+        shape = np.abs(np.fft.irfft(rng.random(65) ** 4, 128))
+        takes.append(3 * np.convolve(noise(RATE_HZ, 3, seed=seed)[:, 0], shape / shape.sum(), "same"))
+    ids = [datasets.ready(wav(take.astype(np.float32), RATE_HZ)) for take in takes]
+    mp3 = encode("mp3", takes[5].astype(np.float32), RATE_HZ)
+    copy = datasets.ready(mp3, name="copy.mp3", content_type="audio/mpeg")
+    similar = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params={"k": 3})["similar"]
+    assert similar[0]["audio_id"] == ids[5]
+    assert [each["similarity"] for each in similar] == sorted((each["similarity"] for each in similar), reverse=True)
+    assert len(similar) == 3
+    elsewhere = Datasets(datasets.api)
+    far = elsewhere.ready(wav(takes[5].astype(np.float32), RATE_HZ))
+    everywhere = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params={"k": 2})["similar"]
+    assert {each["audio_id"] for each in everywhere} == {ids[5], far}
+    within = {"k": 2, "dataset_id": elsewhere.id}
+    only = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params=within)["similar"]
+    assert [each["audio_id"] for each in only] == [far]
+    elsewhere.delete(far)
+    after = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params={"k": 2})["similar"]
+    assert far not in {each["audio_id"] for each in after}
+
+
+def test_annotations(datasets: Datasets, other: Api):
+    audio_id = datasets.ready(wav(noise(16_000, 1), 16_000))
+    path = f"{datasets.path}/audio/{audio_id}/annotations"
+    api = datasets.api
+    made = api.post(path, {"artifact_type": "click", "start_ms": 10, "end_ms": 11}, 201)
+    for format_, text in (
+        ("jsonl", '{"artifact_type": "hum", "start_ms": 5, "end_ms": 900}\n\n'),
+        ("audacity", "0.5000\t0,7505\tdropout\n\\\t100.0\t200.0\n0.9\t0.9\tclick\n"),
+    ):
+        api.call("POST", f"{path}/import", 201, params={"format": format_}, data=text)
+    listed = api.get(path)["annotations"]
+    assert [(a["artifact_type"], a["start_ms"], a["end_ms"]) for a in listed] == [
+        ("hum", 5, 900),
+        ("click", 10, 11),
+        ("dropout", 500, 751),
+        ("click", 900, 901),
+    ]
+    exported = api.raw("GET", f"{path}/export", params={"format": "jsonl"})
+    assert exported.headers["Content-Type"].startswith("application/x-ndjson")
+    assert [json.loads(line)["artifact_type"] for line in exported.text.splitlines()] == [
+        a["artifact_type"] for a in listed
+    ]
+    track = api.raw("GET", f"{path}/export", params={"format": "audacity"}).text
+    assert track.splitlines()[0] == "0.005000\t0.900000\thum"
+    other.get(path, 404)
+    assert api.raw("DELETE", f"{path}/{made['id']}").status_code == 204
+    api.call("DELETE", f"{path}/{made['id']}", 404)
+    assert len(api.get(path)["annotations"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"artifact_type": "", "start_ms": 0, "end_ms": 1}, "artifact_type"),
+        ({"artifact_type": "hum", "start_ms": -1, "end_ms": 1}, "start_ms"),
+        ({"artifact_type": "hum", "start_ms": 5, "end_ms": 5}, "end_ms"),
+        ({"artifact_type": "hum", "start_ms": 0, "end_ms": 1001}, "end_ms"),
+        ({"artifact_type": "hum", "start_ms": 0.5, "end_ms": 7}, "start_ms"),
+        ({"artifact_type": "hum", "start_ms": 0}, "end_ms"),
+        ({"artifact_type": "hum", "start_ms": 0, "end_ms": 7, "by": "me"}, "by"),
+    ],
+)
+def test_a_bad_annotation_names_the_field(ready_audio: str, api: Api, body: Any, named: str):
+    assert named in api.post(f"{ready_audio}/annotations", body, 400)["detail"]
+    assert api.get(f"{ready_audio}/annotations")["annotations"] == []
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [
+        ("jsonl", '{"artifact_type": "hum", "start_ms": 0, "end_ms": 7}\nnot json\n'),
+        ("jsonl", '{"artifact_type": "hum", "start_ms": 0, "end_ms": true}\n'),
+        ("jsonl", "[1]\n"),
+        ("audacity", "0.1\t0.2\thum\nzero\tone\thum\n"),
+        ("audacity", "nan\t0.2\thum\n"),
+        ("audacity", "0.1 0.2 hum\n"),
+        ("json", "{}"),
+    ],
+)
+def test_a_bad_import_stores_nothing(ready_audio: str, api: Api, format_: str, text: str):
+    api.call("POST", f"{ready_audio}/annotations/import", 400, params={"format": format_}, data=text)
+    assert api.get(f"{ready_audio}/annotations")["annotations"] == []
+
+
+@pytest.fixture(scope="module")
+def ready_audio(appliance: Appliance) -> str:
+    """The path of a recording of a second that is ready."""
+    datasets = Datasets(appliance.api)
+    return f"{datasets.path}/audio/{datasets.ready(wav(noise(16_000, 1), 16_000))}"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (wav(noise(16_000, 0.05), 16_000), "100 ms"),
+        (b"this is no recording, whatever its name says" * 20, "not a recording"),
+    ],
+)
+def test_a_bad_recording_fails_with_a_sentence(datasets: Datasets, content: bytes, words: str):
+    audio_id = datasets.send(content)
+    audio = datasets.ended(audio_id)
+    assert audio["processing_status"] == "failed"
+    assert words in audio["processing_error"]
+    datasets.api.get(f"{datasets.path}/audio/{audio_id}/download-url", 409, params={"normalized": "true"})
+    datasets.api.get(f"{datasets.path}/audio/{audio_id}/similar", 409)
+    datasets.delete(audio_id)
+    assert datasets.ended(datasets.send(wav(noise(16_000, 0.5), 16_000)))["processing_status"] == "ready"
+
+
+def test_bad_uploads_are_refused_by_name(datasets: Datasets):
+    for size in (0, -1, "7", None, True, 1.5):
+        assert "file_size" in datasets.ask(size, status=400)["detail"]
+    assert datasets.ask(500 * 1024**2 + 1, status=413)["code"] == "file_too_large"
+    refused = datasets.ask(10, content_type="text/plain", status=400)["detail"]
+    for content_type in ("wav", "mpeg", "mp4", "ogg", "flac", "webm", "aac"):
+        assert f"audio/{content_type}" in refused
+    name = "x" * 300
+    audio_id = datasets.ask(10, name=name)["audio_id"]
+    assert datasets.audio(audio_id)["original_filename"] == name
+    assert datasets.confirm(audio_id, 409)["code"] == "not_uploaded"
+    datasets.api.get(f"{datasets.path}/audio/{audio_id}/download-url", 409)
+    datasets.api.get(f"{datasets.path}/audio/{audio_id}/download-url", 409, params={"normalized": "1"})
+    wrong = datasets.ask(10)
+    requests.post(wrong["upload_url"], data=wrong["fields"], files={"file": ("take", b"12345")})
+    assert datasets.confirm(wrong["audio_id"], 400)["code"] == "size_mismatch"
+
+
+def test_what_is_not_there_is_404(datasets: Datasets, other: Api):
+    audio_id = datasets.ready(wav(noise(16_000, 0.5), 16_000))
+    path = f"{datasets.path}/audio/{audio_id}"
+    for missing in (f"/api/v1/datasets/{NOWHERE}", "/api/v1/datasets/none", f"{datasets.path}/audio/none"):
+        datasets.api.get(missing, 404)
+    datasets.confirm("none", 404)
+    for hidden in (datasets.path, path, f"{path}/download-url", f"{path}/similar", f"{datasets.path}/audio"):
+        other.get(hidden, 404)
+    other.call("DELETE", path, 404)
+    datasets.api.get(f"{path}/similar", 404, params={"dataset_id": NOWHERE})
+    datasets.api.get(f"{path}/similar", 400, params={"k": 0})
+
+
+def test_deleting_leaves_no_object(datasets: Datasets, appliance: Appliance):
+    kept = datasets.ready(wav(noise(16_000, 0.5, seed=1), 16_000))
+    gone = datasets.ready(wav(noise(16_000, 0.5, seed=2), 16_000))
+    urls = [
+        datasets.api.get(f"{datasets.path}/audio/{gone}/download-url", params={"normalized": n})["download_url"]
+        for n in ("0", "1")
+    ]
+    datasets.delete(gone)
+    datasets.audio(gone, 404)
+    assert {requests.get(url).status_code for url in urls} == {404}
+    url = datasets.api.get(f"{datasets.path}/audio/{kept}/download-url")["download_url"]
+    datasets.delete()
+    datasets.audio(kept, 404)
+    wait_for(lambda: requests.get(url).status_code == 404)
+    folder = appliance.data_dir / "objects" / "minio" / "audio" / "tenant-1" / f"dataset-{datasets.id}"
+    wait_for(lambda: not any(path.name == "xl.meta" for path in folder.rglob("*")))
+
+
+def test_deleting_stops_a_running_step(datasets: Datasets, tmp_path: Any):
+    content = long_flac(tmp_path / "long.flac", 30).read_bytes()
+    audio_id = datasets.send(content, name="long.flac", content_type="audio/flac")
+    datasets.delete(audio_id)
+    again = datasets.ready(wav(noise(16_000, 0.5), 16_000))
+    datasets.audio(audio_id, 404)
+    assert datasets.audio(again)["processing_status"] == "ready"
+
+
+def test_a_killed_worker_still_makes_it_ready_once(appliance: Appliance, tmp_path: Any):
+    datasets = Datasets(appliance.api)
+    content = long_flac(tmp_path / "long.flac", 20).read_bytes()
+    audio_id = datasets.send(content, name="long.flac", content_type="audio/flac")
+    wait_for(lambda: datasets.audio(audio_id)["processing_status"] == "embedding")
+    appliance.kill("worker")
+    assert datasets.ended(audio_id)["processing_status"] == "ready"
+    found = datasets.api.get(f"{datasets.path}/audio/{audio_id}/similar")["similar"]
+    assert audio_id not in {each["audio_id"] for each in found}
+    assert os.path.exists(appliance.data_dir / "appliance.db")
