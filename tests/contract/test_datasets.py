@@ -134,29 +134,47 @@ def test_five_threads_send_at_once(datasets: Datasets):
     assert datasets.api.get(f"{datasets.path}/audio", params={"status": "failed"})["audio"] == []
 
 
-def test_a_re_encoded_copy_is_found_first(datasets: Datasets):
-    rng = np.random.default_rng(3)
-    takes = []
-    for seed in range(8):
-        shape = np.abs(np.fft.irfft(rng.random(65) ** 4, 128))
-        takes.append(3 * np.convolve(noise(RATE_HZ, 3, seed=seed)[:, 0], shape / shape.sum(), "same"))
-    ids = [datasets.ready(wav(take.astype(np.float32), RATE_HZ)) for take in takes]
-    mp3 = encode("mp3", takes[5].astype(np.float32), RATE_HZ)
-    copy = datasets.ready(mp3, name="copy.mp3", content_type="audio/mpeg")
-    similar = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params={"k": 3})["similar"]
-    assert similar[0]["audio_id"] == ids[5]
-    assert [each["similarity"] for each in similar] == sorted((each["similarity"] for each in similar), reverse=True)
-    assert len(similar) == 3
+def coloured(seed: int, seconds: float = 1.0) -> np.ndarray:
+    """Noise with a colour and a flutter of its own: (num_samples,) float32 at 44.1 kHz."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.standard_normal(int(seconds * RATE_HZ)))
+    bands = np.exp(1.5 * rng.standard_normal(24))
+    colour = np.interp(np.linspace(0, 23, len(spectrum)) ** 0.5 * 23**0.5, np.arange(24), bands)
+    flutter = 1 + 0.8 * np.sin(2 * np.pi * rng.uniform(1, 12) * np.arange(int(seconds * RATE_HZ)) / RATE_HZ)
+    sound = flutter * np.fft.irfft(spectrum * colour, int(seconds * RATE_HZ))
+    return (0.3 * sound / np.abs(sound).max()).astype(np.float32)
+
+
+def test_a_re_encoded_copy_is_found_first_among_1000(datasets: Datasets):
+    """And while a thousand files are in flight, every call is answered."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=5) as executor:
+        ids = list(executor.map(lambda seed: datasets.send(wav(coloured(seed), RATE_HZ)), range(1000)))
+    chosen = (0, 500, 999)
+    copies = [
+        datasets.send(encode("mp3", coloured(seed), RATE_HZ), name="copy.mp3", content_type="audio/mpeg")
+        for seed in chosen
+    ]
+    pending = {"status": "normalizing", "limit": 1}
+    wait_for(lambda: not datasets.api.get(f"{datasets.path}/audio", params=pending)["audio"], 300)
+    assert datasets.api.get(f"{datasets.path}/audio", params={"status": "failed"})["audio"] == []
+    for seed, copy in zip(chosen, copies, strict=True):
+        assert datasets.ended(copy)["processing_status"] == "ready"
+        similar = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params={"k": 3})["similar"]
+        assert similar[0]["audio_id"] == ids[seed]
+        assert len(similar) == 3
+        assert [each["similarity"] for each in similar] == sorted((e["similarity"] for e in similar), reverse=True)
+
+
+def test_similarity_is_over_all_datasets_or_one(datasets: Datasets):
+    here = [datasets.ready(wav(coloured(seed), RATE_HZ)) for seed in (5000, 5001, 5002)]
     elsewhere = Datasets(datasets.api)
-    far = elsewhere.ready(wav(takes[5].astype(np.float32), RATE_HZ))
-    everywhere = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params={"k": 2})["similar"]
-    assert {each["audio_id"] for each in everywhere} == {ids[5], far}
-    within = {"k": 2, "dataset_id": elsewhere.id}
-    only = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params=within)["similar"]
-    assert [each["audio_id"] for each in only] == [far]
+    far = elsewhere.ready(wav(coloured(5001), RATE_HZ))
+    path = f"{datasets.path}/audio/{here[1]}/similar"
+    assert datasets.api.get(path, params={"k": 1})["similar"][0]["audio_id"] == far
+    only = datasets.api.get(path, params={"dataset_id": datasets.id})["similar"]
+    assert {each["audio_id"] for each in only} == {here[0], here[2]}
     elsewhere.delete(far)
-    after = datasets.api.get(f"{datasets.path}/audio/{copy}/similar", params={"k": 2})["similar"]
-    assert far not in {each["audio_id"] for each in after}
+    assert far not in {each["audio_id"] for each in datasets.api.get(path, params={"k": 1000})["similar"]}
 
 
 def test_annotations(datasets: Datasets, other: Api):
