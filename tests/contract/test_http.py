@@ -174,6 +174,7 @@ def test_the_docs_page_needs_no_internet(appliance: Appliance) -> None:
     for link in links:
         assert requests.get(appliance.url + link).status_code == 200, link
     assert "/api/v1/openapi.json" in page.text
+    assert '"validatorUrl": null' in page.text  # else the page sends its address to a validator on the internet
 
 
 def test_models_are_listed_newest_first(api: Api) -> None:
