@@ -203,6 +203,10 @@ def _gunicorn(socket: Path, threads: int) -> list[str]:
         "--forwarded-allow-ips": "*",  # only the front door reaches the socket
         "--graceful-timeout": "10",
         "--keep-alive": "75",
+        # The front door caps a request's head; what passes it gets the API's answers, not gunicorn's pages.
+        "--limit-request-line": "0",
+        "--limit-request-fields": "32768",
+        "--limit-request-field_size": str(128 * 1024),
         "--umask": "0o077",
         "--log-level": "warning",
         "--chdir": str(ROOT),

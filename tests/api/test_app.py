@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from structlog.testing import CapturingLogger
 
 from appliance import errors
+from appliance.api import errors as errors_module
 from appliance.api.app import create_app
 from appliance.api.errors import STATUS, status_of
 from appliance.config import Settings
@@ -95,8 +97,10 @@ def test_storage_that_is_away_is_a_503_that_says_when_to_retry(box: Box, client:
     "error", [StorageError("secret: hunter2"), RuntimeError("secret: hunter2"), KeyError("hunter2")]
 )
 def test_what_nobody_foresaw_is_a_500_that_tells_nothing_but_its_request(
-    box: Box, client: FlaskClient, error: Exception, capsys: pytest.CaptureFixture
+    box: Box, client: FlaskClient, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(errors_module, "log", log)
     box.objects.error = error
     answer = ask(client)
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
@@ -105,9 +109,9 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing_but_its_request(
     assert "hunter2" not in answer.text
     request_id = answer.headers["X-Request-ID"]
     assert request_id in answer.json["detail"]
-    logged = capsys.readouterr()
-    assert request_id in logged.out + logged.err
-    assert "hunter2" in logged.out + logged.err
+    [logged] = log.calls
+    assert (logged.method_name, logged.kwargs["request_id"]) == ("error", request_id)
+    assert "hunter2" in str(logged.kwargs)
 
 
 def test_a_busy_database_is_a_503(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,23 @@ def test_a_queued_file_is_cancelled(appliance: Appliance, api: Api) -> None:
     assert completions(appliance, file_id) == 0
 
 
+def test_a_file_that_was_replaced_after_its_confirm_is_not_scored(appliance: Appliance, api: Api) -> None:
+    """A form can be used until it expires; what was confirmed is what counts."""
+    content = loud_wav()
+    job_id = api.make_job()
+    worker = appliance.pid("worker")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        form = api.ask(job_id, len(content))
+        post_form(form, content)
+        api.confirm(job_id, form["file_id"])
+        post_form(form, loud_wav(200, []))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    file = api.finished_file(job_id, form["file_id"])
+    assert (file["status"], file["error_code"], file["detections"]) == ("failed", "object_changed", [])
+
+
 @pytest.mark.parametrize("name", ["api", "frontdoor", "storage"])
 def test_what_is_killed_is_restarted_and_works_again(appliance: Appliance, api: Api, name: str) -> None:
     job_id = api.make_job()

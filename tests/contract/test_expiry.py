@@ -18,9 +18,9 @@ PUBLIC = "https://box.example:8443"
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
-    """An appliance whose forms last two seconds, known outside under another address."""
+    """An appliance whose forms last three seconds, known outside under another address."""
     folder = tmp_path_factory.mktemp("expiring")
-    settings = {"upload_expires_seconds": 2, "upload_grace_seconds": 1, "public_url": PUBLIC}
+    settings = {"upload_expires_seconds": 3, "upload_grace_seconds": 1, "public_url": PUBLIC}
     with running_appliance(folder, models, storage_server="minio", **settings) as running:
         yield running
 
@@ -34,7 +34,7 @@ def spec(appliance: Appliance) -> Spec:
 def test_a_form_that_expired_unused_fails_its_file_and_ends_the_loop(api: Api) -> None:
     job_id = api.make_job()
     form = api.ask(job_id, 100)
-    assert form["expires_in"] == 2
+    assert form["expires_in"] == 3
     job = api.finished(job_id)
     file = job["files"][0]
     assert (job["status"], file["status"], file["error_code"]) == ("failed", "failed", "not_uploaded")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -221,6 +222,39 @@ def test_a_second_confirm_changes_nothing(api: Api, job_id: str) -> None:
     assert api.confirm(job_id, file_id) == first
     assert api.job(job_id) == job
     assert job["files"][0]["detections"] == LOUD_DETECTIONS
+
+
+def test_many_confirms_at_once_queue_the_file_once(appliance: Appliance, api: Api, job_id: str) -> None:
+    file_id = api.upload(job_id, loud_wav())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: Api(api.url, api.key).confirm(job_id, file_id), range(16)))
+    assert api.finished(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
+    log = (appliance.data_dir / "logs" / "worker.log").read_text()
+    assert sum("file completed" in line and file_id in line for line in log.splitlines()) == 1
+
+
+def test_a_job_that_is_cancelled_amid_its_uploads_ends(api: Api, job_id: str) -> None:
+    """Whoever is first: in the end every file reached one, and nothing more is taken."""
+
+    def send(number: int) -> int:
+        one = Api(api.url, api.key)
+        if number == 12:
+            one.cancel(job_id)
+        body = {"filename": "a", "content_type": "audio/wav", "file_size_bytes": len(content)}
+        asked = one.raw("POST", f"{JOBS}/{job_id}/files/upload-url", json=body)
+        if asked.status_code == 200:
+            post_form(asked.json(), content)
+            one.raw("POST", f"{JOBS}/{job_id}/files/confirm", json={"file_id": asked.json()["file_id"]})
+        return asked.status_code
+
+    content = loud_wav()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, range(24)))
+    assert set(answers) == {200, 409}
+    job = api.job(job_id)
+    assert (job["status"], job["total_files"]) == ("cancelled", answers.count(200))
+    assert job["processed_files"] == job["total_files"]
+    assert {file["status"] for file in job["files"]} <= {"completed", "cancelled"}
 
 
 def test_a_wrong_size_is_a_400_and_the_right_file_can_still_come(api: Api, job_id: str) -> None:

@@ -99,6 +99,15 @@ def test_a_body_over_the_cap_is_a_413(api: Api) -> None:
     assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
 
 
+@pytest.mark.parametrize("length", [5_000, 20_000, 50_000])
+def test_a_long_query_or_header_gets_the_apis_own_answer(api: Api, length: int) -> None:
+    assert "cursor" in api.get(JOBS, 400, params={"cursor": "x" * length})["detail"]
+    api.get(f"/api/v1/models/{'x' * length}", 404)
+    api.get(JOBS, 401, headers={"X-API-Key": "x" * length})
+    api.get(JOBS, headers={"X-Long": "x" * length})
+    api.get(JOBS, headers={f"X-Many-{number}": "x" for number in range(300)})
+
+
 def test_storage_refuses_what_no_form_needs_with_a_problem(appliance: Appliance) -> None:
     for path in ("/audio/", "/audio", "/audio/tenant-1/x?list-type=2", "/minio/health/live"):
         response = requests.get(appliance.url + path)
@@ -165,6 +174,7 @@ def test_the_docs_page_needs_no_internet(appliance: Appliance) -> None:
     for link in links:
         assert requests.get(appliance.url + link).status_code == 200, link
     assert "/api/v1/openapi.json" in page.text
+    assert '"validatorUrl": null' in page.text  # else the page sends its address to a validator on the internet
 
 
 def test_models_are_listed_newest_first(api: Api) -> None:

@@ -43,9 +43,9 @@ DEMO = [
 PLAIN = {
     "click": ({"click_impulse", "click_decaying_pop"}, 0.0),
     "dropout": ({"dropout_hard_mute", "dropout_soft_edge_mute"}, 0.06),
-    "glitch": ({"glitch_stutter", "glitch_bit_garbled"}, 0.08),
+    "glitch": ({"glitch_stutter"}, 0.08),
     "clipping": ({"clipping_hard"}, 0.8),
-    "hum": ({"hum_buzz"}, 1.5),
+    "hum": ({"hum_buzz"}, 2.5),
     "noise_burst": ({"noise_burst_white", "noise_burst_band"}, 0.1),
 }
 
@@ -57,9 +57,9 @@ def _plain(label: str):
         damaged, event = INJECTORS[label](audio, rate_hz, start, rng)
         changed = np.abs(damaged[: len(audio)] - audio[: len(damaged)])
         faint = label == "click" and np.max(changed) < 0.8 * np.max(np.abs(audio))
-        if label == "noise_burst":
+        if label in ("noise_burst", "hum"):
             first, last = int(event.start_seconds * rate_hz), int(event.end_seconds * rate_hz)
-            faint = rms(changed[first:last]) < 0.7 * rms(audio[first:last])
+            faint = rms(changed[first:last]) < (0.7 if label == "noise_burst" else 0.4) * rms(audio[first:last])
         if event.mechanism not in kinds or event.end_seconds - event.start_seconds < shortest_seconds or faint:
             raise UnsuitableError
         return damaged, event
