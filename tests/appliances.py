@@ -27,12 +27,12 @@ PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy
 T = TypeVar("T")
 
 
-def wait_for(what: Callable[[], T], seconds: float = 60.0) -> T:
+def wait_for(what: Callable[[], T], seconds: float = 60.0, every_seconds: float = 0.05) -> T:
     """The first truthy answer of ``what``."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, f"still {found!r} after {seconds} s"
-        time.sleep(0.05)
+        time.sleep(every_seconds)
     return found
 
 
@@ -218,12 +218,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def command_of(pid: int) -> str:
-    """The command line of a process, without the tether that started it; empty once it is gone."""
+    """The program or the Python module that a process runs; empty while it is tethered, and once it is gone."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        program, *arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
         return ""
-    return "" if tether.__file__ in command else " ".join(command[:4])
+    if tether.__file__ in arguments:
+        return ""
+    return arguments[arguments.index("-m") + 1] if "-m" in arguments else Path(program).name
 
 
 def make_models(store: Path) -> Path:

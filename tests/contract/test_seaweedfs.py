@@ -57,6 +57,6 @@ def test_what_it_acknowledged_survives_its_death(appliance: Appliance, api: Api)
     wait_for(lambda: appliance.pid("weed") not in (0, killed))
     wait_for(appliance.ready)
     url = api.get(f"/api/v1/inference-jobs/{job_id}/files/{file_id}/download-url")["url"]
-    assert requests.get(url).content == content
+    wait_for(lambda: requests.get(url).content == content)  # it answers before its volumes have joined
     api.confirm(job_id, file_id)
     assert api.finished_file(job_id, file_id)["detections"] == LOUD_DETECTIONS

@@ -9,6 +9,7 @@ from .levels import gain
 from .lookalikes import lookalike
 from .places import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
 from .sources import Pool
+from .variety import varied
 
 CLIP_SECONDS = 8
 CLIP_SAMPLES = CLIP_SECONDS * SAMPLE_RATE_HZ
@@ -59,7 +60,7 @@ def _long_fault(rng: np.random.Generator, x: np.ndarray, rate_hz: int, label: st
 
 def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) -> Clip:
     """Make one clip; a third of them carry no fault, or all if asked."""
-    source, entry = pool.draw(rng, CLIP_SAMPLES)
+    source, entry = varied(rng, pool, CLIP_SAMPLES)
     rate_hz = int(rng.choice([8000, 16000, 22050, 32000, 44100, 48000], p=[0.14, 0.14, 0.06, 0.1, 0.4, 0.16]))
     if entry["rate_hz"] == 8000 and rng.random() < 0.6:
         rate_hz = 8000
@@ -94,7 +95,7 @@ def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) 
 
 def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
     """Add the faults of one kind of mishap to x (samples,), and their places to `spans`."""
-    mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.45, 0.28, 0.08, 0.15, 0.04])
+    mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.42, 0.33, 0.08, 0.14, 0.03])
     if mishap == "stream":
         x, found = streams.damaged_stream(rng, x, rate_hz)
         spans.extend(found)
@@ -104,7 +105,7 @@ def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: stream
     if mishap in {"short", "both"}:
         x = _short_faults(rng, x, rate_hz, spans)
     if mishap in {"long", "both"}:
-        labels = ["clipping", "hum"] if rng.random() < 0.1 else [str(rng.choice(["clipping", "hum"]))]
+        labels = ["clipping", "hum"] if rng.random() < 0.1 else [str(rng.choice(["clipping", "hum"], p=[0.55, 0.45]))]
         for label in labels:
             x = _long_fault(rng, x, rate_hz, label, spans)
     return x
