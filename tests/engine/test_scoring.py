@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from appliance.engine.manifest import Manifest, read_manifest
 from appliance.engine.models import StoredModel
 from appliance.engine.scoring import Scorer
 from appliance.engine.session import Session
+from appliance.engine.track import TrackBuilder
 from appliance.errors import ScoringFailed
 from tests import toy_models
 from tests.appliances import wait_for
@@ -23,6 +24,13 @@ from tests.appliances import wait_for
 
 def load(folder: Path, batch_size: int = 0) -> Session:
     return Session(StoredModel(read_manifest(folder / "manifest.toml"), folder), "cpu", batch_size)
+
+
+def track_of(scorer: Scorer, blocks: Iterable[np.ndarray], *checkpoint: Callable[[float], None]) -> TrackBuilder:
+    """Score a recording into a track."""
+    track = TrackBuilder.of(scorer.session.manifest)
+    scorer.score(blocks, track, *checkpoint)
+    return track
 
 
 def noise(seed: int, num_samples: int) -> np.ndarray:
@@ -33,7 +41,7 @@ def scores_of(scorer: Scorer, audio: np.ndarray, block: int = 5000) -> np.ndarra
     """The scores of a recording that comes in blocks."""
     blocks = (audio[start : start + block] for start in range(0, len(audio), block))
     rate = scorer.session.manifest.input.sample_rate_hz
-    return scorer.score(blocks).finish(1000 * len(audio) / rate).scores
+    return track_of(scorer, blocks).finish(1000 * len(audio) / rate).scores
 
 
 @pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
@@ -62,7 +70,7 @@ def test_a_graph_of_one_window_at_a_time_scores_the_same(tmp_path: Path) -> None
 def test_scores_are_the_loudness_of_their_frames(tmp_path: Path) -> None:
     audio = np.repeat(np.array([0.0, 0.05, 0.1, 0.3, 0.0], np.float32), 256)
     with Scorer(load(toy_models.frame_model(tmp_path))) as scorer:
-        track = scorer.score([audio]).finish(1000 * len(audio) / 22_050)
+        track = track_of(scorer, [audio]).finish(1000 * len(audio) / 22_050)
     np.testing.assert_allclose(track.scores[:, 0], [0, 0.25, 0.5, 1, 0], atol=1e-6)
     np.testing.assert_allclose(track.edges_ms, np.arange(6) * 256 / 22.05, atol=1e-6)
 
@@ -149,7 +157,7 @@ def windows(value: float, count: int, gone: threading.Event | None = None) -> It
 def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     long_waits, short_waits = threading.Event(), threading.Event()
-    with Scorer(session) as scorer, ThreadPoolExecutor(2) as pool:
+    with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(2) as pool:
         long = pool.submit(scorer.score, windows(1, 100, long_waits))
         assert long_waits.wait(60)
         short = pool.submit(scorer.score, windows(2, 6, short_waits))
@@ -166,18 +174,18 @@ def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
 def test_a_batch_takes_what_is_there_and_never_waits_to_be_full(manifest: Manifest) -> None:
     session = StubSession(manifest, 64)
     session.gate.set()
-    with Scorer(session) as scorer:
-        scorer.score(windows(1, 1))
+    with Scorer(session, StubSlot.score) as scorer:
+        track_of(scorer, windows(1, 1))
     assert session.batches == [[1.0]]
 
 
 def test_a_batch_that_breaks_fails_its_recordings_and_the_scorer_goes_on(manifest: Manifest) -> None:
     session = StubSession(manifest, 4, breaks_on=3.0)
     session.gate.set()
-    with Scorer(session) as scorer:
+    with Scorer(session, StubSlot.score) as scorer:
         with pytest.raises(ScoringFailed, match="device is gone"):
-            scorer.score(windows(3, 9))
-        assert scorer.score(windows(1, 9)).finish(36).scores.tolist() == [[1.0]] * 9
+            track_of(scorer, windows(3, 9))
+        assert track_of(scorer, windows(1, 9)).finish(36).scores.tolist() == [[1.0]] * 9
 
 
 def test_what_the_decoder_or_the_checkpoint_raises_ends_one_recording(manifest: Manifest) -> None:
@@ -192,20 +200,20 @@ def test_what_the_decoder_or_the_checkpoint_raises_ends_one_recording(manifest: 
         if seconds >= 0.008:
             raise InterruptedError("enough")
 
-    with Scorer(session) as scorer:
+    with Scorer(session, StubSlot.score) as scorer:
         with pytest.raises(OSError, match="decoder died"):
-            scorer.score(broken())
+            track_of(scorer, broken())
         with pytest.raises(InterruptedError, match="enough"):
-            scorer.score(windows(1, 9), stop)
-        assert len(scorer.score(windows(1, 5)).finish(20).scores) == 5
+            track_of(scorer, windows(1, 9), stop)
+        assert len(track_of(scorer, windows(1, 5)).finish(20).scores) == 5
 
 
 def test_the_checkpoint_hears_how_far_it_is(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     session.gate.set()
     heard: list[float] = []
-    with Scorer(session) as scorer:
-        scorer.score(windows(1, 3), heard.append)
+    with Scorer(session, StubSlot.score) as scorer:
+        track_of(scorer, windows(1, 3), heard.append)
     assert heard == pytest.approx([0, 0.004, 0.008])
 
 
@@ -219,7 +227,7 @@ def test_a_fast_decoder_waits(manifest: Manifest) -> None:
             taken.append(number)
             yield np.full(4, 1, np.float32)
 
-    with Scorer(session) as scorer, ThreadPoolExecutor(1) as pool:
+    with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(1) as pool:
         scorer._lane_length = 10
         done = pool.submit(scorer.score, counted())
         wait_for(lambda: len(taken) >= 10)
@@ -232,7 +240,7 @@ def test_a_fast_decoder_waits(manifest: Manifest) -> None:
 
 def test_close_ends_what_is_in_progress_and_what_comes_after(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
-    scorer = Scorer(session)
+    scorer = Scorer(session, StubSlot.score)
     waits = threading.Event()
     with ThreadPoolExecutor(2) as pool:
         under_way = pool.submit(scorer.score, windows(1, 50, waits))
@@ -243,5 +251,5 @@ def test_close_ends_what_is_in_progress_and_what_comes_after(manifest: Manifest)
         session.gate.set()  # what runs on the device cannot be taken back
         closing.result(60)
     with pytest.raises(ScoringFailed, match="closed"):
-        scorer.score(windows(1, 1))
+        track_of(scorer, windows(1, 1))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(session.manifest.id)]

@@ -9,7 +9,6 @@ import pytest
 
 from appliance.state import files, jobs, keys
 from appliance.state.database import Database
-from appliance.state.files import InferenceFile
 
 
 @pytest.fixture
@@ -38,10 +37,17 @@ def make_file(db: Database) -> Callable[..., None]:
     """Makes a file of a job and moves it to a status."""
 
     def make(job_id: str, file_id: str, status: str = "pending", expires_at: float = 1e12) -> None:
-        key = f"{job_id}/{file_id}"
-        file = InferenceFile(file_id, job_id, "a.wav", "audio/wav", 1, key, expires_at, None, "pending", *[None] * 3)
         with db.transaction():
-            files.insert_file(db, file)
+            files.insert_file(
+                db,
+                file_id,
+                job_id,
+                original_filename="a.wav",
+                content_type="audio/wav",
+                declared_size_bytes=1,
+                object_key=f"{job_id}/{file_id}",
+                upload_expires_at=expires_at,
+            )
             if status in ("queued", "processing", "completed", "failed"):
                 assert files.mark_queued(db, file_id, "tag")
             if status in ("processing", "completed", "failed"):

@@ -20,15 +20,15 @@ from appliance.state.work import Work
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def fill(db: Database, *subjects: str, group: str = "g", kind: str = "inference") -> None:
+def fill(db: Database, *subjects: str, group: str = "g") -> None:
     with db.transaction():
         for subject in subjects:
-            work.enqueue(db, kind, subject, group)
+            work.enqueue(db, "inference", subject, group)
 
 
 def claim(db: Database, owner: str = "w", seconds: float = 60) -> Work:
     with db.transaction():
-        claimed = work.claim(db, "inference", owner, seconds)
+        claimed = work.claim(db, owner, seconds)
     assert claimed is not None
     return claimed
 
@@ -38,7 +38,7 @@ def claim_all(db: Database, owner: str) -> list[str]:
     subjects = []
     while True:
         with db.transaction():
-            claimed = work.claim(db, "inference", owner, 60)
+            claimed = work.claim(db, owner, 60)
         if claimed is None:
             return subjects
         subjects.append(claimed.subject_id)
@@ -91,16 +91,15 @@ def test_the_group_with_the_fewest_in_progress_comes_first(db: Database) -> None
     fill(db, "b1", "b2", group="b")
     assert [claim(db).subject_id for _ in range(6)] == ["a1", "b1", "a2", "b2", "a3", "a4"]
     with db.transaction():
-        assert work.claim(db, "inference", "w", 60) is None
+        assert work.claim(db, "w", 60) is None
 
 
-def test_another_kind_and_later_work_are_left_alone(db: Database) -> None:
-    fill(db, "x", kind="webhook")
+def test_later_work_is_left_alone(db: Database) -> None:
     fill(db, "later")
     held = claim(db)
     with db.transaction():
         work.give_back(db, held, attempts=1, delay_seconds=1000)
-        assert work.claim(db, "inference", "w", 60) is None
+        assert work.claim(db, "w", 60) is None
     row = db.one("SELECT attempts, lost_leases, lease_owner FROM work WHERE subject_id = 'later'")
     assert row is not None
     assert tuple(row) == (1, 0, None)
@@ -166,7 +165,7 @@ def test_a_new_worker_takes_over_from_its_dead_predecessor(db: Database) -> None
     fill(db, "s", "t")
     theirs, ours = claim(db, "dead"), claim(db, "alive")
     with db.transaction():
-        released = work.release_others(db, "inference", "alive")
+        released = work.release_others(db, "alive")
     assert [one.id for one in released] == [theirs.id]
     assert_fenced_off(db, theirs)
     with db.transaction():

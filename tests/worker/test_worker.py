@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from appliance.config import Settings
-from appliance.engine.events import DetectionConfig
+from appliance.engine.events import Detection, DetectionConfig
 from appliance.engine.models import ModelStore
 from appliance.engine.scoring import Scorer
 from appliance.errors import (
@@ -26,7 +26,7 @@ from appliance.errors import (
     ScoringFailed,
     StorageUnavailable,
 )
-from appliance.services import inference_files, inference_jobs, processing
+from appliance.services import inference_files, inference_jobs, inference_work, processing
 from appliance.services.box import Box
 from appliance.services.sweep import sweep
 from appliance.state import files
@@ -85,10 +85,17 @@ class Fixture:
         file_id = str(uuid.uuid4())
         key = f"k/{file_id}"
         self.objects.contents[key] = content
-        none = [None] * 3
-        file = InferenceFile(file_id, job_id, "a.wav", "audio/wav", len(content), key, 1e12, None, "pending", *none)
         with self.box.db.transaction():
-            files.insert_file(self.box.db, file)
+            files.insert_file(
+                self.box.db,
+                file_id,
+                job_id,
+                original_filename="a.wav",
+                content_type="audio/wav",
+                declared_size_bytes=len(content),
+                object_key=key,
+                upload_expires_at=1e12,
+            )
         inference_files.confirm_upload(self.box, 1, job_id, file_id)
         return file_id
 
@@ -267,7 +274,7 @@ def test_a_file_whose_result_could_not_be_written_is_tried_again(make: Callable[
         complete(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processing, "complete", failing)
+        patch.setattr(inference_work, "complete", failing)
         with here.working():
             assert here.ended(file_id).status == "completed"
     assert here.objects.reads >= 3
@@ -297,7 +304,7 @@ def test_a_file_that_loses_its_worker_too_often_fails(make: Callable[..., Fixtur
         processing.start_worker(here.box, f"w{number}", "cpu")
         task = processing.claim(here.box, f"w{number}")
         assert task is not None
-        assert task.work.lost_leases == number
+        assert task.lost_leases == number
     processing.start_worker(here.box, "last", "cpu")
     file = here.file(file_id)
     assert (file.status, file.error_code) == ("failed", "lease_lost")
@@ -314,9 +321,9 @@ def test_who_lost_the_lease_writes_nothing(make: Callable[..., Fixture]) -> None
         here.box.db.change("UPDATE work SET lease_until = 1")
     sweep(here.box)
     assert here.file(file_id).status == "queued"
-    detection = processing.Detection("loud", 1, 2, 0.5)
+    detection = Detection("loud", 1, 2, 0.5)
     attempts: list[Callable[[], None]] = [
-        lambda: processing.complete(here.box, late, 5, [detection]),
+        lambda: inference_work.complete(here.box, late, 5, [detection]),
         lambda: processing.fail(here.box, late, ScoringFailed("no")),
         lambda: processing.retry(here.box, late, ScoringFailed("no"), counts=True),
         lambda: processing.retry(here.box, late, ScoringFailed("no"), counts=False),
@@ -326,7 +333,7 @@ def test_who_lost_the_lease_writes_nothing(make: Callable[..., Fixture]) -> None
         for attempt in attempts:
             with pytest.raises(LeaseLost):
                 attempt()
-        assert processing.heartbeat(here.box, "late", [late.work]) == set()
+        assert processing.heartbeat(here.box, "late", [late]) == set()
         assert (here.file(file_id), here.work()) == before
         assert here.file(file_id).status == status
         if status == "queued":
