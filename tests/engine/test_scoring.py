@@ -158,9 +158,9 @@ def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     long_waits, short_waits = threading.Event(), threading.Event()
     with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(2) as pool:
-        long = pool.submit(scorer.score, windows(1, 100, long_waits))
+        long = pool.submit(track_of, scorer, windows(1, 100, long_waits))
         assert long_waits.wait(60)
-        short = pool.submit(scorer.score, windows(2, 6, short_waits))
+        short = pool.submit(track_of, scorer, windows(2, 6, short_waits))
         assert short_waits.wait(60)
         session.gate.set()
         short.result(60)
@@ -229,7 +229,7 @@ def test_a_fast_decoder_waits(manifest: Manifest) -> None:
 
     with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(1) as pool:
         scorer._lane_length = 10
-        done = pool.submit(scorer.score, counted())
+        done = pool.submit(track_of, scorer, counted())
         wait_for(lambda: len(taken) >= 10)
         assert not done.done()
         session.gate.set()
@@ -243,7 +243,7 @@ def test_close_ends_what_is_in_progress_and_what_comes_after(manifest: Manifest)
     scorer = Scorer(session, StubSlot.score)
     waits = threading.Event()
     with ThreadPoolExecutor(2) as pool:
-        under_way = pool.submit(scorer.score, windows(1, 50, waits))
+        under_way = pool.submit(track_of, scorer, windows(1, 50, waits))
         assert waits.wait(60)
         closing = pool.submit(scorer.close)
         with pytest.raises(ScoringFailed, match="closed"):

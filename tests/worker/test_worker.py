@@ -266,7 +266,7 @@ def test_a_file_whose_result_could_not_be_written_is_tried_again(make: Callable[
     """Its worker lives on and must let go of the lease."""
     here = make(lease_seconds=0.6)
     file_id = here.add(here.make_job(), loud_wav())
-    complete, faults = processing.complete, [DatabaseBusy("busy"), OSError("disk full")]
+    complete, faults = inference_work.complete, [DatabaseBusy("busy"), OSError("disk full")]
 
     def failing(*arguments: Any) -> None:
         if faults:
