@@ -1,6 +1,6 @@
 """Makes model_store/spectrum: embeddings from log-mel statistics, whitened on the training recordings.
 
-Run by ``scripts/train/spectrum`` after ``scripts/train/fetch``. No network is trained: each window's spectral shape,
+``.venv/bin/python scripts/train/spectrum.py``, after ``scripts/train/fetch`` and ``scripts/bootstrap test``. No network is trained: each window's spectral shape,
 its spread and its speed of change are measured, and a linear map fitted on recordings (PCA whitening) makes their
 cosine tell recordings apart. Seed fixed; made anew, the file is the same.
 """
@@ -26,7 +26,7 @@ NUM_BANDS, LOWEST_HZ, HIGHEST_HZ = 40, 50.0, 5500.0  # below what low bit rates 
 NUM_DIMENSIONS = 64
 WINDOWS_PER_FILE = 40
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("APPLIANCE_CACHE", Path.home() / ".cache" / "appliance"))
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "appliance"
 
 MANIFEST = """\
 name = "spectrum"
