@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import requests
+from sqlite_utils.utils import sqlite3
 
 from appliance.state.database import Database
 from tests.appliances import (
@@ -75,13 +77,32 @@ def assert_heard(file: dict[str, Any]) -> None:
 
 
 def completions(appliance: Appliance, file_id: str) -> int:
-    """How often a worker said that it completed a file."""
+    """How often a worker said that it was done with a file."""
     log = (appliance.data_dir / "logs" / "worker.log").read_text()
-    return sum("file completed" in line and file_id in line for line in log.splitlines())
+    return sum("work done" in line and file_id in line for line in log.splitlines())
 
 
 def restarted(appliance: Appliance, name: str, killed: int) -> bool:
     return appliance.pid(name) not in (0, killed)
+
+
+def pause_worker(appliance: Appliance) -> int:
+    """Stop the worker where it is, but not amid a write, which would lock everyone out; its process id."""
+    worker = appliance.pid("worker")
+
+    def paused() -> bool:
+        os.kill(worker, signal.SIGSTOP)
+        with contextlib.closing(sqlite3.connect(appliance.data_dir / "appliance.db", 0.5, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("ROLLBACK")
+                return True
+            except sqlite3.OperationalError:
+                os.kill(worker, signal.SIGCONT)
+                return False
+
+    wait_for(paused)
+    return worker
 
 
 def test_a_worker_killed_in_the_middle_of_a_file_completes_it_once(appliance: Appliance, api: Api, long: bytes) -> None:
@@ -102,8 +123,7 @@ def test_a_worker_that_hangs_loses_its_lease_and_can_finish_nothing(
     """It is stopped in the middle of a file; its lease runs out; woken up, it must start again."""
     job_id = api.make_job()
     file_id = start_long(api, job_id, long)
-    worker = appliance.pid("worker")
-    os.kill(worker, signal.SIGSTOP)
+    worker = pause_worker(appliance)
     database = Database(appliance.data_dir / "appliance.db")
 
     def expired() -> bool:
@@ -158,8 +178,7 @@ def test_a_file_that_was_replaced_after_its_confirm_is_not_scored(appliance: App
     """A form can be used until it expires; what was confirmed is what counts."""
     content = loud_wav()
     job_id = api.make_job()
-    worker = appliance.pid("worker")
-    os.kill(worker, signal.SIGSTOP)
+    worker = pause_worker(appliance)
     try:
         form = api.ask(job_id, len(content))
         post_form(form, content)

@@ -230,7 +230,7 @@ def test_many_confirms_at_once_queue_the_file_once(appliance: Appliance, api: Ap
         list(pool.map(lambda _: Api(api.url, api.key).confirm(job_id, file_id), range(16)))
     assert api.finished(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
     log = (appliance.data_dir / "logs" / "worker.log").read_text()
-    assert sum("file completed" in line and file_id in line for line in log.splitlines()) == 1
+    assert sum("work done" in line and file_id in line for line in log.splitlines()) == 1
 
 
 def test_a_job_that_is_cancelled_amid_its_uploads_ends(api: Api, job_id: str) -> None:
