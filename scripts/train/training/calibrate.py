@@ -41,6 +41,10 @@ class Curve:
     scale: float
     offset: float
 
+    def shifted(self, by: float) -> "Curve":
+        """The curve that is more confident by so much."""
+        return Curve(self.scale, self.offset + by)
+
 
 def fit_curve(scored: Scored, label: str) -> Curve:
     """Logistic curve of one label; the cut is repeated at the threshold that the curve itself puts at one half."""

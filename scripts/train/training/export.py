@@ -17,6 +17,12 @@ from .fit import dev_scores, dev_spans, tally_of
 from .network import Detector, Network
 from .places import ARTIFACTS, FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ, WORK
 
+SHIFTS = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""Added to every calibrated logit: the development split holds faint damage that no label names, which makes the fitted
+curves too modest. The best is chosen on development recordings, under these limits."""
+MOST_ALARMS_PER_HOUR = 6.0
+MOST_CALIBRATION_ERROR = 0.05
+
 LABEL_DEFAULTS: dict[str, dict[str, float]] = {}
 """What the manifest gives single labels where the client sets nothing."""
 
@@ -69,7 +75,7 @@ def manifest(digest: str, version: str) -> str:
         f'version = "{version}"',
         'task = "detection"',
         'description = "Clicks, dropouts, glitches, clipping, mains hum and noise bursts in recordings of any kind"',
-        'licence = "MIT (weights); the recordings that it was trained on are listed in MODEL_CARD.md"',
+        'licence = "trained on recordings under GPL-2, CC-BY-SA-3.0, CC-BY-3.0 and BSD-like terms; see MODEL_CARD.md"',
         f'sha256 = "{digest}"',
         "",
         "[input]",
@@ -133,6 +139,12 @@ def measure(scores: np.ndarray, spans: list, clean: list[np.ndarray], curves: di
     }
 
 
+def chosen(tried: list[tuple]) -> tuple:
+    """The best macro-F1 among those with few false alarms and honest confidences; the unshifted one if none has."""
+    allowed = [t for t in tried if t[0]["alarms_per_hour"] <= MOST_ALARMS_PER_HOUR and t[2] <= MOST_CALIBRATION_ERROR]
+    return max(allowed, key=lambda t: t[0]["macro"]) if allowed else tried[0]
+
+
 def export(name: str, version: str = "0.1.0") -> None:
     """Calibrate WORK/<name>.pt on the development split and write model, manifest and card."""
     torch.set_num_threads(2)
@@ -144,9 +156,19 @@ def export(name: str, version: str = "0.1.0") -> None:
     scored = [*zip(scores, spans, strict=True), *((part, []) for part in clean)]
     even, odd = scored[::2], scored[1::2]
     held = {label: calibrate.fit_curve(even, label) for label in LABELS}
-    error = calibrate.calibration_error([(calibrate.apply(s, held), true) for s, true in odd])
-    curves = {label: calibrate.fit_curve(scored, label) for label in LABELS}
-    figures = measure(scores, spans, clean, curves, {label: Rule() for label in LABELS})
+    fitted = {label: calibrate.fit_curve(scored, label) for label in LABELS}
+    tried = []
+    for shift in SHIFTS:
+        curves = {label: curve.shifted(shift) for label, curve in fitted.items()}
+        figures = measure(scores, spans, clean, curves, {label: Rule() for label in LABELS})
+        error = calibrate.calibration_error(
+            [(calibrate.apply(s, {label: curve.shifted(shift) for label, curve in held.items()}), t) for s, t in odd]
+        )
+        print(
+            f"shift {shift}: macro {figures['macro']:.3f} alarms {figures['alarms_per_hour']:.1f}/h error {error:.3f}"
+        )
+        tried.append((figures, curves, error, shift))
+    figures, curves, error, shift = chosen(tried)
     target = ARTIFACTS / version
     target.mkdir(parents=True, exist_ok=True)
     graph = target / "model.onnx"
@@ -156,6 +178,7 @@ def export(name: str, version: str = "0.1.0") -> None:
     (target / "manifest.toml").write_text(manifest(hashlib.sha256(graph.read_bytes()).hexdigest(), version))
     figures |= {
         "calibration_error": error,
+        "shift": shift,
         "speed": speed(graph),
         "bytes": graph.stat().st_size,
         "parameters": sum(p.numel() for p in network.parameters()),

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from .events import Event, Rule, Tally, detect
 from .features import features_path, load_features, unpack
-from .network import LONG, Network, closed, probabilities
+from .network import LONG, Network, evened, probabilities
 from .places import LABELS, SHORT_LABELS, WORK
 from .render import load, paths
 
@@ -23,7 +23,8 @@ def loss(logits: dict[str, Tensor], target: Tensor) -> Tensor:
     """Mean loss of a batch. target: (batch, T, labels) in {0, 1}.
 
     Short faults are few frames of many, so a frame inside one weighs 4; a clean frame taken for a fault is an alarm
-    and keeps its full weight. A click has three frames where others have dozens, and weighs more for it."""
+    and keeps its full weight. A click has three frames where others have dozens, and weighs more for it.
+    Where clipping or hum begins and ends weighs 4 too: their extent is what goes wrong first."""
     short, long = target[:, :, SHORT].transpose(1, 2), target[:, :, LONG].transpose(1, 2)
     any_short = short.amax(1, keepdim=True)
     click = short[:, :1]
@@ -31,8 +32,15 @@ def loss(logits: dict[str, Tensor], target: Tensor) -> Tensor:
     names = F.log_softmax(logits["type"].float(), 1)
     weight = short * (1 + 4 * click)
     naming = -(weight * names).sum() / weight.sum().clamp(min=1)
-    follow = F.binary_cross_entropy_with_logits(logits["long"].float(), long)
+    follow = F.binary_cross_entropy_with_logits(logits["long"].float(), long, weight=1 + 3 * _near_an_edge(long))
     return 4 * event + 0.4 * naming + 3 * follow
+
+
+def _near_an_edge(target: Tensor, reach: int = 20) -> Tensor:
+    """1 in the frames of (batch, channels, T) that lie within `reach` of a beginning or an end, else 0."""
+    risen = F.max_pool1d(target, 2 * reach + 1, 1, reach)
+    fallen = 1 - F.max_pool1d(1 - target, 2 * reach + 1, 1, reach)
+    return risen - fallen
 
 
 def dev_scores(network: Network) -> np.ndarray:
@@ -43,7 +51,7 @@ def dev_scores(network: Network) -> np.ndarray:
     with torch.no_grad():
         for start in range(0, len(rows), 16):
             batch = torch.from_numpy(np.array(rows[start : start + 16]))
-            out.append(closed(probabilities(network(*unpack(batch)))).numpy())
+            out.append(evened(probabilities(network(*unpack(batch)))).numpy())
     return np.concatenate(out)
 
 

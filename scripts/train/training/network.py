@@ -14,6 +14,9 @@ from .places import LABELS, LONG_LABELS, SHORT_LABELS
 LONG = [LABELS.index(name) for name in LONG_LABELS]
 CHANNELS = 128
 DILATIONS = (1, 2, 4, 8, 16, 32, 1, 4, 16)
+EXTENT_LEVELS = {"click": 0.3, "dropout": 0.3, "glitch": 0.3, "clipping": 0.5, "hum": 0.5, "noise_burst": 0.3}
+"""Probability before calibration at which a frame belongs to an event."""
+
 POOL_FRAMES = 15
 """The name of an event is decided on what is heard within 70 ms of each of its frames."""
 
@@ -95,9 +98,8 @@ def probabilities(logits: dict[str, Tensor]) -> Tensor:
 class Detector(nn.Module):
     """The shipped graph: waveform (batch, samples) to (scores (batch, T, labels), embedding (batch, CHANNELS)).
 
-    Calibration is a line on each label's logit, fitted on the maxima of detected events: scale, offset (labels,).
-    The scores of clipping and hum are closed (a moving maximum, then a moving minimum), so that a breath between two
-    overloaded words does not end the fault.
+    Raw probabilities become events first (`evened`), then a line on each label's logit, fitted on the maxima of
+    detected events, makes them confidences: scale, offset (labels,).
     """
 
     def __init__(self, network: Network, scale: Tensor, offset: Tensor) -> None:
@@ -109,7 +111,7 @@ class Detector(nn.Module):
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.network(*self.front_end(waveform))
-        return calibrated(closed(probabilities(logits)), self.scale, self.offset), logits["embedding"]
+        return calibrated(evened(probabilities(logits)), self.scale, self.offset), logits["embedding"]
 
 
 def closed(p: Tensor, frames: int = 121) -> Tensor:
@@ -119,6 +121,30 @@ def closed(p: Tensor, frames: int = 121) -> Tensor:
     filled = -F.max_pool1d(-risen, frames, 1, frames // 2)
     by_column = {name: filled[:, k] for k, name in enumerate(LONG_LABELS)}
     return torch.stack([by_column[n] if n in by_column else p[:, :, k] for k, n in enumerate(LABELS)], 2)
+
+
+def evened(p: Tensor) -> Tensor:
+    """p (batch, T, labels) with every frame of an event at the event's maximum.
+
+    An event is a stretch at or above its label's extent level. So confidence decides whether an event is reported, and
+    does not trim it. The maximum spreads by doubling steps, which stop at the edges of the stretch."""
+    level = torch.tensor([EXTENT_LEVELS[name] for name in LABELS])[:, None]
+    filled = closed(p).transpose(1, 2)
+    inside = (filled >= level).to(filled.dtype)
+    top, frames = filled, filled.shape[2]
+    for forward in (True, False):
+        step, joined = 1, inside * _shifted(inside, 1, forward)
+        while step < frames:
+            top = torch.maximum(top, _shifted(top, step, forward) * joined)
+            joined = joined * _shifted(joined, step, forward)
+            step *= 2
+    return top.transpose(1, 2)
+
+
+def _shifted(x: Tensor, step: int, forward: bool) -> Tensor:
+    """x (batch, labels, T) later (or earlier) by `step` frames, zeros coming in."""
+    frames = x.shape[2]
+    return F.pad(x, (step, 0))[:, :, :frames] if forward else F.pad(x, (0, step))[:, :, step:]
 
 
 def calibrated(p: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
