@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.state import audio, files
+from appliance.state import audio, files, transcripts
 from appliance.state.database import Database
 
 
@@ -45,6 +45,11 @@ KINDS = {
         start=_stays,
         requeue=_stays,
         fail=lambda db, subject_id, code, message: audio.mark_failed(db, subject_id, "embedding", code, message),
+    ),
+    "transcription": Kind(
+        start=transcripts.mark_processing,
+        requeue=transcripts.mark_requeued,
+        fail=lambda db, subject_id, code, message: transcripts.mark_failed(db, subject_id, "processing", code, message),
     ),
     # Its subject is not a row but the folder of a recording that is gone.
     "purge": Kind(start=_stays, requeue=_stays, fail=lambda db, subject_id, code, message: True),
