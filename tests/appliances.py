@@ -227,8 +227,9 @@ def command_of(pid: int) -> str:
 
 
 def make_models(store: Path) -> Path:
-    """A store with the toy models, loud-frames in two versions, and the model that embeds datasets."""
+    """A store with the toy models, loud-frames in two versions, the model that embeds datasets, and the one that transcribes."""
     shutil.copytree(ROOT / "model_store" / "spectrum", store / "spectrum")
+    (store / "moonshine-tiny-en").symlink_to(ROOT / "model_store" / "moonshine-tiny-en")
     toy_models.window_model(store)
     toy_models.frame_model(store)
     toy_models.frame_model(store, version="0.9.0")

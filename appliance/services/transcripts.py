@@ -7,6 +7,7 @@ from typing import Any
 
 from appliance.errors import InvalidRequest, LeaseLost, ModelNotFound, NotFound
 from appliance.services.box import Box
+from appliance.services.endings import fail_transcript, transcript_ended
 from appliance.state import media, transcripts, work
 from appliance.state.media import Media
 from appliance.state.transcripts import Transcript
@@ -73,7 +74,7 @@ def media_failed(box: Box, media_id: str, leaving: str, code: str, message: str)
     source = media.find_media(box.db, media_id)
     assert source is not None
     for waiting in transcripts.list_transcripts(box.db, source.tenant_id, media_id=media_id, status="waiting"):
-        transcripts.mark_failed(box.db, waiting.id, "waiting", code, message)
+        fail_transcript(box.db, waiting.id, "waiting", code, message)
     return True
 
 
@@ -82,6 +83,14 @@ def find(box: Box, tenant_id: int, transcript_id: str) -> Transcript:
     found = transcripts.get_transcript(box.db, tenant_id, transcript_id)
     if found is None:
         raise NotFound("There is no such transcript.")
+    return found
+
+
+def find_completed(box: Box, tenant_id: int, transcript_id: str) -> Transcript:
+    """The tenant's transcript with its result. Raises NotFound, and InvalidRequest where it is not completed."""
+    found = find(box, tenant_id, transcript_id)
+    if found.status != "completed":
+        raise InvalidRequest(f"The transcript is {found.status}; this can be asked once it is completed.")
     return found
 
 
@@ -106,3 +115,4 @@ def complete(box: Box, claimed: Work, duration_ms: int, result: dict[str, Any]) 
         work.finish(box.db, claimed)
         if not transcripts.mark_completed(box.db, claimed.subject_id, duration_ms, result):
             raise LeaseLost(f"Transcript {claimed.subject_id} is not in progress.")
+        transcript_ended(box.db, claimed.subject_id)

@@ -108,6 +108,38 @@ def list_transcripts(
     return [_transcript(row) for row in rows]
 
 
+def list_page(
+    db: Database,
+    tenant_id: int,
+    *,
+    statuses: tuple[str, ...],
+    created_on: str | None,
+    before: int | None,
+    after: int | None,
+    limit: int,
+) -> list[Transcript]:
+    """The tenant's transcripts nearest below ``before`` or above ``after``, in ``statuses``, newest first."""
+    upward = after is not None and before is None
+    rows = db.all(
+        f"""
+        {SELECT} WHERE tenant_id = :tenant AND (:before IS NULL OR sequence < :before)
+            AND (:after IS NULL OR sequence > :after) AND (:created IS NULL OR date(created_at, 'unixepoch') = :created)
+            AND (:statuses = '[]' OR status IN (SELECT value FROM json_each(:statuses)))
+        ORDER BY sequence {"ASC" if upward else "DESC"} LIMIT :limit
+        """,
+        {
+            "tenant": tenant_id,
+            "before": before,
+            "after": after,
+            "created": created_on,
+            "statuses": json.dumps(statuses),
+            "limit": limit,
+        },
+    )
+    found = [_transcript(row) for row in rows]
+    return found[::-1] if upward else found
+
+
 def mark_queued(db: Database, transcript_id: str) -> bool:
     """waiting → queued. Inside a transaction."""
     return _leave(db, transcript_id, "waiting", "status = 'queued'", [])

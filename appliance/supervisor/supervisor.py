@@ -101,7 +101,8 @@ class Supervisor:
         self._start_storage(server)
         socket = self._api_socket()
         self._run("worker", [sys.executable, "-m", "appliance.worker"], self._environment())
-        self._run("api", _gunicorn(socket, self.settings.api_threads), self._environment())
+        threads = self.settings.api_threads + self.settings.streamed_uploads
+        self._run("api", _gunicorn(socket, threads), self._environment())
         door = self._front_door(server, socket)
         self._run("frontdoor", door.command(), door.environment())
         self._await("The appliance", self._ready, START_SECONDS)
@@ -183,6 +184,7 @@ class Supervisor:
             api_socket=socket,
             folder=self.settings.data_dir / "frontdoor",
             max_upload_bytes=self.settings.max_upload_bytes,
+            max_batch_bytes=self.settings.max_batch_bytes,
             cors_origins=tuple(self.settings.cors_origins),
             log_level=self.settings.log_level,
         )
