@@ -301,6 +301,47 @@ def m005_speech(db: Database) -> None:
     )
 
 
+@migrations()
+def m006_webhooks(db: Database) -> None:
+    """What is told to callback URLs, and the secrets that sign it. A replaced secret signs too until it expires."""
+    _run(
+        db,
+        "ALTER TABLE inference_jobs ADD COLUMN callback_url TEXT",
+        """
+        CREATE TABLE webhook_secrets (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            secret TEXT NOT NULL CHECK (substr(secret, 1, 6) = 'whsec_'),
+            created_at REAL NOT NULL,
+            expires_at REAL
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX webhook_secrets_current ON webhook_secrets (tenant_id) WHERE expires_at IS NULL",
+        """
+        CREATE TABLE webhook_deliveries (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            url TEXT NOT NULL,
+            event_type TEXT NOT NULL,
+            payload TEXT NOT NULL CHECK (json_type(payload) = 'object'),
+            status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
+            attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+            next_attempt_at REAL,
+            last_attempt_at REAL,
+            last_status INTEGER,
+            last_error TEXT,
+            created_at REAL NOT NULL,
+            CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL)),
+            CHECK ((attempts = 0) = (last_attempt_at IS NULL)),
+            CHECK (status <> 'delivered' OR last_error IS NULL)
+        ) STRICT
+        """,
+        "CREATE INDEX webhook_deliveries_tenant ON webhook_deliveries (tenant_id, sequence)",
+        "CREATE INDEX webhook_deliveries_old ON webhook_deliveries (created_at) WHERE status <> 'pending'",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)
