@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.services.endings import fail_file, fail_transcript
+from appliance.services.transcripts import fail_media
 from appliance.state import audio, files, transcripts, webhooks
 from appliance.state.database import Database
 
@@ -56,6 +57,11 @@ KINDS = {
         start=_stays,
         requeue=_stays,
         fail=lambda db, subject_id, code, message: webhooks.mark_failed(db, subject_id, None, message),
+    ),
+    "store": Kind(
+        start=_stays,
+        requeue=_stays,
+        fail=lambda db, subject_id, code, message: fail_media(db, subject_id, "spooled", code, message),
     ),
     # Its subject is not a row but the folder of a recording that is gone.
     "purge": Kind(start=_stays, requeue=_stays, fail=lambda db, subject_id, code, message: True),

@@ -9,6 +9,7 @@ from typing import Any
 from appliance.errors import FileTooLarge, Forbidden, InvalidRequest
 from appliance.services import transcripts
 from appliance.services.box import Box
+from appliance.services.formats import known_content_type
 from appliance.state import media, work
 from appliance.state import transcripts as transcript_rows
 from appliance.state.media import Media
@@ -51,7 +52,7 @@ def store_body(box: Box, tenant_id: int, body: Readable, *, declared_bytes: int 
     The row comes first, so that the sweep settles it if this process dies on the way.
     Raises FileTooLarge, InvalidRequest for an empty body or one that broke off.
     """
-    media_id = str(uuid.uuid4())
+    media_id, content_type = str(uuid.uuid4()), known_content_type(content_type)
     key = f"{folder_of(tenant_id, media_id)}/original"
     intake = Intake(body, box.settings.max_upload_bytes)
     with box.db.transaction():

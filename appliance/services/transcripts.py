@@ -9,6 +9,7 @@ from appliance.errors import InvalidRequest, LeaseLost, ModelNotFound, NotFound
 from appliance.services.box import Box
 from appliance.services.endings import fail_transcript, transcript_ended
 from appliance.state import media, transcripts, work
+from appliance.state.database import Database
 from appliance.state.media import Media
 from appliance.state.transcripts import Transcript
 from appliance.state.work import Work
@@ -69,12 +70,17 @@ def media_stored(box: Box, media_id: str, leaving: str, size_bytes: int, etag: s
 
 def media_failed(box: Box, media_id: str, leaving: str, code: str, message: str) -> bool:
     """The bytes will not come: what waits for them fails. In a transaction. False where that was known."""
-    if not media.mark_failed(box.db, media_id, leaving, code, message):
+    return fail_media(box.db, media_id, leaving, code, message)
+
+
+def fail_media(db: Database, media_id: str, leaving: str, code: str, message: str) -> bool:
+    """The same, as the kinds of work call it."""
+    if not media.mark_failed(db, media_id, leaving, code, message):
         return False
-    source = media.find_media(box.db, media_id)
+    source = media.find_media(db, media_id)
     assert source is not None
-    for waiting in transcripts.list_transcripts(box.db, source.tenant_id, media_id=media_id, status="waiting"):
-        fail_transcript(box.db, waiting.id, "waiting", code, message)
+    for waiting in transcripts.list_transcripts(db, source.tenant_id, media_id=media_id, status="waiting"):
+        fail_transcript(db, waiting.id, "waiting", code, message)
     return True
 
 

@@ -94,12 +94,17 @@ def list_batch(db: Database, tenant_id: int, batch_id: str) -> list[Media]:
     return [_media(row) for row in rows]
 
 
-def list_overdue(db: Database, grace_seconds: float, limit: int) -> list[Media]:
-    """Pending media whose URL expired more than ``grace_seconds`` ago, oldest first."""
+def find_by_key(db: Database, object_key: str) -> Media | None:
+    """The media whose bytes are under this key, or None."""
+    row = db.one(f"{SELECT} WHERE object_key = ?", [object_key])
+    return row and _media(row)
+
+
+def list_pending(db: Database, seconds: float) -> list[Media]:
+    """Media that have been pending for ``seconds``, those that expire first in front."""
     rows = db.all(
-        f"{SELECT} WHERE status = 'pending' AND upload_expires_at < unixepoch('subsec') - ? "
-        "ORDER BY upload_expires_at LIMIT ?",
-        [grace_seconds, limit],
+        f"{SELECT} WHERE status = 'pending' AND created_at < unixepoch('subsec') - ? ORDER BY upload_expires_at",
+        [seconds],
     )
     return [_media(row) for row in rows]
 
@@ -115,7 +120,8 @@ def mark_failed(db: Database, media_id: str, leaving: str, code: str, message: s
 
 
 def delete_media(db: Database, media_id: str) -> None:
-    """Remove media with the transcripts of it. Inside a transaction."""
+    """Remove media with the transcripts of it and its way to storage. Inside a transaction."""
+    db.change("DELETE FROM work WHERE kind = 'store' AND subject_id = ?", [media_id])
     db.change("DELETE FROM media WHERE id = ?", [media_id])
 
 

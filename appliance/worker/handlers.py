@@ -15,7 +15,7 @@ from appliance.engine.events import DetectionConfig
 from appliance.engine.normalise import SAMPLE_RATE_HZ, normalise
 from appliance.engine.transcriber import transcribe
 from appliance.errors import LeaseLost
-from appliance.services import dataset_work, inference_work, transcripts
+from appliance.services import batch_uploads, dataset_work, inference_work, transcripts
 from appliance.state.audio import Audio, Found
 from appliance.state.transcripts import Transcript
 from appliance.worker.lane import Lane, sha256_of
@@ -94,6 +94,11 @@ def _detections(lane: Lane, asked: Transcript, file: BinaryIO, progress: Progres
     return analysis.duration_ms, {"detections": [asdict(detection) for detection in analysis.detections]}
 
 
+def store(lane: Lane) -> None:
+    """Take a spooled file to storage."""
+    batch_uploads.store(lane.box, lane.work)
+
+
 def purge(lane: Lane) -> None:
     """Delete the objects of a recording that is gone."""
     dataset_work.purge(lane.box, lane.work)
@@ -114,5 +119,6 @@ HANDLERS: dict[str, Callable[[Lane], None]] = {
     "normalize": normalize,
     "embed": embed_audio,
     "transcription": transcribe_media,
+    "store": store,
     "purge": purge,
 }
