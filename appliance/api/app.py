@@ -14,9 +14,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance import __version__
 from appliance.api import annotations as annotations_api
-from appliance.api import datasets, health, inference, models, speech_v2, webhooks
+from appliance.api import datasets, health, inference, models, put_door, speech_batch, speech_v2, webhooks
 from appliance.api.errors import MEDIA_TYPE, PLAIN_PATHS, Failure, Problem, register_error_handlers, validation_problem
 from appliance.services.box import Box
+from appliance.services.durations import Durations
 from appliance.services.similarity import Similarity
 
 MAX_BODY_BYTES = 1024**2
@@ -44,12 +45,13 @@ def create_app(box: Box) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["box"] = box
     app.extensions["similarity"] = Similarity(box)
+    app.extensions["durations"] = Durations(box.settings)
     app.extensions["upload_slots"] = BoundedSemaphore(box.settings.streamed_uploads)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.before_request(_note_request_id)
     app.after_request(_show_request_id)
     register_error_handlers(app)
-    for module in (inference, datasets, annotations_api, models, webhooks, speech_v2, health):
+    for module in (inference, datasets, annotations_api, models, webhooks, speech_v2, speech_batch, put_door, health):
         app.register_api(module.blueprint)
     _document_problems(app)
     return app
