@@ -103,10 +103,20 @@ class PieceCutter:
         (spoken,) = np.nonzero(self._voiced[self._unspent : end])
         spoken = spoken + self._unspent
         if len(spoken) >= self._least_voiced:
-            start, stop = max(int(spoken[0]) - self._padding, 0), end + self._padding
+            start, stop = self._padded(int(spoken[0]), end)
             voiced_at = (self._position + spoken) * FRAME_SAMPLES
             yield Piece(self._frames[start:stop].reshape(-1), voiced_at)
         self._drop(end)
+
+    def _padded(self, first: int, end: int) -> tuple[int, int]:
+        """``first`` and ``end`` with the quiet frames around; no speech is in two pieces."""
+        start = max(first - self._padding, 0)
+        before = np.flatnonzero(self._voiced[start:first])
+        after = np.flatnonzero(self._voiced[end : end + self._padding])
+        return (
+            start + int(before[-1]) + 1 if len(before) else start,
+            end + int(after[0]) if len(after) else end + self._padding,
+        )
 
     def _drop(self, end: int) -> None:
         """Forget what is before ``end``, but for the padding of the next piece."""

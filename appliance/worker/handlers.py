@@ -76,8 +76,8 @@ def transcribe_media(lane: Lane) -> None:
     asked, source = transcripts.load(lane.box, lane.work)
     spoken = lane.box.models.resolve(asked.model).manifest.task == "transcription"
     hear = _transcript if spoken else _detections
-    progress = Progress(lane, source.estimated_duration_seconds)
     with lane.fetched(source.object_key, source.etag) as file:
+        progress = Progress(lane, source.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
         duration_ms, result = hear(lane, asked, file, progress)
     transcripts.complete(lane.box, lane.work, duration_ms, result)
 
