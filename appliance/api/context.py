@@ -44,6 +44,14 @@ def require_authorization() -> None:
     g.tenant_id = keys.authenticate(box().db, key)
 
 
+def require_either_key() -> None:
+    """Before a request: the key comes in X-API-Key, or in Authorization. Raises Unauthorized."""
+    if "X-API-Key" in request.headers or "Authorization" not in request.headers:
+        require_key()
+    else:
+        require_authorization()
+
+
 @contextmanager
 def upload_slot() -> Iterator[None]:
     """One of the uploads that are taken in at once: slow ones must not use up the API's threads.

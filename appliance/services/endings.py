@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from appliance.services.outcome import outcome
 from appliance.services.webhooks import announce
 from appliance.state import files, jobs, media, transcripts
 from appliance.state.database import Database
@@ -78,14 +79,5 @@ def transcript_ended(db: Database, transcript_id: str) -> None:
     if ended is None or ended.callback_url is None:
         return
     source = media.find_media(db, ended.media_id)
-    data: dict[str, Any] = {
-        "transcriptionId": ended.id,
-        "status": ended.status,
-        "fileName": source.original_filename if source else "",
-        "modelId": ended.model,
-    }
-    if ended.status == "failed":
-        data |= {"error": ended.error_message, "errorCode": ended.error_code}
-    else:
-        data |= {"durationMs": ended.duration_ms} | (ended.result or {})
-    announce(db, ended.tenant_id, ended.callback_url, f"transcription.{ended.status}", data)
+    assert source is not None
+    announce(db, ended.tenant_id, ended.callback_url, f"transcription.{ended.status}", outcome(ended, source))

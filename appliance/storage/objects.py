@@ -67,6 +67,11 @@ class ObjectStore:
         """Ports that storage listens on, or is told to call, which nobody else may reach."""
         return {port for port in (urlsplit(self._access.endpoint).port, self._access.arrivals_port) if port}
 
+    @property
+    def arrivals_token(self) -> str | None:
+        """What storage shows when it tells of an upload; None where it tells of none."""
+        return self._access.arrivals_token
+
     def upload_form(
         self, key: str, *, content_type: str, origin: str, max_bytes: int, expires_seconds: int
     ) -> UploadForm:
@@ -86,6 +91,17 @@ class ObjectStore:
         fields |= dict(sorted(signed.items(), key=lambda field: field[0] == "x-amz-signature"))
         return UploadForm(url=f"{origin.rstrip('/')}/{self._access.bucket}", fields=fields)
 
+    def upload_url(self, key: str, *, origin: str, expires_seconds: int) -> str:
+        """A URL at ``origin`` that takes the object's bytes by PUT for ``expires_seconds``.
+
+        A signed URL can hold no limit of size: the front door has one, and what arrives is to be looked at.
+        """
+        grant = self._grants.for_upload(_checked(key), expires_seconds)
+        signer = s3_client(f"http://{self._access.signing_host}", self._access.region, grant, self._pool)
+        with translated(key):
+            signed = signer.presigned_put_object(self._access.bucket, key, expires=timedelta(seconds=expires_seconds))
+        return _at(origin, signed)
+
     def download_url(self, key: str, *, filename: str, content_type: str, origin: str, expires_seconds: int) -> str:
         """A URL at ``origin`` that gives the object for ``expires_seconds``, as ``filename`` of ``content_type``."""
         grant = self._grants.for_download(_checked(key), expires_seconds)
@@ -100,8 +116,7 @@ class ObjectStore:
                     "response-content-type": content_type,
                 },
             )
-        to, path = urlsplit(origin), urlsplit(signed)
-        return urlunsplit((to.scheme, to.netloc, to.path.rstrip("/") + path.path, path.query, ""))
+        return _at(origin, signed)
 
     def stat(self, key: str) -> ObjectInfo:
         """Size and tag of an object. Raises ObjectMissing."""
@@ -161,6 +176,12 @@ class ObjectStore:
                 return self._hasty_client.bucket_exists(self._access.bucket)
         except StorageError:
             return False
+
+
+def _at(origin: str, signed: str) -> str:
+    """A signed URL as the client reaches it."""
+    to, path = urlsplit(origin), urlsplit(signed)
+    return urlunsplit((to.scheme, to.netloc, to.path.rstrip("/") + path.path, path.query, ""))
 
 
 def _checked(key: str) -> str:
