@@ -1,4 +1,7 @@
-"""Files of a multipart form as they arrive: nothing is kept but a window of the body."""
+"""Files of a multipart form (RFC 7578) as they arrive: nothing is kept but a window of the body.
+
+Werkzeug's own decoder was tried: where the body's pieces end within the closing boundary it adds a byte to the file.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from appliance.errors import InvalidRequest
 
 READ_BYTES = 256 * 1024
-WINDOW_BYTES = 1024**2
+HEAD_BYTES = 16 * 1024
 MAX_PARTS = 1000
 
 
@@ -43,49 +44,79 @@ def file_parts(body: Body, content_type: str, names: tuple[str, ...]) -> Iterato
     boundary = options.get("boundary", "")
     if kind != "multipart/form-data" or not boundary or not boundary.isascii():
         raise InvalidRequest("The body must be multipart/form-data with a boundary.")
-    events = _events(body, MultipartDecoder(boundary.encode(), WINDOW_BYTES, max_parts=MAX_PARTS))
-    for event in events:
-        if not isinstance(event, (File, Field)):
-            continue
-        if event.name not in names:
-            raise InvalidRequest(f"{event.name}: unknown part; files come in parts named {' or '.join(names)}.")
-        blocks = _blocks(events)
-        if isinstance(event, File):
-            yield FilePart(event.filename, event.headers.get("content-type", ""), blocks)
-        for _ in blocks:
-            pass
-
-
-def _blocks(events: Iterator[Event]) -> Iterator[bytes]:
-    for event in events:
-        assert isinstance(event, Data)
-        yield event.data
-        if not event.more_data:
+    window, delimiter = _Window(body), b"\r\n--" + boundary.encode()
+    _skip(window.blocks_until(delimiter))
+    for number in range(MAX_PARTS + 1):
+        padding = window.head_until(b"\r\n")
+        if padding.startswith(b"--"):
             return
+        if padding.strip() or number == MAX_PARTS:
+            raise InvalidRequest(f"The form has a malformed boundary, or more than {MAX_PARTS} parts.")
+        headers = _headers(window.head_until(b"\r\n\r\n"))
+        _, disposition = parse_options_header(headers.get("content-disposition"))
+        if disposition.get("name") not in names:
+            name = disposition.get("name")
+            raise InvalidRequest(f"{name}: unknown part; files come in parts named {' or '.join(names)}.")
+        blocks = window.blocks_until(delimiter)
+        if "filename" in disposition:
+            yield FilePart(disposition["filename"], headers.get("content-type", ""), blocks)
+        _skip(blocks)
 
 
-def _events(body: Body, decoder: MultipartDecoder) -> Iterator[Event]:
-    while True:
+class _Window:
+    """The part of a body that was read and not yet taken. Raises InvalidRequest where the body ends too early."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._held = bytearray(b"\r\n")  # so that the first boundary looks like all others
+
+    def blocks_until(self, mark: bytes) -> Iterator[bytes]:
+        """What comes before ``mark``, as it arrives; ``mark`` is taken too."""
+        while (at := self._held.find(mark)) < 0:
+            if block := self._taken(len(self._held) - len(mark) + 1):
+                yield block
+            self._fill()
+        if block := self._taken(at):
+            yield block
+        del self._held[: len(mark)]
+
+    def head_until(self, mark: bytes) -> bytes:
+        """What comes before ``mark``, which is no more than a head; ``mark`` is taken too."""
+        while (at := self._held.find(mark)) < 0:
+            if len(self._held) > HEAD_BYTES + READ_BYTES:
+                raise InvalidRequest(f"The form has a part whose head is over {HEAD_BYTES} bytes.")
+            if self._held.startswith(b"--") and mark == b"\r\n":  # a form may end without a line's end
+                return b"--"
+            self._fill()
+        head = self._taken(at)
+        del self._held[: len(mark)]
+        return head
+
+    def _taken(self, size: int) -> bytes:
+        if size <= 0:
+            return b""
+        block = bytes(self._held[:size])
+        del self._held[:size]
+        return block
+
+    def _fill(self) -> None:
         try:
-            event = decoder.next_event()
-        except ValueError as error:
-            raise InvalidRequest("The body is no form, or it broke off before its end.") from error
-        except RequestEntityTooLarge as error:
-            raise InvalidRequest(f"The form has more than {MAX_PARTS} parts.") from error
-        if isinstance(event, Epilogue):
-            return
-        if not isinstance(event, NeedData):
-            yield event
-            continue
-        block = _read(body)
-        try:
-            decoder.receive_data(block or None)
-        except RequestEntityTooLarge as error:
-            raise InvalidRequest("The form has a header or an epilogue of more than 1 MiB.") from error
+            block = self._body.read(READ_BYTES)
+        except OSError as error:
+            raise InvalidRequest("The body broke off before its end.") from error
+        if not block:
+            raise InvalidRequest("The body is no form, or it broke off before its end.")
+        self._held += block
 
 
-def _read(body: Body) -> bytes:
+def _headers(head: bytes) -> dict[str, str]:
     try:
-        return body.read(READ_BYTES)
-    except OSError as error:
-        raise InvalidRequest("The body broke off before its end.") from error
+        lines = head.decode().split("\r\n")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The form has a part whose head is not UTF-8.") from error
+    return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _skip(blocks: Iterator[bytes]) -> None:
+    for _ in blocks:
+        pass
