@@ -133,6 +133,11 @@ def test_a_large_body_passes_without_touching_memory(appliance: Appliance, door:
         assert peak_bytes(appliance.pid(name)) - peak < 64 * MEBIBYTE, name
 
 
+def test_only_an_upload_may_be_large(door: Door) -> None:
+    large = {"audio_url": "x" * 2 * MEBIBYTE}
+    assert "1048576" in door.call("POST", "/transcript", 413, json=large)["error"]
+
+
 def test_an_upload_that_is_empty_or_unknown_is_refused(door: Door) -> None:
     assert "empty" in door.call("POST", "/upload", 400, data=b"")["error"]
     unknown = f"{door.url}/v2/upload/00000000-0000-4000-8000-000000000000"
