@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from appliance.api.schemas import Text
 
 SpeechStatus = Literal["queued", "processing", "completed", "error"]
+
+
+def _written_out(text: object) -> object:
+    if isinstance(text, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("must be a day, as YYYY-MM-DD")  # left to itself, pydantic counts "0" in seconds
+    return text
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
 
 
 class RawUpload(BaseModel):
@@ -122,7 +132,7 @@ class ListTranscripts(BaseModel):
 
     limit: int = Field(10, ge=1, le=200)
     status: SpeechStatus | None = None
-    created_on: date | None = Field(None, description="A day in UTC.")
+    created_on: Day | None = Field(None, description="A day in UTC.")
     before_id: Text | None = None
     after_id: Text | None = None
     throttled_only: Literal["false", "False"] | None = Field(None, description="Nothing is ever throttled here.")
