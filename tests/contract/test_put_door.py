@@ -18,6 +18,7 @@ import requests
 from appliance.storage.access import StorageAccess, load_access
 from tests.appliances import Api, Appliance, children, running_appliance, wait_for
 from tests.contract.spec import Spec
+from tests.contract.test_speech_v2 import SPEECH, assert_right
 from tests.receivers import Receiver, receiving
 from tests.recordings import LOUD_DURATION_MS, loud_wav
 
@@ -91,6 +92,18 @@ def test_a_file_that_was_put_is_worked_on_and_nothing_more_is_said(api: Api) -> 
     assert (done["modelId"], done["text"], done["error"]) == ("loud-frames@1.0.0", None, None)
 
 
+def test_speech_is_written_down_where_no_model_is_named(api: Api, receiver: Receiver) -> None:
+    made = ask(api, modelId=None, contentType="audio/flac", callbackUrl=f"{receiver.url}/text")
+    put(made["presignedUrl"], SPEECH.read_bytes())
+    done = ended(api, made["transcriptionId"])
+    assert_right(done["text"])
+    assert done["detections"] is None
+    assert set(done["segments"][0]) == {"text", "startMs", "endMs"}
+    assert " ".join(word["text"] for word in done["words"]) == done["text"]
+    [call] = wait_for(lambda: receiver.to("/text"))
+    assert call.event["data"] == done
+
+
 def test_the_configuration_decides_what_is_detected(api: Api) -> None:
     made = ask(api, config={"min_duration_ms": 1000})
     put(made["presignedUrl"], loud_wav())
@@ -149,6 +162,7 @@ def test_another_tenant_finds_nothing(appliance: Appliance, api: Api) -> None:
         ({"callbackUrl": "ftp://127.0.0.1/"}, "callbackUrl: "),
         ({"callbackUrl": "http://169.254.169.254/"}, "callbackUrl: "),
         ({"config": {"threshold": 2}}, "config.threshold: "),
+        ({"config": {"threshold": 0.2}, "modelId": None}, "config: "),
         ({"language": "en"}, "language: "),
     ],
 )
