@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,13 +55,16 @@ def receiving() -> Iterator[Receiver]:
     """A receiver until the block ends."""
     receiver = Receiver()
     lock = threading.Lock()
+    counts: Counter[str] = Counter()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             with lock:
-                status = receiver.answer(self.path, len(receiver.to(self.path)))
-                receiver.calls.append(Call(self.path, dict(self.headers), body, status))
+                number = counts[self.path]
+                counts[self.path] += 1
+            status = receiver.answer(self.path, number)
+            receiver.calls.append(Call(self.path, dict(self.headers), body, status))
             self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)

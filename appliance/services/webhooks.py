@@ -8,6 +8,7 @@ import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
 
@@ -32,7 +33,8 @@ def announce(db: Database, tenant_id: int, url: str, event_type: str, data: dict
     delivery_id = f"msg_{uuid.uuid4().hex}"
     payload = {"type": event_type, "timestamp": rfc3339(time.time()), "data": data}
     webhooks.insert_delivery(db, delivery_id, tenant_id, url, event_type, payload)
-    work.enqueue(db, KIND, delivery_id, url)  # a slow receiver is its own group: the others go on
+    # What goes to one host is one group: those that answer go on while a slow one is waited for.
+    work.enqueue(db, KIND, delivery_id, f"{KIND} {urlsplit(url).netloc}")
 
 
 def load(box: Box, claimed: Work) -> Delivery:

@@ -65,7 +65,9 @@ class ObjectStore:
     @property
     def local_ports(self) -> set[int]:
         """Ports that storage listens on, or is told to call, which nobody else may reach."""
-        return {port for port in (urlsplit(self._access.endpoint).port, self._access.arrivals_port) if port}
+        here = urlsplit(self._access.endpoint)
+        own = here.port if here.hostname == "127.0.0.1" else None
+        return {port for port in (own, self._access.arrivals_port) if port}
 
     @property
     def arrivals_token(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -282,3 +283,44 @@ def test_a_worker_killed_before_it_delivers_loses_nothing(
     assert {each["status"] for each in log} == {"delivered"}
     kinds = {call.event["type"] for call in receiver.taken(path)}
     assert kinds == {"file.completed", "job.completed"}
+
+
+def test_a_worker_killed_while_it_delivers_delivers_again(
+    appliance: Appliance, api: Api, receiver: Receiver, path: str
+) -> None:
+    """The receiver has the event and has not answered when the worker dies: it gets the same event again."""
+    asked, free = threading.Event(), threading.Event()
+
+    def answer(path: str, number: int) -> int:
+        asked.set()
+        assert free.wait(30)
+        return 204
+
+    receiver.answer = answer
+    job = make_job(api, receiver.url + path)
+    api.cancel(job["id"])
+    assert asked.wait(30)
+    killed = appliance.kill("worker")
+    wait_for(lambda: appliance.pid("worker") not in (0, killed))
+    free.set()
+    [delivery] = settled(api, receiver.url + path, 1)
+    assert delivery["status"] == "delivered"
+    calls = wait_for(lambda: receiver.to(path)[1:] and receiver.to(path))
+    assert {call.headers["webhook-id"] for call in calls} == {delivery["id"]}
+
+
+def test_a_slow_receiver_holds_up_neither_work_nor_other_receivers(api: Api, receiver: Receiver, path: str) -> None:
+    """As many webhooks as the courier has threads wait for it; files and other hosts go on."""
+    free = threading.Event()
+    receiver.answer = lambda path, number: 204 if free.wait(30) else 500
+    with receiving() as quick:
+        try:
+            for _ in range(8):
+                api.cancel(make_job(api, receiver.url + path)["id"])
+            job = make_job(api, quick.url + path)
+            api.send(job["id"], loud_wav())
+            assert api.finished(job["id"], 10)["status"] == "completed"
+            settled(api, quick.url + path, 2)
+        finally:
+            free.set()
+    settled(api, receiver.url + path, 8)
