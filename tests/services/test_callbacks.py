@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from appliance.services.callbacks import parse_callback, resolve
 from appliance.services.delivery import post
 
 DEFAULT = Settings.model_fields["webhook_networks"].default
+CERTIFICATE = Path(__file__).with_name("receiver.pem")
 EVERYTHING = ["0.0.0.0/0", "::/0"]
 
 
@@ -143,3 +146,32 @@ def test_a_receiver_that_is_not_there_is_told_of(listener: socket.socket) -> Non
     listener.close()
     with pytest.raises(CallbackFailed, match="refused"):
         post(parse_callback(f"http://127.0.0.1:{port}/"), "127.0.0.1", b"{}", {}, 5)
+
+
+@pytest.mark.parametrize(("host", "trusted"), [("receiver.example", True), ("other.example", False)])
+def test_a_certificate_is_checked_against_the_name(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, host: str, trusted: bool
+) -> None:
+    """receiver.pem is a key and its own certificate, for receiver.example and for nothing but this test."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    named = []
+    context.sni_callback = lambda _, name, __: named.append(name)
+
+    def serve() -> None:
+        plain, _ = listener.accept()
+        with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    callback = parse_callback(f"https://{host}:{listener.getsockname()[1]}/")
+    if trusted:
+        assert post(callback, "127.0.0.1", b"{}", {}, 5) == 200
+    else:
+        with pytest.raises(CallbackFailed, match="Hostname mismatch"):
+            post(callback, "127.0.0.1", b"{}", {}, 5)
+    thread.join()
+    assert named == [host]
