@@ -128,10 +128,12 @@ def test_what_cannot_be_read_is_told_to_the_callback_too(api: Api, receiver: Rec
     assert get(api, made["transcriptionId"])["status"] == "failed"
 
 
-def test_curl_puts_it(api: Api, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_curl_puts_it(api: Api, tmp_path: Path, version: str) -> None:
+    """With --http2 it asks for an upgrade in the same request, as Java's client does unasked."""
     made = ask(api)
     (tmp_path / "take.wav").write_bytes(loud_wav())
-    command = ["curl", "-sS", "--fail", "-X", "PUT", "-H", "Content-Type: audio/wav", "--data-binary"]
+    command = ["curl", "-sS", "--fail", version, "-X", "PUT", "-H", "Content-Type: audio/wav", "--data-binary"]
     subprocess.run([*command, f"@{tmp_path / 'take.wav'}", made["presignedUrl"]], check=True, capture_output=True)
     assert ended(api, made["transcriptionId"])["detections"] == LOUD
 
