@@ -19,7 +19,7 @@ from appliance.errors import InvalidManifest, ModelExists, ModelNotFound, Scorin
 def add_model(store: ModelStore, source: Path) -> StoredModel:
     """Check the model in ``source`` and copy it into the store.
 
-    Raises InvalidManifest, or ModelExists where this version is there with another graph or manifest.
+    Raises InvalidManifest, or ModelExists where this version is there with another graph or manifest, or broken.
     """
     manifest = read_manifest(source / MANIFEST)
     check_files(StoredModel(manifest, source))
@@ -33,6 +33,8 @@ def add_model(store: ModelStore, source: Path) -> StoredModel:
         if existing.manifest == manifest:
             return existing
         raise ModelExists(f"{manifest.id} is in the model store with another manifest; give it a new version.")
+    if target.exists():
+        raise ModelExists(f"{target} is there and cannot be used; `appliance models verify` says why.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.root, prefix=".adding-") as folder:
         copy = Path(folder) / "model"

@@ -28,9 +28,9 @@ class Decoder:
     """Says what it is told to, and remembers what it was asked; the last token again and again."""
 
     def __init__(self, tokens: list[int], logit: float = 3.0) -> None:
-        caches = {f"{PAST}{part}.{kind}": ["b", 8, "n", 36] for part in ("decoder", "encoder") for kind in ("key",)}
+        caches = {f"{PAST}{part}.key": ["b", 8, "n", 36] for part in ("decoder", "encoder")}
         plain = ("encoder_attention_mask", "encoder_hidden_states", "input_ids", "use_cache_branch")
-        self.input_shapes: dict[str, Any] = dict.fromkeys(plain, []) | caches
+        self.input_shapes: dict[str, Any] = {name: [] for name in plain} | caches
         self.output_shapes: dict[str, Any] = {"logits": ["b", "n", NUM_TOKENS]}
         self.tokens, self.logit, self.asked = tokens, logit, []
 
