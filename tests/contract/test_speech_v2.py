@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import assemblyai
 import pytest
 import requests
 import soundfile
 
+from appliance.state.database import Database
 from tests.appliances import ROOT, Api, Appliance, peak_bytes, wait_for
 
 SPEECH = ROOT / "appliance" / "samples" / "speech.flac"
@@ -131,6 +134,24 @@ def test_a_large_body_passes_without_touching_memory(appliance: Appliance, door:
     assert door.upload(body())
     for name, peak in before.items():
         assert peak_bytes(appliance.pid(name)) - peak < 64 * MEBIBYTE, name
+
+
+def test_a_body_that_breaks_off_leaves_nothing(appliance: Appliance, door: Door) -> None:
+    state = Database(appliance.data_dir / "appliance.db")
+
+    def rows() -> int:
+        return len(state.all("SELECT 1 FROM media WHERE status = 'pending'"))
+
+    before = rows()
+    url = urlsplit(door.url)
+    for framing in ("Content-Length: 90000000", "Transfer-Encoding: chunked"):
+        with socket.create_connection((url.hostname, url.port)) as connection:
+            key = door.headers["Authorization"]
+            head = f"POST /v2/upload HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: {key}\r\n{framing}\r\n\r\n"
+            body = bytes(20 * MEBIBYTE)
+            connection.sendall(head.encode() + (b"1400000\r\n" if "chunked" in framing else b"") + body)
+            wait_for(lambda: rows() == before + 1)
+        wait_for(lambda: rows() == before)
 
 
 def test_only_an_upload_may_be_large(door: Door) -> None:
