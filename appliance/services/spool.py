@@ -50,8 +50,8 @@ def write(path: Path, blocks: Iterable[bytes], max_bytes: int) -> int:
 
 
 def sync(folder: Path) -> None:
-    """Sync the names of the files in a folder, and the folder's own."""
-    for each in (folder, folder.parent):
+    """Sync the names of the files in a folder, and those of the folders above it up to the data folder."""
+    for each in (folder, folder.parent, folder.parent.parent):
         descriptor = os.open(each, os.O_RDONLY)
         try:
             os.fsync(descriptor)
