@@ -21,9 +21,9 @@ def start_worker(box: Box, worker_id: str, provider: str) -> None:
 
 
 def claim(
-    box: Box, worker_id: str, kinds: Iterable[str] = tuple(KINDS), *, lease_seconds: float | None = None
+    box: Box, worker_id: str, kinds: Iterable[str] | None = None, *, lease_seconds: float | None = None
 ) -> Work | None:
-    """Lease the next piece of work of ``kinds``, or None where none is ready."""
+    """Lease the next piece of work, of ``kinds`` alone where they are given, or None where none is ready."""
     with box.db.transaction():
         claimed = work.claim(box.db, worker_id, lease_seconds or box.settings.lease_seconds, kinds)
         if claimed and not KINDS[claimed.kind].start(box.db, claimed.subject_id):
