@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, Field, ValidationError
+from pydantic import AfterValidator, AnyHttpUrl, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from appliance.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 MEBIBYTE = 1024**2
+
+
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text))
 
 
 class Settings(BaseSettings):
@@ -35,6 +40,12 @@ class Settings(BaseSettings):
 
     # Uploads
     max_upload_bytes: int = Field(500 * MEBIBYTE, ge=1, description="Largest file that may be uploaded.")
+    max_batch_bytes: int = Field(
+        5000 * MEBIBYTE, ge=1, description="Largest body of a batch upload; each of its files may be an upload's size."
+    )
+    streamed_uploads: int = Field(
+        32, ge=1, le=1024, description="Uploads through the API that are taken in at once; one more is told to wait."
+    )
     upload_expires_seconds: int = Field(
         3600, ge=1, le=7 * 86400, description="How long an upload form or a download URL is valid."
     )
@@ -60,6 +71,9 @@ class Settings(BaseSettings):
     embedding_model: str = Field(
         "spectrum", description="Model that embeds datasets: one for embedding, or one that also gives vectors."
     )
+    transcription_model: str = Field(
+        "moonshine-tiny-en", description="Model that transcribes where a request names none."
+    )
     provider: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="Where models run: cuda refuses to start without a GPU, auto falls back to the CPU."
     )
@@ -71,6 +85,19 @@ class Settings(BaseSettings):
     decoder_cpu_seconds: int = Field(1800, ge=1, description="CPU time that one file may cost its decoder.")
     decoder_stall_seconds: int = Field(60, ge=1, description="Longest wait for the next block of audio.")
     max_duration_seconds: int = Field(12 * 3600, ge=1, description="Longest recording that is analysed.")
+
+    # Webhooks
+    webhook_networks: list[Annotated[str, AfterValidator(_network)]] = Field(
+        ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
+        description="Networks whose addresses callback URLs may lead to; the appliance's own ports are never called.",
+    )
+    webhook_timeout_seconds: float = Field(20.0, gt=0, description="How long a receiver may take, from first to last.")
+    webhook_retry_seconds: list[float] = Field(
+        [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
+        description="Waits between the tries of a webhook; after the last one it is given up.",
+    )
+    webhook_threads: int = Field(4, ge=1, le=64, description="Webhooks that are delivered at once.")
+    webhook_log_days: float = Field(30.0, gt=0, description="How long deliveries that reached their end are listed.")
 
     # Work
     lease_seconds: float = Field(30.0, ge=0.5, description="How long a worker may be silent before its file is free.")

@@ -54,6 +54,18 @@ class Unauthorized(ApplianceError):
     code = "unauthorized"
 
 
+class Forbidden(ApplianceError):
+    """The key is known, but what the request names is another tenant's."""
+
+    code = "forbidden"
+
+
+class TooManyUploads(ApplianceError):
+    """As many uploads as the appliance takes in at once are under way; the request can be repeated."""
+
+    code = "too_many_uploads"
+
+
 class NotFound(ApplianceError):
     """There is no such object, or it belongs to another tenant."""
 
@@ -88,6 +100,21 @@ class SizeMismatch(InvalidRequest):
     """The uploaded object does not have the size that was declared."""
 
     code = "size_mismatch"
+
+
+# --- webhooks -------------------------------------------------------------------------------------------------------
+
+
+class CallbackRefused(ApplianceError):
+    """A callback URL is malformed, or leads where the operator's networks do not allow."""
+
+    code = "callback_refused"
+
+
+class CallbackFailed(ApplianceError):
+    """A receiver of webhooks cannot be reached, or does not answer in time."""
+
+    code = "callback_failed"
 
 
 # --- audio ----------------------------------------------------------------------------------------------------------

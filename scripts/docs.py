@@ -22,7 +22,7 @@ from appliance.api.app import create_app
 from appliance.api.errors import status_of
 from appliance.cli.__main__ import main as cli
 from appliance.config import ROOT, Settings
-from appliance.engine import manifest
+from appliance.engine import manifest, speech_manifest
 from appliance.engine.models import ModelStore
 from appliance.services.box import Box
 
@@ -90,7 +90,8 @@ def manifest_page() -> str:
     """Every key of manifest.toml."""
     lines = [
         GENERATED + "# Keys of `manifest.toml`\n",
-        "How a model is made and added is told in [models.md](models.md).",
+        "How a model is made and added is told in [models.md](models.md). A model whose `task` is `transcription` has",
+        "the keys of the second part, see [speech.md](speech.md).",
     ]
     tables = {
         "top level": manifest.Manifest,
@@ -98,6 +99,12 @@ def manifest_page() -> str:
         "[output]": manifest.Output,
         "[defaults]": manifest.Defaults,
         "[[labels]]": manifest.Label,
+        "transcription: top level": speech_manifest.SpeechManifest,
+        "transcription: [input]": speech_manifest.SpeechInput,
+        "transcription: [decoding]": speech_manifest.Decoding,
+        "transcription: [files.encoder], [files.decoder], [files.tokens], [files.voice_activity]": (
+            speech_manifest.WeightFile
+        ),
     }
     for title, table in tables.items():
         lines += [f"\n## `{title}`\n", "| key | type | default | meaning |", "|---|---|---|---|", *_keys(table)]
@@ -112,7 +119,9 @@ def _keys(table: type[BaseModel]) -> Iterator[str]:
         schema = properties[name]
         options = [schema, *schema.get("anyOf", [])]
         kind = next(
-            ", ".join(map(str, o.get("enum", []))) or o.get("type") for o in options if "enum" in o or "type" in o
+            ", ".join(map(str, o.get("enum", [o["const"]] if "const" in o else []))) or o.get("type")
+            for o in options
+            if "enum" in o or "type" in o
         )
         default = "required" if field.default is PydanticUndefined else f"`{json.dumps(field.default)}`"
         yield f"| `{name}` | {kind} | {default} | {field.description} |"

@@ -217,6 +217,12 @@ def descendants(pid: int) -> list[int]:
     return [one for child in children(pid) for one in (child, *descendants(child))]
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process and its children ever had resident, together."""
+    statuses = [Path(f"/proc/{each}/status").read_text() for each in (pid, *descendants(pid))]
+    return sum(1024 * int(line.split()[1]) for text in statuses for line in text.splitlines() if "VmHWM" in line)
+
+
 def command_of(pid: int) -> str:
     """The program or the Python module that a process runs; empty while it is tethered, and once it is gone."""
     try:
@@ -229,8 +235,9 @@ def command_of(pid: int) -> str:
 
 
 def make_models(store: Path) -> Path:
-    """A store with the toy models, loud-frames in two versions, and the model that embeds datasets."""
+    """A store with the toy models, loud-frames in two versions, and the models that embed datasets and transcribe."""
     shutil.copytree(ROOT / "model_store" / "spectrum", store / "spectrum")
+    (store / "moonshine-tiny-en").symlink_to(ROOT / "model_store" / "moonshine-tiny-en")
     toy_models.window_model(store)
     toy_models.frame_model(store)
     toy_models.frame_model(store, version="0.9.0")

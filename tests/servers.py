@@ -101,6 +101,7 @@ def running_door(storage: RunningStorage, folder: Path, api: str = "tests.frontd
         api_socket=socket,
         folder=folder / "door",
         max_upload_bytes=storage.settings.max_upload_bytes,
+        max_batch_bytes=storage.settings.max_batch_bytes,
         cors_origins=(ORIGIN,),
     )
     gunicorn = [sys.executable, "-m", "gunicorn", api, "--bind", f"unix:{socket}", "--threads", "4"]

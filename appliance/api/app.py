@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Response, g, request
@@ -13,9 +14,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance import __version__
 from appliance.api import annotations as annotations_api
-from appliance.api import datasets, health, inference, models
-from appliance.api.errors import MEDIA_TYPE, Problem, register_error_handlers, validation_problem
+from appliance.api import datasets, health, inference, models, put_door, speech_batch, speech_v2, webhooks
+from appliance.api.errors import MEDIA_TYPE, PLAIN_PATHS, Failure, Problem, register_error_handlers, validation_problem
 from appliance.services.box import Box
+from appliance.services.durations import Durations
 from appliance.services.similarity import Similarity
 
 MAX_BODY_BYTES = 1024**2
@@ -27,7 +29,10 @@ def create_app(box: Box) -> OpenAPI:
     app = OpenAPI(
         "appliance",
         info=Info(title="Audio inference appliance", version=__version__),
-        security_schemes={"api_key": SecurityScheme(type="apiKey", name="X-API-Key", **{"in": "header"})},
+        security_schemes={
+            "api_key": SecurityScheme(type="apiKey", name="X-API-Key", **{"in": "header"}),
+            "authorization": SecurityScheme(type="apiKey", name="Authorization", **{"in": "header"}),
+        },
         validation_error_status=400,
         validation_error_model=Problem,
         validation_error_callback=validation_problem,
@@ -40,11 +45,13 @@ def create_app(box: Box) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["box"] = box
     app.extensions["similarity"] = Similarity(box)
+    app.extensions["durations"] = Durations(box.settings)
+    app.extensions["upload_slots"] = BoundedSemaphore(box.settings.streamed_uploads)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.before_request(_note_request_id)
     app.after_request(_show_request_id)
     register_error_handlers(app)
-    for module in (inference, datasets, annotations_api, models, health):
+    for module in (inference, datasets, annotations_api, models, webhooks, speech_v2, speech_batch, put_door, health):
         app.register_api(module.blueprint)
     _document_problems(app)
     return app
@@ -74,10 +81,16 @@ def _show_request_id(response: Response) -> Response:
 
 
 def _document_problems(app: OpenAPI) -> None:
-    """Say in the OpenAPI document that every other answer is a problem."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    problem = {"description": "What went wrong.", "content": {MEDIA_TYPE: {"schema": schema}}}
-    for operations in app.api_doc["paths"].values():
+    """Say in the OpenAPI document that every other answer is a problem, or a failure where clients expect that."""
+    app.api_doc["components"]["schemas"]["Failure"] = Failure.model_json_schema()
+    problem, failure = _described(MEDIA_TYPE, "Problem"), _described("application/json", "Failure")
+    for path, operations in app.api_doc["paths"].items():
         for operation in operations.values():
-            operation["responses"]["400"] = problem
-            operation["responses"]["default"] = problem
+            wrong = failure if path.startswith(PLAIN_PATHS) else problem
+            operation["responses"]["400"] = wrong
+            operation["responses"]["default"] = wrong
+
+
+def _described(media_type: str, schema: str) -> dict[str, Any]:
+    content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": "What went wrong.", "content": content}

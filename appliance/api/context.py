@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 
 from flask import current_app, g, request
 
-from appliance.errors import InvalidRequest
+from appliance.errors import InvalidRequest, TooManyUploads, Unauthorized
 from appliance.services import keys
 from appliance.services.box import Box
 from appliance.services.similarity import Similarity
@@ -29,6 +32,39 @@ def similarity() -> Similarity:
 def require_key() -> None:
     """Before a request: find the tenant by its API key. Raises Unauthorized."""
     g.tenant_id = keys.authenticate(box().db, request.headers.get("X-API-Key"))
+
+
+def require_authorization() -> None:
+    """Before a request of the speech doors: the key comes in Authorization, bare or as Bearer. Raises Unauthorized."""
+    given = request.headers.get("Authorization", "").strip()
+    scheme, _, rest = given.partition(" ")
+    key = rest.strip() if scheme.lower() == "bearer" else given
+    if not key:
+        raise Unauthorized("The header Authorization is missing.")
+    g.tenant_id = keys.authenticate(box().db, key)
+
+
+def require_either_key() -> None:
+    """Before a request: the key comes in X-API-Key, or in Authorization. Raises Unauthorized."""
+    if "X-API-Key" in request.headers or "Authorization" not in request.headers:
+        require_key()
+    else:
+        require_authorization()
+
+
+@contextmanager
+def upload_slot() -> Iterator[None]:
+    """One of the uploads that are taken in at once: slow ones must not use up the API's threads.
+
+    Raises TooManyUploads.
+    """
+    slots: BoundedSemaphore = current_app.extensions["upload_slots"]
+    if not slots.acquire(blocking=False):
+        raise TooManyUploads("As many uploads as are taken in at once are under way. Try again in a few seconds.")
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def tenant_id() -> int:

@@ -1,4 +1,7 @@
-"""Every error as ``application/problem+json`` (RFC 9457) with a stable code. HTTP statuses are given here alone."""
+"""Every error as ``application/problem+json`` (RFC 9457) with a stable code. HTTP statuses are given here alone.
+
+One door has clients that read ``{"error": sentence}``; they get that, with the same statuses.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from http import HTTPStatus
 
 import structlog
-from flask import Flask, Response, g, make_response
+from flask import Flask, Response, g, make_response, request
 from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -16,6 +19,7 @@ from appliance.errors import ApplianceError
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+PLAIN_PATHS = "/v2/"  # where clients read {"error": sentence}
 
 # The nearest class among an error's ancestors decides.
 STATUS: dict[type[ApplianceError], HTTPStatus] = {
@@ -23,9 +27,13 @@ STATUS: dict[type[ApplianceError], HTTPStatus] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
     errors.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.TooManyUploads: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.ModelNotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.CallbackRefused: HTTPStatus.BAD_REQUEST,
+    errors.CallbackFailed: HTTPStatus.BAD_GATEWAY,
     errors.AudioError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -40,6 +48,12 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="A sentence for the person who can mend it.")
     code: str = Field(description="Stable name of the error.")
+
+
+class Failure(BaseModel):
+    """What went wrong, as the clients of `/v2/` read it."""
+
+    error: str = Field(description="A sentence for the person who can mend it.")
 
 
 def status_of(kind: type[ApplianceError]) -> HTTPStatus:
@@ -102,5 +116,7 @@ def _internal_error() -> Response:
 
 
 def _problem(status: HTTPStatus, detail: str, code: str) -> Response:
+    if request.path.startswith(PLAIN_PATHS):
+        return Response(json.dumps({"error": detail}), status=status, mimetype="application/json")
     problem = Problem(type="about:blank", title=status.phrase, status=status, detail=detail, code=code)
     return Response(json.dumps(problem.model_dump()), status=status, mimetype=MEDIA_TYPE)

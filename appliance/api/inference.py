@@ -31,7 +31,8 @@ Answer = tuple[dict[str, Any], int]
 def create_inference_job(body: schemas.CreateInferenceJob) -> Answer:
     """Create an inference job."""
     config = DetectionConfig(**body.config.model_dump()) if body.config else DetectionConfig()
-    return render_job(inference_jobs.create_job(box(), tenant_id(), body.model_id, config)), 201
+    report = inference_jobs.create_job(box(), tenant_id(), body.model_id, config, body.callback_url)
+    return render_job(report), 201
 
 
 @blueprint.get("", responses={200: schemas.InferenceJobPage})
@@ -111,6 +112,7 @@ def render_summary(report: JobReport) -> dict[str, Any]:
         "model_version": job.model_version,
         "status": job.status,
         "config": job.config,
+        "callback_url": job.callback_url,
         "total_files": job.total_files,
         "processed_files": job.processed_files,
         "error_message": report.error_message,

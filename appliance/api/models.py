@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import schemas
 from appliance.api.context import box, require_key
+from appliance.engine.speech_manifest import SpeechManifest
 from appliance.services import models
 from appliance.services.models import ModelReport
 
@@ -38,8 +39,7 @@ def get_model(path: schemas.ModelPath) -> Answer:
 def render_model(report: ModelReport) -> dict[str, Any]:
     """A model with what its labels do where the client sets nothing."""
     manifest = report.manifest
-    rules = [(label, manifest.rule_of(label)) for label in manifest.labels if label.reported]
-    return {
+    common = {
         "id": manifest.id,
         "name": manifest.name,
         "version": manifest.version,
@@ -47,7 +47,10 @@ def render_model(report: ModelReport) -> dict[str, Any]:
         "description": manifest.description,
         "licence": manifest.licence,
         "sample_rate_hz": manifest.input.sample_rate_hz,
-        "labels": [{"name": label.name, "point": label.point} | rule.model_dump() for label, rule in rules],
-        "defaults": manifest.defaults.model_dump(),
         "provider": report.provider,
     }
+    if isinstance(manifest, SpeechManifest):
+        return common | {"language": manifest.language, "labels": [], "defaults": None}
+    rules = [(label, manifest.rule_of(label)) for label in manifest.labels if label.reported]
+    labels = [{"name": label.name, "point": label.point} | rule.model_dump() for label, rule in rules]
+    return common | {"language": None, "labels": labels, "defaults": manifest.defaults.model_dump()}

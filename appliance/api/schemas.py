@@ -58,6 +58,9 @@ class CreateInferenceJob(Body):
         min_length=1, max_length=200, description="`<name>`, its newest version, or `<name>@<version>`."
     )
     config: InferenceConfig | None = None
+    callback_url: Text | None = Field(
+        None, description="Is told `file.completed`, `file.failed` and `job.completed`; see webhooks.md."
+    )
 
 
 class RequestUpload(Body):
@@ -227,6 +230,7 @@ class InferenceJobSummary(BaseModel):
     model_version: str = Field(description="The version that scores this job.")
     status: JobStatus
     config: EffectiveConfig
+    callback_url: str | None
     total_files: int
     processed_files: int = Field(description="Files that reached an end.")
     error_message: str | None
@@ -391,9 +395,12 @@ class Model(BaseModel):
     description: str
     licence: str
     sample_rate_hz: int
+    language: str | None = Field(description="Language that a model for transcription hears; null for the others.")
     labels: list[ModelLabel]
-    defaults: EffectiveConfig
-    provider: str | None = Field(description="Where the worker runs models: cuda or cpu; null before it ever started.")
+    defaults: EffectiveConfig | None = Field(description="What applies to detections; null for transcription.")
+    provider: str | None = Field(
+        description="Where it runs: cuda or cpu, for transcription always cpu; null before the worker ever started."
+    )
 
 
 class ModelList(BaseModel):

@@ -11,6 +11,7 @@ from rich.table import Table
 from appliance.config import load_settings
 from appliance.engine.models import CARD, ModelStore
 from appliance.engine.registration import add_model, check_model
+from appliance.engine.speech_manifest import SpeechManifest
 from appliance.errors import ModelError
 
 
@@ -22,10 +23,10 @@ def models() -> None:
 @models.command("list")
 def list_() -> None:
     """List all models, newest version first."""
-    table = Table("model", "task", "labels", "licence")
+    table = Table("model", "task", "labels or language", "licence")
     for model in _store().models():
         manifest = model.manifest
-        names = ", ".join(label.name for label in manifest.labels if label.reported)
+        names = manifest.language if isinstance(manifest, SpeechManifest) else ", ".join(manifest.reported_labels)
         table.add_row(manifest.id, manifest.task, names, manifest.licence)
     Console().print(table)
     for fault in _store().faults():

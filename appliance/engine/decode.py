@@ -34,6 +34,7 @@ class Recording:
     info: AudioInfo
     _blocks: Iterator[np.ndarray]
     _damaged: Callable[[], bool] = lambda: False
+    claimed_seconds: float | None = None  # how long it is, as its header says; None where that says nothing
 
     @property
     def is_damaged(self) -> bool:
@@ -101,7 +102,7 @@ def _open_wav(file: BinaryIO) -> Recording | None:
         file.seek(0)
         return None
     info = AudioInfo("wav", sound.subtype.lower(), sound.samplerate, sound.channels)
-    return Recording(checked(info), _wav_blocks(sound))
+    return Recording(checked(info), _wav_blocks(sound), claimed_seconds=sound.frames / sound.samplerate)
 
 
 def _wav_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:

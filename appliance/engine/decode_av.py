@@ -48,11 +48,13 @@ class _Frame:
     stamp: float | None  # when it begins, in samples
 
 
-def open_packets(file: BinaryIO, container: str) -> tuple[AudioInfo, Iterator[np.ndarray], Callable[[], bool]]:
+def open_packets(
+    file: BinaryIO, container: str
+) -> tuple[AudioInfo, Iterator[np.ndarray], Callable[[], bool], float | None]:
     """Open ``file`` as ``container`` and decode up to the first frame, which says what the recording is.
 
-    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, and what says whether
-    damage was met so far.
+    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, what says whether
+    damage was met so far, and how many seconds the header claims, None where it claims nothing.
     Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
     """
     opened = _open(file, container)
@@ -70,7 +72,8 @@ def open_packets(file: BinaryIO, container: str) -> tuple[AudioInfo, Iterator[np
         opened.close()
         raise
     pieces = _trimmed(_aligned(chain([first], frames), packets, rate_hz), packets, rate_hz)
-    return info, _closing(opened, _blocks(pieces, rate_hz)), lambda: packets.num_damaged > 0
+    blocks = _closing(opened, _blocks(pieces, rate_hz))
+    return info, blocks, lambda: packets.num_damaged > 0, _claimed_seconds(opened, container)
 
 
 def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
@@ -82,6 +85,11 @@ def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
                 "The MP4 file cannot be read: its index is damaged, or missing as in a cut file."
             ) from error
         raise CorruptAudio(f"The file looks like {container} but cannot be read: {error.strerror}.") from error
+
+
+def _claimed_seconds(opened: av.container.InputContainer, container: str) -> float | None:
+    """Of raw AAC FFmpeg would give a guess from the first frames, which can be far off."""
+    return opened.duration / av.time_base if opened.duration and container != "aac" else None
 
 
 def _closing(opened: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -2,7 +2,8 @@
 
 Down a socket of messages goes REQUEST with two file descriptors: the recording, and a pipe for the answer. Up the pipe
 come frames: HEADER (kind, number of bytes), then JSON or float32 samples. INFO comes first, AUDIO follows, END or ERROR
-is last. The child says READY on the socket when it can take a file.
+is last. A sample rate of HEADER_ONLY asks for INFO and END alone. The child says READY on the socket when it can take
+a file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from appliance.engine.decode_formats import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MI
 REQUEST = struct.Struct("<Id")  # sample rate of the answer, longest recording in seconds
 HEADER = struct.Struct("<cI")
 READY = b"ready"
+HEADER_ONLY = 0
 
 INFO, AUDIO, END, ERROR = b"I", b"A", b"E", b"X"
 
@@ -76,6 +78,16 @@ def info_of(payload: bytearray) -> AudioInfo:
 def num_source_samples_of(payload: bytearray, largest: int) -> int:
     """How many samples the recording had at its own rate. Raises BadFrame."""
     return _integer(_fields(payload).get("num_source_samples"), 0, largest)
+
+
+def claimed_seconds_of(payload: bytearray) -> float | None:
+    """How long the recording says it is, None where it does not. Raises BadFrame."""
+    claimed = _fields(payload).get("claimed_seconds")
+    if claimed is None:
+        return None
+    if not isinstance(claimed, (int, float)) or not 0 < claimed < float("inf"):
+        raise BadFrame("a length that is none")
+    return float(claimed)
 
 
 def error_of(payload: bytearray) -> errors.AudioError:

@@ -18,8 +18,19 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
-from appliance.engine.decode import decode_mono
-from appliance.engine.decode_wire import AUDIO, END, ERROR, HEADER, INFO, MAX_SENTENCE, OUT_OF_MEMORY, READY, REQUEST
+from appliance.engine.decode import decode_mono, open_audio
+from appliance.engine.decode_wire import (
+    AUDIO,
+    END,
+    ERROR,
+    HEADER,
+    HEADER_ONLY,
+    INFO,
+    MAX_SENTENCE,
+    OUT_OF_MEMORY,
+    READY,
+    REQUEST,
+)
 from appliance.errors import AudioError, DecoderDied
 
 MAX_OPEN_FILES = 32
@@ -66,6 +77,11 @@ def _serve(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_seconds
     """Decode one file into the pipe. A parent that closes its end cancels; the next file is served all the same."""
     try:
         with open(file_fd, "rb") as file:
+            if sample_rate_hz == HEADER_ONLY:
+                recording = open_audio(file)
+                _write_json(pipe_fd, INFO, asdict(recording.info))
+                _write_json(pipe_fd, END, {"claimed_seconds": recording.claimed_seconds})
+                return
             info, audio = decode_mono(file, sample_rate_hz, max_duration_seconds)
             _write_json(pipe_fd, INFO, asdict(info))
             for block in audio:

@@ -54,6 +54,14 @@ class Decoder:
         self._audio = DecodedAudio(child, pipe_fd, sample_rate_hz, self._limits)
         return self._audio
 
+    def claimed_seconds(self, file: BinaryIO | int) -> float | None:
+        """How long a recording says it is, None where it does not; only its beginning is decoded.
+
+        Raises what ``decode`` raises.
+        """
+        with self.decode(file, wire.HEADER_ONLY) as header:
+            return header.claimed_seconds()
+
     def close(self) -> None:
         """Cancel what is under way and end the child."""
         if self._audio:
@@ -111,6 +119,14 @@ class DecodedAudio:
         if not self.finished:
             raise RuntimeError("The duration is known after the last block.")
         return -(-1000 * self.num_source_samples // self.info.sample_rate_hz)
+
+    def claimed_seconds(self) -> float | None:
+        """What the header says of the length; for a decode that was asked for the header only."""
+        kind, payload = self._frame()
+        if kind != wire.END:
+            raise self._broken("audio that was not asked for")
+        claimed: float | None = self._believed(wire.claimed_seconds_of, payload)
+        return claimed
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return self

@@ -1,7 +1,7 @@
 """The manifest of a model: what a stranger must know to feed its graph and read its answer.
 
 ``docs/models.md`` explains every key to the author of a model. Whatever network takes a waveform and gives
-scores fits, at any sample rate, without code.
+scores fits, at any sample rate, without code. A model for transcription has other keys, see ``speech_manifest``.
 """
 
 from __future__ import annotations
@@ -10,26 +10,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from appliance.engine.manifest_table import Table, check_version
+from appliance.engine.speech_manifest import SpeechManifest
 from appliance.errors import InvalidManifest
 
 Layout = Literal["batch,samples", "batch,1,samples", "batch,samples,1"]
-
-
-def _version(text: str) -> str:
-    try:
-        Version(text)
-    except InvalidVersion as error:
-        raise ValueError("must be a version such as 1.2.0") from error
-    return text
-
-
-class Table(BaseModel):
-    """A table of the manifest: unknown keys are refused, so that a misspelt one is never ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Input(Table):
@@ -100,13 +87,13 @@ class Label(Rule):
 
 
 class Manifest(Table):
-    """A model of the model store."""
+    """A model of the model store that scores windows."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="Name of the model and of its folder.")
-    version: Annotated[str, AfterValidator(_version)] = Field(
+    version: Annotated[str, AfterValidator(check_version)] = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,49}$", description="Version of the model and name of its folder."
     )
-    task: Literal["detection", "embedding", "transcription"] = Field(description="What the model is for.")
+    task: Literal["detection", "embedding"] = Field(description="What the model is for.")
     description: str = Field("", description="One sentence for the list of models.")
     licence: str = Field(min_length=1, description="Licence of the weights.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of model.onnx.")
@@ -133,6 +120,11 @@ class Manifest(Table):
         """``<name>@<version>``, which names these weights and no others."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def reported_labels(self) -> list[str]:
+        """The labels that detections may have."""
+        return [label.name for label in self.labels if label.reported]
+
     def rule_of(self, label: Label) -> Defaults:
         """What applies to a label where the client sets nothing."""
         own = {name: value for name in Defaults.model_fields if (value := getattr(label, name)) is not None}
@@ -152,13 +144,15 @@ class Manifest(Table):
         return 1000.0 * (self.output.frame_hop_seconds or self.input.window_seconds)
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read and check ``manifest.toml``.
+def read_manifest(path: Path) -> Manifest | SpeechManifest:
+    """Read and check ``manifest.toml``; its task says which keys it has.
 
     Raises InvalidManifest, its message naming the file and the field.
     """
     try:
-        return Manifest.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        kind = SpeechManifest if content.get("task") == "transcription" else Manifest
+        return kind.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(_fault(e["loc"], e["msg"]) for e in error.errors())
         raise InvalidManifest(f"{path}: {faults}.") from error

@@ -1,4 +1,4 @@
-"""The model store: ``<name>/<version>/`` with ``model.onnx``, ``manifest.toml`` and a model card.
+"""The model store: ``<name>/<version>/`` with ``manifest.toml``, a model card, and ``model.onnx`` or what it names.
 
 Reads manifests and checksums; what needs the graph itself is in ``registration``.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from appliance.engine.manifest import Manifest, read_manifest
+from appliance.engine.speech_manifest import SpeechManifest
 from appliance.errors import InvalidManifest, ModelNotFound
 
 GRAPH = "model.onnx"
@@ -23,13 +24,35 @@ CARD = "MODEL_CARD.md"
 class StoredModel:
     """A version of a model on disk."""
 
-    manifest: Manifest
+    manifest: Manifest | SpeechManifest
     folder: Path
 
     @property
     def graph(self) -> Path:
-        """The ONNX file."""
+        """The ONNX file of a model that scores windows."""
         return self.folder / GRAPH
+
+    @property
+    def scoring(self) -> Manifest:
+        """The manifest of a model that scores windows. Raises InvalidManifest for another."""
+        if not isinstance(self.manifest, Manifest):
+            raise InvalidManifest(f"{self.manifest.id} is for {self.manifest.task} and scores no windows.")
+        return self.manifest
+
+    @property
+    def speech(self) -> SpeechManifest:
+        """The manifest of a model for transcription. Raises InvalidManifest for another."""
+        if not isinstance(self.manifest, SpeechManifest):
+            raise InvalidManifest(f"{self.manifest.id} is for {self.manifest.task}, not for transcription.")
+        return self.manifest
+
+    @property
+    def checksums(self) -> dict[str, tuple[Path, str]]:
+        """Path and promised SHA-256 of each file, by the key of the manifest that promises it."""
+        if isinstance(self.manifest, Manifest):
+            return {"sha256": (self.graph, self.manifest.sha256)}
+        files = {key: getattr(self.manifest.files, key) for key in type(self.manifest.files).model_fields}
+        return {f"files.{key}.sha256": (self.folder / file.name, file.sha256) for key, file in files.items()}
 
 
 class ModelStore:
@@ -60,6 +83,8 @@ class ModelStore:
         for model in self.models():
             if model.manifest.name == name and version in ("", model.manifest.version):
                 return model
+        if any(folder.parent.name == name and version in ("", folder.name) for folder in self._folders()):
+            raise ModelNotFound(f"{model_id} cannot be used as it is; `appliance models verify` says why.")
         raise ModelNotFound(f"There is no model {model_id!r}; `appliance models list` and GET /api/v1/models show all.")
 
     def _folders(self) -> list[Path]:
@@ -69,9 +94,9 @@ class ModelStore:
         manifest = read_manifest(folder / MANIFEST)
         if (folder.parent.name, folder.name) != (manifest.name, manifest.version):
             raise InvalidManifest(f"{folder / MANIFEST}: name, version: the folder must be {manifest.id} too.")
-        if not (folder / GRAPH).is_file():
-            raise InvalidManifest(f"{folder}: {GRAPH} is missing.")
-        return StoredModel(manifest, folder)
+        model = StoredModel(manifest, folder)
+        check_files(model)
+        return model
 
     def _read_or_none(self, folder: Path) -> StoredModel | None:
         try:
@@ -80,9 +105,18 @@ class ModelStore:
             return None
 
 
+def check_files(model: StoredModel) -> None:
+    """Raises InvalidManifest where a file of the model is not there."""
+    for path, _ in model.checksums.values():
+        if not path.is_file():
+            mend = "; scripts/install-speech gets it" if isinstance(model.manifest, SpeechManifest) else ""
+            raise InvalidManifest(f"{model.folder}: {path.name} is missing{mend}.")
+
+
 def check_checksum(model: StoredModel) -> None:
-    """Raises InvalidManifest where the graph is not the one that the manifest names."""
-    with model.graph.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != model.manifest.sha256:
-        raise InvalidManifest(f"{model.folder / MANIFEST}: sha256: model.onnx has {found}.")
+    """Raises InvalidManifest where a file is not the one that the manifest names."""
+    for key, (path, promised) in model.checksums.items():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != promised:
+            raise InvalidManifest(f"{model.folder / MANIFEST}: {key}: {path.name} has {found}.")

@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from appliance.engine.manifest import read_manifest
-from appliance.engine.models import GRAPH, MANIFEST, ModelStore, StoredModel, check_checksum
+from appliance.engine.models import MANIFEST, ModelStore, StoredModel, check_checksum, check_files
 from appliance.engine.session import Session
+from appliance.engine.speech_manifest import SpeechManifest
+from appliance.engine.transcriber import check_speech
 from appliance.errors import InvalidManifest, ModelExists, ModelNotFound, ScoringFailed
 
 
 def add_model(store: ModelStore, source: Path) -> StoredModel:
     """Check the model in ``source`` and copy it into the store.
 
-    Raises InvalidManifest, or ModelExists where this version is there with another graph or manifest.
+    Raises InvalidManifest, or ModelExists where this version is there with another graph or manifest, or broken.
     """
     manifest = read_manifest(source / MANIFEST)
-    if not (source / GRAPH).is_file():
-        raise InvalidManifest(f"{source}: {GRAPH} is missing.")
+    check_files(StoredModel(manifest, source))
     check_model(StoredModel(manifest, source))
     target = store.root / manifest.name / manifest.version
     try:
@@ -32,6 +33,8 @@ def add_model(store: ModelStore, source: Path) -> StoredModel:
         if existing.manifest == manifest:
             return existing
         raise ModelExists(f"{manifest.id} is in the model store with another manifest; give it a new version.")
+    if target.exists():
+        raise ModelExists(f"{target} is there and cannot be used; `appliance models verify` says why.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.root, prefix=".adding-") as folder:
         copy = Path(folder) / "model"
@@ -43,17 +46,20 @@ def add_model(store: ModelStore, source: Path) -> StoredModel:
 def check_model(model: StoredModel) -> None:
     """Compare the manifest with the checksum and the graph. Raises InvalidManifest naming the field."""
     check_checksum(model)
+    if isinstance(model.manifest, SpeechManifest):
+        check_speech(model)
+        return
     session = Session(model, "cpu")
     _check_input(model, session)
     _check_output(model, session)
-    if model.manifest.task == "detection":
+    if model.scoring.task == "detection":
         _check_scores(model, session)
-    if model.manifest.task == "embedding":
+    if model.scoring.task == "embedding":
         _check_vectors(model, session)
 
 
 def _check_input(model: StoredModel, session: Session) -> None:
-    source = model.manifest.input
+    source = model.scoring.input
     if session.input_type != "tensor(float)":
         raise _fault(model, "input.name", f"the graph wants {session.input_type}, not tensor(float)")
     shape = session.input_shape
@@ -71,7 +77,7 @@ def _check_input(model: StoredModel, session: Session) -> None:
 
 
 def _check_output(model: StoredModel, session: Session) -> None:
-    output = model.manifest.output
+    output = model.scoring.output
     for field, name in (("output.name", output.name), ("output.embedding", output.embedding)):
         if name is not None and name not in session.output_shapes:
             raise _fault(model, field, f"the graph's outputs are {', '.join(session.output_shapes)}")
@@ -79,7 +85,7 @@ def _check_output(model: StoredModel, session: Session) -> None:
 
 def _check_scores(model: StoredModel, session: Session) -> None:
     """Score silence and noise, and look at what comes back."""
-    manifest = model.manifest
+    manifest = model.scoring
     slot = session.slots[0]
     slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
     try:

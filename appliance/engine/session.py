@@ -84,10 +84,10 @@ class Session:
     """
 
     def __init__(self, model: StoredModel, provider: Provider, batch_size: int = 0) -> None:
-        self.manifest = model.manifest
+        self.manifest = model.scoring
         self.provider = provider
         self._session = self._load(model)
-        source = next((i for i in self._session.get_inputs() if i.name == model.manifest.input.name), None)
+        source = next((i for i in self._session.get_inputs() if i.name == self.manifest.input.name), None)
         if source is None:
             names = ", ".join(i.name for i in self._session.get_inputs())
             raise InvalidManifest(f"{model.folder}: input.name: the graph's inputs are {names}.")
@@ -99,11 +99,7 @@ class Session:
         self.slots = [Slot(self), Slot(self)]
 
     def _load(self, model: StoredModel) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
-        # Threads that spin while they wait would take the decoders' cores.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options = _options(len(os.sched_getaffinity(0)))
         providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
         if self.provider == "cuda":
             providers.insert(0, ("CUDAExecutionProvider", CUDA_OPTIONS))
@@ -130,6 +126,37 @@ class Session:
         binding.bind_output(output, "cpu")
         self._session.run_with_iobinding(binding)
         return np.asarray(binding.copy_outputs_to_cpu()[0])
+
+
+class Graph:
+    """A graph of named inputs and outputs, run on the CPU; any number of threads call ``run`` at once."""
+
+    def __init__(self, path: Path, num_threads: int = 0) -> None:
+        """``num_threads``: 0 is one for each core. Raises InvalidManifest where it does not load."""
+        options = _options(num_threads or len(os.sched_getaffinity(0)))
+        self._name = path.name
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except FAILURES as error:
+            raise InvalidManifest(f"{path} does not load: {error}.") from error
+        self.input_shapes = {each.name: each.shape for each in self._session.get_inputs()}
+        self.output_shapes = {each.name: each.shape for each in self._session.get_outputs()}
+
+    def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """The named outputs, in that order. Raises ScoringFailed."""
+        try:
+            return list(self._session.run(outputs, inputs))
+        except FAILURES as error:
+            raise ScoringFailed(f"{self._name} could not be run: {error}.") from error
+
+
+def _options(num_threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    # Threads that spin while they wait would take the decoders' cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
 
 
 class Slot:

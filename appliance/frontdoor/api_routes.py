@@ -9,14 +9,24 @@ from appliance.frontdoor.shared import body_cap
 if TYPE_CHECKING:
     from appliance.frontdoor.door import FrontDoor
 
-BODY_BYTES = 1024**2  # the API takes JSON; audio goes to storage
+BODY_BYTES = 1024**2  # the API takes JSON; audio goes to storage, or by one of the two calls below
+FORM_BYTES = 1024**2  # room for the form around files of the largest size
+RAW_UPLOAD = "/v2/upload"
+BATCH_UPLOAD = "/transcribe/files/upload"
 
 
 def api_routes(door: FrontDoor) -> list[dict]:
-    """The routes of the API, last of all."""
+    """The routes of the API, last of all. Nothing is buffered: a body passes as it arrives."""
     proxy = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": f"unix/{door.api_socket.absolute()}"}],
         "transport": {"protocol": "http", "dial_timeout": "5s", "response_header_timeout": "120s"},
     }
-    return [*body_cap(BODY_BYTES), {"handle": [proxy]}]
+    caps = {RAW_UPLOAD: door.max_upload_bytes, BATCH_UPLOAD: door.max_batch_bytes + FORM_BYTES}
+    return [*(_upload(path, cap, proxy) for path, cap in caps.items()), *body_cap(BODY_BYTES), {"handle": [proxy]}]
+
+
+def _upload(path: str, max_bytes: int, proxy: dict) -> dict:
+    inner = [*body_cap(max_bytes), {"handle": [proxy]}]
+    match = {"method": ["POST"], "path": [path]}
+    return {"match": [match], "handle": [{"handler": "subroute", "routes": inner}], "terminal": True}

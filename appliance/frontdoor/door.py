@@ -25,7 +25,8 @@ class FrontDoor:
 
     ``host`` and ``port`` are what it listens on. ``storage_endpoint`` (scheme, host, port) is the S3 server, reached
     with ``storage_host`` as its Host; ``api_socket`` is gunicorn's. ``folder`` is its own, for configuration and
-    state. ``cors_origins`` are the origins whose pages may use storage. A file may have ``max_upload_bytes``.
+    state. ``cors_origins`` are the origins whose pages may use storage. A file may have ``max_upload_bytes``, a
+    batch of them ``max_batch_bytes``.
     """
 
     host: str
@@ -36,6 +37,7 @@ class FrontDoor:
     api_socket: Path
     folder: Path
     max_upload_bytes: int
+    max_batch_bytes: int
     cors_origins: tuple[str, ...] = ()
     log_level: str = "info"
 

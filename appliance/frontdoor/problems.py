@@ -1,11 +1,12 @@
-"""The front door's own errors, as problem+json like those of the API."""
+"""The front door's own errors in the form of the API's: problem+json, but under /v2/, whose clients read another."""
 
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from appliance.frontdoor.api_routes import BODY_BYTES
+from appliance.frontdoor.api_routes import BATCH_UPLOAD, BODY_BYTES, RAW_UPLOAD
 from appliance.frontdoor.shared import bucket_matches, cors_routes
 
 if TYPE_CHECKING:
@@ -17,21 +18,21 @@ _RETRY_SECONDS = 5
 def problem_routes(door: FrontDoor) -> list[dict]:
     """Routes that render an error by its status; the last one takes what no other names."""
     largest = f"The file is over the limit of {door.max_upload_bytes} bytes."
+    batch = f"The files of a batch may have {door.max_batch_bytes} bytes together."
     body = f"The body of a request may have {BODY_BYTES} bytes."
     down = "A part of the appliance does not answer. Try again in a few seconds."
     return [
         *cors_routes(door),
         # With error routes, Caddy logs the cause of an error for debugging only.
         {"handle": [{"handler": "log_append", "key": "reason", "value": "{http.error.message}"}]},
-        *(
-            _problem(413, "Content Too Large", "file_too_large", largest, match=_status("413") | bucket)
-            for bucket in bucket_matches(door)
-        ),
-        _problem(413, "Content Too Large", "request_too_large", body, match=_status("413")),
-        _problem(403, "Forbidden", "forbidden", "Storage takes upload forms and presigned URLs.", match=_status("403")),
-        _problem(400, "Bad Request", "invalid_request", "The request is malformed.", match=_status("400")),
-        _problem(503, "Service Unavailable", "service_unavailable", down, match=_status("502", "503", "504")),
-        _problem(500, "Internal Server Error", "internal_error", "The front door failed.", match=None),
+        *(_problem(413, "file_too_large", largest, _status("413") | bucket) for bucket in bucket_matches(door)),
+        _problem(413, "file_too_large", batch, _status("413") | {"path": [BATCH_UPLOAD]}),
+        _plain(413, largest, _status("413") | {"path": [RAW_UPLOAD]}),
+        *_both(413, "request_too_large", body, _status("413")),
+        *_both(403, "forbidden", "Storage takes upload forms and presigned URLs.", _status("403")),
+        *_both(400, "invalid_request", "The request is malformed.", _status("400")),
+        *_both(503, "service_unavailable", down, _status("502", "503", "504")),
+        *_both(500, "internal_error", "The front door failed.", {}),
     ]
 
 
@@ -39,15 +40,29 @@ def _status(*codes: str) -> dict:
     return {"vars": {"{http.error.status_code}": list(codes)}}
 
 
-def _problem(status: int, title: str, code: str, detail: str, *, match: dict | None) -> dict:
+def _both(status: int, code: str, detail: str, match: dict) -> list[dict]:
+    """The same error for clients that read ``{"error": …}``, and for all others."""
+    return [_plain(status, detail, match | {"path": ["/v2/*"]}), _problem(status, code, detail, match)]
+
+
+def _plain(status: int, detail: str, match: dict) -> dict:
+    return _answer(status, "application/json", {"error": detail}, match)
+
+
+def _problem(status: int, code: str, detail: str, match: dict) -> dict:
+    title = HTTPStatus(status).phrase if status != 413 else "Content Too Large"
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    headers = {"Content-Type": ["application/problem+json"], "Cache-Control": ["no-store"]}
+    return _answer(status, "application/problem+json", problem, match)
+
+
+def _answer(status: int, media_type: str, content: dict, match: dict) -> dict:
+    headers = {"Content-Type": [media_type], "Cache-Control": ["no-store"]}
     if status == 503:
         headers["Retry-After"] = [str(_RETRY_SECONDS)]
     # Caddy reads {name} as a placeholder; escaped, the braces of the JSON stay as they are.
-    body = json.dumps(problem).replace("{", "\\{").replace("}", "\\}")
+    body = json.dumps(content).replace("{", "\\{").replace("}", "\\}")
     route: dict = {
         "handle": [{"handler": "static_response", "status_code": status, "headers": headers, "body": body}],
         "terminal": True,
     }
-    return route if match is None else {"match": [match], **route}
+    return {"match": [match], **route} if match else route

@@ -38,10 +38,18 @@ ALIASES = {
 }
 
 
-def canonical_content_type(declared: str) -> str:
+def canonical_content_type(declared: str, field: str = "content_type") -> str:
     """The format that a declared type means, its parameters dropped. Raises UnsupportedContentType."""
     essence = declared.partition(";")[0].strip().lower()
     content_type = ALIASES.get(essence, essence)
     if content_type not in EXTENSIONS:
-        raise UnsupportedContentType(f"content_type: {declared!r} is not one of {', '.join(EXTENSIONS)}.")
+        raise UnsupportedContentType(f"{field}: {declared!r} is not one of {', '.join(EXTENSIONS)}.")
     return content_type
+
+
+def known_content_type(declared: str) -> str:
+    """The format that a declared type means, or that of any bytes: a door that takes all types keeps no stranger's."""
+    try:
+        return canonical_content_type(declared)
+    except UnsupportedContentType:
+        return "application/octet-stream"

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from appliance.engine.events import DetectionConfig
 from appliance.errors import InvalidRequest, ModelNotFound, NotFound
 from appliance.services.box import Box
+from appliance.services.callbacks import check_callback
+from appliance.services.endings import job_ended
 from appliance.state import files, jobs
 from appliance.state.files import FileDetection, InferenceFile
 from appliance.state.jobs import Job
@@ -30,11 +32,14 @@ class JobReport:
     files: list[FileReport]
 
 
-def create_job(box: Box, tenant_id: int, model_id: str, config: DetectionConfig) -> JobReport:
-    """Make a job for a model, which is pinned to the version it has now.
+def create_job(
+    box: Box, tenant_id: int, model_id: str, config: DetectionConfig, callback_url: str | None = None
+) -> JobReport:
+    """Make a job for a model, which is pinned to the version it has now. ``callback_url`` is told what becomes of it.
 
-    Raises InvalidRequest where there is no such model, or it is not for detection.
+    Raises InvalidRequest where there is no such model, or it is not for detection, or the URL is not one to call.
     """
+    check_callback(box, callback_url, "callback_url")
     try:
         manifest = box.models.resolve(model_id).manifest
     except ModelNotFound as error:
@@ -53,6 +58,7 @@ def create_job(box: Box, tenant_id: int, model_id: str, config: DetectionConfig)
             manifest.version,
             config.over(manifest.defaults).model_dump(),
             client_config,
+            callback_url,
         )
     return get_job(box, tenant_id, job_id)
 
@@ -96,6 +102,7 @@ def cancel_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
     with box.db.transaction():
         if find_job(box, tenant_id, job_id).status in ("pending", "processing"):
             jobs.cancel_job(box.db, job_id)
+            job_ended(box.db, find_job(box, tenant_id, job_id))
     return get_job(box, tenant_id, job_id)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from appliance.engine.events import Detection, DetectionConfig
 from appliance.errors import LeaseLost
 from appliance.services.box import Box
+from appliance.services.endings import file_ended
 from appliance.state import files, jobs, work
 from appliance.state.files import FileDetection, InferenceFile
 from appliance.state.work import Work
@@ -38,3 +39,4 @@ def complete(box: Box, claimed: Work, duration_ms: int, detections: Iterable[Det
         found = [FileDetection(**asdict(detection)) for detection in detections]
         if not files.mark_completed(box.db, claimed.subject_id, duration_ms, found):
             raise LeaseLost(f"File {claimed.subject_id} is not in progress.")
+        file_ended(box.db, claimed.subject_id)

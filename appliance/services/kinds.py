@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.state import audio, files
+from appliance.services.endings import fail_file, fail_transcript
+from appliance.services.transcripts import fail_media
+from appliance.state import audio, files, transcripts, webhooks
 from appliance.state.database import Database
 
 
@@ -34,7 +36,7 @@ KINDS = {
     "inference": Kind(
         start=files.mark_processing,
         requeue=files.mark_requeued,
-        fail=lambda db, subject_id, code, message: files.mark_failed(db, subject_id, "processing", code, message),
+        fail=lambda db, subject_id, code, message: fail_file(db, subject_id, "processing", code, message),
     ),
     "normalize": Kind(
         start=_stays,
@@ -45,6 +47,21 @@ KINDS = {
         start=_stays,
         requeue=_stays,
         fail=lambda db, subject_id, code, message: audio.mark_failed(db, subject_id, "embedding", code, message),
+    ),
+    "transcription": Kind(
+        start=transcripts.mark_processing,
+        requeue=transcripts.mark_requeued,
+        fail=lambda db, subject_id, code, message: fail_transcript(db, subject_id, "processing", code, message),
+    ),
+    "webhook": Kind(
+        start=_stays,
+        requeue=_stays,
+        fail=lambda db, subject_id, code, message: webhooks.mark_failed(db, subject_id, None, message),
+    ),
+    "store": Kind(
+        start=_stays,
+        requeue=_stays,
+        fail=lambda db, subject_id, code, message: fail_media(db, subject_id, "spooled", code, message),
     ),
     # Its subject is not a row but the folder of a recording that is gone.
     "purge": Kind(start=_stays, requeue=_stays, fail=lambda db, subject_id, code, message: True),

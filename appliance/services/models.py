@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.engine.manifest import Manifest
+from appliance.engine.speech_manifest import SpeechManifest
 from appliance.services.box import Box
 from appliance.state import workers
 
@@ -13,19 +14,24 @@ from appliance.state import workers
 class ModelReport:
     """A model, and the provider that the worker runs it on; None before a worker ever started."""
 
-    manifest: Manifest
+    manifest: Manifest | SpeechManifest
     provider: str | None
 
 
 def list_models(box: Box) -> list[ModelReport]:
     """Every readable model, by name, newest version first."""
     provider = _provider(box)
-    return [ModelReport(model.manifest, provider) for model in box.models.models()]
+    return [_report(model.manifest, provider) for model in box.models.models()]
 
 
 def get_model(box: Box, model_id: str) -> ModelReport:
     """A model by ``<name>`` or ``<name>@<version>``. Raises ModelNotFound."""
-    return ModelReport(box.models.resolve(model_id).manifest, _provider(box))
+    return _report(box.models.resolve(model_id).manifest, _provider(box))
+
+
+def _report(manifest: Manifest | SpeechManifest, provider: str | None) -> ModelReport:
+    """A worker on a GPU transcribes on the CPU all the same."""
+    return ModelReport(manifest, "cpu" if provider and isinstance(manifest, SpeechManifest) else provider)
 
 
 def _provider(box: Box) -> str | None:

@@ -20,10 +20,12 @@ def start_worker(box: Box, worker_id: str, provider: str) -> None:
         requeue_lost(box, work.release_others(box.db, worker_id))
 
 
-def claim(box: Box, worker_id: str) -> Work | None:
-    """Lease the next piece of work, or None where none is ready."""
+def claim(
+    box: Box, worker_id: str, kinds: Iterable[str] | None = None, *, lease_seconds: float | None = None
+) -> Work | None:
+    """Lease the next piece of work, of ``kinds`` alone where they are given, or None where none is ready."""
     with box.db.transaction():
-        claimed = work.claim(box.db, worker_id, box.settings.lease_seconds)
+        claimed = work.claim(box.db, worker_id, lease_seconds or box.settings.lease_seconds, kinds)
         if claimed and not KINDS[claimed.kind].start(box.db, claimed.subject_id):
             raise LeaseLost(f"{claimed.kind} {claimed.subject_id} is not waiting.")
     return claimed

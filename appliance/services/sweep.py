@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from appliance.errors import NotUploaded, SizeMismatch
-from appliance.services import dataset_audio, inference_files, uploads
+from appliance.services import dataset_audio, inference_files, put_door, spool, uploads, webhooks
 from appliance.services.box import Box
+from appliance.services.endings import fail_file
 from appliance.services.processing import requeue_lost
 from appliance.services.uploads import Stored
 from appliance.state import audio, files, work
@@ -22,9 +23,12 @@ def sweep(box: Box) -> None:
     """Settle overdue uploads and free work whose lease ran out."""
     with box.db.transaction():
         requeue_lost(box, work.release_expired(box.db))
+    webhooks.forget_old(box)
+    spool.sweep(box)
+    put_door.settle_pending(box)
     grace_seconds = box.settings.upload_grace_seconds
     for file in files.list_overdue(box.db, grace_seconds, BATCH):
-        _settle(box, file, inference_files.accept, files.mark_failed)
+        _settle(box, file, inference_files.accept, fail_file)
     for recording in audio.list_overdue(box.db, grace_seconds, BATCH):
         _settle(box, recording, dataset_audio.accept, audio.mark_failed)
 

@@ -26,6 +26,7 @@ class Job:
     processed_files: int
     created_at: float
     updated_at: float
+    callback_url: str | None
 
     @property
     def model(self) -> str:
@@ -35,7 +36,7 @@ class Job:
 
 SELECT = """
     SELECT sequence, id, tenant_id, model_id, model_name, model_version, config, client_config, status,
-        total_files, processed_files, created_at, last_updated_at AS updated_at
+        total_files, processed_files, created_at, last_updated_at AS updated_at, callback_url
     FROM inference_job_states
 """
 
@@ -49,15 +50,26 @@ def insert_job(
     model_version: str,
     config: dict[str, Any],
     client_config: dict[str, Any],
+    callback_url: str | None = None,
 ) -> None:
     """Store a new job. Inside a transaction."""
     db.change(
         """
         INSERT INTO inference_jobs
-            (id, tenant_id, model_id, model_name, model_version, config, client_config, created_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, unixepoch('subsec'), unixepoch('subsec'))
+            (id, tenant_id, model_id, model_name, model_version, config, client_config, callback_url, created_at,
+            updated_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, unixepoch('subsec'), unixepoch('subsec'))
         """,
-        [job_id, tenant_id, model_id, model_name, model_version, json.dumps(config), json.dumps(client_config)],
+        [
+            job_id,
+            tenant_id,
+            model_id,
+            model_name,
+            model_version,
+            json.dumps(config),
+            json.dumps(client_config),
+            callback_url,
+        ],
     )
 
 

@@ -240,6 +240,108 @@ def m004_datasets(db: Database) -> None:
     )
 
 
+@migrations()
+def m005_speech(db: Database) -> None:
+    """Media that came in by the speech services' doors, and what is asked of them."""
+    _run(
+        db,
+        """
+        CREATE TABLE media (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            batch_id TEXT,
+            original_filename TEXT NOT NULL,
+            content_type TEXT NOT NULL,
+            size_bytes INTEGER CHECK (size_bytes > 0),
+            estimated_duration_seconds REAL,
+            object_key TEXT NOT NULL UNIQUE,
+            etag TEXT,
+            upload_expires_at REAL,
+            status TEXT NOT NULL CHECK (status IN ('pending', 'spooled', 'stored', 'failed')),
+            error_code TEXT,
+            error_message TEXT,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            CHECK ((status = 'failed') = (error_message IS NOT NULL)),
+            CHECK ((error_code IS NULL) = (error_message IS NULL)),
+            CHECK (status IN ('pending', 'failed') OR size_bytes IS NOT NULL),
+            CHECK (status <> 'stored' OR etag IS NOT NULL)
+        ) STRICT
+        """,
+        "CREATE INDEX media_batch ON media (batch_id, sequence) WHERE batch_id IS NOT NULL",
+        "CREATE INDEX media_waiting ON media (upload_expires_at) WHERE status = 'pending'",
+        """
+        CREATE TABLE transcripts (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            media_id TEXT NOT NULL REFERENCES media (id) ON DELETE CASCADE,
+            batch_id TEXT,
+            model TEXT NOT NULL,
+            options TEXT NOT NULL CHECK (json_type(options) = 'object'),
+            callback_url TEXT,
+            status TEXT NOT NULL CHECK (status IN ('waiting', 'queued', 'processing', 'completed', 'failed')),
+            progress REAL NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),
+            result TEXT CHECK (json_type(result) = 'object'),
+            duration_ms INTEGER CHECK (duration_ms > 0),
+            error_code TEXT,
+            error_message TEXT,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            CHECK ((status = 'failed') = (error_message IS NOT NULL)),
+            CHECK ((error_code IS NULL) = (error_message IS NULL)),
+            CHECK ((status = 'completed') = (result IS NOT NULL)),
+            CHECK ((result IS NULL) = (duration_ms IS NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX transcripts_tenant ON transcripts (tenant_id, sequence)",
+        "CREATE INDEX transcripts_media ON transcripts (media_id)",
+        "CREATE INDEX transcripts_batch ON transcripts (batch_id, sequence) WHERE batch_id IS NOT NULL",
+    )
+
+
+@migrations()
+def m006_webhooks(db: Database) -> None:
+    """What is told to callback URLs, and the secrets that sign it. A replaced secret signs too until it expires."""
+    _run(
+        db,
+        "ALTER TABLE inference_jobs ADD COLUMN callback_url TEXT",
+        """
+        CREATE TABLE webhook_secrets (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            secret TEXT NOT NULL CHECK (substr(secret, 1, 6) = 'whsec_'),
+            created_at REAL NOT NULL,
+            expires_at REAL
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX webhook_secrets_current ON webhook_secrets (tenant_id) WHERE expires_at IS NULL",
+        """
+        CREATE TABLE webhook_deliveries (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            url TEXT NOT NULL,
+            event_type TEXT NOT NULL,
+            payload TEXT NOT NULL CHECK (json_type(payload) = 'object'),
+            status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
+            attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+            next_attempt_at REAL,
+            last_attempt_at REAL,
+            last_status INTEGER,
+            last_error TEXT,
+            created_at REAL NOT NULL,
+            CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL)),
+            CHECK ((attempts = 0) = (last_attempt_at IS NULL)),
+            CHECK (status <> 'delivered' OR last_error IS NULL)
+        ) STRICT
+        """,
+        "CREATE INDEX webhook_deliveries_tenant ON webhook_deliveries (tenant_id, sequence)",
+        "CREATE INDEX webhook_deliveries_old ON webhook_deliveries (created_at) WHERE status <> 'pending'",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

@@ -6,6 +6,7 @@ finish nothing, however late it wakes up.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,8 +41,9 @@ def enqueue(db: Database, kind: str, subject_id: str, group_id: str) -> None:
     )
 
 
-def claim(db: Database, owner: str, lease_seconds: float) -> Work | None:
+def claim(db: Database, owner: str, lease_seconds: float, kinds: Iterable[str] | None = None) -> Work | None:
     """Lease the next piece of work: the oldest of the group that has the fewest in progress, so that none starves.
+    Of ``kinds`` alone where they are given.
 
     Inside a transaction. None where nothing is ready.
     """
@@ -52,6 +54,7 @@ def claim(db: Database, owner: str, lease_seconds: float) -> Work | None:
         WHERE id = (
             SELECT min(w.id) FROM work w
             WHERE w.lease_owner IS NULL AND w.run_after <= unixepoch('subsec')
+                AND (:kinds IS NULL OR w.kind IN (SELECT value FROM json_each(:kinds)))
             GROUP BY w.group_id
             ORDER BY (
                 SELECT count(*) FROM work busy
@@ -61,7 +64,7 @@ def claim(db: Database, owner: str, lease_seconds: float) -> Work | None:
         )
         RETURNING {COLUMNS}
         """,
-        {"owner": owner, "seconds": lease_seconds},
+        {"owner": owner, "seconds": lease_seconds, "kinds": kinds and json.dumps([*kinds])},
     )
     return row and _work(row)
 

@@ -35,7 +35,8 @@ class StorageAccess:
 
     ``endpoint`` is where they call (``http://127.0.0.1:9000``); ``signing_host`` is the Host that the signatures of
     forms and URLs name. ``service`` gets, puts and deletes in the bucket. ``writer`` and ``reader`` sign what leaves:
-    themselves, or, with ``temporary``, as parents of STS credentials for one key and one action.
+    themselves, or, with ``temporary``, as parents of STS credentials for one key and one action. A server that tells
+    of uploads posts them to ``arrivals_port`` on the loopback with ``arrivals_token``; None where it does not.
     """
 
     server: str
@@ -47,6 +48,8 @@ class StorageAccess:
     service: Credentials
     writer: Credentials
     reader: Credentials
+    arrivals_port: int | None = None
+    arrivals_token: str | None = field(default=None, repr=False)
 
 
 def save_access(data_dir: Path, access: StorageAccess) -> None:

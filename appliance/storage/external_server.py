@@ -24,6 +24,7 @@ class ExternalServer:
             raise ConfigurationError(
                 "storage_server = external needs storage_endpoint, storage_access_key and storage_secret_key."
             )
+        self.arrivals_port: int | None = None
         self.notice: str | None = None
         self.program: Path | None = None
         self._settings = settings

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
 from minio.error import MinioAdminException
+from minio.notificationconfig import NotificationConfig, QueueConfig, SuffixFilterRule
 
 from appliance.config import Settings
 from appliance.errors import StorageError
@@ -16,6 +17,8 @@ from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, s
 from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import answers, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
+
+TARGET = "ARRIVALS"
 
 
 class MinioServer:
@@ -31,11 +34,12 @@ class MinioServer:
         self.program: Path | None = program
         self._folder = settings.data_dir.absolute() / "objects" / "minio"
         check_owner(settings.data_dir, self.name)
-        self._port = free_ports(1)[0]
+        self._port, arrivals_port = free_ports(2)
+        self.arrivals_port: int | None = arrivals_port
 
     @cached_property
     def _identities(self) -> dict[str, Credentials]:
-        names = ("root", "service", "uploader")
+        names = ("root", "service", "uploader", "arrivals")
         return load_or_make_identities(self._settings.data_dir, self.name, names)
 
     @property
@@ -47,6 +51,7 @@ class MinioServer:
         # Left to itself it makes ~/.minio for certificates that it does not need behind the front door.
         certificates = self._folder.with_name("minio-certificates")
         certificates.mkdir(exist_ok=True)
+        self._events.mkdir(exist_ok=True, mode=0o700)
         address = f"127.0.0.1:{self._port}"
         options = ["--quiet", "--anonymous", "--address", address, "--certs-dir", str(certificates)]
         return [str(self.program), "server", *options, str(self._folder)]
@@ -63,8 +68,23 @@ class MinioServer:
                 "MINIO_CALLHOME_ENABLE": "off",
                 # Its 30 seconds would end an upload whose link was away for as long.
                 "MINIO_IDLE_TIMEOUT": "5m",
+                **self._arrivals(),
             }
         )
+
+    @property
+    def _events(self) -> Path:
+        return self._folder.with_name("minio-events")
+
+    def _arrivals(self) -> dict[str, str]:
+        """Where it tells of uploads. Events are kept on disk until they are taken, so that each comes at least once."""
+        target = {
+            "ENABLE": "on",
+            "ENDPOINT": f"http://127.0.0.1:{self.arrivals_port}/arrivals",
+            "AUTH_TOKEN": self._identities["arrivals"].secret_key,
+            "QUEUE_DIR": str(self._events),
+        }
+        return {f"MINIO_NOTIFY_WEBHOOK_{name}_{TARGET}": value for name, value in target.items()}
 
     def ready(self) -> bool:
         # "live" answers before it is ready; "cluster" only with a write quorum.
@@ -78,6 +98,7 @@ class MinioServer:
             client = s3_client(self.endpoint, region, root, pool)
             if not client.bucket_exists(bucket):
                 client.make_bucket(bucket, location=region)
+            client.set_bucket_notification(bucket, _put_events(region))
         host = urlsplit(self.endpoint).netloc
         provider = StaticProvider(root.access_key, root.secret_key)
         admin = MinioAdmin(endpoint=host, credentials=provider, region=region, secure=False, http_client=pool)
@@ -96,9 +117,17 @@ class MinioServer:
             service=service,
             writer=uploader,
             reader=uploader,
+            arrivals_port=self.arrivals_port,
+            arrivals_token=self._identities["arrivals"].secret_key,
         )
         save_access(self._settings.data_dir, access)
         return access
+
+
+def _put_events(region: str) -> NotificationConfig:
+    arn = f"arn:minio:sqs:{region}:{TARGET}:webhook"
+    put = QueueConfig(["s3:ObjectCreated:Put"], queue=arn, suffix_filter_rule=SuffixFilterRule("/original"))
+    return NotificationConfig(queue_config_list=[put])
 
 
 def _allow(actions: list[str], resource: str) -> dict:

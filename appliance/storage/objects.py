@@ -6,7 +6,7 @@ import io
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from minio.credentials import Credentials as MinioCredentials
@@ -19,6 +19,7 @@ from appliance.storage.grants import Grants
 from appliance.storage.seam import connection_pool, s3_client, translated
 
 BLOCK_BYTES = 1024**2
+PART_BYTES = 8 * 1024**2
 # Neither "*", "?" nor "$" may reach a policy, where they would widen a grant; and the front door passes nothing else.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
@@ -39,6 +40,14 @@ class UploadForm:
     fields: dict[str, str]
 
 
+class Readable(Protocol):
+    """Bytes that come once."""
+
+    def read(self, size: int, /) -> bytes:
+        """``size`` bytes, or up to it; none at the end."""
+        ...
+
+
 class ObjectStore:
     """The bucket of one data folder. Every method may raise StorageUnavailable and StorageError; threads may share it.
 
@@ -52,6 +61,18 @@ class ObjectStore:
         hasty = connection_pool(read_seconds=2.0, retries=0, connections=4)
         self._hasty_client = s3_client(access.endpoint, access.region, access.service, hasty)
         self._grants = Grants(access, self._pool)
+
+    @property
+    def local_ports(self) -> set[int]:
+        """Ports that storage listens on, or is told to call, which nobody else may reach."""
+        here = urlsplit(self._access.endpoint)
+        own = here.port if here.hostname == "127.0.0.1" else None
+        return {port for port in (own, self._access.arrivals_port) if port}
+
+    @property
+    def arrivals_token(self) -> str | None:
+        """What storage shows when it tells of an upload; None where it tells of none."""
+        return self._access.arrivals_token
 
     def upload_form(
         self, key: str, *, content_type: str, origin: str, max_bytes: int, expires_seconds: int
@@ -72,6 +93,17 @@ class ObjectStore:
         fields |= dict(sorted(signed.items(), key=lambda field: field[0] == "x-amz-signature"))
         return UploadForm(url=f"{origin.rstrip('/')}/{self._access.bucket}", fields=fields)
 
+    def upload_url(self, key: str, *, origin: str, expires_seconds: int) -> str:
+        """A URL at ``origin`` that takes the object's bytes by PUT for ``expires_seconds``.
+
+        A signed URL can hold no limit of size: the front door has one, and what arrives is to be looked at.
+        """
+        grant = self._grants.for_upload(_checked(key), expires_seconds)
+        signer = s3_client(f"http://{self._access.signing_host}", self._access.region, grant, self._pool)
+        with translated(key):
+            signed = signer.presigned_put_object(self._access.bucket, key, expires=timedelta(seconds=expires_seconds))
+        return _at(origin, signed)
+
     def download_url(self, key: str, *, filename: str, content_type: str, origin: str, expires_seconds: int) -> str:
         """A URL at ``origin`` that gives the object for ``expires_seconds``, as ``filename`` of ``content_type``."""
         grant = self._grants.for_download(_checked(key), expires_seconds)
@@ -86,8 +118,7 @@ class ObjectStore:
                     "response-content-type": content_type,
                 },
             )
-        to, path = urlsplit(origin), urlsplit(signed)
-        return urlunsplit((to.scheme, to.netloc, to.path.rstrip("/") + path.path, path.query, ""))
+        return _at(origin, signed)
 
     def stat(self, key: str) -> ObjectInfo:
         """Size and tag of an object. Raises ObjectMissing."""
@@ -121,6 +152,20 @@ class ObjectStore:
             made = self._client.put_object(self._access.bucket, _checked(key), data, size_bytes, content_type)
         return ObjectInfo(size_bytes=size_bytes, etag=(made.etag or "").strip('"'))
 
+    def put_stream(self, key: str, stream: Readable, content_type: str) -> str:
+        """Store what ``stream`` gives until it ends, in parts of 8 MiB, under ``key``; its tag."""
+        with translated(key):
+            made = self._client.put_object(
+                self._access.bucket,
+                _checked(key),
+                cast(BinaryIO, stream),
+                -1,
+                content_type,
+                part_size=PART_BYTES,
+                num_parallel_uploads=1,  # one part in memory at a time, and none left behind by a stream that breaks
+            )
+        return (made.etag or "").strip('"')
+
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         with translated(key):
@@ -133,6 +178,12 @@ class ObjectStore:
                 return self._hasty_client.bucket_exists(self._access.bucket)
         except StorageError:
             return False
+
+
+def _at(origin: str, signed: str) -> str:
+    """A signed URL as the client reaches it."""
+    to, path = urlsplit(origin), urlsplit(signed)
+    return urlunsplit((to.scheme, to.netloc, to.path.rstrip("/") + path.path, path.query, ""))
 
 
 def _checked(key: str) -> str:

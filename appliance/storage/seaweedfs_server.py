@@ -60,6 +60,7 @@ class SeaweedfsServer:
     stop_seconds = 2.0
 
     def __init__(self, settings: Settings, program: Path, notice: str | None = None) -> None:
+        self.arrivals_port: int | None = None
         self.notice = notice
         self._settings = settings
         self.program: Path | None = program

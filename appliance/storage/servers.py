@@ -25,6 +25,7 @@ class StorageServer(Protocol):
     name: str
     notice: str | None  # one line that the operator should read, None where all is usual
     program: Path | None  # None where nothing is to be started
+    arrivals_port: int | None  # loopback port to which it posts what was uploaded, None where it does not tell
     stop_seconds: float  # how long to wait for it to stop; killed after that, it loses nothing that it acknowledged
 
     @property

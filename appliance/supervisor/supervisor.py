@@ -101,7 +101,8 @@ class Supervisor:
         self._start_storage(server)
         socket = self._api_socket()
         self._run("worker", [sys.executable, "-m", "appliance.worker"], self._environment())
-        self._run("api", _gunicorn(socket, self.settings.api_threads), self._environment())
+        threads = self.settings.api_threads + self.settings.streamed_uploads
+        self._run("api", _gunicorn(socket, server.arrivals_port, threads), self._environment())
         door = self._front_door(server, socket)
         self._run("frontdoor", door.command(), door.environment())
         self._await("The appliance", self._ready, START_SECONDS)
@@ -183,6 +184,7 @@ class Supervisor:
             api_socket=socket,
             folder=self.settings.data_dir / "frontdoor",
             max_upload_bytes=self.settings.max_upload_bytes,
+            max_batch_bytes=self.settings.max_batch_bytes,
             cors_origins=tuple(self.settings.cors_origins),
             log_level=self.settings.log_level,
         )
@@ -194,7 +196,7 @@ def origin_of(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-def _gunicorn(socket: Path, threads: int) -> list[str]:
+def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str]:
     options = {
         "--bind": f"unix:{socket}",
         "--workers": "1",  # one process writes under one lock; several would queue at SQLite's
@@ -212,4 +214,6 @@ def _gunicorn(socket: Path, threads: int) -> list[str]:
         "--chdir": str(ROOT),
     }
     command = [sys.executable, "-m", "gunicorn", "appliance.wsgi:create()", "--no-control-socket"]
+    if arrivals_port is not None:
+        command += ["--bind", f"127.0.0.1:{arrivals_port}"]
     return command + [part for option in options.items() for part in option]

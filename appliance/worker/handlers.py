@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from appliance.engine.detector import analyse
 from appliance.engine.embedding import embed, mean_direction
+from appliance.engine.events import DetectionConfig
 from appliance.engine.normalise import SAMPLE_RATE_HZ, normalise
+from appliance.engine.transcriber import transcribe
 from appliance.errors import LeaseLost
-from appliance.services import dataset_work, inference_work
+from appliance.services import batch_uploads, dataset_work, inference_work, transcripts
 from appliance.state.audio import Audio, Found
+from appliance.state.transcripts import Transcript
 from appliance.worker.lane import Lane, sha256_of
+from appliance.worker.progress import Progress
 
 
 def infer(lane: Lane) -> None:
@@ -65,6 +71,34 @@ def embed_audio(lane: Lane) -> None:
     )
 
 
+def transcribe_media(lane: Lane) -> None:
+    """Write media down; or find detections in it, where the model is for that."""
+    asked, source = transcripts.load(lane.box, lane.work)
+    spoken = lane.box.models.resolve(asked.model).manifest.task == "transcription"
+    hear = _transcript if spoken else _detections
+    with lane.fetched(source.object_key, source.etag) as file:
+        progress = Progress(lane, source.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
+        duration_ms, result = hear(lane, asked, file, progress)
+    transcripts.complete(lane.box, lane.work, duration_ms, result)
+
+
+def _transcript(lane: Lane, asked: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
+    heard = transcribe(file, lane.decoder, lane.scorers.transcriber(asked.model), progress)
+    segments, words = ([asdict(each) for each in listed] for listed in (heard.segments, heard.words))
+    return heard.duration_ms, {"text": heard.text, "segments": segments, "words": words}
+
+
+def _detections(lane: Lane, asked: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
+    config = DetectionConfig(**{each.name: asked.options.get(each.name) for each in fields(DetectionConfig)})
+    analysis = analyse(file, lane.decoder, lane.scorers.detector(asked.model), config, progress)
+    return analysis.duration_ms, {"detections": [asdict(detection) for detection in analysis.detections]}
+
+
+def store(lane: Lane) -> None:
+    """Take a spooled file to storage."""
+    batch_uploads.store(lane.box, lane.work)
+
+
 def purge(lane: Lane) -> None:
     """Delete the objects of a recording that is gone."""
     dataset_work.purge(lane.box, lane.work)
@@ -84,5 +118,7 @@ HANDLERS: dict[str, Callable[[Lane], None]] = {
     "inference": infer,
     "normalize": normalize,
     "embed": embed_audio,
+    "transcription": transcribe_media,
+    "store": store,
     "purge": purge,
 }

@@ -11,6 +11,7 @@ import structlog
 from appliance.engine.models import check_checksum
 from appliance.engine.scoring import Scorer
 from appliance.engine.session import Provider, Session, Slot
+from appliance.engine.transcriber import Transcriber
 from appliance.errors import ApplianceError
 from appliance.services.box import Box
 
@@ -25,6 +26,7 @@ class Scorers:
         self._provider = provider
         self._lock = threading.Lock()
         self._loaded: dict[tuple[str, str], Scorer] = {}
+        self._transcribers: dict[str, Transcriber] = {}
 
     def detector(self, model_id: str) -> Scorer:
         """The scorer of a model for detection. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
@@ -33,6 +35,17 @@ class Scorers:
     def embedder(self, model_id: str) -> Scorer:
         """The scorer that gives a model's vectors. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
         return self._get(model_id, "vectors", Slot.embed)
+
+    def transcriber(self, model_id: str) -> Transcriber:
+        """A loaded model for transcription. Raises ModelNotFound, InvalidManifest."""
+        with self._lock:
+            model = self._box.models.resolve(model_id)
+            name = model.manifest.id
+            if name not in self._transcribers:
+                check_checksum(model)
+                self._transcribers[name] = Transcriber(model)
+                log.info("model loaded", model=name, use="text", provider="cpu")
+            return self._transcribers[name]
 
     def _get(self, model_id: str, use: str, ask: Callable[[Slot, int], np.ndarray]) -> Scorer:
         with self._lock:

@@ -1,7 +1,8 @@
 """The worker: one process that owns the accelerator.
 
 The main thread claims files and hands each to a lane, a thread with a decoder process of its own; the lanes of one
-model share a scorer. A heartbeat keeps the leases, a sweep does what time alone brings about.
+model share a scorer. A heartbeat keeps the leases, a sweep does what time alone brings about, and a courier with
+threads of its own delivers webhooks, so that a slow receiver holds no lane.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from appliance.services import processing
 from appliance.services.box import Box
 from appliance.services.sweep import sweep
 from appliance.state.work import Work
+from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
 from appliance.worker.lane import Lane, Stopped
 from appliance.worker.scorers import Scorers
@@ -68,6 +70,8 @@ class Worker:
         ]
         for thread in helpers:
             thread.start()
+        courier = Courier(self._box, self.id, self._stopping)
+        courier.start()
         log.info("worker started", worker=self.id, provider=self._provider)
         try:
             while not self._stopping.is_set():
@@ -80,12 +84,13 @@ class Worker:
             for thread in helpers:
                 thread.join()
             self._scorers.close()
+            courier.join()
         return not self._failed
 
     def _dispatch(self) -> None:
         """Claim one piece of work for a lane that is free, or wait a little."""
         try:
-            work = processing.claim(self._box, self.id)
+            work = processing.claim(self._box, self.id, HANDLERS)
         except ApplianceError as error:
             log.error("claim failed", code=error.code, error=str(error))
             work = None

@@ -11,6 +11,7 @@ import requests
 from jsonschema import Draft202012Validator, FormatChecker
 
 PROBLEM = "application/problem+json"
+PLAIN_PATHS = "/v2/"  # where an error is {"error": sentence}
 FORMATS = FormatChecker(())
 
 
@@ -36,9 +37,14 @@ class Spec:
         if path.startswith("/audio"):
             return
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
-        if response.status_code >= 400 and path != "/readyz":
-            assert media_type == PROBLEM, f"{request.method} {path}: {media_type} {response.text[:200]}"
+        if path == "/readyz" and media_type == PROBLEM:  # the front door's, while there is no API
             self.check_problem(response)
+            return
+        if response.status_code >= 400 and path != "/readyz":
+            plain = path.startswith(PLAIN_PATHS)
+            expected = "application/json" if plain else PROBLEM
+            assert media_type == expected, f"{request.method} {path}: {media_type} {response.text[:200]}"
+            (self.check_failure if plain else self.check_problem)(response)
         operation = next((o for regex, o in self._paths.items() if regex.fullmatch(path)), {})
         operation = operation.get(str(request.method).lower())
         if operation is None:
@@ -59,6 +65,10 @@ class Spec:
         assert set(problem) == {"type", "title", "status", "detail", "code"}
         assert re.fullmatch(r"[a-z0-9_]+", problem["code"])
         assert problem["detail"].strip()
+
+    def check_failure(self, response: requests.Response) -> None:
+        assert set(response.json()) == {"error"}
+        assert response.json()["error"].strip()
 
     def validate(self, value: Any, schema: dict[str, Any]) -> None:
         """Validate against a schema, which may refer to the document's components."""

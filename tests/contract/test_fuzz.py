@@ -20,6 +20,7 @@ def test_made_up_requests_break_nothing(appliance: Appliance, spec: Spec, tmp_pa
         "run",
         f"{appliance.url}/api/v1/openapi.json",
         *("--header", f"X-API-Key: {appliance.key}"),
+        *("--header", f"Authorization: {appliance.key}"),
         *("--checks", "all", "--exclude-checks", UNTRUE_HERE),
         *("--phases", "coverage,fuzzing", "--max-examples", "30", "--seed", "1", "--no-color"),
     ]

@@ -23,6 +23,7 @@ def test_a_new_job_has_every_field_and_the_defaults_of_the_reference(api: Api) -
         "model_version": "1.0.0",
         "status": "pending",
         "config": {"threshold": 0.5, "merge_window_ms": 200, "min_duration_ms": 50},
+        "callback_url": None,
         "total_files": 0,
         "processed_files": 0,
         "error_message": None,

@@ -131,3 +131,13 @@ def test_the_same_model_again_changes_nothing_and_another_one_needs_a_version(tm
     edited(source, 'version = "1.0.0"', 'version = "1.0.1"')
     assert add_model(store, source).manifest.version == "1.0.1"
     assert len(store.models()) == 2
+
+
+def test_a_broken_model_is_not_written_over(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    source = toy_models.frame_model(tmp_path / "source")
+    graph = add_model(store, source).graph
+    graph.unlink()
+    with pytest.raises(ModelExists, match="cannot be used"):
+        add_model(store, source)
+    assert not graph.exists()

@@ -27,6 +27,7 @@ def closed_door(folder: Path) -> FrontDoor:
         api_socket=folder / "none.sock",
         folder=folder / "door",
         max_upload_bytes=1000,
+        max_batch_bytes=5000,
     )
 
 
@@ -44,6 +45,13 @@ def test_what_is_down_is_a_503_that_says_when_to_retry(tmp_path: Path):
         for response in (requests.get(f"{origin}/api"), requests.get(f"{origin}/audio/a")):
             assert_problem(response, 503, "service_unavailable")
             assert int(response.headers["Retry-After"]) > 0
+        plain = requests.get(f"{origin}/v2/transcript")
+        assert (plain.status_code, plain.headers["Content-Type"], list(plain.json())) == (
+            503,
+            "application/json",
+            ["error"],
+        )
+        assert plain.headers["X-Request-ID"]
         assert requests.head(f"{origin}/api").status_code == 503
 
 

@@ -1,0 +1,76 @@
+"""Takes the events that storage posts when an upload arrives: an app of its own, on a loopback port.
+
+What comes by the unix socket, from the front door, gets the API and never this; what comes by TCP gets this and never
+the API.
+"""
+
+from __future__ import annotations
+
+import hmac
+import socket
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+import structlog
+from flask import Flask, Response, request
+
+from appliance.errors import ApplianceError
+from appliance.services import put_door
+from appliance.services.box import Box
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger()
+
+MAX_EVENT_BYTES = 1024**2
+
+
+def beside_arrivals(api: WSGIApplication, box: Box) -> WSGIApplication:
+    """The API, and the arrivals for what comes by TCP."""
+    arrivals = create_arrivals(box)
+
+    def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        local = environ["gunicorn.socket"].family == socket.AF_UNIX
+        return (api if local else arrivals)(environ, start_response)
+
+    return choose
+
+
+def create_arrivals(box: Box) -> Flask:
+    """The app that takes storage's events."""
+    app = Flask("arrivals", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_EVENT_BYTES
+    app.register_error_handler(ApplianceError, _later)
+
+    @app.post("/arrivals")
+    def take_arrivals() -> Response:
+        if not _is_storage(box.objects.arrivals_token):
+            return Response(status=HTTPStatus.UNAUTHORIZED)
+        for key in _keys_of(request.get_json(silent=True)):
+            put_door.key_arrived(box, key)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+    return app
+
+
+def _is_storage(token: str | None) -> bool:
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return token is not None and hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
+
+
+def _keys_of(event: Any) -> Iterator[str]:
+    """The keys that an event names. One that cannot be read is passed over: storage would send it for ever."""
+    try:
+        for record in event["Records"]:
+            yield unquote_plus(record["s3"]["object"]["key"])
+    except (KeyError, TypeError) as error:
+        log.warning("event of storage not understood", error=repr(error))
+
+
+def _later(error: ApplianceError) -> Response:
+    """Storage keeps the event and sends it again."""
+    log.error("event of storage not taken", code=error.code, error=str(error))
+    return Response(status=HTTPStatus.SERVICE_UNAVAILABLE)

@@ -1,0 +1,122 @@
+"""Files of a multipart form (RFC 7578) as they arrive: nothing is kept but a window of the body.
+
+Werkzeug's own decoder was tried: where the body's pieces end within the closing boundary it adds a byte to the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from werkzeug.http import parse_options_header
+
+from appliance.errors import InvalidRequest
+
+READ_BYTES = 256 * 1024
+HEAD_BYTES = 16 * 1024
+MAX_PARTS = 1000
+
+
+class Body(Protocol):
+    """A request's body."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to ``size`` bytes, none at the end."""
+        ...
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file; its blocks come once, before the next part does."""
+
+    filename: str
+    content_type: str
+    blocks: Iterator[bytes]
+
+
+def file_parts(body: Body, content_type: str, names: tuple[str, ...]) -> Iterator[FilePart]:
+    """The files of a form, in parts of these names. A text field of such a name is passed over: it holds no file.
+
+    Raises InvalidRequest for a body that is no form, breaks off, or has a part of another name.
+    """
+    kind, options = parse_options_header(content_type)
+    boundary = options.get("boundary", "")
+    if kind != "multipart/form-data" or not boundary or not boundary.isascii():
+        raise InvalidRequest("The body must be multipart/form-data with a boundary.")
+    window, delimiter = _Window(body), b"\r\n--" + boundary.encode()
+    _skip(window.blocks_until(delimiter))
+    for number in range(MAX_PARTS + 1):
+        padding = window.head_until(b"\r\n")
+        if padding.startswith(b"--"):
+            return
+        if padding.strip() or number == MAX_PARTS:
+            raise InvalidRequest(f"The form has a malformed boundary, or more than {MAX_PARTS} parts.")
+        headers = _headers(window.head_until(b"\r\n\r\n"))
+        _, disposition = parse_options_header(headers.get("content-disposition"))
+        if disposition.get("name") not in names:
+            name = disposition.get("name")
+            raise InvalidRequest(f"{name}: unknown part; files come in parts named {' or '.join(names)}.")
+        blocks = window.blocks_until(delimiter)
+        if "filename" in disposition:
+            yield FilePart(disposition["filename"], headers.get("content-type", ""), blocks)
+        _skip(blocks)
+
+
+class _Window:
+    """The part of a body that was read and not yet taken. Raises InvalidRequest where the body ends too early."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._held = bytearray(b"\r\n")  # so that the first boundary looks like all others
+
+    def blocks_until(self, mark: bytes) -> Iterator[bytes]:
+        """What comes before ``mark``, as it arrives; ``mark`` is taken too."""
+        while (at := self._held.find(mark)) < 0:
+            if block := self._taken(len(self._held) - len(mark) + 1):
+                yield block
+            self._fill()
+        if block := self._taken(at):
+            yield block
+        del self._held[: len(mark)]
+
+    def head_until(self, mark: bytes) -> bytes:
+        """What comes before ``mark``, which is no more than a head; ``mark`` is taken too."""
+        while (at := self._held.find(mark)) < 0:
+            if len(self._held) > HEAD_BYTES + READ_BYTES:
+                raise InvalidRequest(f"The form has a part whose head is over {HEAD_BYTES} bytes.")
+            if self._held.startswith(b"--") and mark == b"\r\n":  # a form may end without a line's end
+                return b"--"
+            self._fill()
+        head = self._taken(at)
+        del self._held[: len(mark)]
+        return head
+
+    def _taken(self, size: int) -> bytes:
+        if size <= 0:
+            return b""
+        block = bytes(self._held[:size])
+        del self._held[:size]
+        return block
+
+    def _fill(self) -> None:
+        try:
+            block = self._body.read(READ_BYTES)
+        except OSError as error:
+            raise InvalidRequest("The body broke off before its end.") from error
+        if not block:
+            raise InvalidRequest("The body is no form, or it broke off before its end.")
+        self._held += block
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    try:
+        lines = head.decode().split("\r\n")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The form has a part whose head is not UTF-8.") from error
+    return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _skip(blocks: Iterator[bytes]) -> None:
+    for _ in blocks:
+        pass

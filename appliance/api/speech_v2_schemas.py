@@ -1,0 +1,152 @@
+"""What travels through the raw door, in the shapes that its clients know."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from appliance.api.schemas import Text
+
+SpeechStatus = Literal["queued", "processing", "completed", "error"]
+
+
+def _written_out(text: object) -> object:
+    if isinstance(text, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("must be a day, as YYYY-MM-DD")  # left to itself, pydantic counts "0" in seconds
+    return text
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
+
+
+class RawUpload(BaseModel):
+    """Where the appliance keeps the bytes; only it can read there."""
+
+    upload_url: str
+
+
+class CreateTranscript(BaseModel):
+    """Audio and how to transcribe it. An option of the hosted service that is not listed is refused by name."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    audio_url: Text = Field(description="`upload_url` of an upload; no other URL is ever fetched.")
+    language_code: Text | None = Field(None, description="English: `en`, `en_us`, `en_uk` or `en_au`.")
+    language_codes: list[Text] | None = None
+    punctuate: bool | None = Field(None, description="Always on; false is refused.")
+    format_text: bool | None = Field(None, description="Always on; false is refused.")
+    speech_model: Text | None = Field(None, description="A transcription model of this appliance, or `best`.")
+    speech_models: list[Text] | None = Field(None, description="The first that this appliance has is taken.")
+
+
+class SpeechWord(BaseModel):
+    """A word and when it is said, in milliseconds."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float = Field(description="0 where the model gives none.")
+    speaker: str | None
+
+
+class SpeechTranscript(BaseModel):
+    """A transcript as far as it is."""
+
+    id: str
+    status: SpeechStatus
+    audio_url: str
+    text: str | None
+    words: list[SpeechWord] | None
+    utterances: None
+    confidence: float | None
+    audio_duration: int | None = Field(description="Whole seconds.")
+    error: str | None
+    language_code: str
+    punctuate: bool
+    format_text: bool
+    speech_model_used: str = Field(description="`<name>@<version>`.")
+    created: str
+    completed: str | None
+
+
+class SpeechPassage(SpeechWord):
+    """A sentence or a paragraph."""
+
+    words: list[SpeechWord]
+
+
+class SpeechSentences(BaseModel):
+    """A transcript in sentences."""
+
+    id: str
+    confidence: float
+    audio_duration: int
+    sentences: list[SpeechPassage]
+
+
+class SpeechParagraphs(BaseModel):
+    """A transcript in paragraphs."""
+
+    id: str
+    confidence: float
+    audio_duration: int
+    paragraphs: list[SpeechPassage]
+
+
+class SpeechItem(BaseModel):
+    """A transcript in a list."""
+
+    id: str
+    resource_url: str
+    status: SpeechStatus
+    created: str
+    completed: str | None
+    audio_url: str
+    error: str | None
+
+
+class SpeechPageDetails(BaseModel):
+    """Where a page lies."""
+
+    limit: int
+    result_count: int
+    current_url: str
+    prev_url: str | None = Field(description="Older transcripts.")
+    next_url: str | None = Field(description="Newer transcripts.")
+
+
+class SpeechPage(BaseModel):
+    """A page of transcripts, newest first."""
+
+    page_details: SpeechPageDetails
+    transcripts: list[SpeechItem]
+
+
+class ListTranscripts(BaseModel):
+    """Which transcripts to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(10, ge=1, le=200)
+    status: SpeechStatus | None = None
+    created_on: Day | None = Field(None, description="A day in UTC.")
+    before_id: Text | None = None
+    after_id: Text | None = None
+    throttled_only: Literal["false", "False"] | None = Field(None, description="Nothing is ever throttled here.")
+
+
+class TranscriptPath(BaseModel):
+    """Path of a transcript."""
+
+    transcript_id: Text
+
+
+class CaptionQuery(BaseModel):
+    """How subtitles are cut."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    chars_per_caption: int = Field(128, ge=1, le=10_000)

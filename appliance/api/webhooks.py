@@ -1,0 +1,106 @@
+"""Webhooks over HTTP: the secret that signs them, and the log of their delivery."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel, Field
+
+from appliance.api.context import box, require_key, tenant_id
+from appliance.api.cursors import make_cursor, read_cursor
+from appliance.api.schemas import Page
+from appliance.rfc3339 import rfc3339
+from appliance.services import webhooks
+from appliance.state.webhooks import Delivery, Secret
+
+DeliveryStatus = Literal["pending", "delivered", "failed"]
+
+blueprint = APIBlueprint(
+    "webhooks",
+    __name__,
+    url_prefix="/api/v1/webhooks",
+    abp_tags=[Tag(name="webhooks", description="What is told to callback URLs.")],
+    abp_security=[{"api_key": []}],
+)
+blueprint.before_request(require_key)
+
+Answer = tuple[dict[str, Any], int]
+
+
+class ListDeliveries(Page):
+    """Which deliveries to list."""
+
+    status: DeliveryStatus | None = None
+
+
+class PreviousSecret(BaseModel):
+    """A secret that was replaced; it signs too until it expires."""
+
+    secret: str
+    expires_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class WebhookSecret(BaseModel):
+    """The secret that signs the tenant's webhooks."""
+
+    secret: str = Field(description="As libraries of Standard Webhooks take it.")
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+    previous: list[PreviousSecret]
+
+
+class WebhookDelivery(BaseModel):
+    """An event on its way to a URL."""
+
+    id: str = Field(description="`webhook-id`, the same at every try.")
+    event_type: str
+    url: str
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: str | None = Field(json_schema_extra={"format": "date-time"})
+    last_attempt_at: str | None = Field(json_schema_extra={"format": "date-time"})
+    last_status: int | None = Field(description="HTTP status of the last answer, null where there was none.")
+    last_error: str | None
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class WebhookDeliveryPage(BaseModel):
+    """A page of deliveries, newest first."""
+
+    deliveries: list[WebhookDelivery]
+    next_cursor: str | None
+
+
+@blueprint.get("/secret", responses={200: WebhookSecret})
+def get_webhook_secret() -> Answer:
+    """Get the secret that signs webhooks."""
+    return render_secret(webhooks.current_secrets(box(), tenant_id())), 200
+
+
+@blueprint.post("/secret/rotate", responses={200: WebhookSecret})
+def rotate_webhook_secret() -> Answer:
+    """Put a new secret in force; the old one signs too for 24 hours."""
+    return render_secret(webhooks.rotate_secret(box(), tenant_id())), 200
+
+
+@blueprint.get("/deliveries", responses={200: WebhookDeliveryPage})
+def list_webhook_deliveries(query: ListDeliveries) -> Answer:
+    """List deliveries, newest first."""
+    page, following = webhooks.list_deliveries(
+        box(), tenant_id(), status=query.status, before=read_cursor(query.cursor), limit=query.limit
+    )
+    return {"deliveries": [render_delivery(each) for each in page], "next_cursor": make_cursor(following)}, 200
+
+
+def render_secret(secrets: list[Secret]) -> dict[str, Any]:
+    """The secret in force, and those that sign too."""
+    current, *previous = secrets
+    older = [{"secret": each.secret, "expires_at": rfc3339(each.expires_at or 0.0)} for each in previous]
+    return {"secret": current.secret, "created_at": rfc3339(current.created_at), "previous": older}
+
+
+def render_delivery(delivery: Delivery) -> dict[str, Any]:
+    """A delivery without what it says."""
+    times = {name: getattr(delivery, name) for name in ("next_attempt_at", "last_attempt_at", "created_at")}
+    shown = {name: getattr(delivery, name) for name in WebhookDelivery.model_fields}
+    return shown | {name: None if at is None else rfc3339(at) for name, at in times.items()}

@@ -1,0 +1,326 @@
+"""Webhooks of inference jobs: real receivers on the loopback, which the settings allow here, and short waits."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tests.appliances import Api, Appliance, running_appliance, wait_for
+from tests.contract.spec import Spec
+from tests.receivers import Receiver, receiving
+from tests.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
+
+JOBS = "/api/v1/inference-jobs"
+DELIVERIES = "/api/v1/webhooks/deliveries"
+SECRET = "/api/v1/webhooks/secret"
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
+    """An appliance that calls receivers on the loopback back and tries again soon."""
+    settings = {
+        "webhook_networks": '["127.0.0.0/8"]',
+        "webhook_retry_seconds": str([0.1] * 20),
+        "webhook_timeout_seconds": 3,
+        "lease_seconds": 2,
+        "upload_expires_seconds": 3600,
+    }
+    folder = tmp_path_factory.mktemp("calling")
+    with running_appliance(folder, models, storage_server="minio", **settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def spec(appliance: Appliance) -> Spec:
+    """The document of this appliance."""
+    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def path() -> str:
+    """A path of the receiver that no other test uses."""
+    return f"/{uuid.uuid4()}"
+
+
+def make_job(api: Api, url: str, status: int = 201) -> Any:
+    return api.post(JOBS, {"model_id": "loud-frames", "callback_url": url}, status)
+
+
+def deliveries(api: Api, url: str) -> list[Any]:
+    """The log of a URL, oldest first."""
+    page = api.get(DELIVERIES, params={"limit": 200})["deliveries"]
+    return [each for each in reversed(page) if each["url"] == url]
+
+
+def settled(api: Api, url: str, count: int) -> list[Any]:
+    """The log of a URL, once ``count`` deliveries reached their end."""
+
+    def ended() -> list[Any] | None:
+        found = deliveries(api, url)
+        return found if len(found) == count and all(each["status"] != "pending" for each in found) else None
+
+    return wait_for(ended)
+
+
+def test_a_job_tells_of_each_file_and_once_of_its_end(api: Api, receiver: Receiver, path: str) -> None:
+    job = make_job(api, receiver.url + path)
+    assert job["callback_url"] == receiver.url + path
+    good = api.upload(job["id"], loud_wav())
+    bad = api.upload(job["id"], b"this is no recording")
+    api.confirm(job["id"], good)
+    api.confirm(job["id"], bad)
+    log = settled(api, receiver.url + path, 3)
+    assert [each["status"] for each in log] == ["delivered"] * 3
+    secret = api.get(SECRET)["secret"]
+    events = [call.verified(secret) for call in receiver.to(path)]
+    assert Counter(event["type"] for event in events) == Counter(["file.completed", "file.failed", "job.completed"])
+    data = {event["type"]: event["data"] for event in events}
+    assert data["file.completed"] == {
+        "job_id": job["id"],
+        "file_id": good,
+        "original_filename": "take.wav",
+        "status": "completed",
+        "duration_ms": LOUD_DURATION_MS,
+        "detection_count": 1,
+        "detections": LOUD_DETECTIONS,
+    }
+    assert (data["file.failed"]["file_id"], data["file.failed"]["error_code"]) == (bad, "corrupt_audio")
+    ended = data["job.completed"]
+    assert (ended["job_id"], ended["status"], ended["processed_files"]) == (job["id"], "completed", 2)
+
+
+def test_a_job_that_takes_another_file_ends_again(api: Api, receiver: Receiver, path: str) -> None:
+    job = make_job(api, receiver.url + path)
+    api.send(job["id"], loud_wav())
+    settled(api, receiver.url + path, 2)
+    api.send(job["id"], loud_wav())
+    settled(api, receiver.url + path, 4)
+    kinds = [call.event["type"] for call in receiver.to(path)]
+    assert Counter(kinds) == {"file.completed": 2, "job.completed": 2}
+
+
+def test_a_cancelled_job_tells_so_once(api: Api, receiver: Receiver, path: str) -> None:
+    job = make_job(api, receiver.url + path)
+    api.ask(job["id"], 100)
+    api.cancel(job["id"])
+    api.cancel(job["id"])
+    settled(api, receiver.url + path, 1)
+    [call] = receiver.to(path)
+    assert (call.event["type"], call.event["data"]["status"]) == ("job.completed", "cancelled")
+
+
+def test_a_receiver_that_fails_in_three_of_ten_gets_every_event(api: Api, receiver: Receiver, path: str) -> None:
+    chance = random.Random(7)
+    receiver.answer = lambda path, number: 503 if chance.random() < 0.3 else 200
+    job = make_job(api, receiver.url + path)
+    files = [api.upload(job["id"], loud_wav(40, [(10, 20)])) for _ in range(20)]
+    for file_id in files:
+        api.confirm(job["id"], file_id)
+    log = settled(api, receiver.url + path, 21)
+    assert {each["status"] for each in log} == {"delivered"}
+    taken = [call.event["data"].get("file_id", "the job") for call in receiver.taken(path)]
+    assert Counter(taken) == Counter([*files, "the job"])
+    refused = len(receiver.to(path)) - len(taken)
+    assert refused > 0
+    assert sum(each["attempts"] for each in log) == len(receiver.to(path))
+    ids = {call.headers["webhook-id"] for call in receiver.to(path)}
+    assert ids == {each["id"] for each in log}  # a second try is the same message
+
+
+def test_410_ends_it(api: Api, receiver: Receiver, path: str) -> None:
+    receiver.answer = lambda path, number: 410
+    job = make_job(api, receiver.url + path)
+    api.ask(job["id"], 1)
+    api.cancel(job["id"])
+    [delivery] = settled(api, receiver.url + path, 1)
+    assert (delivery["status"], delivery["attempts"], delivery["last_status"]) == ("failed", 1, 410)
+    assert delivery["next_attempt_at"] is None
+    assert len(receiver.to(path)) == 1
+
+
+def test_a_receiver_that_never_takes_it_ends_the_tries(api: Api, receiver: Receiver, path: str) -> None:
+    receiver.answer = lambda path, number: 500
+    job = make_job(api, receiver.url + path)
+    api.cancel(job["id"])
+    [delivery] = settled(api, receiver.url + path, 1)
+    assert (delivery["status"], delivery["attempts"], delivery["last_status"]) == ("failed", 21, 500)
+    assert delivery["last_error"] == "The receiver answered 500."
+
+
+def test_no_redirect_is_followed(api: Api, receiver: Receiver, path: str) -> None:
+    receiver.answer = lambda path, number: 307 if number < 2 else 204
+    receiver.headers = {"Location": f"{receiver.url}/elsewhere"}
+    job = make_job(api, receiver.url + path)
+    api.cancel(job["id"])
+    [delivery] = settled(api, receiver.url + path, 1)
+    assert (delivery["status"], delivery["attempts"]) == ("delivered", 3)
+    assert receiver.to("/elsewhere") == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/a",
+        "127.0.0.1/a",
+        "http:///a",
+        "http://user:word@127.0.0.1/a",
+        "http://user@127.0.0.1/a",
+        "http://127.0.0.1:0/a",
+        "http://127.0.0.1:99999/a",
+        "http://127.0.0.1/a b",
+        "http://127.0.0.1/\u00e9",
+        "http://127.0.0.1/\r\nX-A: b",
+        "http://10.0.0.1/a",  # not among this appliance's networks
+        "http://8.8.8.8/a",
+        "http://169.254.169.254/latest",
+        "http://0.0.0.0/a",
+        "http://[::1]/a",
+        "http://[::ffff:8.8.8.8]/a",
+        "http://[::]/a",
+        "",
+    ],
+)
+def test_a_url_that_is_not_to_be_called_is_refused(api: Api, url: str) -> None:
+    problem = make_job(api, url, 400)
+    assert problem["code"] == "invalid_request"
+    assert problem["detail"].startswith("callback_url: ")
+
+
+def test_the_appliances_own_ports_are_refused(appliance: Appliance, api: Api) -> None:
+    assert "own" in make_job(api, f"{appliance.url}/api/v1/models", 400)["detail"]
+    mapped = appliance.url.replace("127.0.0.1", "[::ffff:127.0.0.1]")
+    assert "own" in make_job(api, mapped, 400)["detail"]
+
+
+def test_a_name_is_looked_at_once_it_resolves(appliance: Appliance, api: Api) -> None:
+    """The name is not an address, so it is taken; where it leads is refused at each try."""
+    url = f"{appliance.url.replace('127.0.0.1', 'localhost')}/api/v1/models"
+    job = make_job(api, url)
+    api.cancel(job["id"])
+    [delivery] = settled(api, url, 1)
+    assert (delivery["status"], delivery["last_status"]) == ("failed", None)
+    assert delivery["last_error"]
+
+
+def test_a_name_reaches_its_receiver_under_that_name(api: Api, receiver: Receiver, path: str) -> None:
+    url = receiver.url.replace("127.0.0.1", "localhost") + path
+    job = make_job(api, url)
+    api.cancel(job["id"])
+    [delivery] = settled(api, url, 1)
+    assert delivery["status"] == "delivered"
+    [call] = receiver.to(path)
+    assert call.headers["Host"] == url.split("/")[2]
+
+
+def test_both_secrets_sign_after_a_rotation(api: Api, receiver: Receiver, path: str) -> None:
+    old = api.get(SECRET)["secret"]
+    rotated = api.post(f"{SECRET}/rotate", None)
+    assert rotated["secret"] != old
+    assert old in [each["secret"] for each in rotated["previous"]]
+    assert api.get(SECRET) == rotated
+    job = make_job(api, receiver.url + path)
+    api.cancel(job["id"])
+    settled(api, receiver.url + path, 1)
+    [call] = receiver.to(path)
+    assert call.verified(old) == call.verified(rotated["secret"])
+    with pytest.raises(WebhookVerificationError):
+        call.verified("whsec_" + "A" * 44)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(old).verify(call.body.replace(b"cancelled", b"completed"), call.headers)
+
+
+def test_another_tenant_sees_neither_secret_nor_deliveries(
+    appliance: Appliance, api: Api, receiver: Receiver, path: str
+) -> None:
+    stranger = appliance.api_of(path, "stranger")
+    job = make_job(api, receiver.url + path)
+    api.cancel(job["id"])
+    settled(api, receiver.url + path, 1)
+    assert stranger.get(DELIVERIES)["deliveries"] == []
+    assert stranger.get(SECRET)["secret"] != api.get(SECRET)["secret"]
+    assert Api(appliance.url, None).get(SECRET, 401)["code"] == "unauthorized"
+
+
+def test_deliveries_come_in_pages_by_status(api: Api, receiver: Receiver, path: str) -> None:
+    job = make_job(api, receiver.url + path)
+    for _ in range(3):
+        api.send(job["id"], loud_wav(40, [(10, 20)]))
+        wait_for(lambda: all(each["status"] != "pending" for each in deliveries(api, receiver.url + path)))
+    whole = api.get(DELIVERIES, params={"limit": 200, "status": "delivered"})["deliveries"]
+    first = api.get(DELIVERIES, params={"limit": 2, "status": "delivered"})
+    second = api.get(DELIVERIES, params={"limit": 2, "status": "delivered", "cursor": first["next_cursor"]})
+    assert first["deliveries"] + second["deliveries"] == whole[:4]
+    assert api.get(DELIVERIES, 400, params={"status": "lost"})["code"] == "invalid_request"
+
+
+def test_a_worker_killed_before_it_delivers_loses_nothing(
+    appliance: Appliance, api: Api, receiver: Receiver, path: str
+) -> None:
+    """The result is there, the receiver takes nothing, the worker dies; the next one delivers."""
+    receiver.answer = lambda path, number: 503
+    job = make_job(api, receiver.url + path)
+    file_id = api.send(job["id"], loud_wav())
+    api.finished_file(job["id"], file_id)
+    killed = appliance.kill("worker")
+    receiver.answer = lambda path, number: 204
+    wait_for(lambda: appliance.pid("worker") not in (0, killed))
+    log = settled(api, receiver.url + path, 2)
+    assert {each["status"] for each in log} == {"delivered"}
+    kinds = {call.event["type"] for call in receiver.taken(path)}
+    assert kinds == {"file.completed", "job.completed"}
+
+
+def test_a_worker_killed_while_it_delivers_delivers_again(
+    appliance: Appliance, api: Api, receiver: Receiver, path: str
+) -> None:
+    """The receiver has the event and has not answered when the worker dies: it gets the same event again."""
+    asked, free = threading.Event(), threading.Event()
+
+    def answer(path: str, number: int) -> int:
+        asked.set()
+        assert free.wait(30)
+        return 204
+
+    receiver.answer = answer
+    job = make_job(api, receiver.url + path)
+    api.cancel(job["id"])
+    assert asked.wait(30)
+    killed = appliance.kill("worker")
+    wait_for(lambda: appliance.pid("worker") not in (0, killed))
+    free.set()
+    [delivery] = settled(api, receiver.url + path, 1)
+    assert delivery["status"] == "delivered"
+    calls = wait_for(lambda: receiver.to(path)[1:] and receiver.to(path))
+    assert {call.headers["webhook-id"] for call in calls} == {delivery["id"]}
+
+
+def test_a_slow_receiver_holds_up_neither_work_nor_other_receivers(api: Api, receiver: Receiver, path: str) -> None:
+    """As many webhooks as the courier has threads wait for it; files and other hosts go on."""
+    free = threading.Event()
+    receiver.answer = lambda path, number: 204 if free.wait(30) else 500
+    with receiving() as quick:
+        try:
+            for _ in range(8):
+                api.cancel(make_job(api, receiver.url + path)["id"])
+            job = make_job(api, quick.url + path)
+            api.send(job["id"], loud_wav())
+            assert api.finished(job["id"], 10)["status"] == "completed"
+            settled(api, quick.url + path, 2)
+        finally:
+            free.set()
+    settled(api, receiver.url + path, 8)
