@@ -1,8 +1,9 @@
 """Makes model_store/spectrum: embeddings from log-mel statistics, whitened on the training recordings.
 
-``.venv/bin/python scripts/train/spectrum.py``, after ``scripts/train/fetch`` and ``scripts/bootstrap test``. No network is trained: each window's spectral shape,
-its spread and its speed of change are measured, and a linear map fitted on recordings (PCA whitening) makes their
-cosine tell recordings apart. Seed fixed; made anew, the file is the same.
+Run it by ``.venv/bin/python scripts/train/spectrum.py``, after ``scripts/train/fetch`` and ``scripts/bootstrap test``.
+No network is trained: each window's spectral shape, its spread and its speed of change are measured, and a linear map
+fitted on recordings (PCA whitening) makes their cosine tell recordings apart. Seed fixed; made anew, the file is the
+same.
 """
 
 from __future__ import annotations
