@@ -15,13 +15,13 @@ from .clips import CLIP_SAMPLES, CLIP_SECONDS
 from .events import Rule, detect
 from .fit import dev_scores, dev_spans, tally_of
 from .network import Detector, Network
-from .places import ARTIFACTS, FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ, WORK
+from .places import ARTIFACTS, FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ, SHORT_LABELS, WORK
 
-SHIFTS = (0.0, 0.2, 0.4, 0.6, 0.8)
-"""Added to every calibrated logit: the development split holds faint damage that no label names, which makes the fitted
-curves too modest. The best is chosen on development recordings, under these limits."""
-MOST_ALARMS_PER_HOUR = 6.0
-MOST_CALIBRATION_ERROR = 0.05
+SHIFTS = (0.0, -0.2, -0.4, -0.6, -0.8)
+"""Added to the calibrated logits of the short labels, which are what raises alarms on clean audio."""
+MOST_ALARMS_PER_HOUR = 3.0
+"""On clean development audio, recordings and rendered lookalikes together: well under the ten that are allowed
+elsewhere, since recordings that the calibration has not heard raise more."""
 
 LABEL_DEFAULTS: dict[str, dict[str, float]] = {}
 """What the manifest gives single labels where the client sets nothing."""
@@ -124,9 +124,10 @@ def measure(scores: np.ndarray, spans: list, clean: list[np.ndarray], curves: di
     """Figures of calibrated scores on the development split, for the card and the log."""
     calibrated = calibrate.apply(scores, curves)
     tally = tally_of(calibrated, spans, rules)
+    faultless = [*clean, *(part for part, true in zip(scores, spans, strict=True) if not true)]
     alarms = dict.fromkeys(LABELS, 0)
-    hours = sum(len(part) for part in clean) / 100 / 3600
-    for part in clean:
+    hours = sum(len(part) for part in faultless) / 100 / 3600
+    for part in faultless:
         for event in detect(calibrate.apply(part, curves), rules):
             alarms[event.label] += 1
     table, macro = tally.table(), tally.macro_f1
@@ -140,9 +141,14 @@ def measure(scores: np.ndarray, spans: list, clean: list[np.ndarray], curves: di
 
 
 def chosen(tried: list[tuple]) -> tuple:
-    """The best macro-F1 among those with few false alarms and honest confidences; the unshifted one if none has."""
-    allowed = [t for t in tried if t[0]["alarms_per_hour"] <= MOST_ALARMS_PER_HOUR and t[2] <= MOST_CALIBRATION_ERROR]
-    return max(allowed, key=lambda t: t[0]["macro"]) if allowed else tried[0]
+    """The best macro-F1 among those with few false alarms; the most careful one if none has."""
+    allowed = [t for t in tried if t[0]["alarms_per_hour"] <= MOST_ALARMS_PER_HOUR]
+    return max(allowed, key=lambda t: t[0]["macro"]) if allowed else tried[-1]
+
+
+def shifted(curves: dict, by: float) -> dict:
+    """Curves with those of the short labels shifted."""
+    return {label: curve.shifted(by) if label in SHORT_LABELS else curve for label, curve in curves.items()}
 
 
 def export(name: str, version: str = "0.1.0") -> None:
@@ -159,14 +165,12 @@ def export(name: str, version: str = "0.1.0") -> None:
     fitted = {label: calibrate.fit_curve(scored, label) for label in LABELS}
     tried = []
     for shift in SHIFTS:
-        curves = {label: curve.shifted(shift) for label, curve in fitted.items()}
+        curves = shifted(fitted, shift)
         figures = measure(scores, spans, clean, curves, {label: Rule() for label in LABELS})
-        error = calibrate.calibration_error(
-            [(calibrate.apply(s, {label: curve.shifted(shift) for label, curve in held.items()}), t) for s, t in odd]
-        )
-        print(
-            f"shift {shift}: macro {figures['macro']:.3f} alarms {figures['alarms_per_hour']:.1f}/h error {error:.3f}"
-        )
+        cautious = shifted(held, shift)
+        error = calibrate.calibration_error([(calibrate.apply(s, cautious), true) for s, true in odd])
+        alarms = figures["alarms_per_hour"]
+        print(f"shift {shift}: macro {figures['macro']:.3f} alarms {alarms:.1f}/h error {error:.3f}")
         tried.append((figures, curves, error, shift))
     figures, curves, error, shift = chosen(tried)
     target = ARTIFACTS / version
