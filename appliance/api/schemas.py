@@ -63,11 +63,16 @@ class CreateInferenceJob(Body):
     )
 
 
-class RequestUpload(Body):
-    """A file that is about to be uploaded."""
+class DeclaredFile(Body):
+    """What a client says of a file that it is about to upload."""
 
     filename: Text = Field("", max_length=1024, description="Shown as given; never part of a path.")
     content_type: Text = Field(description="One of the seven audio types, or an alias that browsers send.")
+
+
+class RequestUpload(DeclaredFile):
+    """A file that is about to be uploaded."""
+
     file_size_bytes: int = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
 
 
@@ -91,11 +96,9 @@ class ChangeDataset(Body):
     description: Text | None = Field(None, max_length=10_000)
 
 
-class RequestAudioUpload(Body):
+class RequestAudioUpload(DeclaredFile):
     """Audio that is about to be uploaded."""
 
-    filename: Text = Field("", max_length=1024, description="Shown as given; never part of a path.")
-    content_type: Text = Field(description="One of the seven audio types, or an alias that browsers send.")
     file_size: int = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
 
 

@@ -12,7 +12,6 @@ from appliance.config import load_settings
 from appliance.errors import ConfigurationError
 from appliance.rfc3339 import rfc3339
 from appliance.services import keys as service
-from appliance.services.open import database_of
 from appliance.state.database import Database
 
 data_dir_option = click.option(
@@ -59,6 +58,6 @@ def _database(data_dir: Path | None) -> Database:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{settings.data_dir} cannot be made: {error.strerror}.") from error
-    database = database_of(settings)
+    database = Database.of(settings)
     database.migrate()
     return database

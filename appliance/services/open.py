@@ -10,12 +10,7 @@ from appliance.storage.access import load_access
 from appliance.storage.objects import ObjectStore
 
 
-def database_of(settings: Settings) -> Database:
-    """The state of the data folder."""
-    return Database(settings.data_dir / "appliance.db")
-
-
 def open_box(settings: Settings) -> Box:
     """The box whose storage ``up`` has prepared. Raises StorageUnavailable where it has not."""
     objects = ObjectStore(load_access(settings.data_dir))
-    return Box(settings, database_of(settings), objects, ModelStore(settings.model_store))
+    return Box(settings, Database.of(settings), objects, ModelStore(settings.model_store))

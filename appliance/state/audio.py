@@ -141,13 +141,13 @@ def list_overdue(db: Database, grace_seconds: float, limit: int) -> list[Audio]:
 
 def mark_normalizing(db: Database, audio_id: str, etag: str) -> bool:
     """pending → normalizing. Inside a transaction."""
-    return _leave(db, audio_id, "pending", "status = 'normalizing', etag = ?", [etag])
+    return db.leave("audio", audio_id, "pending", "status = 'normalizing', etag = ?", [etag])
 
 
 def mark_embedding(db: Database, audio_id: str, found: Found) -> bool:
     """normalizing → embedding, with what was found. Inside a transaction."""
-    return _leave(
-        db,
+    return db.leave(
+        "audio",
         audio_id,
         "normalizing",
         "status = 'embedding', duration_ms = ?, sample_rate_hz = ?, num_channels = ?, codec = ?, sha256 = ?",
@@ -157,26 +157,18 @@ def mark_embedding(db: Database, audio_id: str, found: Found) -> bool:
 
 def mark_ready(db: Database, audio_id: str) -> bool:
     """embedding → ready. Inside a transaction."""
-    return _leave(db, audio_id, "embedding", "status = 'ready'", [])
+    return db.leave("audio", audio_id, "embedding", "status = 'ready'", [])
 
 
 def mark_failed(db: Database, audio_id: str, leaving: str, code: str, message: str) -> bool:
     """``leaving`` → failed. Inside a transaction."""
-    return _leave(db, audio_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message])
+    return db.leave("audio", audio_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message])
 
 
 def delete_audio(db: Database, audio_id: str) -> None:
     """Remove audio, its embedding, its annotations and its work. Inside a transaction."""
     db.change("DELETE FROM work WHERE kind IN ('normalize', 'embed') AND subject_id = ?", [audio_id])
     db.change("DELETE FROM audio WHERE id = ?", [audio_id])
-
-
-def _leave(db: Database, audio_id: str, leaving: str, assignments: str, values: list[object]) -> bool:
-    changed = db.change(
-        f"UPDATE audio SET {assignments}, updated_at = unixepoch('subsec') WHERE id = ? AND status = ?",
-        [*values, audio_id, leaving],
-    )
-    return changed == 1
 
 
 def _audio(row: Row) -> Audio:

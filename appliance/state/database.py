@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import sqlite_utils
 from sqlite_utils.utils import sqlite3
 
+from appliance.config import Settings
 from appliance.errors import ConfigurationError, DatabaseBusy, StateError
 from appliance.state.schema import migrations
 
@@ -34,6 +35,11 @@ class Database:
         self.path = path
         self._local = threading.local()
         self._writer = threading.Lock()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The state of the data folder."""
+        return cls(settings.data_dir / "appliance.db")
 
     def migrate(self) -> None:
         """Bring the schema up to date. A lock file keeps out a second process, whose migrations would fail."""
@@ -71,6 +77,14 @@ class Database:
         """Run a statement inside a transaction; the number of rows it changed."""
         with _translated():
             return int(self._connection.execute(sql, parameters).rowcount)
+
+    def leave(self, table: str, row_id: str, leaving: str, assignments: str, values: Sequence[Any]) -> bool:
+        """Change a row that is in the status ``leaving``; False where it is not. Inside a transaction."""
+        changed = self.change(
+            f"UPDATE {table} SET {assignments}, updated_at = unixepoch('subsec') WHERE id = ? AND status = ?",
+            [*values, row_id, leaving],
+        )
+        return changed == 1
 
     def close(self) -> None:
         """Close this thread's connection."""

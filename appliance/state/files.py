@@ -123,27 +123,29 @@ def list_overdue(db: Database, grace_seconds: float, limit: int) -> list[Inferen
 
 def mark_queued(db: Database, file_id: str, etag: str) -> bool:
     """pending → queued. Inside a transaction."""
-    return _leave(db, file_id, "pending", "status = 'queued', etag = ?", [etag])
+    return db.leave("inference_files", file_id, "pending", "status = 'queued', etag = ?", [etag])
 
 
 def mark_processing(db: Database, file_id: str) -> bool:
     """queued → processing. Inside a transaction."""
-    return _leave(db, file_id, "queued", "status = 'processing'", [])
+    return db.leave("inference_files", file_id, "queued", "status = 'processing'", [])
 
 
 def mark_requeued(db: Database, file_id: str) -> bool:
     """processing → queued. Inside a transaction."""
-    return _leave(db, file_id, "processing", "status = 'queued'", [])
+    return db.leave("inference_files", file_id, "processing", "status = 'queued'", [])
 
 
 def mark_failed(db: Database, file_id: str, leaving: str, code: str, message: str) -> bool:
     """``leaving`` → failed. Inside a transaction."""
-    return _leave(db, file_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message])
+    return db.leave(
+        "inference_files", file_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message]
+    )
 
 
 def mark_completed(db: Database, file_id: str, duration_ms: int, detections: Iterable[FileDetection]) -> bool:
     """processing → completed, with its detections. Inside a transaction."""
-    if not _leave(db, file_id, "processing", "status = 'completed', duration_ms = ?", [duration_ms]):
+    if not db.leave("inference_files", file_id, "processing", "status = 'completed', duration_ms = ?", [duration_ms]):
         return False
     for position, found in enumerate(detections):
         db.change(
@@ -151,14 +153,6 @@ def mark_completed(db: Database, file_id: str, duration_ms: int, detections: Ite
             [file_id, position, found.artifact_type, found.start_ms, found.end_ms, found.confidence],
         )
     return True
-
-
-def _leave(db: Database, file_id: str, leaving: str, assignments: str, values: list[object]) -> bool:
-    changed = db.change(
-        f"UPDATE inference_files SET {assignments}, updated_at = unixepoch('subsec') WHERE id = ? AND status = ?",
-        [*values, file_id, leaving],
-    )
-    return changed == 1
 
 
 def _file(row: Row) -> InferenceFile:

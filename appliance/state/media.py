@@ -111,26 +111,18 @@ def list_pending(db: Database, seconds: float) -> list[Media]:
 
 def mark_stored(db: Database, media_id: str, leaving: str, size_bytes: int, etag: str) -> bool:
     """``leaving`` → stored. Inside a transaction."""
-    return _leave(db, media_id, leaving, "status = 'stored', size_bytes = ?, etag = ?", [size_bytes, etag])
+    return db.leave("media", media_id, leaving, "status = 'stored', size_bytes = ?, etag = ?", [size_bytes, etag])
 
 
 def mark_failed(db: Database, media_id: str, leaving: str, code: str, message: str) -> bool:
     """``leaving`` → failed. Inside a transaction."""
-    return _leave(db, media_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message])
+    return db.leave("media", media_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message])
 
 
 def delete_media(db: Database, media_id: str) -> None:
     """Remove media with the transcripts of it and its way to storage. Inside a transaction."""
     db.change("DELETE FROM work WHERE kind = 'store' AND subject_id = ?", [media_id])
     db.change("DELETE FROM media WHERE id = ?", [media_id])
-
-
-def _leave(db: Database, media_id: str, leaving: str, assignments: str, values: list[object]) -> bool:
-    changed = db.change(
-        f"UPDATE media SET {assignments}, updated_at = unixepoch('subsec') WHERE id = ? AND status = ?",
-        [*values, media_id, leaving],
-    )
-    return changed == 1
 
 
 def _media(row: Row) -> Media:

@@ -142,47 +142,41 @@ def list_page(
 
 def mark_queued(db: Database, transcript_id: str) -> bool:
     """waiting → queued. Inside a transaction."""
-    return _leave(db, transcript_id, "waiting", "status = 'queued'", [])
+    return db.leave("transcripts", transcript_id, "waiting", "status = 'queued'", [])
 
 
 def mark_processing(db: Database, transcript_id: str) -> bool:
     """queued → processing. Inside a transaction."""
-    return _leave(db, transcript_id, "queued", "status = 'processing', progress = 0", [])
+    return db.leave("transcripts", transcript_id, "queued", "status = 'processing', progress = 0", [])
 
 
 def mark_requeued(db: Database, transcript_id: str) -> bool:
     """processing → queued. Inside a transaction."""
-    return _leave(db, transcript_id, "processing", "status = 'queued', progress = 0", [])
+    return db.leave("transcripts", transcript_id, "processing", "status = 'queued', progress = 0", [])
 
 
 def set_progress(db: Database, transcript_id: str, progress: float) -> bool:
     """Note how far it is, 0 to 1. Inside a transaction."""
-    return _leave(db, transcript_id, "processing", "progress = ?", [progress])
+    return db.leave("transcripts", transcript_id, "processing", "progress = ?", [progress])
 
 
 def mark_completed(db: Database, transcript_id: str, duration_ms: int, result: dict[str, Any]) -> bool:
     """processing → completed. Inside a transaction."""
     assignments = "status = 'completed', progress = 1, duration_ms = ?, result = ?"
-    return _leave(db, transcript_id, "processing", assignments, [duration_ms, json.dumps(result)])
+    return db.leave("transcripts", transcript_id, "processing", assignments, [duration_ms, json.dumps(result)])
 
 
 def mark_failed(db: Database, transcript_id: str, leaving: str, code: str, message: str) -> bool:
     """``leaving`` → failed. Inside a transaction."""
-    return _leave(db, transcript_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message])
+    return db.leave(
+        "transcripts", transcript_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message]
+    )
 
 
 def delete_transcript(db: Database, transcript_id: str) -> None:
     """Remove a transcript and its work. Inside a transaction."""
     db.change("DELETE FROM work WHERE kind = 'transcription' AND subject_id = ?", [transcript_id])
     db.change("DELETE FROM transcripts WHERE id = ?", [transcript_id])
-
-
-def _leave(db: Database, transcript_id: str, leaving: str, assignments: str, values: list[object]) -> bool:
-    changed = db.change(
-        f"UPDATE transcripts SET {assignments}, updated_at = unixepoch('subsec') WHERE id = ? AND status = ?",
-        [*values, transcript_id, leaving],
-    )
-    return changed == 1
 
 
 def _transcript(row: Row) -> Transcript:

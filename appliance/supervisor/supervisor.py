@@ -24,8 +24,8 @@ from appliance.config import ROOT, Settings
 from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavailable
 from appliance.frontdoor import FrontDoor
 from appliance.services.keys import create_first_key
-from appliance.services.open import database_of
 from appliance.state import workers
+from appliance.state.database import Database
 from appliance.storage.servers import StorageServer, choose_server
 from appliance.supervisor.child import Child
 from appliance.supervisor.ports import free_port, is_free
@@ -93,7 +93,7 @@ class Supervisor:
         self._lock_folder()
         if not is_free(self.settings.host, self.settings.port):
             raise ConfigurationError(f"{self.settings.host}:{self.settings.port} is in use or not ours to listen on.")
-        database = database_of(self.settings)
+        database = Database.of(self.settings)
         database.migrate()
         server = choose_server(self.settings)
         if server.notice:
