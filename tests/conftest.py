@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config import ROOT
+from appliance.engine.models import ModelStore
 from tests.appliances import make_models
 
 pytest_plugins = ["tests.servers"]
@@ -15,3 +17,9 @@ pytest_plugins = ["tests.servers"]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model store with the toy models."""
     return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def speech_model() -> None:
+    """The weights that scripts/install-speech gets; without them the tests of speech fail, they are not left out."""
+    ModelStore(ROOT / "model_store").resolve("moonshine-tiny-en")

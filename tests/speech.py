@@ -7,23 +7,13 @@ import re
 import pytest
 
 from appliance.config import ROOT
-from appliance.engine.models import ModelStore
-from appliance.errors import ModelNotFound
 
 SAMPLE = ROOT / "appliance" / "samples" / "speech.flac"
 SAMPLE_TEXT = SAMPLE.with_suffix(".txt").read_text(encoding="utf-8")
 SAMPLE_MS = 19_807
 
 
-def have_model() -> bool:
-    try:
-        ModelStore(ROOT / "model_store").resolve("moonshine-tiny-en")
-    except ModelNotFound:
-        return False
-    return True
-
-
-needs_model = pytest.mark.skipif(not have_model(), reason="scripts/install-speech could not get the weights")
+needs_model = pytest.mark.usefixtures("speech_model")
 
 
 def spoken(text: str) -> list[str]:
