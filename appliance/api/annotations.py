@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 
-from appliance.api import schemas
+from appliance.api import dataset_schemas as schemas
 from appliance.api.context import box, require_key, tenant_id
 from appliance.errors import InvalidRequest
 from appliance.rfc3339 import rfc3339

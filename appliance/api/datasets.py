@@ -6,9 +6,10 @@ from typing import Any
 
 from flask_openapi import APIBlueprint, Tag
 
-from appliance.api import schemas
+from appliance.api import dataset_schemas as schemas
 from appliance.api.context import box, origin, require_key, similarity, tenant_id
 from appliance.api.cursors import make_cursor, read_cursor
+from appliance.api.schemas import Page
 from appliance.rfc3339 import rfc3339
 from appliance.services import dataset_audio, datasets
 from appliance.services.similarity import Neighbour
@@ -34,7 +35,7 @@ def create_dataset(body: schemas.CreateDataset) -> Answer:
 
 
 @blueprint.get("", responses={200: schemas.DatasetPage})
-def list_datasets(query: schemas.Page) -> Answer:
+def list_datasets(query: Page) -> Answer:
     """List datasets, newest first."""
     page, following = datasets.list_datasets(box(), tenant_id(), read_cursor(query.cursor), query.limit)
     return {"datasets": [render_dataset(each) for each in page], "next_cursor": make_cursor(following)}, 200
