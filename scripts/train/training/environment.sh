@@ -5,7 +5,10 @@ lock="$(pwd)/requirements.lock"
 python="$environment/bin/python"
 export PYTHONDONTWRITEBYTECODE=1
 if ! cmp -s "$lock" "$environment/installed.lock"; then
-  python3 -m venv "$environment"
+  for candidate in python3.12 python3.13 python3; do  # the lock's versions need 3.12
+    "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2> /dev/null && break
+  done
+  "$candidate" -m venv "$environment"
   "$python" -m pip install --quiet --requirement "$lock"
   cp "$lock" "$environment/installed.lock"
 fi

@@ -40,11 +40,19 @@ def features_path(split: str) -> Path:
     return WORK / f"{split}-features.f16"
 
 
+def has_features(split: str) -> bool:
+    """Whether any clip of a split has its features; mining may have found none."""
+    path = features_path(split)
+    return path.exists() and path.stat().st_size >= 2 * ROW
+
+
 def compute(split: str, num_clips: int) -> None:
     """Grow the features of a split to its first `num_clips` clips."""
     os.nice(5)
     path = features_path(split)
     done = path.stat().st_size // (2 * ROW) if path.exists() else 0
+    if rendered(split) == 0:
+        return
     audio = load(split)[0]
     session = front_end_session()
     with path.open("ab") as out:

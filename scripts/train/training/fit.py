@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from .events import Event, Rule, Tally, detect
-from .features import features_path, load_features, unpack
+from .features import has_features, load_features, unpack
 from .network import LONG, Network, evened, probabilities
 from .places import LABELS, SHORT_LABELS, WORK
 from .render import load, paths
@@ -117,7 +117,7 @@ def fit(
     began, step, epoch, total = time.monotonic(), 0, 0, 0.0
     spans = dev_spans()
     while time.monotonic() - began < minutes * 60:
-        splits = [(load_features(split), load(split)[1]) for split in ("fit", "mined") if features_path(split).exists()]
+        splits = [(load_features(split), load(split)[1]) for split in ("fit", "mined") if has_features(split)]
         clips = [(split, index) for split, (rows, _) in enumerate(splits) for index in range(len(rows))]
         order, epoch = rng.permutation(len(clips)), epoch + 1
         for start in range(0, len(order) - batch, batch):
