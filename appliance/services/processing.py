@@ -24,6 +24,8 @@ def claim(
     box: Box, worker_id: str, kinds: Iterable[str] | None = None, *, lease_seconds: float | None = None
 ) -> Work | None:
     """Lease the next piece of work, of ``kinds`` alone where they are given, or None where none is ready."""
+    if not work.is_ready(box.db, kinds):  # idle threads ask again and again
+        return None
     with box.db.transaction():
         claimed = work.claim(box.db, worker_id, lease_seconds or box.settings.lease_seconds, kinds)
         if claimed and not KINDS[claimed.kind].start(box.db, claimed.subject_id):

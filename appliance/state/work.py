@@ -28,6 +28,10 @@ class Work:
 
 
 COLUMNS = "id, kind, subject_id, attempts, lost_leases, lease_owner, lease_token"
+READY = """
+    w.lease_owner IS NULL AND w.run_after <= unixepoch('subsec')
+    AND (:kinds IS NULL OR w.kind IN (SELECT value FROM json_each(:kinds)))
+"""
 
 
 def enqueue(db: Database, kind: str, subject_id: str, group_id: str) -> None:
@@ -39,6 +43,11 @@ def enqueue(db: Database, kind: str, subject_id: str, group_id: str) -> None:
         """,
         [kind, subject_id, group_id],
     )
+
+
+def is_ready(db: Database, kinds: Iterable[str] | None = None) -> bool:
+    """Whether there is work to claim, of ``kinds`` alone where they are given. A read, which locks nobody out."""
+    return db.one(f"SELECT 1 FROM work w WHERE {READY} LIMIT 1", {"kinds": _json(kinds)}) is not None
 
 
 def claim(db: Database, owner: str, lease_seconds: float, kinds: Iterable[str] | None = None) -> Work | None:
@@ -53,8 +62,7 @@ def claim(db: Database, owner: str, lease_seconds: float, kinds: Iterable[str] |
             lease_owner = :owner, lease_token = lease_token + 1, lease_until = unixepoch('subsec') + :seconds
         WHERE id = (
             SELECT min(w.id) FROM work w
-            WHERE w.lease_owner IS NULL AND w.run_after <= unixepoch('subsec')
-                AND (:kinds IS NULL OR w.kind IN (SELECT value FROM json_each(:kinds)))
+            WHERE {READY}
             GROUP BY w.group_id
             ORDER BY (
                 SELECT count(*) FROM work busy
@@ -64,7 +72,7 @@ def claim(db: Database, owner: str, lease_seconds: float, kinds: Iterable[str] |
         )
         RETURNING {COLUMNS}
         """,
-        {"owner": owner, "seconds": lease_seconds, "kinds": kinds and json.dumps([*kinds])},
+        {"owner": owner, "seconds": lease_seconds, "kinds": _json(kinds)},
     )
     return row and _work(row)
 
@@ -129,6 +137,10 @@ def _release(db: Database, condition: str, values: list[object]) -> list[Work]:
         values,
     )
     return [_work(row) for row in rows]
+
+
+def _json(kinds: Iterable[str] | None) -> str | None:
+    return None if kinds is None else json.dumps([*kinds])
 
 
 def _fence(work: Work) -> list[object]:
