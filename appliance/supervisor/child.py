@@ -15,6 +15,7 @@ from typing import IO
 
 import structlog
 
+from appliance.config import ROOT
 from appliance.supervisor import tether
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Child:
         self._process = subprocess.Popen(
             self._command,
             env=self._environment,
+            cwd=ROOT,  # nothing in the caller's folder may stand in for our modules
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

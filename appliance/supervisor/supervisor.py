@@ -20,7 +20,7 @@ from typing import NoReturn, Self
 import structlog
 import urllib3
 
-from appliance.config import ROOT, Settings
+from appliance.config import Settings
 from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavailable
 from appliance.frontdoor import FrontDoor
 from appliance.services.keys import create_first_key
@@ -96,9 +96,9 @@ class Supervisor:
         database = Database.of(self.settings)
         database.migrate()
         server = choose_server(self.settings)
+        self._start_storage(server)
         if server.notice:
             self.notices.append(server.notice)
-        self._start_storage(server)
         socket = self._api_socket()
         self._run("worker", [sys.executable, "-m", "appliance.worker"], self._environment())
         threads = self.settings.api_threads + self.settings.streamed_uploads
@@ -139,7 +139,7 @@ class Supervisor:
         self._children.append(child)
 
     def _await(self, what: str, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until ``ready``, restarting what dies. Raises ConfigurationError with the reason where it never is."""
+        """Wait until ``ready``. Raises ConfigurationError with the reason where a process dies or it never is."""
         deadline = time.monotonic() + seconds
         while not ready():
             dead = next((child for child in self._children if not child.running), None)
@@ -160,8 +160,11 @@ class Supervisor:
         return answer.status == 200
 
     def _environment(self) -> dict[str, str]:
-        """Ours, with the settings that the command line changed, for our own processes."""
+        """Ours, with the settings that the command line changed, and with paths that hold in every folder."""
+        config = os.environ.get("APPLIANCE_CONFIG")
         return dict(os.environ) | {
+            **({"APPLIANCE_CONFIG": os.path.abspath(config)} if config else {}),
+            "APPLIANCE_MODEL_STORE": str(self.settings.model_store.absolute()),
             "APPLIANCE_DATA_DIR": str(self.settings.data_dir),
             "APPLIANCE_HOST": self.settings.host,
             "APPLIANCE_PORT": str(self.settings.port),
@@ -211,7 +214,6 @@ def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str
         "--limit-request-field_size": str(128 * 1024),
         "--umask": "0o077",
         "--log-level": "warning",
-        "--chdir": str(ROOT),
     }
     command = [sys.executable, "-m", "gunicorn", "appliance.wsgi:create()", "--no-control-socket"]
     if arrivals_port is not None:

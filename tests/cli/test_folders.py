@@ -1,0 +1,28 @@
+"""The appliance does the same in whatever folder it is started."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.appliances import environment, make_models, wait_for
+
+
+def test_up_in_a_folder_of_strangers_with_relative_paths(tmp_path: Path) -> None:
+    """A module there must not be taken for ours, and a path of the settings is meant from there."""
+    (tmp_path / "json.py").write_text("raise SystemExit('a stranger was imported')")
+    (tmp_path / "settings.toml").write_text('default_model = "loud-frames"\n')
+    make_models(tmp_path / "models")
+    settings = environment(model_store="models", config="settings.toml", storage_server="minio")
+    output = tmp_path / "up.log"
+    with output.open("wb") as log:
+        command = [sys.executable, "-P", "-m", "appliance.cli", "up", "--port", "0", "--data-dir", "data"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: "Ready at" in output.read_text() or process.poll() is not None, 120)
+        assert "Ready at" in output.read_text(), output.read_text()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
