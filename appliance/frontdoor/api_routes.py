@@ -17,10 +17,18 @@ BATCH_UPLOAD = "/transcribe/files/upload"
 
 def api_routes(door: FrontDoor) -> list[dict]:
     """The routes of the API, last of all. Nothing is buffered: a body passes as it arrives."""
+    transport = {
+        "protocol": "http",
+        "dial_timeout": "5s",
+        "response_header_timeout": "120s",
+        # gunicorn closes a connection whose request it refused before its body ended; a POST that the door sends down
+        # it at that moment is lost and cannot be sent again. A new connection over a unix socket costs next to nothing.
+        "keep_alive": {"enabled": False},
+    }
     proxy = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": f"unix/{door.api_socket.absolute()}"}],
-        "transport": {"protocol": "http", "dial_timeout": "5s", "response_header_timeout": "120s"},
+        "transport": transport,
     }
     caps = {RAW_UPLOAD: door.max_upload_bytes, BATCH_UPLOAD: door.max_batch_bytes + FORM_BYTES}
     return [*(_upload(path, cap, proxy) for path, cap in caps.items()), *body_cap(BODY_BYTES), {"handle": [proxy]}]

@@ -207,7 +207,6 @@ def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str
         "--threads": str(threads),
         "--forwarded-allow-ips": "*",  # only the front door reaches the socket
         "--graceful-timeout": "10",
-        "--keep-alive": "75",
         # The front door caps a request's head; what passes it gets the API's answers, not gunicorn's pages.
         "--limit-request-line": "0",
         "--limit-request-fields": "32768",
