@@ -45,14 +45,16 @@ def stub(path: Path, script: str) -> str:
 
 
 def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Path):
+    started = time.monotonic()
     status, said = bootstrap(checkout)
+    first_seconds = time.monotonic() - started
     assert status == 0, said
     assert "packages are installed" in said
     python = checkout / ".venv" / "bin" / "python"
     subprocess.run([python, "-P", "-c", "import appliance"], check=True, cwd="/")
     started = time.monotonic()
     assert bootstrap(checkout) == (0, "")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < first_seconds / 5
     for name in ("runtime", "cuda"):
         (checkout / "scripts" / "requirements" / f"{name}.txt").write_text("# changed\n")
     assert "installing" in bootstrap(checkout)[1]
