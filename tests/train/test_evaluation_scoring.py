@@ -81,3 +81,10 @@ def test_calibration_error_is_the_gap_between_confidence_and_truth():
     error, bins = scoring.calibration_error([scored(events, said)])
     assert error == pytest.approx(0.25)
     assert bins == [(0.75, 0.5, 10)]
+
+
+def test_the_onset_errors_are_those_of_what_was_found():
+    events = [("click", 1.0, 1.001), ("hum", 2.0, 5.0), ("dropout", 6.0, 6.1)]
+    file = scored(events, [("click", 1.03, 1.04, 0.9), ("hum", 1.92, 5.0, 0.9), ("dropout", 6.2, 6.3, 0.9)])
+    assert scoring.onset_errors([file]) == pytest.approx([0.03, 0.08])
+    assert scoring.onset_errors([file], ["hum"]) == pytest.approx([0.08])

@@ -51,7 +51,8 @@ class Counts:
 
 @dataclass
 class ScoredFile:
-    """One file of the set with what was said of it. `right` : for each detection, whether it matches an event."""
+    """One file of the set with what was said of it. `right` : for each detection, whether it matches an event;
+    `onset_errors` : label and absolute error in seconds of each match."""
 
     entry: dict
     events: list[Span]
@@ -60,6 +61,7 @@ class ScoredFile:
     found: list[bool]
     num_ignored: int = 0
     error: str | None = None
+    onset_errors: list[tuple[str, float]] = field(default_factory=list)
     counts: dict[str, Counts] = field(default_factory=dict)
 
 
@@ -105,6 +107,9 @@ def score_file(entry: dict, answer: dict) -> ScoredFile:
         found=[number in matching.values() for number in range(len(events))],
         num_ignored=len(said) - len(detections),
         error=str(answer["error"]) if answer.get("error") else None,
+        onset_errors=[
+            (events[e].label, abs(events[e].start_seconds - detections[d].start_seconds)) for d, e in matching.items()
+        ],
     )  # fmt: skip
     for label in LABELS:
         found = sum(ok for event, ok in zip(events, scored.found, strict=True) if event.label == label)
@@ -162,6 +167,11 @@ def by_mechanism(files: list[ScoredFile]) -> dict[str, Counter]:
                 ]
                 row[f"called {there[0]}" if there else "not noticed"] += 1
     return dict(sorted(table.items()))
+
+
+def onset_errors(files: Iterable[ScoredFile], labels: Iterable[str] = LABELS) -> list[float]:
+    """Absolute onset error in seconds of each event that was found."""
+    return [error for scored in files for label, error in scored.onset_errors if label in labels]
 
 
 def calibration_error(files: list[ScoredFile], num_bins: int = 10) -> tuple[float, list[tuple[float, float, int]]]:
