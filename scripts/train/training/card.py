@@ -37,6 +37,7 @@ def write_card(path: Path, figures: dict) -> None:
     packages = [_package_row(p, "fitting") for p in FIT_PACKAGES]
     packages += [_package_row(p, "development: comparing runs, calibration") for p in DEV_PACKAGES]
     alarms = ", ".join(f"{label} {count}" for label, count in figures["alarms"].items())
+    shifts = ", ".join(f"{label} {shift:+.1f}" for label, shift in figures["shifts"].items())
     path.write_text(f"""# artifacts: detector of faults in recordings
 
 Finds six kinds of fault in recordings of any kind, with times and a confidence that reads as a probability. Made for
@@ -49,7 +50,7 @@ quality control of archives, calls and streams; not a measure of how pleasant a 
 ## Graph
 Input `waveform` float32 (batch, samples), mono at 32 kHz. Outputs: `scores` (batch, frames of 10 ms, labels),
 calibrated; `embedding` (batch, 128), the mean of the last hidden layer. The front end (mel bands, millisecond energies,
-wave shape, correlation with the past 400 ms, fine bins under 434 Hz), the network
+wave shape, correlation with the past 400 ms, departures from the foretold phase, fine bins under 434 Hz), the network
 ({figures["parameters"]:,} parameters) and the calibration are inside. {figures["bytes"] / 1e6:.1f} MB; measured
 {figures["speed"]:.0f} x real time through onnxruntime with two threads on a shared two-core machine, overlap counted.
 
@@ -74,8 +75,8 @@ On clean audio of the same packages (recordings, plain or through a lossy coder,
 {figures["alarms_per_hour"]:.1f} false alarms an hour on {figures["clean_hours"]:.1f} h ({alarms}).
 
 Expected calibration error of event maxima, calibrated on one half of the development split and measured on the other:
-{figures["calibration_error"]:.3f}. The curves of the short labels were shifted by {figures["shift"]} in logits: the
-highest macro-F1 with at most 3 false alarms an hour on this clean audio.
+{figures["calibration_error"]:.3f}. The curves were shifted in logits by {shifts}: the highest
+macro-F1 with at most {figures["most_alarms_per_hour"]:g} false alarms an hour on this clean audio.
 
 {EVALUATION_MARK}
 To be filled with the tables of `scripts/train/evaluate`: recordings and faults made by another hand.

@@ -15,20 +15,22 @@ CLIP_SECONDS = 8
 CLIP_SAMPLES = CLIP_SECONDS * SAMPLE_RATE_HZ
 CLIP_FRAMES = CLIP_SAMPLES // FRAME_HOP_SAMPLES
 
+OVERLOADED = "overloaded"
+TARGETS = (*LABELS, OVERLOADED)
+"""Columns of the targets. Clipping covers the quiet moments between overloaded ones too; `overloaded` does not."""
+
 SHORTEST_TARGET_FRAMES = 7
 """A short fault's target lasts 70 ms at least: the onset stays, and a client's minimum of 50 ms does not hide it."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """audio: (CLIP_SAMPLES,) float32; spans: (label, start second, end second) of each fault."""
+    """audio: (CLIP_SAMPLES,) float32; spans: (label, start second, end second) of each fault; overloads: (OVERLOADED,
+    start second, end second) of each stretch within clipping where samples really are overloaded."""
 
     audio: np.ndarray
     spans: list[tuple[str, float, float]]
-
-
-def _free(spans: streams.Spans, start: int, end: int, margin: int) -> bool:
-    return all(end + margin < a or start - margin > b for label, a, b in spans if label not in {"hum", "clipping"})
+    overloads: list[tuple[str, float, float]]
 
 
 def _short_faults(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
@@ -39,7 +41,7 @@ def _short_faults(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: 
     for at in starts:
         if at < last + margin:
             continue
-        label = str(rng.choice(["click", "dropout", "glitch", "noise_burst"], p=[0.22, 0.2, 0.38, 0.2]))
+        label = str(rng.choice(["click", "dropout", "glitch", "noise_burst"], p=[0.2, 0.15, 0.43, 0.22]))
         placed = faults.SHORT_FAULTS[label](rng, x, rate_hz, int(at))
         if placed is not None:
             x, start, end = placed
@@ -50,11 +52,20 @@ def _short_faults(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: 
 
 def _long_fault(rng: np.random.Generator, x: np.ndarray, rate_hz: int, label: str, spans: streams.Spans) -> np.ndarray:
     at = int(rng.uniform(0.0, CLIP_SECONDS - 1.2) * rate_hz)
-    placed = (long_faults.hum if label == "hum" else long_faults.clipping)(rng, x, rate_hz, at)
-    if placed is None:
+    if label == "hum":
+        humming = long_faults.hum(rng, x, rate_hz, at)
+        if humming is None:
+            return x
+        x, start, end = humming
+        spans.append((label, start, end))
         return x
-    x, start, end = placed
-    spans.append((label, start, end))
+    clipped = long_faults.clipping(rng, x, rate_hz, at)
+    if clipped is None:
+        return x
+    x, over = clipped
+    spans.append((label, int(over[0]), int(over[-1]) + 1))
+    for stretch in np.split(over, np.flatnonzero(np.diff(over) > rate_hz // 100) + 1):
+        spans.append((OVERLOADED, int(stretch[0]), int(stretch[-1]) + 1))
     return x
 
 
@@ -90,12 +101,13 @@ def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) 
     seconds = [(label, a / rate_hz, b / rate_hz) for label, a, b in spans]
     if rng.random() < 0.12:
         audio, seconds = _ended(rng, audio, seconds)
-    return Clip(audio, seconds)
+    overloads = [span for span in seconds if span[0] == OVERLOADED]
+    return Clip(audio, [span for span in seconds if span[0] != OVERLOADED], overloads)
 
 
 def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
     """Add the faults of one kind of mishap to x (samples,), and their places to `spans`."""
-    mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.42, 0.33, 0.08, 0.14, 0.03])
+    mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.38, 0.3, 0.08, 0.19, 0.05])
     if mishap == "stream":
         x, found = streams.damaged_stream(rng, x, rate_hz)
         spans.extend(found)
@@ -117,20 +129,20 @@ def _ended(rng: np.random.Generator, audio: np.ndarray, spans: list) -> tuple[np
     audio = audio.copy()
     audio[int(end_second * SAMPLE_RATE_HZ) :] = 0
     kept = [(label, a, min(b, end_second)) for label, a, b in spans if a < end_second - 0.02]
-    whole = [s for s in kept if s[0] in {"clipping", "hum"} or s[2] < end_second - 0.03]
+    whole = [s for s in kept if s[0] in {"clipping", "hum", OVERLOADED} or s[2] < end_second - 0.03]
     return audio, whole
 
 
-def targets(spans: list[tuple[str, float, float]]) -> np.ndarray:
-    """Frames that each fault covers: (CLIP_FRAMES, len(LABELS)) uint8; short ones are widened."""
-    out = np.zeros((CLIP_FRAMES, len(LABELS)), np.uint8)
+def targets(clip: Clip) -> np.ndarray:
+    """Frames that each fault covers: (CLIP_FRAMES, len(TARGETS)) uint8; short ones are widened."""
+    out = np.zeros((CLIP_FRAMES, len(TARGETS)), np.uint8)
     frames_per_second = SAMPLE_RATE_HZ / FRAME_HOP_SAMPLES
-    for label, start, end in spans:
+    for label, start, end in clip.spans + clip.overloads:
         first = int(np.floor(start * frames_per_second))
         last = int(np.ceil(end * frames_per_second))
         if label == "click":
             first, last = first - 1, last + 1
-        elif label not in {"clipping", "hum"}:
+        elif label not in {"clipping", "hum", OVERLOADED}:
             last = max(last, first + SHORTEST_TARGET_FRAMES)
-        out[max(0, first) : max(0, last), LABELS.index(label)] = 1
+        out[max(0, first) : max(0, last), TARGETS.index(label)] = 1
     return out

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ from .clips import CLIP_SAMPLES, CLIP_SECONDS
 from .events import Rule, detect
 from .fit import dev_scores, dev_spans, tally_of
 from .network import Detector, Network
-from .places import ARTIFACTS, FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ, SHORT_LABELS, WORK
+from .places import ARTIFACTS, FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ, WORK
 
-SHIFTS = (0.0, -0.2, -0.4, -0.6, -0.8)
-"""Added to the calibrated logits of the short labels, which are what raises alarms on clean audio."""
-MOST_ALARMS_PER_HOUR = 3.0
+SHIFTS = (0.4, 0.2, 0.0, -0.2, -0.4, -0.6, -0.8, -1.0, -1.2)
+"""What may be added to a label's calibrated logits, so that few alarms cost as little F1 as they can."""
+MOST_ALARMS_PER_HOUR = 4.0
 """On clean development audio, recordings and rendered lookalikes together: well under the ten that are allowed
 elsewhere, since recordings that the calibration has not heard raise more."""
 
@@ -130,25 +131,34 @@ def measure(scores: np.ndarray, spans: list, clean: list[np.ndarray], curves: di
     for part in faultless:
         for event in detect(calibrate.apply(part, curves), rules):
             alarms[event.label] += 1
-    table, macro = tally.table(), tally.macro_f1
     return {
-        "table": table,
-        "macro": macro,
+        "table": tally.table(),
+        "macro": tally.macro_f1,
+        "f1": {label: tally.f1(label) for label in LABELS},
         "clean_hours": hours,
         "alarms": alarms,
         "alarms_per_hour": sum(alarms.values()) / hours,
     }
 
 
-def chosen(tried: list[tuple]) -> tuple:
-    """The best macro-F1 among those with few false alarms; the most careful one if none has."""
-    allowed = [t for t in tried if t[0]["alarms_per_hour"] <= MOST_ALARMS_PER_HOUR]
-    return max(allowed, key=lambda t: t[0]["macro"]) if allowed else tried[-1]
+def chosen_shifts(tried: dict[float, dict]) -> dict[str, float]:
+    """Each label's shift, from the figures with each shift for all: the highest F1 less a price on alarms, the price
+    as low as the limit on alarms allows."""
+    for price in np.geomspace(1e-4, 1, 100):
+
+        def worth(shift: float, label: str, price: float = price) -> float:
+            figures = tried[shift]
+            return figures["f1"][label] - price * figures["alarms"][label] / figures["clean_hours"]
+
+        shifts = {label: max(SHIFTS, key=partial(worth, label=label)) for label in LABELS}
+        alarms = sum(tried[shift]["alarms"][label] / tried[shift]["clean_hours"] for label, shift in shifts.items())
+        if alarms <= MOST_ALARMS_PER_HOUR:
+            break
+    return shifts
 
 
-def shifted(curves: dict, by: float) -> dict:
-    """Curves with those of the short labels shifted."""
-    return {label: curve.shifted(by) if label in SHORT_LABELS else curve for label, curve in curves.items()}
+def shifted(curves: dict, by: dict[str, float]) -> dict:
+    return {label: curve.shifted(by[label]) for label, curve in curves.items()}
 
 
 def export(name: str, version: str = "0.1.0") -> None:
@@ -163,16 +173,15 @@ def export(name: str, version: str = "0.1.0") -> None:
     even, odd = scored[::2], scored[1::2]
     held = {label: calibrate.fit_curve(even, label) for label in LABELS}
     fitted = {label: calibrate.fit_curve(scored, label) for label in LABELS}
-    tried = []
+    rules = {label: Rule() for label in LABELS}
+    tried = {}
     for shift in SHIFTS:
-        curves = shifted(fitted, shift)
-        figures = measure(scores, spans, clean, curves, {label: Rule() for label in LABELS})
-        cautious = shifted(held, shift)
-        error = calibrate.calibration_error([(calibrate.apply(s, cautious), true) for s, true in odd])
-        alarms = figures["alarms_per_hour"]
-        print(f"shift {shift}: macro {figures['macro']:.3f} alarms {alarms:.1f}/h error {error:.3f}")
-        tried.append((figures, curves, error, shift))
-    figures, curves, error, shift = chosen(tried)
+        tried[shift] = measure(scores, spans, clean, shifted(fitted, dict.fromkeys(LABELS, shift)), rules)
+        print(f"shift {shift}: macro {tried[shift]['macro']:.3f} alarms {tried[shift]['alarms_per_hour']:.1f}/h")
+    shifts = chosen_shifts(tried)
+    curves, cautious = shifted(fitted, shifts), shifted(held, shifts)
+    figures = measure(scores, spans, clean, curves, rules)
+    error = calibrate.calibration_error([(calibrate.apply(s, cautious), true) for s, true in odd])
     target = ARTIFACTS / version
     target.mkdir(parents=True, exist_ok=True)
     graph = target / "model.onnx"
@@ -182,7 +191,8 @@ def export(name: str, version: str = "0.1.0") -> None:
     (target / "manifest.toml").write_text(manifest(hashlib.sha256(graph.read_bytes()).hexdigest(), version))
     figures |= {
         "calibration_error": error,
-        "shift": shift,
+        "shifts": shifts,
+        "most_alarms_per_hour": MOST_ALARMS_PER_HOUR,
         "speed": speed(graph),
         "bytes": graph.stat().st_size,
         "parameters": sum(p.numel() for p in network.parameters()),

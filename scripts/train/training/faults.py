@@ -21,8 +21,8 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def click(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Placed:
-    """An impulse of one sample to 4 ms: single, doublet, ringing or step, scaled to the local fine structure."""
-    kind = rng.choice(["single", "single", "few", "ring", "step", "stuck"])
+    """An impulse of one sample to a few ms: single, doublet, ringing, step, pulse or pop, scaled to its place."""
+    kind = rng.choice(["single", "single", "few", "ring", "step", "step", "pulse", "pop", "stuck"])
     if kind == "single":
         shape = np.array([1.0])
     elif kind == "few":
@@ -32,8 +32,16 @@ def click(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Pla
         shape = np.sin(2 * np.pi * log_uniform(rng, 400, 0.45 * rate_hz) * t + rng.uniform(0, 6.3))
         shape = shape * np.exp(-t / rng.uniform(0.0002, 0.001))
     elif kind == "step":
-        t = np.arange(int(0.004 * rate_hz)) / rate_hz
-        shape = np.exp(-t / rng.uniform(0.0003, 0.0015))
+        decay = log_uniform(rng, 0.0003, 0.006)
+        shape = np.exp(-np.arange(int(5 * decay * rate_hz) + 1) / rate_hz / decay)
+    elif kind == "pulse":
+        shape = np.ones(int(log_uniform(rng, 0.0002, 0.004) * rate_hz) + 1)
+    elif kind == "pop":
+        num = int(log_uniform(rng, 0.001, 0.004) * rate_hz) + 2
+        rise = max(1, int(num * rng.uniform(0.05, 0.5)))
+        shape = np.concatenate([fade_in(rise), fade_in(num - rise)[::-1]])
+        if rng.random() < 0.5:
+            shape = np.concatenate([shape, -rng.uniform(0.3, 1) * np.repeat(shape, 2)])
     else:
         num = int(rng.integers(1, 6))
         if at + num >= len(x):
@@ -50,7 +58,9 @@ def click(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Pla
     fine = rms(np.diff(near, n=2)) + 1e-5
     own = np.sqrt(np.mean(np.square(np.diff(np.pad(shape, 4), n=2)))) * np.sqrt((len(shape) + 6) / (0.002 * rate_hz))
     amplitude = fine / max(own, 1e-3) * gain(rng.uniform(12, 34))
-    amplitude = float(np.clip(max(amplitude, 0.15 * np.abs(near).max()), 0.004, 1.5))
+    peak = float(np.abs(near).max())
+    most = 1.5 if kind in {"single", "few", "ring"} else max(peak * rng.uniform(0.3, 2), 0.01)
+    amplitude = float(np.clip(max(amplitude, 0.15 * peak), 0.004, most))
     y = x.copy()
     y[at : at + len(shape)] += amplitude * rng.choice([-1, 1]) * shape
     return y, at, at + len(shape)
@@ -219,10 +229,10 @@ def noise_burst(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) 
 
 
 GLITCHES: tuple[tuple[Fault, float], ...] = (
-    (stutter, 0.28),
-    (skip, 0.17),
+    (stutter, 0.2),
+    (skip, 0.2),
     (rearranged, 0.2),
-    (garbled, 0.17),
+    (garbled, 0.22),
     (concealed, 0.18),
 )
 

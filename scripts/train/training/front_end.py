@@ -29,11 +29,21 @@ REPEAT_BLOCK = 80
 REPEAT_GROUP = 20
 """Blocks that share one stretch of past, 200 ms: lags reach 200 ms for the first and 400 ms for the last."""
 
+PHASE_BINS, PHASE_BANDS = 160, 10
+"""Of the mel path's spectrum: up to 8 kHz, where phase can be foretold."""
+TONE_WINDOW, TONE_BANDS = 320, 8
+"""At 8 kHz: 40 ms every 10 ms, which tells the harmonics of a voice apart."""
+
+TOPS = (0.97, 0.93, 0.87, 0.78, 0.65)
+"""Shares of the local peak over which samples are counted."""
+
 MEL_CHANNELS = 2 * MEL_BANDS
 FINE_CHANNELS = 4 * 10 + 4
 SHAPE_CHANNELS = 2 * 4 + 2 * 2 + 3
 REPEAT_CHANNELS = 2
-FEATURE_CHANNELS = MEL_CHANNELS + FINE_CHANNELS + SHAPE_CHANNELS + REPEAT_CHANNELS
+PHASE_CHANNELS = 2 * PHASE_BANDS + TONE_BANDS
+TOP_CHANNELS = 2 * len(TOPS) + 3
+FEATURE_CHANNELS = MEL_CHANNELS + FINE_CHANNELS + SHAPE_CHANNELS + REPEAT_CHANNELS + PHASE_CHANNELS + TOP_CHANNELS
 
 
 def _mel_matrix(bins: int, low_hz: float = 60.0) -> Tensor:
@@ -59,6 +69,32 @@ def _dft(window: int, first: int, bins: int) -> Tensor:
     angle = 2 * math.pi * t[:, None] * (first + torch.arange(bins, dtype=torch.float64)) / window
     hann = 0.5 - 0.5 * torch.cos(2 * math.pi * (t + 0.5) / window)
     return (torch.cat([torch.cos(angle), torch.sin(angle)], 1) * hann[:, None] * (4 / window)).float()
+
+
+def _bands(bins: int, bands: int) -> Tensor:
+    """Membership (bins, bands) of bins in bands that widen with frequency; bin 0 is left out."""
+    edges = torch.logspace(0, math.log10(bins), bands * 2)
+    index = torch.bucketize(torch.arange(bins).float() + 0.5, edges[1:-1]) // 2
+    member = F.one_hot(index.clamp(max=bands - 1), bands).float()
+    member[0] = 0
+    return member
+
+
+def _unforeseen(real: Tensor, imaginary: Tensor, bands: Tensor) -> Tensor:
+    """How far a spectrum (batch, frames, bins) is from what the phases of the two before it foretell, by bands.
+
+    A steady tone turns by the same angle at each hop; where time jumps, it does not, though its level stays. The
+    complex-domain onset function of Duxbury et al. (2003), over the energy in the band: log, (batch, frames, bands)."""
+    real, imaginary = F.pad(real, (0, 0, 2, 0)), F.pad(imaginary, (0, 0, 2, 0))
+    a, b, c, d = real[:, 1:-1], imaginary[:, 1:-1], real[:, :-2], imaginary[:, :-2]
+    turn_real, turn_imaginary = a * c + b * d, b * c - a * d
+    scale = torch.rsqrt(turn_real.square() + turn_imaginary.square() + 1e-18)
+    foretold_real = (a * turn_real - b * turn_imaginary) * scale
+    foretold_imaginary = (a * turn_imaginary + b * turn_real) * scale
+    a, b = real[:, 2:], imaginary[:, 2:]
+    error = (a - foretold_real).square() + (b - foretold_imaginary).square()
+    energy = a.square() + b.square() + foretold_real.square() + foretold_imaginary.square()
+    return torch.log((error @ bands + 1e-11) / (energy @ bands + 1e-10)) * 0.5
 
 
 def _low_pass(taps: int, decimation: int, emphasis: bool) -> Tensor:
@@ -105,6 +141,9 @@ class FrontEnd(nn.Module):
         bins = MEL_WINDOW // 2
         self.register_buffer("mel_dft", _dft(MEL_WINDOW, 0, bins))
         self.register_buffer("mel", _mel_matrix(bins))
+        self.register_buffer("phase_bands", _bands(PHASE_BINS, PHASE_BANDS))
+        self.register_buffer("tone_dft", _dft(TONE_WINDOW, 0, TONE_WINDOW // 2))
+        self.register_buffer("tone_bands", _bands(TONE_WINDOW // 2, TONE_BANDS))
         self.register_buffer("low_dft", _dft(LOW_WINDOW, LOW_FIRST_BIN, LOW_BINS))
         self.register_buffer("low_filter", _low_pass(LOW_DECIMATION * 8, LOW_DECIMATION, False)[:, None])
         self.register_buffer("repeat_filter", _low_pass(32, REPEAT_DECIMATION, True)[:, None])
@@ -118,16 +157,56 @@ class FrontEnd(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         frames = x.shape[1] // FRAME_HOP_SAMPLES
-        parts = [self.mel_features(x, frames), self.fine_features(x, frames), self.shape_features(x, frames)]
-        return torch.cat([*parts, self.repeat_features(x, frames)], 1), self.low_features(x, frames)
+        taps = self.repeat_filter.shape[0]
+        sharp = (_framed(x, taps, REPEAT_DECIMATION, frames * REPEAT_BLOCK) @ self.repeat_filter)[:, :, 0]
+        mel, phase = self.spectral_features(x, frames)
+        fine, shape = self.fine_features(x, frames), self.shape_features(x, frames)
+        repeat, tone = self.repeat_features(sharp, frames), self.tone_features(sharp, frames)
+        parts = [mel, fine, shape, repeat, phase, tone, self.top_features(x, frames)]
+        return torch.cat(parts, 1), self.low_features(x, frames)
 
-    def mel_features(self, x: Tensor, frames: int) -> Tensor:
-        """Log-mel (batch, 2 * MEL_BANDS, T): the bands of a frame's first and second 5 ms, one after the other."""
+    def spectral_features(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """Log-mel (batch, 2 * MEL_BANDS, T) and what phases did not foretell (batch, 2 * PHASE_BANDS, T): the bands of
+        a frame's first and second 5 ms, one after the other."""
         spectrum = _framed(x, MEL_WINDOW, MEL_HOP, 2 * frames) @ self.mel_dft
         half = spectrum.shape[2] // 2
         power = spectrum[:, :, :half].square() + spectrum[:, :, half:].square()
         logs = _log(power @ self.mel, 1e-10) + 3.0
-        return logs.reshape(-1, frames, 2 * MEL_BANDS).transpose(1, 2)
+        low = slice(0, PHASE_BINS), slice(half, half + PHASE_BINS)
+        phase = _unforeseen(spectrum[:, :, low[0]], spectrum[:, :, low[1]], self.phase_bands)
+        return (
+            logs.reshape(-1, frames, 2 * MEL_BANDS).transpose(1, 2),
+            phase.reshape(-1, frames, 2 * PHASE_BANDS).transpose(1, 2),
+        )
+
+    def tone_features(self, sharp: Tensor, frames: int) -> Tensor:
+        """What phases did not foretell, with windows of 40 ms at 8 kHz: (batch, TONE_BANDS, T)."""
+        spectrum = _framed(sharp, TONE_WINDOW, REPEAT_BLOCK, frames) @ self.tone_dft
+        half = TONE_WINDOW // 2
+        return _unforeseen(spectrum[:, :, :half], spectrum[:, :, half:], self.tone_bands).transpose(1, 2)
+
+    def top_features(self, x: Tensor, frames: int) -> Tensor:
+        """How often the wave is near its 210 ms peak, for both halves; how much it bends there, at two scales, and
+        whether inward. Overload piles samples up under the peak and straightens the tops. (batch, TOP_CHANNELS, T)."""
+        blocks = x.reshape(-1, frames, FRAME_HOP_SAMPLES)
+        halves = torch.stack([blocks, -blocks], 1)
+        wide = _local_max(halves.amax(3), 21).clamp(min=0) + 1e-5
+        ratio = halves / wide[:, :, :, None]
+        shares = [_smooth((ratio > top).float().mean(3), 5) for top in TOPS]
+        counted = torch.log(torch.cat(shares, 1) + 1e-3) * 0.5 + 2.0
+        high = (ratio.amax(1) > 0.75).float()
+        bends = []
+        for reach in (1, 4):
+            padded = F.pad(x, (reach, reach))
+            bend = (2 * x - padded[:, 2 * reach :] - padded[:, : x.shape[1]]).reshape(-1, frames, FRAME_HOP_SAMPLES)
+            size = bend.abs()
+            there = _smooth((size * high).sum(2)[:, None], 5) / (_smooth(high.sum(2)[:, None], 5) + 1)
+            anywhere = _smooth(size.mean(2)[:, None], 5)
+            bends.append(torch.log((there + 1e-6) / (anywhere + 1e-6)) * 0.5)
+        inward = _smooth((bend * blocks.sign() * high).sum(2)[:, None], 5) / (
+            _smooth((size * high).sum(2)[:, None], 5) + 1e-6
+        )
+        return torch.cat([counted, *bends, inward], 1)
 
     def fine_features(self, x: Tensor, frames: int) -> Tensor:
         """Millisecond by millisecond, against the 210 ms around: energy of the signal and of its second difference,
@@ -182,17 +261,14 @@ class FrontEnd(nn.Module):
         power = spectrum[:, :, :LOW_BINS].square() + spectrum[:, :, LOW_BINS:].square()
         return (_log(power, 1e-10) + 3.0).transpose(1, 2)
 
-    def repeat_features(self, x: Tensor, frames: int) -> Tensor:
+    def repeat_features(self, sharp: Tensor, frames: int) -> Tensor:
         """How exactly each 10 ms was heard before, 5-20 and 20-400 ms ago: -log(1 - correlation), (batch, 2, T).
 
         Blocks are taken by groups; all of a group's blocks are compared with every shift of its own and the previous
         group's stretch by two matrix products, and lags outside a range are masked."""
-        taps = self.repeat_filter.shape[0]
-        samples = frames * REPEAT_BLOCK
-        slow = (_framed(x, taps, REPEAT_DECIMATION, samples) @ self.repeat_filter)[:, :, 0]
         stretch = REPEAT_GROUP * REPEAT_BLOCK
         groups = -(-frames // REPEAT_GROUP)
-        slow = F.pad(slow, (stretch, groups * stretch - samples + stretch))
+        slow = F.pad(sharp, (stretch, groups * stretch - frames * REPEAT_BLOCK + stretch))
         pieces = slow.reshape(-1, groups + 2, stretch)
         reach = torch.cat([pieces[:, :-1], pieces[:, 1:, :REPEAT_BLOCK]], 2)
         keys = torch.stack([reach[:, :, k : k + stretch] for k in range(REPEAT_BLOCK)], 2)

@@ -1,4 +1,4 @@
-"""Clipping and hum: faults that last. Same form as in `faults`: each returns (y, start, end) or None."""
+"""Clipping and hum: faults that last. Hum has the form of `faults`; clipping says which samples are overloaded."""
 
 import numpy as np
 from scipy.signal import sosfilt
@@ -35,8 +35,10 @@ def limit_for(x: np.ndarray, target_db: float, kind: str) -> float:
     return high
 
 
-def clipping(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Placed:
-    """Overload of 0.2 s to the whole recording, set by its distortion, with or without make-up gain."""
+def clipping(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Overload of 0.2 s to the whole recording, set by its distortion, with or without make-up gain.
+
+    Returns the overloaded recording and the indices of its overloaded samples, rising; None where it does not suit."""
     whole = rng.random() < 0.2
     num = len(x) if whole else int(log_uniform(rng, 0.2, 4.0) * rate_hz)
     start = 0 if whole else at
@@ -62,7 +64,7 @@ def clipping(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> 
         squashed = squashed * ramp
     y = x.copy()
     y[start:end] = squashed
-    return y, start + int(over[0]), start + int(over[-1]) + 1
+    return y, start + over
 
 
 def hum(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Placed:

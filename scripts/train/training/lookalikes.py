@@ -141,14 +141,14 @@ def synthesiser(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.nda
 
 
 def gated_pauses(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
-    """A noise gate: quiet stretches go to silence by ramps of 8 to 60 ms, and long pauses are cut in with ramps too."""
+    """A noise gate: quiet stretches go to silence by ramps of 4 to 60 ms, and long pauses are cut in with ramps too."""
     window = int(0.02 * rate_hz)
     power = uniform_filter1d(np.square(x), window)
     threshold = np.quantile(power, rng.uniform(0.1, 0.5))
     opened = (power > threshold).astype(np.float32)
     hold = int(rng.uniform(0.02, 0.15) * rate_hz)
     opened = maximum_filter1d(opened, hold)
-    ramp = int(log_uniform(rng, 0.008, 0.06) * rate_hz)
+    ramp = int(log_uniform(rng, 0.004, 0.06) * rate_hz)
     gate = uniform_filter1d(opened, ramp)
     if rng.random() < 0.5:
         for _ in range(int(rng.integers(1, 3))):
@@ -165,7 +165,7 @@ def fades(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
     y = x.copy()
     kind = rng.choice(["start", "end", "both", "tremolo", "level"])
     silent = int(rng.uniform(0.2, 3) * rate_hz)
-    edge = int(log_uniform(rng, 1 / rate_hz, 1.0) * rate_hz)
+    edge = int(log_uniform(rng, 0.001, 1.0) * rate_hz)
     if kind in {"start", "both"}:
         y[:silent] = 0
         rise = fade_in(edge)[: max(0, len(y) - silent)]
@@ -237,7 +237,7 @@ LOOKALIKES: tuple[tuple[Lookalike, float], ...] = (
     (doors, 0.08),
     (drone, 0.16),
     (synthesiser, 0.08),
-    (gated_pauses, 0.12),
+    (gated_pauses, 0.17),
     (fades, 0.1),
     (steady_noise, 0.1),
     (limited, 0.06),

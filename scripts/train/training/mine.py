@@ -1,15 +1,18 @@
-"""Hard negatives mined: clean clips that a fitted network takes for faulty, kept for the next run to learn from."""
+"""Hard negatives mined: clean clips that a fitted network takes for faulty, kept for the next epochs to learn from."""
 
 import json
+import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 
 from . import codecs
-from .clips import CLIP_FRAMES, CLIP_SAMPLES, make_clip
+from .clips import CLIP_FRAMES, CLIP_SAMPLES, TARGETS, make_clip
 from .events import Rule, detect
 from .export import session, write_graph
 from .network import Detector, Network
@@ -21,44 +24,69 @@ THRESHOLD = 0.3
 """Taken before calibration: what comes near an alarm is worth learning too."""
 
 
-def candidates(pool: Pool, invented: int) -> Iterator[np.ndarray]:
-    """Yield clean clips (CLIP_SAMPLES,): all of the pool in turn, every third through a coder, then `invented` more."""
-    rng = np.random.default_rng(11)
-    for entry in pool.index:
-        for start in range(0, entry["samples"] - CLIP_SAMPLES // 2, CLIP_SAMPLES):
-            first = entry["start"] + start
-            num = min(CLIP_SAMPLES, entry["samples"] - start)
-            audio = codecs.fitted(pool.samples[first : first + num].astype(np.float32) / 32768, CLIP_SAMPLES)
-            yield codecs.coded(rng, audio, 32_000) if rng.random() < 0.33 else audio
-    for index in range(invented):
-        yield make_clip(np.random.default_rng((5, index)), pool, always_clean=True).audio
+_pool = cache(Pool)
 
 
-def mine(name: str, invented: int) -> None:
-    """Write split `mined`: the candidates in which WORK/<name>.pt finds anything."""
+@cache
+def pieces() -> list[tuple[int, int]]:
+    """(first sample, samples) of each clip's length of the fitting pool."""
+    return [
+        (entry["start"] + start, min(CLIP_SAMPLES, entry["samples"] - start))
+        for entry in _pool("fit").index
+        for start in range(0, entry["samples"] - CLIP_SAMPLES // 2, CLIP_SAMPLES)
+    ]
+
+
+def candidate(index: int) -> np.ndarray:
+    """A clean clip (CLIP_SAMPLES,): first those of the pool, every third through a coder, then invented ones."""
+    rng = np.random.default_rng((5, index))
+    if index >= len(pieces()):
+        return make_clip(rng, _pool("fit"), always_clean=True).audio
+    first, num = pieces()[index]
+    audio = codecs.fitted(_pool("fit").samples[first : first + num].astype(np.float32) / 32768, CLIP_SAMPLES)
+    return codecs.coded(rng, audio, 32_000) if rng.random() < 0.33 else audio
+
+
+@cache
+def _scorer(graph: Path) -> onnxruntime.InferenceSession:
+    return session(graph, 1)
+
+
+def heard(graph: Path, index: int) -> tuple[np.ndarray, list[str]]:
+    """A candidate as (CLIP_SAMPLES,) int16, and the labels found in it."""
+    clip = candidate(index)
+    scores = _scorer(graph).run(["scores"], {"waveform": clip[None]})[0][0]
+    found = detect(scores, {label: Rule(THRESHOLD) for label in LABELS})
+    return np.round(clip * 32767).clip(-32768, 32767).astype(np.int16), [event.label for event in found]
+
+
+def mine(name: str, first: int, last: int) -> None:
+    """Grow split `mined` by those of candidates [first, last) in which WORK/<name>.pt finds anything."""
     os.nice(5)
     network = Network()
     network.load_state_dict(torch.load(WORK / f"{name}.pt"))
     graph = WORK / f"mine-{name}.onnx"
     write_graph(Detector(network, torch.ones(len(LABELS)), torch.zeros(len(LABELS))), graph)
-    ort = session(graph, 1)
-    graph.unlink()
-    rules = {label: Rule(THRESHOLD) for label in LABELS}
     audio_path, targets_path, spans_path = paths("mined")
-    seen, counts = 0, dict.fromkeys(LABELS, 0)
-    with audio_path.open("wb") as audio, targets_path.open("wb") as targets, spans_path.open("w") as spans:
-        for clip in candidates(Pool("fit"), invented):
-            seen += 1
-            found = detect(ort.run(["scores"], {"waveform": clip[None]})[0][0], rules)
+    counts = dict.fromkeys(LABELS, 0)
+    _pool("fit")
+    with (
+        audio_path.open("ab") as audio,
+        targets_path.open("ab") as targets,
+        spans_path.open("a") as spans,
+        multiprocessing.Pool() as workers,
+    ):
+        for seen, (clip, found) in enumerate(workers.imap(partial(heard, graph), range(first, last), 8), 1):
             if found:
-                np.round(clip * 32767).clip(-32768, 32767).astype(np.int16).tofile(audio)
-                np.zeros((CLIP_FRAMES, len(LABELS)), np.uint8).tofile(targets)
+                clip.tofile(audio)
+                np.zeros((CLIP_FRAMES, len(TARGETS)), np.uint8).tofile(targets)
                 spans.write(json.dumps([]) + "\n")
-                for event in found:
-                    counts[event.label] += 1
+                for label in found:
+                    counts[label] += 1
             if seen % 500 == 0:
-                print(f"{seen} clean clips seen, alarms {counts}", flush=True)
+                print(f"{seen} clean clips heard, alarms {counts}", flush=True)
+    graph.unlink()
 
 
 if __name__ == "__main__":
-    mine(sys.argv[1], int(sys.argv[2]))
+    mine(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

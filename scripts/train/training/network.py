@@ -1,7 +1,7 @@
 """The learned part: features to scores.
 
 A shared trunk of dilated convolutions over 10 ms frames; one output says that something short happened, others name it
-(its evidence pooled over the event), and two more follow clipping and hum.
+(its evidence pooled over the event), two more follow clipping and hum, and one marks where samples are overloaded.
 """
 
 import torch
@@ -60,13 +60,14 @@ class Network(nn.Module):
             _layer(nn.Conv1d, 48, 48, 3, padding=6, dilation=6),
         )
         self.join = _layer(nn.Conv1d, 96 + 96 + 48, CHANNELS, 1)
-        self.trunk = nn.Sequential(*(Block(CHANNELS, dilation) for dilation in DILATIONS))
+        self.trunk = nn.Sequential(*(Block(CHANNELS, dilation) for dilation in DILATIONS), nn.Dropout(0.1))
         self.out = _layer(nn.Conv1d, CHANNELS, CHANNELS, 1)
-        self.heads = nn.Conv1d(CHANNELS, 1 + len(SHORT_LABELS) + 2, 1)
+        self.heads = nn.Conv1d(CHANNELS, 1 + len(SHORT_LABELS) + 2 + 1, 1)
         nn.init.constant_(self.heads.bias, -2.0)
 
     def forward(self, features: Tensor, low: Tensor) -> dict[str, Tensor]:
-        """event (batch, 1, T), type (batch, 4, T), long (batch, 2, T) logits and embedding (batch, CHANNELS)."""
+        """event (batch, 1, T), type (batch, 4, T), long (batch, 2, T), overload (batch, 1, T) logits and embedding
+        (batch, CHANNELS)."""
         frames = features.shape[2]
         mel = features[:, :MEL_CHANNELS].transpose(1, 2).reshape(-1, 2 * frames, MEL_BANDS)
         around = F.avg_pool1d(mel.transpose(1, 2), 41, 1, 20, count_include_pad=False).transpose(1, 2)
@@ -77,10 +78,10 @@ class Network(nn.Module):
         bass = bass[:, :, :, None].expand(-1, -1, -1, 4).reshape(bass.shape[0], -1, frames)
         x = torch.cat([self.spectral_out(spectral), self.fine(features[:, MEL_CHANNELS:]), bass], 1)
         x = self.out(self.trunk(self.join(x)))
-        event, kind, long = self.heads(x).split([1, len(SHORT_LABELS), 2], 1)
+        event, kind, long, overload = self.heads(x).split([1, len(SHORT_LABELS), 2, 1], 1)
         weight = torch.sigmoid(event) + 1e-3
         pooled = _pool(weight * kind) / _pool(weight)
-        return {"event": event, "type": pooled, "long": long, "embedding": x.mean(2)}
+        return {"event": event, "type": pooled, "long": long, "overload": overload, "embedding": x.mean(2)}
 
 
 def _pool(x: Tensor) -> Tensor:
@@ -88,10 +89,12 @@ def _pool(x: Tensor) -> Tensor:
 
 
 def probabilities(logits: dict[str, Tensor]) -> Tensor:
-    """Scores before calibration (batch, T, labels): an event's probability shared by its names; clipping and hum."""
+    """Scores before calibration (batch, T, labels): an event's probability shared by its names; clipping, which begins
+    and ends with an overloaded frame; hum."""
     short = torch.sigmoid(logits["event"]) * torch.softmax(logits["type"], 1)
     long = torch.sigmoid(logits["long"])
-    by_name = {name: short[:, k] for k, name in enumerate(SHORT_LABELS)} | {"clipping": long[:, 0], "hum": long[:, 1]}
+    clipping = trimmed(long[:, :1], torch.sigmoid(logits["overload"]))[:, 0]
+    by_name = {name: short[:, k] for k, name in enumerate(SHORT_LABELS)} | {"clipping": clipping, "hum": long[:, 1]}
     return torch.stack([by_name[name] for name in LABELS], 2)
 
 
@@ -127,18 +130,30 @@ def evened(p: Tensor) -> Tensor:
     """p (batch, T, labels) with every frame of an event at the event's maximum.
 
     An event is a stretch at or above its label's extent level. So confidence decides whether an event is reported, and
-    does not trim it. The maximum spreads by doubling steps, which stop at the edges of the stretch."""
+    does not trim it."""
     level = torch.tensor([EXTENT_LEVELS[name] for name in LABELS])[:, None]
     filled = closed(p).transpose(1, 2)
     inside = (filled >= level).to(filled.dtype)
-    top, frames = filled, filled.shape[2]
-    for forward in (True, False):
-        step, joined = 1, inside * _shifted(inside, 1, forward)
-        while step < frames:
-            top = torch.maximum(top, _shifted(top, step, forward) * joined)
-            joined = joined * _shifted(joined, step, forward)
-            step *= 2
-    return top.transpose(1, 2)
+    return _spread(_spread(filled, inside, True), inside, False).transpose(1, 2)
+
+
+def trimmed(extent: Tensor, active: Tensor) -> Tensor:
+    """(batch, 1, T): within each stretch that `extent` holds, the lesser of the highest `active` up to a frame and from
+    it on. So what is active at both sides of a frame, not the extent alone, says where an event begins and ends."""
+    inside = (extent >= EXTENT_LEVELS["clipping"]).to(extent.dtype)
+    before, after = (_spread(active * inside, inside, forward) for forward in (True, False))
+    return torch.maximum(torch.minimum(before, after), torch.minimum(extent, active))
+
+
+def _spread(top: Tensor, inside: Tensor, forward: bool) -> Tensor:
+    """top (batch, labels, T) with each frame at the highest of its stretch so far (or of what follows), by doubling
+    steps; `inside` is 1 in the frames of stretches."""
+    step, joined = 1, inside * _shifted(inside, 1, forward)
+    while step < top.shape[2]:
+        top = torch.maximum(top, _shifted(top, step, forward) * joined)
+        joined = joined * _shifted(joined, step, forward)
+        step *= 2
+    return top
 
 
 def _shifted(x: Tensor, step: int, forward: bool) -> Tensor:

@@ -1,21 +1,23 @@
 """Clips rendered to disk: audio and targets of a split as flat arrays, grown clip by clip, each from its own seed."""
 
 import json
+import multiprocessing
 import os
 import sys
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from . import clips
-from .places import LABELS, WORK
+from .places import WORK
 from .sources import Pool
 
 SPLIT_SEEDS = {"fit": 1, "dev": 2}
 
 
 def paths(split: str) -> tuple[Path, Path, Path]:
-    """Files of a split: audio int16 (clips, CLIP_SAMPLES), targets uint8 (clips, CLIP_FRAMES, labels), JSON spans."""
+    """Files of a split: audio int16 (clips, CLIP_SAMPLES), targets uint8 (clips, CLIP_FRAMES, TARGETS), JSON spans."""
     return WORK / f"{split}-audio.i16", WORK / f"{split}-targets.u8", WORK / f"{split}-spans.jsonl"
 
 
@@ -25,6 +27,14 @@ def rendered(split: str) -> int:
     return spans.read_text().count("\n") if spans.exists() else 0
 
 
+_pool = cache(Pool)
+
+
+def clip_of(split: str, index: int) -> clips.Clip:
+    """Clip `index` of a split, from its own seed."""
+    return clips.make_clip(np.random.default_rng((SPLIT_SEEDS[split], index)), _pool(split))
+
+
 def render(split: str, num_clips: int) -> None:
     """Grow a split to `num_clips`; clip i depends on (split, i) alone."""
     os.nice(5)
@@ -32,14 +42,18 @@ def render(split: str, num_clips: int) -> None:
     done = rendered(split)
     if done >= num_clips:
         return
-    pool = Pool(split)
-    with audio_path.open("ab") as audio, targets_path.open("ab") as targets, spans_path.open("a") as spans:
+    _pool(split)
+    with (
+        audio_path.open("ab") as audio,
+        targets_path.open("ab") as targets,
+        spans_path.open("a") as spans,
+        multiprocessing.Pool() as workers,
+    ):
         audio.truncate(done * clips.CLIP_SAMPLES * 2)
-        targets.truncate(done * clips.CLIP_FRAMES * len(LABELS))
-        for index in range(done, num_clips):
-            clip = clips.make_clip(np.random.default_rng((SPLIT_SEEDS[split], index)), pool)
+        targets.truncate(done * clips.CLIP_FRAMES * len(clips.TARGETS))
+        for clip in workers.imap(partial(clip_of, split), range(done, num_clips), 8):
             np.round(clip.audio * 32767).clip(-32768, 32767).astype(np.int16).tofile(audio)
-            clips.targets(clip.spans).tofile(targets)
+            clips.targets(clip).tofile(targets)
             audio.flush()
             targets.flush()
             spans.write(json.dumps(clip.spans) + "\n")
@@ -47,11 +61,11 @@ def render(split: str, num_clips: int) -> None:
 
 
 def load(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The clips complete now: audio (clips, CLIP_SAMPLES) int16, targets (clips, CLIP_FRAMES, labels) uint8."""
+    """The clips complete now: audio (clips, CLIP_SAMPLES) int16, targets (clips, CLIP_FRAMES, TARGETS) uint8."""
     audio_path, targets_path, _ = paths(split)
     count = rendered(split)
     audio = np.memmap(audio_path, np.int16, "r", shape=(count, clips.CLIP_SAMPLES))
-    return audio, np.memmap(targets_path, np.uint8, "r", shape=(count, clips.CLIP_FRAMES, len(LABELS)))
+    return audio, np.memmap(targets_path, np.uint8, "r", shape=(count, clips.CLIP_FRAMES, len(clips.TARGETS)))
 
 
 if __name__ == "__main__":

@@ -54,16 +54,15 @@ def libopus() -> ctypes.CDLL:
     return library
 
 
-def decode_opus_with_losses(packets: list[bytes | None]) -> list[np.ndarray]:
-    """Decode 20 ms Opus packets, concealing those that are None. Returns (960,) float32 for each."""
+def decode_opus_with_losses(packets: list[bytes | None], size: int) -> list[np.ndarray]:
+    """Decode Opus packets of `size` samples, concealing those that are None. Returns (size,) float32 for each."""
     library = libopus()
     error = ctypes.c_int()
     decoder = library.opus_decoder_create(OPUS_RATE_HZ, 1, ctypes.byref(error))
-    out = np.zeros(960, np.float32)
+    out = np.zeros(size, np.float32)
     parts = []
     for data in packets:
-        size = len(data) if data else 0
-        got = library.opus_decode_float(decoder, data, size, out.ctypes.data, 960, 0)
+        got = library.opus_decode_float(decoder, data, len(data or b""), out.ctypes.data, size, 0)
         parts.append(out[: max(0, got)].copy())
     library.opus_decoder_destroy(decoder)
     return parts
@@ -98,16 +97,16 @@ def _changed(clean: list[np.ndarray], damaged: list[np.ndarray], first: int) -> 
 
 def damaged_stream(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> tuple[np.ndarray, Spans]:
     """Code x (samples,), damage the stream in one or two places and decode it. Returns (samples,) and the faults."""
-    kind = str(
-        rng.choice(["opus_drop", "opus_conceal", "opus_conceal", "mp3_drop", "mp3_bytes", "mp3_bytes", "vorbis_drop"])
-    )
+    kind = str(rng.choice(["opus_drop", "opus_conceal", "mp3_drop", "mp3_bytes", "vorbis_drop"]))
     extradata = None
     if kind.startswith("opus"):
         inner_hz, codec = OPUS_RATE_HZ, "libopus"
         y = codecs.resampled(x, rate_hz, inner_hz)
+        frame_ms = int(rng.choice([10, 20, 20, 20, 40]))
         options = {"application": str(rng.choice(["voip", "audio"])), "compression_level": "3"}
+        options["frame_duration"] = str(frame_ms)
         packets = codecs.encode(y, inner_hz, codec, int(rng.choice([12, 16, 24, 32, 64, 96])) * 1000, options)
-        clean = decode_opus_with_losses(list(packets))
+        clean = decode_opus_with_losses(list(packets), 48 * frame_ms)
     elif kind.startswith("mp3"):
         inner_hz, codec = (rate_hz, "mp3float") if rate_hz in {8000, 16000, 44100, 48000} else (44100, "mp3float")
         y = codecs.resampled(x, rate_hz, inner_hz)
@@ -143,7 +142,7 @@ def damaged_stream(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> tup
                 spans.append(("glitch", int(at - 5 * ms), int(at + 50 * ms)))
     else:
         if kind == "opus_conceal":
-            parts = decode_opus_with_losses([None if i in gone else p for i, p in enumerate(packets)])
+            parts = decode_opus_with_losses([None if i in gone else p for i, p in enumerate(packets)], 48 * frame_ms)
         else:
             parts = decode_each(
                 [_overwritten(rng, p) if i in gone else p for i, p in enumerate(packets)], inner_hz, codec
