@@ -168,7 +168,7 @@ def export(name: str, version: str = "0.1.0") -> None:
     network.load_state_dict(torch.load(WORK / f"{name}.pt"))
     network.eval()
     scores, spans = dev_scores(network), dev_spans()
-    clean = clean_scores(name, network)
+    clean = [*clean_scores(name, network), *dev_scores(network, "clean")]
     scored = [*zip(scores, spans, strict=True), *((part, []) for part in clean)]
     even, odd = scored[::2], scored[1::2]
     held = {label: calibrate.fit_curve(even, label) for label in LABELS}

@@ -44,10 +44,10 @@ def _near_an_edge(target: Tensor, reach: int = 20) -> Tensor:
     return risen - fallen
 
 
-def dev_scores(network: Network) -> np.ndarray:
-    """Scores before calibration of every development clip: (clips, T, labels) float32."""
+def dev_scores(network: Network, split: str = "dev") -> np.ndarray:
+    """Scores before calibration of every clip of a split: (clips, T, labels) float32."""
     network.eval()
-    rows = load_features("dev")
+    rows = load_features(split)
     out = []
     with torch.no_grad():
         for start in range(0, len(rows), 16):

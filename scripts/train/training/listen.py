@@ -4,21 +4,17 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
-from .clips import make_clip
 from .places import SAMPLE_RATE_HZ
-from .render import SPLIT_SEEDS
-from .sources import Pool
+from .render import clip_of
 
 
 def write(folder: Path, count: int, split: str = "fit") -> None:
     """Write clips 0 to count - 1 of a split."""
     folder.mkdir(parents=True, exist_ok=True)
-    pool = Pool(split)
     for index in range(count):
-        clip = make_clip(np.random.default_rng((SPLIT_SEEDS[split], index)), pool)
+        clip = clip_of(split, index)
         soundfile.write(folder / f"{index:04d}.wav", clip.audio, SAMPLE_RATE_HZ)
         (folder / f"{index:04d}.json").write_text(json.dumps(clip.spans))
 

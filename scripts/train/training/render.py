@@ -13,7 +13,8 @@ from . import clips
 from .places import WORK
 from .sources import Pool
 
-SPLIT_SEEDS = {"fit": 1, "dev": 2}
+SPLITS = {"fit": (1, "fit", False), "dev": (2, "dev", False), "clean": (6, "dev", True)}
+"""Of each split: its seed, the pool it draws from, whether it is always clean."""
 
 
 def paths(split: str) -> tuple[Path, Path, Path]:
@@ -32,7 +33,8 @@ _pool = cache(Pool)
 
 def clip_of(split: str, index: int) -> clips.Clip:
     """Clip `index` of a split, from its own seed."""
-    return clips.make_clip(np.random.default_rng((SPLIT_SEEDS[split], index)), _pool(split))
+    seed, pool, always_clean = SPLITS[split]
+    return clips.make_clip(np.random.default_rng((seed, index)), _pool(pool), always_clean)
 
 
 def render(split: str, num_clips: int) -> None:
@@ -42,7 +44,7 @@ def render(split: str, num_clips: int) -> None:
     done = rendered(split)
     if done >= num_clips:
         return
-    _pool(split)
+    _pool(SPLITS[split][1])
     with (
         audio_path.open("ab") as audio,
         targets_path.open("ab") as targets,
