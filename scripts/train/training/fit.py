@@ -16,6 +16,9 @@ from .network import LONG, Network, evened, probabilities
 from .places import LABELS, SHORT_LABELS, WORK
 from .render import load, paths
 
+SPLITS = ("fit", "mined", "mined", "mined")
+"""What an epoch goes through: the mined negatives are few, and are seen three times."""
+
 SHORT = [LABELS.index(name) for name in SHORT_LABELS]
 
 
@@ -119,7 +122,7 @@ def fit(
     began, step, epoch, total = time.monotonic(), 0, 0, 0.0
     spans = dev_spans()
     while time.monotonic() - began < minutes * 60:
-        splits = [(load_features(split), load(split)[1]) for split in ("fit", "mined") if has_features(split)]
+        splits = [(load_features(split), load(split)[1]) for split in SPLITS if has_features(split)]
         clips = [(split, index) for split, (rows, _) in enumerate(splits) for index in range(len(rows))]
         order, epoch = rng.permutation(len(clips)), epoch + 1
         for start in range(0, len(order) - batch, batch):
