@@ -17,14 +17,11 @@ from .events import Rule, detect
 from .export import session, write_graph
 from .network import Detector, Network
 from .places import LABELS, WORK
-from .render import paths
-from .sources import Pool
+from .render import paths, pcm
+from .sources import pool_of
 
 THRESHOLD = 0.3
 """Taken before calibration: what comes near an alarm is worth learning too."""
-
-
-_pool = cache(Pool)
 
 
 @cache
@@ -32,7 +29,7 @@ def pieces() -> list[tuple[int, int]]:
     """(first sample, samples) of each clip's length of the fitting pool."""
     return [
         (entry["start"] + start, min(CLIP_SAMPLES, entry["samples"] - start))
-        for entry in _pool("fit").index
+        for entry in pool_of("fit").index
         for start in range(0, entry["samples"] - CLIP_SAMPLES // 2, CLIP_SAMPLES)
     ]
 
@@ -41,9 +38,9 @@ def candidate(index: int) -> np.ndarray:
     """A clean clip (CLIP_SAMPLES,): first those of the pool, every third through a coder, then invented ones."""
     rng = np.random.default_rng((5, index))
     if index >= len(pieces()):
-        return make_clip(rng, _pool("fit"), always_clean=True).audio
+        return make_clip(rng, pool_of("fit"), always_clean=True).audio
     first, num = pieces()[index]
-    audio = codecs.fitted(_pool("fit").samples[first : first + num].astype(np.float32) / 32768, CLIP_SAMPLES)
+    audio = codecs.fitted(pool_of("fit").samples[first : first + num].astype(np.float32) / 32768, CLIP_SAMPLES)
     return codecs.coded(rng, audio, 32_000) if rng.random() < 0.33 else audio
 
 
@@ -57,7 +54,7 @@ def heard(graph: Path, index: int) -> tuple[np.ndarray, list[str]]:
     clip = candidate(index)
     scores = _scorer(graph).run(["scores"], {"waveform": clip[None]})[0][0]
     found = detect(scores, {label: Rule(THRESHOLD) for label in LABELS})
-    return np.round(clip * 32767).clip(-32768, 32767).astype(np.int16), [event.label for event in found]
+    return pcm(clip), [event.label for event in found]
 
 
 def mine(name: str, first: int, last: int) -> None:
@@ -69,7 +66,7 @@ def mine(name: str, first: int, last: int) -> None:
     write_graph(Detector(network, torch.ones(len(LABELS)), torch.zeros(len(LABELS))), graph)
     audio_path, targets_path, spans_path = paths("mined")
     counts = dict.fromkeys(LABELS, 0)
-    _pool("fit")
+    pool_of("fit")
     with (
         audio_path.open("ab") as audio,
         targets_path.open("ab") as targets,

@@ -4,14 +4,14 @@ import json
 import multiprocessing
 import os
 import sys
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from . import clips
 from .places import WORK
-from .sources import Pool
+from .sources import pool_of
 
 SPLITS = {"fit": (1, "fit", False), "dev": (2, "dev", False), "clean": (6, "dev", True)}
 """Of each split: its seed, the pool it draws from, whether it is always clean."""
@@ -28,13 +28,15 @@ def rendered(split: str) -> int:
     return spans.read_text().count("\n") if spans.exists() else 0
 
 
-_pool = cache(Pool)
+def pcm(audio: np.ndarray) -> np.ndarray:
+    """float32 in [-1, 1] as int16, cut at full scale."""
+    return np.round(audio * 32767).clip(-32768, 32767).astype(np.int16)
 
 
 def clip_of(split: str, index: int) -> clips.Clip:
     """Clip `index` of a split, from its own seed."""
     seed, pool, always_clean = SPLITS[split]
-    return clips.make_clip(np.random.default_rng((seed, index)), _pool(pool), always_clean)
+    return clips.make_clip(np.random.default_rng((seed, index)), pool_of(pool), always_clean)
 
 
 def render(split: str, num_clips: int) -> None:
@@ -44,7 +46,7 @@ def render(split: str, num_clips: int) -> None:
     done = rendered(split)
     if done >= num_clips:
         return
-    _pool(SPLITS[split][1])
+    pool_of(SPLITS[split][1])
     with (
         audio_path.open("ab") as audio,
         targets_path.open("ab") as targets,
@@ -54,7 +56,7 @@ def render(split: str, num_clips: int) -> None:
         audio.truncate(done * clips.CLIP_SAMPLES * 2)
         targets.truncate(done * clips.CLIP_FRAMES * len(clips.TARGETS))
         for clip in workers.imap(partial(clip_of, split), range(done, num_clips), 8):
-            np.round(clip.audio * 32767).clip(-32768, 32767).astype(np.int16).tofile(audio)
+            pcm(clip.audio).tofile(audio)
             clips.targets(clip).tofile(targets)
             audio.flush()
             targets.flush()

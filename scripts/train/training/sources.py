@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,7 @@ class Pool:
         out = np.zeros(num_samples, np.float32)
         out[: len(stretch)] = stretch.astype(np.float32) / 32768
         return out, entry
+
+
+pool_of = cache(Pool)
+"""The pool of a split, opened once in each process."""
