@@ -107,7 +107,7 @@ def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) 
 
 def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
     """Add the faults of one kind of mishap to x (samples,), and their places to `spans`."""
-    mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.38, 0.3, 0.08, 0.19, 0.05])
+    mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.36, 0.26, 0.08, 0.25, 0.05])
     if mishap == "stream":
         x, found = streams.damaged_stream(rng, x, rate_hz)
         spans.extend(found)

@@ -112,16 +112,17 @@ def skip(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Plac
 
 
 def rearranged(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Placed:
-    """A block reversed, or cut into pieces that are shuffled, or exchanged for one from elsewhere."""
+    """A block reversed, or cut into shuffled pieces, or exchanged for one from elsewhere or just before."""
     num = int(log_uniform(rng, 0.02, 0.3) * rate_hz)
     if not sounding(x, rate_hz, at, at + num, audible_floor(x)):
         return None
     block = x[at : at + num]
-    kind = rng.choice(["reverse", "shuffle", "pieces_reversed", "elsewhere"])
+    kind = rng.choice(["reverse", "shuffle", "pieces_reversed", "elsewhere", "stale"])
     if kind == "reverse":
         new = block[::-1]
-    elif kind == "elsewhere":
-        other = int(rng.integers(0, len(x) - num))
+    elif kind in {"elsewhere", "stale"}:
+        back = int(rng.uniform(0.1, 0.6) * rate_hz)
+        other = max(0, at - back) if kind == "stale" else int(rng.integers(0, len(x) - num))
         new = x[other : other + num]
         if rms(new) < audible_floor(x):
             return None
@@ -143,7 +144,7 @@ def garbled(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> P
     level = max(10, int(np.abs(words).max())).bit_length()
     kind = rng.choice(["flip", "flip", "swap", "shift", "abs", "coarse", "polarity"])
     if kind == "flip":
-        chosen = rng.random(num) < rng.uniform(0.05, 0.9)
+        chosen = rng.random(num) < log_uniform(rng, 0.02, 0.9)
         masks = (1 << rng.integers(max(0, level - 5), min(15, level + 2), num)).astype(np.int16)
         words = np.where(chosen, words ^ masks, words)
     elif kind == "swap":
@@ -157,7 +158,7 @@ def garbled(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> P
         words = (np.round(words / step) * step).clip(-32768, 32767).astype(np.int16)
     else:
         words = words * np.where((np.arange(num) // max(1, int(rng.integers(8, 200)))) % 2, -1, 1).astype(np.int16)
-    new = words.astype(np.float32) / 32768
+    new = words.astype(np.float32) / 32768 * (gain(-rng.uniform(0, 24)) if rng.random() < 0.3 else 1.0)
     loudest = 3 * np.abs(around(x, at, at + num, rate_hz // 4)).max()
     y = x.copy()
     y[at : at + num] = new if rng.random() < 0.5 else np.clip(new, -loudest, loudest)
@@ -222,7 +223,7 @@ def noise_burst(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) 
     if db(rms(noise) / max(rms(near), 1e-5)) < -26 and kind == "white":
         return None
     y = x.copy()
-    if rng.random() < 0.25 and kind != "crackle":
+    if rng.random() < 0.08 and kind != "crackle":
         y[at : at + num] *= 1 - envelope(num, int(0.001 * rate_hz))
     y[at : at + num] += noise.astype(np.float32)
     return y, at, at + num

@@ -12,12 +12,17 @@ from torch.nn import functional as F  # noqa: N812
 
 from .events import Event, Rule, Tally, detect
 from .features import has_features, load_features, unpack
+from .front_end import MEL_BANDS, MEL_CHANNELS
 from .network import LONG, Network, evened, probabilities
 from .places import LABELS, SHORT_LABELS, WORK
 from .render import load, paths
 
 SPLITS = ("fit", "mined", "mined", "mined")
 """What an epoch goes through: the mined negatives are few, and are seen three times."""
+
+RETIMBRED_SHARE = 0.5
+SILENT_BAND = -2.7
+"""Log-mel under which a band holds nothing: just over the floor of the front end's logarithm."""
 
 SHORT = [LABELS.index(name) for name in SHORT_LABELS]
 
@@ -38,6 +43,22 @@ def loss(logits: dict[str, Tensor], target: Tensor) -> Tensor:
     follow = F.binary_cross_entropy_with_logits(logits["long"].float(), long, weight=1 + 3 * _near_an_edge(long))
     overload = F.binary_cross_entropy_with_logits(logits["overload"].float(), target[:, :, -1:].transpose(1, 2))
     return 4 * event + 0.4 * naming + 3 * follow + 2 * overload
+
+
+def retimbred(features: Tensor, rng: np.random.Generator) -> Tensor:
+    """features (batch, FEATURE_CHANNELS, T), the log-mel of some clips as another microphone and voice would give it.
+
+    A smooth change of up to 8 dB over the bands, and up to two bands up or down: no fault comes or goes by it, and a
+    network that sees each clip several times learns it less by heart."""
+    bands = np.arange(MEL_BANDS)
+    for clip in features:
+        if rng.random() < RETIMBRED_SHARE:
+            moved = (bands + rng.integers(-2, 3)).clip(0, MEL_BANDS - 1)
+            mel = clip[:MEL_CHANNELS].reshape(2, MEL_BANDS, -1)[:, moved]
+            change = np.interp(bands, np.linspace(0, MEL_BANDS - 1, 5), rng.uniform(-0.46, 0.46, 5)).astype(np.float32)
+            heard = (mel > SILENT_BAND).float()
+            clip[:MEL_CHANNELS] = (mel + heard * torch.from_numpy(change)[:, None]).reshape(MEL_CHANNELS, -1)
+    return features
 
 
 def _near_an_edge(target: Tensor, reach: int = 20) -> Tensor:
@@ -135,6 +156,7 @@ def fit(
             chosen = sorted(clips[index] for index in order[start : start + batch])
             network.train()
             features, low = unpack(torch.from_numpy(np.stack([splits[s][0][i] for s, i in chosen])))
+            features = retimbred(features, rng)
             target = torch.from_numpy(np.stack([splits[s][1][i] for s, i in chosen])).float()
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(features, low)

@@ -233,15 +233,15 @@ def loop(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 LOOKALIKES: tuple[tuple[Lookalike, float], ...] = (
-    (percussion, 0.26),
+    (percussion, 0.24),
     (doors, 0.08),
-    (drone, 0.16),
-    (synthesiser, 0.08),
+    (drone, 0.13),
+    (synthesiser, 0.1),
     (gated_pauses, 0.17),
     (fades, 0.1),
     (steady_noise, 0.1),
     (limited, 0.06),
-    (loop, 0.04),
+    (loop, 0.07),
 )
 
 

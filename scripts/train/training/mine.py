@@ -15,7 +15,7 @@ from . import codecs
 from .clips import CLIP_FRAMES, CLIP_SAMPLES, TARGETS, make_clip
 from .events import Rule, detect
 from .export import session, write_graph
-from .network import Detector, Network
+from .network import Detector, fitted
 from .places import LABELS, WORK
 from .render import paths, pcm
 from .sources import pool_of
@@ -58,12 +58,10 @@ def heard(graph: Path, index: int) -> tuple[np.ndarray, list[str]]:
 
 
 def mine(name: str, first: int, last: int) -> None:
-    """Grow split `mined` by those of candidates [first, last) in which WORK/<name>.pt finds anything."""
+    """Grow split `mined` by those of candidates [first, last) in which network `name` finds anything."""
     os.nice(5)
-    network = Network()
-    network.load_state_dict(torch.load(WORK / f"{name}.pt"))
     graph = WORK / f"mine-{name}.onnx"
-    write_graph(Detector(network, torch.ones(len(LABELS)), torch.zeros(len(LABELS))), graph)
+    write_graph(Detector(fitted(name), torch.ones(len(LABELS)), torch.zeros(len(LABELS))), graph)
     audio_path, targets_path, spans_path = paths("mined")
     counts = dict.fromkeys(LABELS, 0)
     pool_of("fit")

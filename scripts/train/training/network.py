@@ -4,12 +4,14 @@ A shared trunk of dilated convolutions over 10 ms frames; one output says that s
 (its evidence pooled over the event), two more follow clipping and hum, and one marks where samples are overloaded.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from .front_end import FEATURE_CHANNELS, LOW_BINS, MEL_BANDS, MEL_CHANNELS, FrontEnd
-from .places import LABELS, LONG_LABELS, SHORT_LABELS
+from .places import LABELS, LONG_LABELS, SHORT_LABELS, WORK
 
 LONG = [LABELS.index(name) for name in LONG_LABELS]
 CHANNELS = 128
@@ -84,6 +86,27 @@ class Network(nn.Module):
         return {"event": event, "type": pooled, "long": long, "overload": overload, "embedding": x.mean(2)}
 
 
+class Committee(nn.Module):
+    """Networks fitted to different clips, and the mean of what they give: they agree on faults more than on alarms."""
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, features: Tensor, low: Tensor) -> dict[str, Tensor]:
+        given = [member(features, low) for member in self.members]
+        return {name: torch.stack([one[name] for one in given]).mean(0) for name in given[0]}
+
+
+def fitted(names: str) -> Committee:
+    """The committee of the networks WORK/<name>.pt, joined by "+": "g+i"."""
+    members = []
+    for name in names.split("+"):
+        members.append(Network())
+        members[-1].load_state_dict(torch.load(WORK / f"{name}.pt"))
+    return Committee(members).eval()
+
+
 def _pool(x: Tensor) -> Tensor:
     return F.avg_pool1d(x, POOL_FRAMES, 1, POOL_FRAMES // 2, count_include_pad=False)
 
@@ -105,7 +128,7 @@ class Detector(nn.Module):
     detected events, makes them confidences: scale, offset (labels,).
     """
 
-    def __init__(self, network: Network, scale: Tensor, offset: Tensor) -> None:
+    def __init__(self, network: nn.Module, scale: Tensor, offset: Tensor) -> None:
         super().__init__()
         self.front_end = FrontEnd()
         self.network = network

@@ -2,11 +2,14 @@
 
 import ctypes
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 
 from . import codecs
 from .levels import audible_floor, rms, sounding
@@ -76,86 +79,128 @@ def _vorbis_packets(x: np.ndarray, rate_hz: int, quality: float) -> tuple[list[b
 
 
 def _overwritten(rng: np.random.Generator, data: bytes) -> bytes:
-    """An MP3 frame with bytes after its header and side information overwritten."""
+    """An MP3 frame with a stretch of its bytes overwritten, its header spared or not."""
     body = bytearray(data)
-    first = min(len(body) - 1, int(rng.choice([4, 21, 36])))
-    num = int(rng.integers(4, max(5, len(body) - first)))
-    at = int(rng.integers(first, max(first + 1, len(body) - num)))
-    body[at : at + num] = rng.integers(0, 256, len(body[at : at + num]), dtype=np.uint8).tobytes()
+    first = min(len(body) - 1, int(rng.choice([0, 4, 21, 36])))
+    at = int(rng.integers(first, len(body)))
+    num = min(len(body) - at, int(rng.integers(4, 400)))
+    body[at : at + num] = rng.integers(0, 256, num, dtype=np.uint8).tobytes()
     return bytes(body)
 
 
-def _changed(clean: list[np.ndarray], damaged: list[np.ndarray], first: int) -> tuple[int, int] | None:
-    """Packets [from, to) whose samples differ audibly from `first` on; None if the damage cannot be heard."""
-    differs = []
-    for index in range(first, min(first + 12, len(clean))):
-        a, b = clean[index], damaged[index]
-        if len(a) != len(b) or rms(a - b) > 0.3 * rms(a) + 1e-4:
-            differs.append(index)
-    return (differs[0], differs[-1] + 1) if differs else None
+@dataclass(frozen=True)
+class Coded:
+    """A recording as a coder's packets, at the rate that they decode to, and the decoder: it takes them with None in
+    place of what is lost, and gives (samples,) float32."""
+
+    packets: list[bytes]
+    rate_hz: int
+    decode: Callable[[list[bytes | None]], np.ndarray]
+
+
+def _opus(rng: np.random.Generator, x: np.ndarray, rate_hz: int, told: bool) -> Coded:
+    frame_ms = int(rng.choice([10, 20, 20, 20, 40]))
+    options = {"application": str(rng.choice(["voip", "audio"])), "compression_level": "3"}
+    options["frame_duration"] = str(frame_ms)
+    bit_rate = int(rng.choice([12, 16, 24, 32, 64, 96])) * 1000
+    packets = codecs.encode(codecs.resampled(x, rate_hz, OPUS_RATE_HZ), OPUS_RATE_HZ, "libopus", bit_rate, options)
+
+    def decode(given: list[bytes | None]) -> np.ndarray:
+        heard = given if told else [data for data in given if data is not None]
+        return np.concatenate(decode_opus_with_losses(heard, 48 * frame_ms))
+
+    return Coded(packets, OPUS_RATE_HZ, decode)
+
+
+def _mp3(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> Coded:
+    inner_hz = rate_hz if rate_hz in {8000, 16000, 22050, 32000, 44100, 48000} else 44100
+    y = codecs.resampled(x, rate_hz, inner_hz)
+    packets = codecs.encode(y, inner_hz, "libmp3lame", int(rng.choice([32, 48, 64, 96, 128])) * 1000)
+    by_mpg123 = rng.random() < 0.6
+
+    def decode(given: list[bytes | None]) -> np.ndarray:
+        left = [data for data in given if data is not None]
+        if by_mpg123:
+            return soundfile.read(io.BytesIO(b"".join(left)), dtype="float32")[0]
+        parts = decode_each(left, inner_hz, "mp3float")
+        most = max(len(part) for part in parts)
+        return np.concatenate([part if len(part) else np.zeros(most, np.float32) for part in parts])
+
+    return Coded(packets, inner_hz, decode)
+
+
+def _vorbis(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> Coded:
+    packets, extradata = _vorbis_packets(x, rate_hz, float(rng.uniform(0, 1)))
+
+    def decode(given: list[bytes | None]) -> np.ndarray:
+        return np.concatenate(decode_each([d for d in given if d is not None], rate_hz, "vorbis", extradata))
+
+    return Coded(packets, rate_hz, decode)
+
+
+def _parted(before: np.ndarray, after: np.ndarray, rate_hz: int) -> int:
+    """How many samples the two run alike: to the first 5 ms whose difference is within 18 dB of the sound."""
+    size, num = rate_hz // 200, min(len(before), len(after))
+    count = num // size
+    sound, error = (
+        np.sqrt(np.mean(np.square(y[: count * size].reshape(count, size), dtype=np.float64), axis=1))
+        for y in (before, before[:num] - after[:num])
+    )
+    apart = np.flatnonzero(error > np.maximum(0.12 * sound, 0.03 * rms(before) + 1e-5))
+    return int(apart[0]) * size if len(apart) else num
+
+
+def _heard(before: np.ndarray, after: np.ndarray, rate_hz: int) -> tuple[str, int, int] | None:
+    """What a loss made of `before`, both (samples,): a dropout where sound fell silent, else a glitch, from where the
+    two part to where they run alike again, up to their ends. None if it is inaudible, too long, or half of each."""
+    size = rate_hz // 200
+    start = _parted(before, after, rate_hz)
+    end = max(len(after) - _parted(before[::-1], after[::-1], rate_hz), start + 2 * size)
+    longest = int(0.6 * rate_hz)
+    if end - start > longest or not sounding(before, rate_hz, start, end, audible_floor(before)):
+        return None
+    was, now = before[start:end], after[start:end]
+    count = len(now) // size
+    quiet = np.sqrt(np.mean(np.square(now[: count * size].reshape(count, size)), axis=1)) < 0.025 * rms(was)
+    edges = np.flatnonzero(np.diff(np.pad(quiet.astype(np.int8), 1)))
+    first, last = max(zip(edges[::2], edges[1::2], strict=True), key=lambda run: run[1] - run[0], default=(0, 0))
+    if last - first >= 4:
+        return ("dropout", start + first * size, start + last * size) if 2 * (last - first) > count else None
+    if len(before) == len(after) and rms(now - was) < 0.35 * rms(was):
+        return None
+    return "glitch", start, end
 
 
 def damaged_stream(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> tuple[np.ndarray, Spans]:
-    """Code x (samples,), damage the stream in one or two places and decode it. Returns (samples,) and the faults."""
+    """Code x (samples,), damage the stream in one or two places and decode it. Returns (samples,) and the faults: one
+    place after the other is damaged and compared with what was there before."""
     kind = str(rng.choice(["opus_drop", "opus_conceal", "mp3_drop", "mp3_bytes", "vorbis_drop"]))
-    extradata = None
     if kind.startswith("opus"):
-        inner_hz, codec = OPUS_RATE_HZ, "libopus"
-        y = codecs.resampled(x, rate_hz, inner_hz)
-        frame_ms = int(rng.choice([10, 20, 20, 20, 40]))
-        options = {"application": str(rng.choice(["voip", "audio"])), "compression_level": "3"}
-        options["frame_duration"] = str(frame_ms)
-        packets = codecs.encode(y, inner_hz, codec, int(rng.choice([12, 16, 24, 32, 64, 96])) * 1000, options)
-        clean = decode_opus_with_losses(list(packets), 48 * frame_ms)
-    elif kind.startswith("mp3"):
-        inner_hz, codec = (rate_hz, "mp3float") if rate_hz in {8000, 16000, 44100, 48000} else (44100, "mp3float")
-        y = codecs.resampled(x, rate_hz, inner_hz)
-        packets = codecs.encode(y, inner_hz, "libmp3lame", int(rng.choice([32, 48, 64, 96, 128])) * 1000)
-        clean = decode_each(packets, inner_hz, codec)
+        coded = _opus(rng, x, rate_hz, kind == "opus_conceal")
     else:
-        inner_hz, codec, y = rate_hz, "vorbis", x
-        packets, extradata = _vorbis_packets(x, rate_hz, float(rng.uniform(0, 1)))
-        clean = decode_each(packets, inner_hz, codec, extradata)
-    joined = np.concatenate(clean)
-    reference = codecs.aligned(joined, y)
-    delay = _delay(joined, reference)
-    starts = np.cumsum([0] + [len(part) for part in clean]) - delay
-    lost: dict[int, int] = {}
-    for _ in range(int(rng.integers(1, 3))):
-        first = int(rng.integers(len(packets) // 10 + 3, max(len(packets) // 10 + 4, len(packets) * 8 // 10)))
-        seconds = np.exp(rng.uniform(np.log(0.02), np.log(0.2))) if kind != "mp3_bytes" else 0.03
-        num = max(1, round(float(seconds) * inner_hz / max(256, len(joined) / max(1, len(packets)))))
-        begin, end = int(starts[min(first, len(starts) - 1)]), int(starts[min(first + num, len(starts) - 1)])
-        far = all(abs(first - other) * len(joined) / len(packets) > 0.6 * inner_hz for other in lost)
-        if far and sounding(reference, inner_hz, begin, end, audible_floor(reference)):
-            lost[first] = num
-    gone = {index for first, num in lost.items() for index in range(first, first + num)}
+        coded = (_mp3 if kind.startswith("mp3") else _vorbis)(rng, x, rate_hz)
+    packets: list[bytes | None] = list(coded.packets)
+    clean = coded.decode(packets)
+    y = codecs.resampled(x, rate_hz, coded.rate_hz)
+    delay = _delay(clean, codecs.aligned(clean, y))
+    seconds_each = len(x) / rate_hz / len(packets)
     spans: Spans = []
-    ms = inner_hz / 1000
-    if kind.endswith("drop"):
-        order = [index for index in range(len(packets)) if index not in gone]
-        parts = decode_each([packets[index] for index in order], inner_hz, codec, extradata)
-        position = dict(zip(order, np.cumsum([0] + [len(part) for part in parts])[:-1], strict=True))
-        for first, num in sorted(lost.items()):
-            if first + num in position:
-                at = int(position[first + num]) - delay
-                spans.append(("glitch", int(at - 5 * ms), int(at + 50 * ms)))
-    else:
-        if kind == "opus_conceal":
-            parts = decode_opus_with_losses([None if i in gone else p for i, p in enumerate(packets)], 48 * frame_ms)
-        else:
-            parts = decode_each(
-                [_overwritten(rng, p) if i in gone else p for i, p in enumerate(packets)], inner_hz, codec
-            )
-        parts = [b if len(b) else np.zeros_like(a) for a, b in zip(clean, parts, strict=True)]
-        for first in sorted(lost):
-            changed = _changed(clean, parts, first)
-            if changed:
-                spans.append(("glitch", int(starts[changed[0]]), int(starts[min(changed[1], len(starts) - 1)])))
-    out = codecs.fitted(np.concatenate(parts)[delay:], len(y))
-    scale = rate_hz / inner_hz
-    faults = [(label, int(a * scale), int(b * scale)) for label, a, b in spans if a > 0 and b < len(y) - 100 * ms]
-    return codecs.fitted(codecs.resampled(out, inner_hz, rate_hz), len(x)), faults
+    for first in np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 5))) * len(packets)).astype(int):
+        seconds = np.exp(rng.uniform(np.log(0.02), np.log(0.2))) if kind != "mp3_bytes" else 0.03
+        damaged = packets.copy()
+        for index in range(first, min(first + max(1, round(seconds / seconds_each)), len(packets))):
+            damaged[index] = _overwritten(rng, coded.packets[index]) if kind == "mp3_bytes" else None
+        after = coded.decode(damaged)
+        fault = _heard(clean, after, coded.rate_hz)
+        if fault and (not spans or fault[1] - spans[-1][2] > 0.4 * coded.rate_hz):
+            packets, clean = damaged, after
+            spans.append(fault)
+        if len(spans) == 2:
+            break
+    scale = rate_hz / coded.rate_hz
+    out = codecs.fitted(codecs.resampled(clean[delay:], coded.rate_hz, rate_hz), len(x))
+    faults = [(label, int((a - delay) * scale), int((b - delay) * scale)) for label, a, b in spans]
+    return out, [fault for fault in faults if fault[1] > 0 and fault[2] < len(x) - rate_hz // 10]
 
 
 def _delay(joined: np.ndarray, reference: np.ndarray) -> int:
