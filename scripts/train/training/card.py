@@ -50,8 +50,9 @@ quality control of archives, calls and streams; not a measure of how pleasant a 
 ## Graph
 Input `waveform` float32 (batch, samples), mono at 32 kHz. Outputs: `scores` (batch, frames of 10 ms, labels),
 calibrated; `embedding` (batch, 128), the mean of the last hidden layer. The front end (mel bands, millisecond energies,
-wave shape, correlation with the past 400 ms, departures from the foretold phase, fine bins under 434 Hz), the network
-({figures["parameters"]:,} parameters) and the calibration are inside. {figures["bytes"] / 1e6:.1f} MB; measured
+wave shape, correlation with the past 400 ms, departures from the foretold phase, fine bins under 434 Hz), the networks
+({figures["parameters"]:,} parameters; where there are two, their mean counts) and the calibration are inside.
+{figures["bytes"] / 1e6:.1f} MB; measured
 {figures["speed"]:.0f} x real time through onnxruntime with two threads on a shared two-core machine, overlap counted.
 
 ## Training data
