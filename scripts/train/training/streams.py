@@ -138,14 +138,16 @@ def _vorbis(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> Coded:
     return Coded(packets, rate_hz, decode)
 
 
+def _levels(x: np.ndarray, size: int) -> np.ndarray:
+    """Root mean square of each whole block of `size` samples: (len(x) // size,)."""
+    blocks = x[: len(x) // size * size].reshape(-1, size)
+    return np.sqrt(np.mean(np.square(blocks, dtype=np.float64), axis=1))
+
+
 def _parted(before: np.ndarray, after: np.ndarray, rate_hz: int) -> int:
     """How many samples the two run alike: to the first 5 ms whose difference is within 18 dB of the sound."""
     size, num = rate_hz // 200, min(len(before), len(after))
-    count = num // size
-    sound, error = (
-        np.sqrt(np.mean(np.square(y[: count * size].reshape(count, size), dtype=np.float64), axis=1))
-        for y in (before, before[:num] - after[:num])
-    )
+    sound, error = _levels(before[:num], size), _levels(before[:num] - after[:num], size)
     apart = np.flatnonzero(error > np.maximum(0.12 * sound, 0.03 * rms(before) + 1e-5))
     return int(apart[0]) * size if len(apart) else num
 
@@ -160,12 +162,11 @@ def _heard(before: np.ndarray, after: np.ndarray, rate_hz: int) -> tuple[str, in
     if end - start > longest or not sounding(before, rate_hz, start, end, audible_floor(before)):
         return None
     was, now = before[start:end], after[start:end]
-    count = len(now) // size
-    quiet = np.sqrt(np.mean(np.square(now[: count * size].reshape(count, size)), axis=1)) < 0.025 * rms(was)
+    quiet = _levels(now, size) < 0.025 * rms(was)
     edges = np.flatnonzero(np.diff(np.pad(quiet.astype(np.int8), 1)))
     first, last = max(zip(edges[::2], edges[1::2], strict=True), key=lambda run: run[1] - run[0], default=(0, 0))
     if last - first >= 4:
-        return ("dropout", start + first * size, start + last * size) if 2 * (last - first) > count else None
+        return ("dropout", start + first * size, start + last * size) if 2 * (last - first) > len(quiet) else None
     if len(before) == len(after) and rms(now - was) < 0.35 * rms(was):
         return None
     return "glitch", start, end
