@@ -14,14 +14,18 @@ from .levels import bandpass
 Coder = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
 
 
-def aligned(decoded: np.ndarray, original: np.ndarray, most: int = 6000) -> np.ndarray:
-    """Shift `decoded` by its coder's delay, found by correlation up to `most` samples, and fit it to the original."""
+def delay(decoded: np.ndarray, original: np.ndarray, most: int = 6000) -> int:
+    """Samples by which `decoded` is late: its coder's delay, found by correlation up to `most`."""
     num = min(len(original), len(decoded), 1 << 16)
     middle = max(0, (len(original) - num) // 2)
     a, b = original[middle : middle + num], decoded[middle : middle + num + most]
     correlation = signal.correlate(b, a, "full", "fft")[len(a) - 1 : len(a) - 1 + most]
-    delay = int(np.argmax(correlation)) if len(correlation) else 0
-    return fitted(decoded[delay:], len(original))
+    return int(np.argmax(correlation)) if len(correlation) else 0
+
+
+def aligned(decoded: np.ndarray, original: np.ndarray) -> np.ndarray:
+    """`decoded` shifted by its coder's delay and fitted to the original's length."""
+    return fitted(decoded[delay(decoded, original) :], len(original))
 
 
 def fitted(x: np.ndarray, num_samples: int) -> np.ndarray:

@@ -87,7 +87,7 @@ class Network(nn.Module):
 
 
 class Committee(nn.Module):
-    """Networks fitted to different clips, and the mean of what they give: they agree on faults more than on alarms."""
+    """Networks fitted to different clips; what they give is the mean."""
 
     def __init__(self, members: Sequence[Network]) -> None:
         super().__init__()

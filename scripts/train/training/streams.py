@@ -182,8 +182,7 @@ def damaged_stream(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> tup
         coded = (_mp3 if kind.startswith("mp3") else _vorbis)(rng, x, rate_hz)
     packets: list[bytes | None] = list(coded.packets)
     clean = coded.decode(packets)
-    y = codecs.resampled(x, rate_hz, coded.rate_hz)
-    delay = _delay(clean, codecs.aligned(clean, y))
+    delay = codecs.delay(clean, codecs.resampled(x, rate_hz, coded.rate_hz))
     seconds_each = len(x) / rate_hz / len(packets)
     spans: Spans = []
     for first in np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 5))) * len(packets)).astype(int):
@@ -202,16 +201,6 @@ def damaged_stream(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> tup
     out = codecs.fitted(codecs.resampled(clean[delay:], coded.rate_hz, rate_hz), len(x))
     faults = [(label, int((a - delay) * scale), int((b - delay) * scale)) for label, a, b in spans]
     return out, [fault for fault in faults if fault[1] > 0 and fault[2] < len(x) - rate_hz // 10]
-
-
-def _delay(joined: np.ndarray, reference: np.ndarray) -> int:
-    """The shift that `codecs.aligned` took off."""
-    probe = reference[len(reference) // 2 : len(reference) // 2 + 64]
-    base = len(reference) // 2
-    for delay in range(6000):
-        if np.array_equal(joined[base + delay : base + delay + 64], probe):
-            return delay
-    return 0
 
 
 def lost_g711(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> tuple[np.ndarray, Spans]:
