@@ -8,7 +8,7 @@ from appliance.api.app import create_app
 from appliance.api.arrivals import beside_arrivals
 from appliance.config import load_settings
 from appliance.log import configure_logging
-from appliance.services.open import open_box
+from appliance.services.box import open_box
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

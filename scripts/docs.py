@@ -22,8 +22,8 @@ from appliance.api.app import create_app
 from appliance.api.errors import status_of
 from appliance.cli.__main__ import main as cli
 from appliance.config import ROOT, Settings
-from appliance.engine import manifest, speech_manifest
-from appliance.engine.models import ModelStore
+from appliance.engine.models import manifest, speech_manifest
+from appliance.engine.models.store import ModelStore
 from appliance.services.box import Box
 
 GENERATED = "<!-- Made by scripts/docs.py from the code; change it there. -->\n\n"

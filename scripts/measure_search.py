@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from appliance.services.similarity import Similarity
+from appliance.services.datasets.similarity import Similarity
 from appliance.state import audio, datasets, embeddings, keys
 from appliance.state.database import Database
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from appliance.config import Settings
-from appliance.engine.decoders import DecodeLimits, Decoder
-from appliance.engine.models import ModelStore, check_checksum
-from appliance.engine.transcriber import Transcriber, transcribe
+from appliance.engine.decode.decoder import DecodeLimits, Decoder
+from appliance.engine.models.store import ModelStore, check_checksum
+from appliance.engine.speech.transcriber import Transcriber, transcribe
 
 LEAST_WORDS = 6
 ONES = [

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ROOT
-from appliance.engine.models import ModelStore
-from tests.appliances import make_models
+from appliance.engine.models.store import ModelStore
+from tests.support.appliances import make_models
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.support.servers"]
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from appliance.api import dataset_schemas as schemas
 from appliance.api.context import box, require_key, tenant_id
 from appliance.errors import InvalidRequest
 from appliance.rfc3339 import rfc3339
-from appliance.services import annotations as service
-from appliance.services.annotations import Mark
+from appliance.services.datasets import annotations as service
+from appliance.services.datasets.annotations import Mark
 from appliance.state.annotations import Annotation
 
 blueprint = APIBlueprint(

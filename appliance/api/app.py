@@ -14,11 +14,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance import __version__
 from appliance.api import annotations as annotations_api
-from appliance.api import datasets, health, inference, models, put_door, speech_batch, speech_v2, webhooks
+from appliance.api import datasets, health, inference, models, speech_batch, speech_presigned, speech_raw, webhooks
 from appliance.api.errors import MEDIA_TYPE, PLAIN_PATHS, Failure, Problem, register_error_handlers, validation_problem
 from appliance.services.box import Box
-from appliance.services.durations import Durations
-from appliance.services.similarity import Similarity
+from appliance.services.datasets.similarity import Similarity
+from appliance.services.speech.durations import Durations
 
 MAX_BODY_BYTES = 1024**2
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -51,7 +51,17 @@ def create_app(box: Box) -> OpenAPI:
     app.before_request(_note_request_id)
     app.after_request(_show_request_id)
     register_error_handlers(app)
-    for module in (inference, datasets, annotations_api, models, webhooks, speech_v2, speech_batch, put_door, health):
+    for module in (
+        inference,
+        datasets,
+        annotations_api,
+        models,
+        webhooks,
+        speech_raw,
+        speech_batch,
+        speech_presigned,
+        health,
+    ):
         app.register_api(module.blueprint)
     _document_problems(app)
     return app

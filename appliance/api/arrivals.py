@@ -17,8 +17,8 @@ import structlog
 from flask import Flask, Response, request
 
 from appliance.errors import ApplianceError
-from appliance.services import put_door
 from appliance.services.box import Box
+from appliance.services.speech import presigned
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,7 +50,7 @@ def create_arrivals(box: Box) -> Flask:
         if not _is_storage(box.objects.arrivals_token):
             return Response(status=HTTPStatus.UNAUTHORIZED)
         for key in _keys_of(request.get_json(silent=True)):
-            put_door.key_arrived(box, key)
+            presigned.key_arrived(box, key)
         return Response(status=HTTPStatus.NO_CONTENT)
 
     return app

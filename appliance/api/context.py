@@ -12,7 +12,7 @@ from flask import current_app, g, request
 from appliance.errors import InvalidRequest, TooManyUploads, Unauthorized
 from appliance.services import keys
 from appliance.services.box import Box
-from appliance.services.similarity import Similarity
+from appliance.services.datasets.similarity import Similarity
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 

@@ -11,8 +11,9 @@ from appliance.api.context import box, origin, require_key, similarity, tenant_i
 from appliance.api.cursors import make_cursor, read_cursor
 from appliance.api.schemas import Page
 from appliance.rfc3339 import rfc3339
-from appliance.services import dataset_audio, datasets
-from appliance.services.similarity import Neighbour
+from appliance.services.datasets import audio as dataset_audio
+from appliance.services.datasets import datasets
+from appliance.services.datasets.similarity import Neighbour
 from appliance.state.audio import Audio
 from appliance.state.datasets import Dataset
 

@@ -9,10 +9,11 @@ from flask_openapi import APIBlueprint, Tag
 from appliance.api import schemas
 from appliance.api.context import box, origin, require_key, tenant_id
 from appliance.api.cursors import make_cursor, read_cursor
-from appliance.engine.events import DetectionConfig
+from appliance.engine.scoring.events import DetectionConfig
 from appliance.rfc3339 import rfc3339
-from appliance.services import inference_files, inference_jobs
-from appliance.services.inference_jobs import FileReport, JobReport
+from appliance.services.inference import files as inference_files
+from appliance.services.inference import jobs as inference_jobs
+from appliance.services.inference.jobs import FileReport, JobReport
 from appliance.services.uploads import Upload
 
 blueprint = APIBlueprint(

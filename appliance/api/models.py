@@ -8,7 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import schemas
 from appliance.api.context import box, require_key
-from appliance.engine.speech_manifest import SpeechManifest
+from appliance.engine.models.speech_manifest import SpeechManifest
 from appliance.services import models
 from appliance.services.models import ModelReport
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from appliance.api.context import box, require_authorization, tenant_id, upload_slot
 from appliance.api.multipart import file_parts
 from appliance.api.schemas import Body, Text
-from appliance.services import batch_uploads, batches
-from appliance.services.batches import BatchReport
+from appliance.services.speech import batch, batch_uploads
+from appliance.services.speech.batch import BatchReport
 from appliance.state.media import Media
 from appliance.state.transcripts import Transcript
 
@@ -148,13 +148,13 @@ def get_upload(path: BatchUploadPath) -> Answer:
 @blueprint.post("/batch", responses={202: Batch})
 def create_batch(body: CreateBatch) -> Answer:
     """Ask for transcripts of many files."""
-    return render_batch(batches.create_batch(box(), tenant_id(), body.batch_upload_id, body.file_ids, body.model)), 202
+    return render_batch(batch.create_batch(box(), tenant_id(), body.batch_upload_id, body.file_ids, body.model)), 202
 
 
 @blueprint.get("/batch/<batch_id>", responses={200: Batch})
 def get_batch(path: BatchPath) -> Answer:
     """Get the transcripts of a batch, as far as they are."""
-    return render_batch(batches.find(box(), tenant_id(), path.batch_id)), 200
+    return render_batch(batch.find(box(), tenant_id(), path.batch_id)), 200
 
 
 def render_file(source: Media) -> dict[str, Any]:

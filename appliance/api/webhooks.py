@@ -11,7 +11,7 @@ from appliance.api.context import box, require_key, tenant_id
 from appliance.api.cursors import make_cursor, read_cursor
 from appliance.api.schemas import Page
 from appliance.rfc3339 import rfc3339
-from appliance.services import webhooks
+from appliance.services.webhooks import events as webhooks
 from appliance.state.webhooks import Delivery, Secret
 
 DeliveryStatus = Literal["pending", "delivered", "failed"]

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from appliance.cli.formats import FORMATS, FileResult
 from appliance.config import Settings, load_settings
-from appliance.engine.decoders import DecodeLimits, Decoder
-from appliance.engine.detector import analyse
-from appliance.engine.events import DetectionConfig
-from appliance.engine.models import ModelStore, check_checksum
-from appliance.engine.scoring import Scorer
-from appliance.engine.session import Session, choose_provider
+from appliance.engine.decode.decoder import DecodeLimits, Decoder
+from appliance.engine.models.session import Session, choose_provider
+from appliance.engine.models.store import ModelStore, check_checksum
+from appliance.engine.scoring.detector import analyse
+from appliance.engine.scoring.events import DetectionConfig
+from appliance.engine.scoring.scorer import Scorer
 from appliance.errors import ApplianceError
 
 

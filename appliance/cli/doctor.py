@@ -16,9 +16,9 @@ import click
 import urllib3
 
 from appliance.config import Settings, load_settings
-from appliance.engine.models import ModelStore
+from appliance.engine.models.session import choose_provider, why_no_cuda
+from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import check_model
-from appliance.engine.session import choose_provider, why_no_cuda
 from appliance.errors import ApplianceError
 from appliance.frontdoor import find_caddy
 from appliance.state.database import check_sqlite

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from appliance.engine.events import Detection
+from appliance.engine.scoring.events import Detection
 
 
 @dataclass(frozen=True)

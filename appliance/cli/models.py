@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.config import load_settings
-from appliance.engine.models import CARD, ModelStore
+from appliance.engine.models.speech_manifest import SpeechManifest
+from appliance.engine.models.store import CARD, ModelStore
 from appliance.engine.registration import add_model, check_model
-from appliance.engine.speech_manifest import SpeechManifest
 from appliance.errors import ModelError
 
 

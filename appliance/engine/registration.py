@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.engine.manifest import read_manifest
-from appliance.engine.models import MANIFEST, ModelStore, StoredModel, check_checksum, check_files
-from appliance.engine.session import Session
-from appliance.engine.speech_manifest import SpeechManifest
-from appliance.engine.transcriber import check_speech
+from appliance.engine.models.manifest import read_manifest
+from appliance.engine.models.session import Session
+from appliance.engine.models.speech_manifest import SpeechManifest
+from appliance.engine.models.store import MANIFEST, ModelStore, StoredModel, check_checksum, check_files
+from appliance.engine.speech.transcriber import check_speech
 from appliance.errors import InvalidManifest, ModelExists, ModelNotFound, ScoringFailed
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.engine.manifest import Manifest
-from appliance.engine.speech_manifest import SpeechManifest
+from appliance.engine.models.manifest import Manifest
+from appliance.engine.models.speech_manifest import SpeechManifest
 from appliance.services.box import Box
 from appliance.state import workers
 

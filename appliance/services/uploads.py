@@ -8,7 +8,7 @@ from typing import Protocol
 
 from appliance.errors import FileTooLarge, InvalidRequest, NotUploaded, ObjectMissing, SizeMismatch
 from appliance.services.box import Box
-from appliance.services.formats import EXTENSIONS, canonical_content_type
+from appliance.services.content_types import EXTENSIONS, canonical_content_type
 from appliance.storage.objects import ObjectInfo, UploadForm
 
 

@@ -10,10 +10,10 @@ import sys
 import structlog
 
 from appliance.config import Settings, load_settings
-from appliance.engine.session import choose_provider, why_no_cuda
+from appliance.engine.models.session import choose_provider, why_no_cuda
 from appliance.errors import ApplianceError
 from appliance.log import configure_logging
-from appliance.services.open import open_box
+from appliance.services.box import open_box
 from appliance.worker.worker import Worker, prepare_folder
 
 log = structlog.get_logger()

@@ -7,8 +7,9 @@ import threading
 import structlog
 
 from appliance.errors import ApplianceError
-from appliance.services import processing, webhooks
 from appliance.services.box import Box
+from appliance.services.webhooks import events as webhooks
+from appliance.services.work import leases
 from appliance.state.work import Work
 
 log = structlog.get_logger()
@@ -64,4 +65,4 @@ class Courier:
 
     def _claim(self) -> Work | None:
         lease_seconds = self._box.settings.webhook_timeout_seconds + SPARE_SECONDS
-        return processing.claim(self._box, self._worker_id, (webhooks.KIND,), lease_seconds=lease_seconds)
+        return leases.claim(self._box, self._worker_id, (webhooks.KIND,), lease_seconds=lease_seconds)

@@ -9,13 +9,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from appliance.engine.detector import analyse
-from appliance.engine.embedding import embed, mean_direction
-from appliance.engine.events import DetectionConfig
-from appliance.engine.normalise import SAMPLE_RATE_HZ, normalise
-from appliance.engine.transcriber import transcribe
+from appliance.engine.decode.normalize import SAMPLE_RATE_HZ, normalise
+from appliance.engine.scoring.detector import analyse
+from appliance.engine.scoring.embedding import embed, mean_direction
+from appliance.engine.scoring.events import DetectionConfig
+from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost
-from appliance.services import batch_uploads, dataset_work, inference_work, transcripts
+from appliance.services.datasets import work as dataset_work
+from appliance.services.inference import work as inference_work
+from appliance.services.speech import batch_uploads, transcripts
 from appliance.state.audio import Audio, Found
 from appliance.state.transcripts import Transcript
 from appliance.worker.lane import Lane, sha256_of

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from appliance.engine.decoders import Decoder
+from appliance.engine.decode.decoder import Decoder
 from appliance.errors import ApplianceError, LeaseLost
 from appliance.services.box import Box
 from appliance.state.work import Work

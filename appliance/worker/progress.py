@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from appliance.services import transcripts
+from appliance.services.speech import transcripts
 from appliance.worker.lane import Lane
 
 REPORT_SECONDS = 2.0

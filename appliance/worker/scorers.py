@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import structlog
 
-from appliance.engine.models import check_checksum
-from appliance.engine.scoring import Scorer
-from appliance.engine.session import Provider, Session, Slot
-from appliance.engine.transcriber import Transcriber
+from appliance.engine.models.session import Provider, Session, Slot
+from appliance.engine.models.store import check_checksum
+from appliance.engine.scoring.scorer import Scorer
+from appliance.engine.speech.transcriber import Transcriber
 from appliance.errors import ApplianceError
 from appliance.services.box import Box
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import structlog
 
-from appliance.engine.decoders import DecodeLimits, Decoder
-from appliance.engine.session import Provider
+from appliance.engine.decode.decoder import DecodeLimits, Decoder
+from appliance.engine.models.session import Provider
 from appliance.errors import (
     ApplianceError,
     AudioError,
@@ -29,9 +29,9 @@ from appliance.errors import (
     StorageError,
     StorageUnavailable,
 )
-from appliance.services import processing
 from appliance.services.box import Box
-from appliance.services.sweep import sweep
+from appliance.services.work import leases
+from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
 from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
@@ -62,7 +62,7 @@ class Worker:
 
     def run(self) -> bool:
         """Work until stopped. False where the accelerator failed, so that a fresh process is needed."""
-        processing.start_worker(self._box, self.id, self._provider)
+        leases.start_worker(self._box, self.id, self._provider)
         self._scorers.load_default()
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
@@ -90,7 +90,7 @@ class Worker:
     def _dispatch(self) -> None:
         """Claim one piece of work for a lane that is free, or wait a little."""
         try:
-            work = processing.claim(self._box, self.id, HANDLERS)
+            work = leases.claim(self._box, self.id, HANDLERS)
         except ApplianceError as error:
             log.error("claim failed", code=error.code, error=str(error))
             work = None
@@ -123,21 +123,21 @@ class Worker:
         except LeaseLost:
             raise
         except DecoderDied as error:
-            processing.retry(self._box, work, error, counts=True)
+            leases.retry(self._box, work, error, counts=True)
         except (Stopped, StorageUnavailable, DatabaseBusy) as error:
-            processing.retry(self._box, work, error, counts=False)
+            leases.retry(self._box, work, error, counts=False)
         except ScoringFailed as error:
             if self._provider == "cuda":  # a device that failed once may not recover within this process
                 self._failed = True
                 self.stop()
-            processing.retry(self._box, work, error, counts=True)
+            leases.retry(self._box, work, error, counts=True)
         except (AudioError, ModelError, StorageError) as error:
-            processing.fail(self._box, work, error)
+            leases.fail(self._box, work, error)
             log.info("work failed", **names, code=error.code)
         except Exception as error:
             log.error("work broke the worker's code", **names, exc_info=error)
             reason = ApplianceError(f"The appliance failed on this file: {type(error).__name__}.")
-            processing.retry(self._box, work, reason, counts=not isinstance(error, OSError))
+            leases.retry(self._box, work, reason, counts=not isinstance(error, OSError))
 
     def _decoder(self) -> Decoder:
         if not hasattr(self._local, "decoder"):
@@ -147,7 +147,7 @@ class Worker:
 
     def _heartbeat(self) -> None:
         active = dict(self._active)  # before asking: what is claimed meanwhile must not count as lost
-        held = processing.heartbeat(self._box, self.id, active)
+        held = leases.heartbeat(self._box, self.id, active)
         for work in active.keys() - held:
             active[work].set()
 

@@ -17,13 +17,14 @@ from appliance.api import errors as errors_module
 from appliance.api.app import create_app
 from appliance.api.errors import STATUS, status_of
 from appliance.config import Settings
-from appliance.engine.models import ModelStore
+from appliance.engine.models.store import ModelStore
 from appliance.errors import ApplianceError, DatabaseBusy, StorageError, StorageUnavailable
-from appliance.services import inference_jobs, keys
+from appliance.services import keys
 from appliance.services.box import Box
+from appliance.services.inference import jobs as inference_jobs
 from appliance.state import workers
 from appliance.state.database import Database
-from tests import toy_models
+from tests.support import toy_models
 
 JOBS = "/api/v1/inference-jobs"
 ERRORS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, ApplianceError)]

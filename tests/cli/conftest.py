@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from appliance.cli.__main__ import main
-from tests.appliances import environment
+from tests.support.appliances import environment
 
 Run = Callable[..., Result]
 

@@ -10,8 +10,8 @@ import pytest
 
 from appliance import __version__
 from appliance.cli.__main__ import COMMANDS
-from tests.appliances import ROOT, environment
 from tests.cli.conftest import Run
+from tests.support.appliances import ROOT, environment
 
 
 def test_help_lists_every_command(run: Run) -> None:
@@ -72,7 +72,7 @@ def test_up_on_an_address_that_is_not_ours_is_refused(run: Run) -> None:
 def test_cuda_that_does_not_load_is_refused_before_any_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.engine.session.why_no_cuda", lambda: "there is none")
+    monkeypatch.setattr("appliance.engine.models.session.why_no_cuda", lambda: "there is none")
     monkeypatch.setenv("APPLIANCE_PROVIDER", "cuda")
     (tmp_path / "a.wav").write_bytes(b"")
     assert "CUDA does not load: there is none" in run("detect", "a.wav", code=1).stderr

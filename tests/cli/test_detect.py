@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.appliances import ROOT, environment
-from tests.audio import video_only, wav
 from tests.cli.conftest import Run
-from tests.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
+from tests.support.appliances import ROOT, environment
+from tests.support.audio import video_only, wav
+from tests.support.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
 
 @pytest.fixture

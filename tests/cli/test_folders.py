@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.appliances import environment, make_models, wait_for
+from tests.support.appliances import environment, make_models, wait_for
 
 
 def test_up_in_a_folder_of_strangers_with_relative_paths(tmp_path: Path) -> None:

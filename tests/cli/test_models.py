@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import toy_models
 from tests.cli.conftest import Run
+from tests.support import toy_models
 
 
 @pytest.fixture

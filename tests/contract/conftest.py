@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.appliances import Api, Appliance, running_appliance
 from tests.contract.spec import Spec
+from tests.support.appliances import Api, Appliance, running_appliance
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ import requests
 from sqlite_utils.utils import sqlite3
 
 from appliance.state.database import Database
-from tests.appliances import (
+from tests.contract.spec import Spec
+from tests.support.appliances import (
     ROOT,
     Api,
     Appliance,
@@ -29,8 +30,7 @@ from tests.appliances import (
     running_appliance,
     wait_for,
 )
-from tests.contract.spec import Spec
-from tests.recordings import LOUD_DETECTIONS, long_flac, loud_wav
+from tests.support.recordings import LOUD_DETECTIONS, long_flac, loud_wav
 
 LONG_MINUTES = 80
 

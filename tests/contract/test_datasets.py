@@ -13,9 +13,9 @@ import pytest
 import requests
 import soundfile
 
-from tests.appliances import Api, Appliance, wait_for
-from tests.audio import encode, noise, wav
-from tests.recordings import long_flac
+from tests.support.appliances import Api, Appliance, wait_for
+from tests.support.audio import encode, noise, wav
+from tests.support.recordings import long_flac
 
 RATE_HZ = 44_100
 NOWHERE = "00000000-0000-4000-8000-000000000000"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.appliances import Api, Appliance, post_form, running_appliance, wait_for
 from tests.contract.spec import Spec
-from tests.recordings import LOUD_DETECTIONS, loud_wav
+from tests.support.appliances import Api, Appliance, post_form, running_appliance, wait_for
+from tests.support.recordings import LOUD_DETECTIONS, loud_wav
 
 JOBS = "/api/v1/inference-jobs"
 PUBLIC = "https://box.example:8443"

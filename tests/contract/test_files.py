@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.appliances import Api, Appliance, post_form
-from tests.audio import KINDS, encode, noise, video_only, wav
-from tests.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
+from tests.support.appliances import Api, Appliance, post_form
+from tests.support.audio import KINDS, encode, noise, video_only, wav
+from tests.support.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
 JOBS = "/api/v1/inference-jobs"
 LIMIT = 500 * 1024**2

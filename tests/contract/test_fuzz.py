@@ -7,8 +7,8 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-from tests.appliances import Appliance
 from tests.contract.spec import Spec
+from tests.support.appliances import Appliance
 
 # A model and a content type must exist, not only be strings; and a path below another one's pattern shares its Allow.
 UNTRUE_HERE = "positive_data_acceptance,allow_header_conformance"

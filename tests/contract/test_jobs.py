@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.appliances import Api
-from tests.recordings import loud_wav
+from tests.support.appliances import Api
+from tests.support.recordings import loud_wav
 
 JOBS = "/api/v1/inference-jobs"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests import toy_models
-from tests.appliances import Appliance
 from tests.contract import reference
-from tests.recordings import LOUD_DETECTIONS, loud_wav
+from tests.support import toy_models
+from tests.support.appliances import Appliance
+from tests.support.recordings import LOUD_DETECTIONS, loud_wav
 
 Run = Callable[..., dict[str, Any]]
 

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.appliances import Api, Appliance, descendants, peak_bytes, running_appliance, wait_for
-from tests.contract.test_speech_v2 import SPEECH, assert_right
-from tests.recordings import loud_wav
+from tests.contract.test_speech_raw import SPEECH, assert_right
+from tests.support.appliances import Api, Appliance, descendants, peak_bytes, running_appliance, wait_for
+from tests.support.recordings import loud_wav
 
 MEBIBYTE = 1024**2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.engine.decoders import DecodeLimits, Decoder
+from appliance.engine.decode.decoder import DecodeLimits, Decoder
 
 
 @pytest.fixture(scope="session")

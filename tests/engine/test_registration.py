@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.engine.models import ModelStore
+from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import add_model, check_model
 from appliance.errors import InvalidManifest, ModelExists
-from tests import toy_models
+from tests.support import toy_models
 
 FRAME = 256 / 22_050
 

@@ -12,7 +12,7 @@ import requests
 from appliance.frontdoor import FrontDoor
 from appliance.storage.local_server import free_ports
 from tests.frontdoor.test_uploads import assert_problem
-from tests.servers import running
+from tests.support.servers import running
 
 
 def closed_door(folder: Path) -> FrontDoor:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.frontdoor.test_uploads import assert_problem, form_of, new_key, url_of
-from tests.servers import ORIGIN, RunningDoor
+from tests.support.servers import ORIGIN, RunningDoor
 
 AUDIO = {"Content-Type": "audio/wav"}
 FORM = {"Content-Type": "multipart/form-data; boundary=edge"}

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from appliance.errors import ObjectMissing
-from tests.servers import RunningDoor
+from tests.support.servers import RunningDoor
 
 MEBIBYTE = 1024**2
 

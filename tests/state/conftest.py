@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.state import files, jobs, keys
+from appliance.state import inference_files, inference_jobs, keys
 from appliance.state.database import Database
 
 
@@ -27,7 +27,7 @@ def make_job(db: Database) -> Callable[[str], None]:
 
     def make(job_id: str, tenant: int = 1) -> None:
         with db.transaction():
-            jobs.insert_job(db, job_id, tenant, "m", "m", "1", {"threshold": 0.5}, {})
+            inference_jobs.insert_job(db, job_id, tenant, "m", "m", "1", {"threshold": 0.5}, {})
 
     return make
 
@@ -38,7 +38,7 @@ def make_file(db: Database) -> Callable[..., None]:
 
     def make(job_id: str, file_id: str, status: str = "pending", expires_at: float = 1e12) -> None:
         with db.transaction():
-            files.insert_file(
+            inference_files.insert_file(
                 db,
                 file_id,
                 job_id,
@@ -49,13 +49,13 @@ def make_file(db: Database) -> Callable[..., None]:
                 upload_expires_at=expires_at,
             )
             if status in ("queued", "processing", "completed", "failed"):
-                assert files.mark_queued(db, file_id, "tag")
+                assert inference_files.mark_queued(db, file_id, "tag")
             if status in ("processing", "completed", "failed"):
-                assert files.mark_processing(db, file_id)
+                assert inference_files.mark_processing(db, file_id)
             if status == "completed":
-                assert files.mark_completed(db, file_id, 1000, [])
+                assert inference_files.mark_completed(db, file_id, 1000, [])
             if status == "failed":
-                assert files.mark_failed(db, file_id, "processing", "code", "Why.")
+                assert inference_files.mark_failed(db, file_id, "processing", "code", "Why.")
             if status == "cancelled":
                 db.change("UPDATE inference_files SET status = 'cancelled' WHERE id = ?", [file_id])
 

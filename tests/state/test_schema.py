@@ -9,9 +9,9 @@ import pytest
 
 from appliance.errors import ConfigurationError, DatabaseBusy, StateError
 from appliance.state import database as database_module
-from appliance.state import files
+from appliance.state import inference_files
 from appliance.state.database import Database
-from appliance.state.files import FileDetection
+from appliance.state.inference_files import FileDetection
 
 STATUSES = ["pending", "queued", "processing", "completed", "failed", "cancelled"]
 
@@ -68,9 +68,11 @@ def test_a_detection_cannot_be_what_makes_no_sense(
 ) -> None:
     good = FileDetection("click", 1, 2, 0.5)
     with pytest.raises(StateError), file_db.transaction():
-        files.mark_completed(file_db, "processing", 10, [good, FileDetection("click", start_ms, end_ms, confidence)])
+        inference_files.mark_completed(
+            file_db, "processing", 10, [good, FileDetection("click", start_ms, end_ms, confidence)]
+        )
     assert file_db.all("SELECT * FROM detections") == []
-    found = files.find_file(file_db, "processing")
+    found = inference_files.find_file(file_db, "processing")
     assert found is not None
     assert found.status == "processing"
 
@@ -103,12 +105,12 @@ def test_other_rows_cannot_be_what_makes_no_sense(file_db: Database, statement: 
 def test_a_transition_leaves_the_state_it_names_alone(file_db: Database) -> None:
     """Every transition from every state: only the one that it is for moves."""
     moves: dict[str, tuple[str, Callable[[str], bool]]] = {
-        "queued": ("pending", lambda i: files.mark_queued(file_db, i, "tag")),
-        "processing": ("queued", lambda i: files.mark_processing(file_db, i)),
-        "requeued": ("processing", lambda i: files.mark_requeued(file_db, i)),
-        "completed": ("processing", lambda i: files.mark_completed(file_db, i, 5, [])),
-        "failed": ("processing", lambda i: files.mark_failed(file_db, i, "processing", "c", "Why.")),
-        "unused": ("pending", lambda i: files.mark_failed(file_db, i, "pending", "c", "Why.")),
+        "queued": ("pending", lambda i: inference_files.mark_queued(file_db, i, "tag")),
+        "processing": ("queued", lambda i: inference_files.mark_processing(file_db, i)),
+        "requeued": ("processing", lambda i: inference_files.mark_requeued(file_db, i)),
+        "completed": ("processing", lambda i: inference_files.mark_completed(file_db, i, 5, [])),
+        "failed": ("processing", lambda i: inference_files.mark_failed(file_db, i, "processing", "c", "Why.")),
+        "unused": ("pending", lambda i: inference_files.mark_failed(file_db, i, "pending", "c", "Why.")),
     }
 
     class Undo(Exception):

@@ -10,7 +10,7 @@ from minio.error import S3Error
 from appliance.storage.access import Credentials
 from appliance.storage.grants import Grants
 from appliance.storage.seam import connection_pool, s3_client
-from tests.servers import RunningStorage
+from tests.support.servers import RunningStorage
 
 
 def client(storage: RunningStorage, credentials: Credentials):

@@ -14,7 +14,7 @@ import pytest
 from appliance.errors import ConfigurationError, ObjectChanged, ObjectMissing, StorageError, StorageUnavailable
 from appliance.storage.access import load_access
 from appliance.storage.objects import ObjectStore
-from tests.servers import RunningStorage, running_storage
+from tests.support.servers import RunningStorage, running_storage
 
 
 def new_key() -> str:

@@ -13,7 +13,7 @@ from appliance.storage.access import load_access
 from appliance.storage.identities import load_or_make_identities
 from appliance.storage.objects import ObjectStore
 from appliance.storage.servers import choose_server
-from tests.servers import RunningStorage
+from tests.support.servers import RunningStorage
 
 
 def program(path: Path) -> Path:

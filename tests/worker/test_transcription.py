@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.transcriber import Transcriber
+from appliance.engine.speech.transcriber import Transcriber
 from appliance.errors import DatabaseBusy
-from appliance.services import processing, transcripts
+from appliance.services.speech import transcripts
+from appliance.services.work import leases
 from appliance.state import media
 from appliance.state import transcripts as transcript_rows
 from appliance.state.transcripts import Transcript
 from appliance.worker import progress
 from appliance.worker.progress import Progress
-from tests.appliances import wait_for
-from tests.recordings import LOUD_DURATION_MS, loud_wav
-from tests.speech import SAMPLE, SAMPLE_MS, needs_model, wrong_words
+from tests.support.appliances import wait_for
+from tests.support.recordings import LOUD_DURATION_MS, loud_wav
+from tests.support.speech import SAMPLE, SAMPLE_MS, needs_model, wrong_words
 from tests.worker.test_worker import Fixture
 
 
@@ -52,7 +53,7 @@ class Speech(Fixture):
 
 @pytest.fixture
 def make(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Speech]:
-    monkeypatch.setattr(processing, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(leases, "RETRY_SECONDS", 0.05)
     return lambda **settings: Speech(tmp_path, models, **settings)
 
 

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import pytest
 
 from appliance.config import Settings
-from appliance.engine.events import Detection, DetectionConfig
-from appliance.engine.models import ModelStore
-from appliance.engine.scoring import Scorer
+from appliance.engine.models.store import ModelStore
+from appliance.engine.scoring.events import Detection, DetectionConfig
+from appliance.engine.scoring.scorer import Scorer
 from appliance.errors import (
     ApplianceError,
     DatabaseBusy,
@@ -26,16 +26,19 @@ from appliance.errors import (
     ScoringFailed,
     StorageUnavailable,
 )
-from appliance.services import inference_files, inference_jobs, inference_work, processing
 from appliance.services.box import Box
-from appliance.services.sweep import sweep
-from appliance.state import files
+from appliance.services.inference import files as inference_file_service
+from appliance.services.inference import jobs as inference_jobs
+from appliance.services.inference import work as inference_work
+from appliance.services.work import leases
+from appliance.services.work.sweep import sweep
+from appliance.state import inference_files
 from appliance.state.database import Database
-from appliance.state.files import InferenceFile
+from appliance.state.inference_files import InferenceFile
 from appliance.storage.objects import ObjectInfo
 from appliance.worker.worker import Worker, prepare_folder
-from tests.appliances import wait_for
-from tests.recordings import LOUD_DURATION_MS, loud_wav
+from tests.support.appliances import wait_for
+from tests.support.recordings import LOUD_DURATION_MS, loud_wav
 
 FAST = {"poll_seconds": 0.02, "sweep_seconds": 0.05, "lease_seconds": 6.0}
 
@@ -86,7 +89,7 @@ class Fixture:
         key = f"k/{file_id}"
         self.objects.contents[key] = content
         with self.box.db.transaction():
-            files.insert_file(
+            inference_files.insert_file(
                 self.box.db,
                 file_id,
                 job_id,
@@ -96,11 +99,11 @@ class Fixture:
                 object_key=key,
                 upload_expires_at=1e12,
             )
-        inference_files.confirm_upload(self.box, 1, job_id, file_id)
+        inference_file_service.confirm_upload(self.box, 1, job_id, file_id)
         return file_id
 
     def file(self, file_id: str) -> InferenceFile:
-        found = files.find_file(self.box.db, file_id)
+        found = inference_files.find_file(self.box.db, file_id)
         assert found is not None
         return found
 
@@ -114,7 +117,7 @@ class Fixture:
         return [tuple(row) for row in rows]
 
     def detections(self, file_id: str) -> list[tuple[int, int]]:
-        found = files.list_detections(self.box.db, self.file(file_id).job_id, file_id).get(file_id, [])
+        found = inference_files.list_detections(self.box.db, self.file(file_id).job_id, file_id).get(file_id, [])
         return [(detection.start_ms, detection.end_ms) for detection in found]
 
     @contextmanager
@@ -134,7 +137,7 @@ class Fixture:
 
 @pytest.fixture
 def make(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fixture]:
-    monkeypatch.setattr(processing, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(leases, "RETRY_SECONDS", 0.05)
     return lambda **settings: Fixture(tmp_path, models, **settings)
 
 
@@ -301,11 +304,11 @@ def test_a_file_that_loses_its_worker_too_often_fails(make: Callable[..., Fixtur
     here = make(max_lost_leases=3)
     file_id = here.add(here.make_job(), loud_wav())
     for number in range(3):
-        processing.start_worker(here.box, f"w{number}", "cpu")
-        task = processing.claim(here.box, f"w{number}")
+        leases.start_worker(here.box, f"w{number}", "cpu")
+        task = leases.claim(here.box, f"w{number}")
         assert task is not None
         assert task.lost_leases == number
-    processing.start_worker(here.box, "last", "cpu")
+    leases.start_worker(here.box, "last", "cpu")
     file = here.file(file_id)
     assert (file.status, file.error_code) == ("failed", "lease_lost")
     assert "3 times" in (file.error_message or "")
@@ -315,7 +318,7 @@ def test_a_file_that_loses_its_worker_too_often_fails(make: Callable[..., Fixtur
 def test_who_lost_the_lease_writes_nothing(make: Callable[..., Fixture]) -> None:
     here = make(lease_seconds=0.5)
     file_id = here.add(here.make_job(), loud_wav())
-    late = processing.claim(here.box, "late")
+    late = leases.claim(here.box, "late")
     assert late is not None
     with here.box.db.transaction():
         here.box.db.change("UPDATE work SET lease_until = 1")
@@ -324,20 +327,20 @@ def test_who_lost_the_lease_writes_nothing(make: Callable[..., Fixture]) -> None
     detection = Detection("loud", 1, 2, 0.5)
     attempts: list[Callable[[], None]] = [
         lambda: inference_work.complete(here.box, late, 5, [detection]),
-        lambda: processing.fail(here.box, late, ScoringFailed("no")),
-        lambda: processing.retry(here.box, late, ScoringFailed("no"), counts=True),
-        lambda: processing.retry(here.box, late, ScoringFailed("no"), counts=False),
+        lambda: leases.fail(here.box, late, ScoringFailed("no")),
+        lambda: leases.retry(here.box, late, ScoringFailed("no"), counts=True),
+        lambda: leases.retry(here.box, late, ScoringFailed("no"), counts=False),
     ]
     for status in ("queued", "processing"):
         before = here.file(file_id), here.work()
         for attempt in attempts:
             with pytest.raises(LeaseLost):
                 attempt()
-        assert processing.heartbeat(here.box, "late", [late]) == set()
+        assert leases.heartbeat(here.box, "late", [late]) == set()
         assert (here.file(file_id), here.work()) == before
         assert here.file(file_id).status == status
         if status == "queued":
-            assert processing.claim(here.box, "next") is not None
+            assert leases.claim(here.box, "next") is not None
     assert here.detections(file_id) == []
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from appliance.engine.decode import open_audio
+from appliance.engine.decode.recording import open_audio
 from evaluation import ogg, opus
 from evaluation.containers import mp3_bytes, vorbis_bytes
 from evaluation.damage import apart_from, event_between

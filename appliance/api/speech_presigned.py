@@ -1,0 +1,116 @@
+"""The door of presigned PUTs over HTTP: a URL, then the transcript or the detections of what was put there."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from appliance.api.context import box, origin, require_either_key, tenant_id
+from appliance.api.schemas import Body, InferenceConfig, Query, Text
+from appliance.engine.scoring.events import DetectionConfig
+from appliance.services.speech import presigned
+
+blueprint = APIBlueprint(
+    "put_door",
+    __name__,
+    url_prefix="/api",
+    abp_tags=[Tag(name="presigned put", description="A URL to put a file to; its event starts the work.")],
+    abp_security=[{"api_key": []}, {"authorization": []}],
+)
+blueprint.before_request(require_either_key)
+
+Answer = tuple[dict[str, Any], int]
+CAMEL = ConfigDict(alias_generator=to_camel)
+
+
+class GeneratePresignedUrl(Body):
+    """A file that is about to be put."""
+
+    model_config = CAMEL
+
+    file_name: Text = Field(max_length=1024, description="Shown as given; never part of a path.")
+    content_type: Text = Field(description="One of the seven audio types, or an alias that browsers send.")
+    callback_url: Text | None = Field(
+        None, description="Is told `transcription.completed` or `transcription.failed`; see webhooks.md."
+    )
+    model_id: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="`<name>` or `<name>@<version>` of a model for transcription or detection.",
+    )
+    config: InferenceConfig | None = Field(None, description="For models for detection.")
+
+
+class GetTranscription(Query):
+    """Which transcription to get."""
+
+    model_config = CAMEL
+
+    transcription_id: Text
+
+
+class PresignedUrl(BaseModel):
+    """Where to put the file: `PUT`, with its bytes as the body and a Content-Type."""
+
+    model_config = CAMEL
+
+    presigned_url: str
+    transcription_id: str
+    expires_in: int = Field(description="Seconds.")
+
+
+class Span(BaseModel):
+    """A word or a segment, or something that was detected."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="allow")
+
+    start_ms: int = Field(ge=0)
+    end_ms: int = Field(ge=0)
+
+
+class Transcription(BaseModel):
+    """What was asked of a file, and its result: `detections` where the model is for that, else text."""
+
+    model_config = CAMEL
+
+    transcription_id: str
+    status: Literal["pending", "processing", "completed", "failed"]
+    progress: float = Field(ge=0.0, le=1.0)
+    file_name: str
+    content_type: str
+    model_id: str = Field(description="`<name>@<version>`.")
+    duration_ms: int | None
+    text: str | None
+    segments: list[Span] | None
+    words: list[Span] | None
+    detections: list[Span] | None
+    error: str | None
+    error_code: str | None
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+    updated_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+@blueprint.post("/generate-presigned-url", responses={200: PresignedUrl})
+def generate_presigned_url(body: GeneratePresignedUrl) -> Answer:
+    """Ask for a URL that takes one file by PUT."""
+    made = presigned.request_url(
+        box(),
+        tenant_id(),
+        filename=body.file_name,
+        content_type=body.content_type,
+        callback_url=body.callback_url,
+        model_id=body.model_id,
+        config=DetectionConfig(**body.config.model_dump()) if body.config else None,
+        origin=origin(),
+    )
+    return {"presignedUrl": made.url, "transcriptionId": made.transcript_id, "expiresIn": made.expires_seconds}, 200
+
+
+@blueprint.get("/get-transcription", responses={200: Transcription})
+def get_transcription(query: GetTranscription) -> Answer:
+    """Get a transcription and its result."""
+    return presigned.report(box(), tenant_id(), query.transcription_id), 200

@@ -1,0 +1,118 @@
+"""The child side of a decoder: one file after another, in a process that may break without harm.
+
+Started as ``python -m appliance.engine.decode.child SOCKET LIFELINE MEMORY_BYTES``. Files are a stranger's, and what
+reads them is C: so the process has no secrets in its environment, can write to nothing but its pipe, cannot outgrow its
+memory, and dies with its parent.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+
+from appliance.engine.decode.recording import decode_mono, open_audio
+from appliance.engine.decode.wire import (
+    AUDIO,
+    END,
+    ERROR,
+    HEADER,
+    HEADER_ONLY,
+    INFO,
+    MAX_SENTENCE,
+    OUT_OF_MEMORY,
+    READY,
+    REQUEST,
+)
+from appliance.errors import AudioError, DecoderDied
+
+MAX_OPEN_FILES = 32
+
+
+def main() -> None:
+    """Serve files until the parent closes the socket or dies."""
+    control_fd, lifeline_fd, memory_bytes = map(int, sys.argv[1:4])
+    _die_with_parent(lifeline_fd)
+    _confine(memory_bytes)
+    with socket.socket(fileno=control_fd) as control:
+        while True:
+            control.send(READY)
+            request, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+            if len(request) != REQUEST.size or len(fds) != 2:
+                return
+            _serve(*fds, *REQUEST.unpack(request))
+
+
+def _die_with_parent(lifeline_fd: int) -> None:
+    """Have the kernel end this process when the parent's end of the lifeline closes, however the parent died.
+
+    A death signal by prctl would come when the thread that spawned this process ends, which may be any worker thread;
+    a thread that watches the pipe would wait for the interpreter lock while C code hangs. SIGIO, unhandled, does not.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, fcntl.fcntl(lifeline_fd, fcntl.F_GETFL) | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(lifeline_fd, select.POLLIN)
+    if poll.poll(0):  # the parent died before the signal was asked for
+        os._exit(1)
+
+
+def _confine(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+
+
+def _serve(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_seconds: float) -> None:
+    """Decode one file into the pipe. A parent that closes its end cancels; the next file is served all the same."""
+    try:
+        with open(file_fd, "rb") as file:
+            if sample_rate_hz == HEADER_ONLY:
+                recording = open_audio(file)
+                _write_json(pipe_fd, INFO, asdict(recording.info))
+                _write_json(pipe_fd, END, {"claimed_seconds": recording.claimed_seconds})
+                return
+            info, audio = decode_mono(file, sample_rate_hz, max_duration_seconds)
+            _write_json(pipe_fd, INFO, asdict(info))
+            for block in audio:
+                _write(pipe_fd, AUDIO, block.data.cast("B"))
+            _write_json(pipe_fd, END, {"num_source_samples": audio.num_source_samples})
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except BrokenPipeError:
+        pass
+    except AudioError as error:
+        _report(pipe_fd, error)
+    except Exception as error:
+        _report(pipe_fd, DecoderDied(f"The decoder failed on this file: {type(error).__name__}: {error}"))
+    finally:
+        os.close(pipe_fd)
+
+
+def _report(pipe_fd: int, error: AudioError) -> None:
+    with suppress(BrokenPipeError):
+        _write_json(pipe_fd, ERROR, {"code": error.code, "sentence": str(error)[:MAX_SENTENCE]})
+
+
+def _write_json(pipe_fd: int, kind: bytes, fields: dict[str, object]) -> None:
+    _write(pipe_fd, kind, memoryview(json.dumps(fields).encode()))
+
+
+def _write(pipe_fd: int, kind: bytes, payload: memoryview) -> None:
+    os.write(pipe_fd, HEADER.pack(kind, len(payload)))
+    while payload:
+        payload = payload[os.write(pipe_fd, payload) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""FFmpeg's side of decoding: MP3, MP4, OGG, FLAC, WebM and AAC, in time in spite of damage.
+
+Encoder delay and padding that the file names (LAME's info header, edit lists, Opus pre-skip and discard padding) are
+taken off by FFmpeg, and the last packet's and the edit list's durations here. Where a file names no delay, the usual is
+dropped: 1,105 samples of MP3, the first frame (1,024 samples; 2,048 with SBR) of AAC.
+
+What damage took is silence of its length: by the time stamps where the container carries a clock, by the damaged bytes
+in MP3. Of raw AAC FFmpeg leaves damaged bytes out without a trace, so there only the frames that it finds bad count.
+FFmpeg's "out of memory" is damage as well: nearly always a size in the file that cannot be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.codec.context import Flags2
+from av.stream import Discard
+
+from appliance.engine.decode.containers import MAX_CHANNELS, AudioInfo, checked
+from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
+
+MP3_DELAY_SAMPLES = 1105  # 576 of LAME's encoder, 528 + 1 of every decoder
+MAX_GAP_SECONDS = 3600  # a leap in the time stamps beyond this is a damaged stamp, not lost audio
+MAX_PADDING_SAMPLES = 4096  # an encoder fills up its last frame, no more
+MAX_ERRORS_IN_A_ROW = 1000
+
+_DEMUXERS = {"mp4": "mov", "webm": "matroska"}
+_CODECS = ("mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis")
+_SELF_FRAMED = ("mp3", "aac")  # containers whose time stamps are only counted packets
+_DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(code)
+    for name, code in {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}.items()
+}
+
+
+@dataclass
+class _Frame:
+    """One decoded frame and where it belongs."""
+
+    audio: av.AudioFrame
+    packet_samples: float  # how long its packet says it is; 0 where it does not
+    stamp: float | None  # when it begins, in samples
+
+
+def open_packets(
+    file: BinaryIO, container: str
+) -> tuple[AudioInfo, Iterator[np.ndarray], Callable[[], bool], float | None]:
+    """Open ``file`` as ``container`` and decode up to the first frame, which says what the recording is.
+
+    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, what says whether
+    damage was met so far, and how many seconds the header claims, None where it claims nothing.
+    Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
+    """
+    opened = _open(file, container)
+    try:
+        packets = _Packets(opened, container)
+        frames = packets.frames()
+        first = next(frames, None)
+        if first is None:
+            if packets.num_damaged:
+                raise CorruptAudio(f"The file looks like {container}, but nothing in it can be decoded.")
+            raise AudioTooShort("The file holds no audio samples; at least 100 ms are needed.")
+        rate_hz, num_channels = first.audio.sample_rate, first.audio.layout.nb_channels
+        info = checked(AudioInfo(container, packets.codec, rate_hz, num_channels))
+    except BaseException:
+        opened.close()
+        raise
+    pieces = _trimmed(_aligned(chain([first], frames), packets, rate_hz), packets, rate_hz)
+    blocks = _closing(opened, _blocks(pieces, rate_hz))
+    return info, blocks, lambda: packets.num_damaged > 0, _claimed_seconds(opened, container)
+
+
+def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
+    try:
+        return av.open(file, format=_DEMUXERS.get(container, container), buffer_size=1 << 17, metadata_errors="replace")
+    except av.FFmpegError as error:
+        if container == "mp4":
+            raise CorruptAudio(
+                "The MP4 file cannot be read: its index is damaged, or missing as in a cut file."
+            ) from error
+        raise CorruptAudio(f"The file looks like {container} but cannot be read: {error.strerror}.") from error
+
+
+def _claimed_seconds(opened: av.container.InputContainer, container: str) -> float | None:
+    """Of raw AAC FFmpeg would give a guess from the first frames, which can be far off."""
+    return opened.duration / av.time_base if opened.duration and container != "aac" else None
+
+
+def _closing(opened: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    try:
+        yield from blocks
+    finally:
+        opened.close()
+
+
+class _Packets:
+    """The audio stream of an opened container, decoded on past damage."""
+
+    def __init__(self, opened: av.container.InputContainer, container: str) -> None:
+        self._opened = opened
+        self.container = container
+        if not opened.streams.audio:
+            kinds = " and ".join(sorted({stream.type for stream in opened.streams}))
+            if not kinds:
+                raise CorruptAudio(f"The file looks like {container}, but its index is damaged.")
+            raise NoAudioStream(f"The {container} file holds no audio, only {kinds}.")
+        self.stream = opened.streams.audio[0]
+        context = self.stream.codec_context
+        name = context.name if context else "unknown"
+        if name not in _CODECS and not name.startswith("pcm_"):
+            raise UnsupportedAudio(f"The audio in the {container} file is {name}, which cannot be decoded here.")
+        context.thread_count = 1
+        if container == "ogg" and name == "vorbis":
+            # FFmpeg miscounts by a block, and cuts too much or nothing, where all audio is in one page; see _named_end.
+            context.flags2 |= Flags2.skip_manual
+        for other in opened.streams:
+            if other is not self.stream:
+                other.discard = Discard.all
+        self.metadata = {**opened.metadata, **self.stream.metadata}
+        self.codec = name.removesuffix("float").removeprefix("lib")
+        self.delay_named = False
+        self.num_damaged = 0
+
+    def frames(self) -> Iterator[_Frame]:
+        """Every frame that can be decoded, with the time of those between them that cannot."""
+        seconds = float(self.stream.time_base)
+        good_bytes = good_packets = lost_frames = 0
+        for packet in self._demuxed():
+            if not good_packets:
+                self.delay_named = self.delay_named or _skips(packet)
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError:
+                self.num_damaged += 1
+                if self.container in _SELF_FRAMED and good_packets:
+                    # The parser swallows damaged bytes into one packet; its size says how many frames they were.
+                    lost_frames += max(0, round(packet.size * good_packets / good_bytes) - 1)
+                continue
+            if decoded and packet.size:
+                good_packets += 1
+                good_bytes += packet.size
+            for audio in decoded:
+                rate = audio.sample_rate
+                stamp = None if audio.pts is None else audio.pts * seconds * rate + lost_frames * audio.samples
+                yield _Frame(audio, (packet.duration or 0) * seconds * rate, stamp)
+
+    def _demuxed(self) -> Iterator[av.Packet]:
+        errors_in_a_row = 0
+        while errors_in_a_row < MAX_ERRORS_IN_A_ROW:
+            try:
+                for packet in self._opened.demux(self.stream):
+                    errors_in_a_row = 0
+                    yield packet
+                return
+            except av.FFmpegError as error:
+                if self.container == "ogg" and isinstance(error, av.PatchWelcomeError):
+                    raise UnsupportedAudio("The OGG file changes its sample rate or channels on the way.") from error
+                errors_in_a_row += 1
+                self.num_damaged += 1
+
+
+def _skips(packet: av.Packet) -> bool:
+    return any(data.data_type == "skip_samples" for data in packet.iter_sidedata())
+
+
+def _aligned(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+    """Yield (num_channels, num_samples) float32 of each frame, with silence for what was lost between them.
+
+    Time stamps are rounded (to 1 ms in WebM) and guessed between Ogg pages, so only a leap counts.
+    """
+    tolerance = rate_hz * (0.025 if packets.codec == "vorbis" else 0.005)
+    origin: float | None = None
+    position = strange = 0
+    for frame, is_last in _with_last(frames):
+        if frame.stamp is not None:
+            origin = frame.stamp if origin is None else origin
+            gap = round(frame.stamp - origin - position)
+            if tolerance < gap <= MAX_GAP_SECONDS * rate_hz:
+                position += gap
+                yield from _silence(gap, frame.audio.layout.nb_channels, rate_hz)
+            elif abs(gap) > tolerance:
+                origin = frame.stamp - position
+        samples = _samples(frame.audio, rate_hz)
+        strange = strange + samples.shape[1] if frame.audio.sample_rate != rate_hz else 0
+        if strange > rate_hz:
+            raise UnsupportedAudio(
+                f"The sample rate changes within the recording, from {rate_hz} to {frame.audio.sample_rate} Hz."
+            )
+        if is_last and packets.container == "mp4" and frame.packet_samples:
+            samples = samples[:, : round(frame.packet_samples)]
+        position += samples.shape[1]
+        yield samples
+
+
+def _with_last(frames: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
+    previous = None
+    for frame in frames:
+        if previous:
+            yield previous, False
+        previous = frame
+    if previous:
+        yield previous, True
+
+
+def _silence(num_samples: int, num_channels: int, rate_hz: int) -> Iterator[np.ndarray]:
+    for start in range(0, num_samples, rate_hz):
+        yield np.zeros((num_channels, min(rate_hz, num_samples - start)), np.float32)
+
+
+def _samples(audio: av.AudioFrame, rate_hz: int) -> np.ndarray:
+    """(num_channels, num_samples) float32 at full scale 1.
+
+    A frame at another rate than the recording's is damage where it stands alone; it counts as silence of its length.
+    """
+    num_channels = audio.layout.nb_channels
+    if audio.sample_rate != rate_hz or num_channels > MAX_CHANNELS:
+        return np.zeros((1, round(audio.samples * rate_hz / audio.sample_rate)), np.float32)
+    dtype = _DTYPES[audio.format.name.removesuffix("p")]
+    # PyAV's to_ndarray is not used: its 18.1 finds nine planes where there are eight, and crashes.
+    if audio.format.is_planar:
+        samples = np.empty((num_channels, audio.samples), dtype)
+        for row, plane in zip(samples, audio.planes, strict=False):
+            row[:] = np.frombuffer(plane, dtype, audio.samples)
+    else:
+        samples = np.frombuffer(audio.planes[0], dtype, audio.samples * num_channels).reshape(-1, num_channels).T
+    if dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    floats = samples.astype(np.float32)
+    full_scale = 2.0 ** (8 * dtype.itemsize - 1)
+    if dtype.kind == "u":
+        floats -= np.float32(full_scale)
+    floats *= np.float32(1 / full_scale)
+    return floats
+
+
+def _trimmed(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+    """Drop the encoder's delay where the file names none, and what an MP4 holds beyond the end that it names."""
+    first = next(iter(pieces), None)
+    if first is None:
+        return
+    delay = _unnamed_delay(packets, first.shape[1])
+    end = _named_end(packets, rate_hz)
+    position = -delay
+    beyond: list[np.ndarray] = []
+    for piece in chain([first], pieces):
+        start, position = position, position + piece.shape[1]
+        piece = piece[:, max(0, -start) :]
+        start = max(0, start)
+        if end is None or position <= end:
+            yield piece
+            continue
+        yield piece[:, : max(0, end - start)]
+        beyond.append(piece[:, max(0, end - start) :])
+        if position > end + MAX_PADDING_SAMPLES:
+            end = None  # more than padding: the end that was named is wrong
+            yield from beyond
+
+
+def _unnamed_delay(packets: _Packets, first_frame_samples: int) -> int:
+    if packets.container == "ogg" and packets.codec == "vorbis":
+        return first_frame_samples  # half an overlap, which FFmpeg itself drops where it is left to trim
+    if packets.delay_named:
+        return 0
+    return {"mp3": MP3_DELAY_SAMPLES, "aac": first_frame_samples}.get(packets.codec, 0)
+
+
+def _named_end(packets: _Packets, rate_hz: int) -> int | None:
+    """Length in samples by Ogg's last page or MP4's iTunes tag or edit list; None where the file does not name it."""
+    stream = packets.stream
+    if packets.container == "ogg" and packets.codec == "vorbis":
+        return stream.duration
+    if packets.container != "mp4":
+        return None
+    tag = packets.metadata.get("iTunSMPB", "").split()
+    if len(tag) > 3:
+        with suppress(ValueError):
+            return int(tag[3], 16)
+    if not stream.duration or not packets.delay_named:
+        return None
+    # An edit list counts in the movie's clock, a millisecond as a rule.
+    return int(stream.duration * float(stream.time_base) * rate_hz) + rate_hz // 1000
+
+
+def _blocks(pieces: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
+    """Join (num_channels, num_samples) pieces into (num_samples, num_channels) blocks of a second or a little more."""
+    held: list[np.ndarray] = []
+    num_held = 0
+    for piece in pieces:
+        if held and piece.shape[0] != held[0].shape[0]:
+            yield np.concatenate(held, axis=1).T
+            held, num_held = [], 0
+        held.append(piece)
+        num_held += piece.shape[1]
+        if num_held >= rate_hz:
+            yield np.concatenate(held, axis=1).T
+            held, num_held = [], 0
+    if num_held:
+        yield np.concatenate(held, axis=1).T

@@ -1,0 +1,208 @@
+"""The only importer of onnxruntime: a graph, loaded on a provider that was seen to work, scoring batches.
+
+``get_available_providers()`` lists CUDA on machines without it, and a session asked for CUDA comes back on the CPU
+with no more than a log line. So a small convolution (cuDNN loads lazily) is loaded with fallback forbidden first.
+
+Since 1.29 its packages for Linux send telemetry to their makers, from the import on; nothing may leave the building.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import io
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from appliance.engine.models.manifest import Manifest
+from appliance.engine.models.store import StoredModel
+from appliance.errors import InvalidManifest, ProviderUnavailable, ScoringFailed
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, while the library loads
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+Provider = Literal["cuda", "cpu"]
+
+PROBE = Path(__file__).with_name("probe.onnx")
+CPU_BATCH_SIZE = 1  # larger ones cost more CPU time on convolutional models: 8 took a sixth more than 1
+CUDA_BATCH_SIZE = 64
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+FAILURES: tuple[type[Exception], ...] = (
+    *(error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)),
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+
+
+@functools.cache
+def why_no_cuda() -> str | None:
+    """None where CUDA really runs a convolution here, else the reason that it does not."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver is installed (libcuda.so.1)"
+    onnxruntime.set_default_logger_severity(4)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            onnxruntime.preload_dlls()
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        probe = onnxruntime.InferenceSession(PROBE, options, providers=[("CUDAExecutionProvider", CUDA_OPTIONS)])
+        if probe.get_providers()[0] != "CUDAExecutionProvider":
+            return "onnxruntime fell back to the CPU"
+        probe.run(None, {"x": np.zeros((1, 1, 8), np.float32)})
+    except FAILURES as error:
+        return "; ".join([*said.getvalue().splitlines()[:1], str(error).strip().splitlines()[0]])
+    finally:
+        onnxruntime.set_default_logger_severity(2)
+    return None
+
+
+def choose_provider(wanted: Literal["auto", "cuda", "cpu"]) -> Provider:
+    """The provider to run on. Raises ProviderUnavailable where ``cuda`` is demanded and does not load."""
+    if wanted == "cpu":
+        return "cpu"
+    reason = why_no_cuda()
+    if reason is None:
+        return "cuda"
+    if wanted == "cuda":
+        raise ProviderUnavailable(f"provider = cuda, but CUDA does not load: {reason}.")
+    return "cpu"
+
+
+class Session:
+    """A graph ready to score.
+
+    ``slots`` are two buffers, so that one is filled while the other runs; a slot must not run twice at once.
+    """
+
+    def __init__(self, model: StoredModel, provider: Provider, batch_size: int = 0) -> None:
+        self.manifest = model.scoring
+        self.provider = provider
+        self._session = self._load(model)
+        source = next((i for i in self._session.get_inputs() if i.name == self.manifest.input.name), None)
+        if source is None:
+            names = ", ".join(i.name for i in self._session.get_inputs())
+            raise InvalidManifest(f"{model.folder}: input.name: the graph's inputs are {names}.")
+        fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
+        self.batch_size = fixed or batch_size or (CUDA_BATCH_SIZE if provider == "cuda" else CPU_BATCH_SIZE)
+        self.pads_batches = fixed is not None or provider == "cuda"
+        self.input_shape, self.input_type = source.shape, source.type
+        self.output_shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        self.slots = [Slot(self), Slot(self)]
+
+    def _load(self, model: StoredModel) -> onnxruntime.InferenceSession:
+        options = _options(len(os.sched_getaffinity(0)))
+        providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+        if self.provider == "cuda":
+            providers.insert(0, ("CUDAExecutionProvider", CUDA_OPTIONS))
+        try:
+            session = onnxruntime.InferenceSession(model.graph, options, providers=providers)
+        except FAILURES as error:
+            raise InvalidManifest(f"{model.graph} does not load: {error}.") from error
+        if self.provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+            raise ProviderUnavailable(f"{model.manifest.id} fell back to the CPU.")
+        return session
+
+    def run(self, batch: np.ndarray, output: str) -> np.ndarray:
+        """Feed ``batch``, already in the input's layout, and return one output. Raises ScoringFailed."""
+        try:
+            if self.provider == "cuda":
+                return self._run_bound(batch, output)
+            return np.asarray(self._session.run([output], {self.manifest.input.name: batch})[0])
+        except FAILURES as error:
+            raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
+
+    def _run_bound(self, batch: np.ndarray, output: str) -> np.ndarray:
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(self.manifest.input.name, batch)
+        binding.bind_output(output, "cpu")
+        self._session.run_with_iobinding(binding)
+        return np.asarray(binding.copy_outputs_to_cpu()[0])
+
+
+class Graph:
+    """A graph of named inputs and outputs, run on the CPU; any number of threads call ``run`` at once."""
+
+    def __init__(self, path: Path, num_threads: int = 0) -> None:
+        """``num_threads``: 0 is one for each core. Raises InvalidManifest where it does not load."""
+        options = _options(num_threads or len(os.sched_getaffinity(0)))
+        self._name = path.name
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except FAILURES as error:
+            raise InvalidManifest(f"{path} does not load: {error}.") from error
+        self.input_shapes = {each.name: each.shape for each in self._session.get_inputs()}
+        self.output_shapes = {each.name: each.shape for each in self._session.get_outputs()}
+
+    def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """The named outputs, in that order. Raises ScoringFailed."""
+        try:
+            return list(self._session.run(outputs, inputs))
+        except FAILURES as error:
+            raise ScoringFailed(f"{self._name} could not be run: {error}.") from error
+
+
+def _options(num_threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    # Threads that spin while they wait would take the decoders' cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+class Slot:
+    """A preallocated batch. ``windows`` : (batch_size, window_samples) float32, written by the caller."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        source = session.manifest.input
+        self.windows = np.zeros((session.batch_size, source.window_samples), np.float32)
+        axis = {"batch,samples": None, "batch,1,samples": 1, "batch,samples,1": 2}[source.layout]
+        self._tensor = self.windows if axis is None else np.expand_dims(self.windows, axis)
+
+    def score(self, num_windows: int) -> np.ndarray:
+        """Score the first ``num_windows``: (num_windows, num_frames, num_labels) float32 probabilities.
+
+        Raises ScoringFailed where the answer is not of the promised shape, or not finite.
+        """
+        manifest = self._session.manifest
+        scores = self.run(num_windows, manifest.output.name)
+        if manifest.output.kind == "window" and scores.ndim == 2:
+            scores = scores[:, np.newaxis, :]
+        if scores.ndim != 3 or scores.shape[0] != num_windows or scores.shape[2] != len(manifest.labels):
+            raise ScoringFailed(f"{manifest.id} answered with the shape {scores.shape}.")
+        return activate(scores, manifest)
+
+    def embed(self, num_windows: int) -> np.ndarray:
+        """Embed the first ``num_windows``: (num_windows, num_dimensions) float32. Raises ScoringFailed."""
+        manifest = self._session.manifest
+        vectors = self.run(num_windows, manifest.embedding_output)
+        if vectors.ndim != 2 or vectors.shape[0] != num_windows:
+            raise ScoringFailed(f"{manifest.id} answered with vectors of the shape {vectors.shape}.")
+        return vectors
+
+    def run(self, num_windows: int, output: str) -> np.ndarray:
+        """One output for the first ``num_windows``, as the graph gives it, float32. Raises ScoringFailed."""
+        if self._session.pads_batches:
+            self.windows[num_windows:] = 0
+        tensor = self._tensor if self._session.pads_batches else self._tensor[:num_windows]
+        return self._session.run(tensor, output)[:num_windows].astype(np.float32, copy=False)
+
+
+def activate(scores: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """Apply the manifest's activation along the last axis."""
+    if manifest.output.activation == "sigmoid":
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scores)))
+    if manifest.output.activation == "softmax":
+        powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    return scores

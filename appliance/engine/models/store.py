@@ -1,0 +1,122 @@
+"""The model store: ``<name>/<version>/`` with ``manifest.toml``, a model card, and ``model.onnx`` or what it names.
+
+Reads manifests and checksums; what needs the graph itself is in ``registration``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+
+from appliance.engine.models.manifest import Manifest, read_manifest
+from appliance.engine.models.speech_manifest import SpeechManifest
+from appliance.errors import InvalidManifest, ModelNotFound
+
+GRAPH = "model.onnx"
+MANIFEST = "manifest.toml"
+CARD = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A version of a model on disk."""
+
+    manifest: Manifest | SpeechManifest
+    folder: Path
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX file of a model that scores windows."""
+        return self.folder / GRAPH
+
+    @property
+    def scoring(self) -> Manifest:
+        """The manifest of a model that scores windows. Raises InvalidManifest for another."""
+        if not isinstance(self.manifest, Manifest):
+            raise InvalidManifest(f"{self.manifest.id} is for {self.manifest.task} and scores no windows.")
+        return self.manifest
+
+    @property
+    def speech(self) -> SpeechManifest:
+        """The manifest of a model for transcription. Raises InvalidManifest for another."""
+        if not isinstance(self.manifest, SpeechManifest):
+            raise InvalidManifest(f"{self.manifest.id} is for {self.manifest.task}, not for transcription.")
+        return self.manifest
+
+    @property
+    def checksums(self) -> dict[str, tuple[Path, str]]:
+        """Path and promised SHA-256 of each file, by the key of the manifest that promises it."""
+        if isinstance(self.manifest, Manifest):
+            return {"sha256": (self.graph, self.manifest.sha256)}
+        files = {key: getattr(self.manifest.files, key) for key in type(self.manifest.files).model_fields}
+        return {f"files.{key}.sha256": (self.folder / file.name, file.sha256) for key, file in files.items()}
+
+
+class ModelStore:
+    """The models of one folder. Reads the folder anew at each call, so that a model dropped in is found."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def models(self) -> list[StoredModel]:
+        """Every readable model, by name, newest version first."""
+        found = [model for model in map(self._read_or_none, self._folders()) if model]
+        found.sort(key=lambda m: Version(m.manifest.version), reverse=True)
+        return sorted(found, key=lambda m: m.manifest.name)
+
+    def faults(self) -> list[str]:
+        """One sentence for each model that cannot be read."""
+        sentences = []
+        for folder in self._folders():
+            try:
+                self._read(folder)
+            except InvalidManifest as error:
+                sentences.append(str(error))
+        return sentences
+
+    def resolve(self, model_id: str) -> StoredModel:
+        """The model of ``<name>`` (its newest version) or ``<name>@<version>``. Raises ModelNotFound."""
+        name, _, version = model_id.partition("@")
+        for model in self.models():
+            if model.manifest.name == name and version in ("", model.manifest.version):
+                return model
+        if any(folder.parent.name == name and version in ("", folder.name) for folder in self._folders()):
+            raise ModelNotFound(f"{model_id} cannot be used as it is; `appliance models verify` says why.")
+        raise ModelNotFound(f"There is no model {model_id!r}; `appliance models list` and GET /api/v1/models show all.")
+
+    def _folders(self) -> list[Path]:
+        return sorted(path.parent for path in self.root.glob(f"*/*/{MANIFEST}"))
+
+    def _read(self, folder: Path) -> StoredModel:
+        manifest = read_manifest(folder / MANIFEST)
+        if (folder.parent.name, folder.name) != (manifest.name, manifest.version):
+            raise InvalidManifest(f"{folder / MANIFEST}: name, version: the folder must be {manifest.id} too.")
+        model = StoredModel(manifest, folder)
+        check_files(model)
+        return model
+
+    def _read_or_none(self, folder: Path) -> StoredModel | None:
+        try:
+            return self._read(folder)
+        except InvalidManifest:
+            return None
+
+
+def check_files(model: StoredModel) -> None:
+    """Raises InvalidManifest where a file of the model is not there."""
+    for path, _ in model.checksums.values():
+        if not path.is_file():
+            mend = "; scripts/install-speech gets it" if isinstance(model.manifest, SpeechManifest) else ""
+            raise InvalidManifest(f"{model.folder}: {path.name} is missing{mend}.")
+
+
+def check_checksum(model: StoredModel) -> None:
+    """Raises InvalidManifest where a file is not the one that the manifest names."""
+    for key, (path, promised) in model.checksums.items():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != promised:
+            raise InvalidManifest(f"{model.folder / MANIFEST}: {key}: {path.name} has {found}.")

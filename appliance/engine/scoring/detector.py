@@ -1,0 +1,40 @@
+"""The engine as one step: a recording in, its detections out. The worker and ``detect`` both call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from appliance.engine.decode.decoder import Decoder
+from appliance.engine.scoring.events import Detection, DetectionConfig, find_detections
+from appliance.engine.scoring.scorer import Scorer
+from appliance.engine.scoring.track import TrackBuilder
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was heard in a recording of ``duration_ms`` milliseconds, in order of its start."""
+
+    duration_ms: int
+    detections: list[Detection]
+
+
+def analyse(
+    file: BinaryIO,
+    decoder: Decoder,
+    scorer: Scorer,
+    config: DetectionConfig,
+    checkpoint: Callable[[float], None] = lambda _: None,
+) -> Analysis:
+    """Decode, score and detect.
+
+    ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop.
+    Raises AudioError for a recording that cannot be analysed, DecoderDied, ScoringFailed.
+    """
+    manifest = scorer.session.manifest
+    with decoder.decode(file, manifest.input.sample_rate_hz) as audio:
+        builder = TrackBuilder.of(manifest)
+        scorer.score(audio, builder, checkpoint)
+    track = builder.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
+    return Analysis(audio.duration_ms, find_detections(track, manifest, config))

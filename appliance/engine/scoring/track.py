@@ -1,0 +1,95 @@
+"""Scores over time. Where windows overlap, their scores for one instant are averaged.
+
+A window's scores are a piecewise-constant function of time, so the average of several is one too, whatever
+the hop of windows and frames: no grid has to fit, and nothing drifts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from appliance.engine.models.manifest import Manifest
+
+# Borders closer than this are one border: far below a sample, far above the rounding of float64 over days.
+TOLERANCE_MS = 1e-3
+
+
+@dataclass(frozen=True)
+class ScoreTrack:
+    """The scores of one recording.
+
+    edges_ms : (num_segments + 1,) float64, rising, from 0 to the recording's end.
+    scores : (num_segments, num_labels) float32 in [0, 1].
+    """
+
+    edges_ms: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Window:
+    start_ms: float
+    end_ms: float
+    scores: np.ndarray  # (num_frames, num_labels)
+
+
+class TrackBuilder:
+    """Takes the scores of a recording's windows in order, keeps what is settled, averages what overlaps."""
+
+    def __init__(self, window_ms: float, frame_hop_ms: float, num_labels: int) -> None:
+        self._window_ms = window_ms
+        self._frame_hop_ms = frame_hop_ms
+        self._open: deque[_Window] = deque()
+        self._settled_ms = 0.0
+        self._edges: list[np.ndarray] = []
+        self._scores: list[np.ndarray] = [np.empty((0, num_labels), np.float32)]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """A builder for the scores of a model."""
+        source = manifest.input
+        window_ms = 1000.0 * source.window_samples / source.sample_rate_hz
+        return cls(window_ms, manifest.frame_hop_ms, len(manifest.labels))
+
+    def add(self, start_ms: float, scores: np.ndarray) -> None:
+        """Add the next window. scores : (num_frames, num_labels); frame i covers one hop from ``i * hop`` on."""
+        self._settle(start_ms)
+        self._open.append(_Window(start_ms, start_ms + self._window_ms, scores))
+
+    def finish(self, duration_ms: float) -> ScoreTrack:
+        """The whole track, cut at the recording's end."""
+        self._settle(duration_ms)
+        return ScoreTrack(np.concatenate([*self._edges, [duration_ms]]), np.concatenate(self._scores))
+
+    def _settle(self, until_ms: float) -> None:
+        """Average everything before ``until_ms``, which no later window reaches."""
+        if until_ms - self._settled_ms <= TOLERANCE_MS:
+            return
+        edges = self._edges_between(self._settled_ms, until_ms)
+        middles = (edges + np.append(edges[1:], until_ms)) / 2
+        total = np.zeros((len(middles), self._scores[0].shape[1]), np.float64)
+        count = np.zeros((len(middles), 1))
+        for window in self._open:
+            inside = (middles >= window.start_ms) & (middles < window.end_ms)
+            frames = ((middles[inside] - window.start_ms) / self._frame_hop_ms).astype(np.int64)
+            total[inside] += window.scores[np.minimum(frames, len(window.scores) - 1)]
+            count[inside] += 1
+        self._edges.append(edges)
+        self._scores.append((total / np.maximum(count, 1)).astype(np.float32))
+        self._settled_ms = until_ms
+        while self._open and self._open[0].end_ms <= until_ms + TOLERANCE_MS:
+            self._open.popleft()
+
+    def _edges_between(self, start_ms: float, end_ms: float) -> np.ndarray:
+        """Where any open window's scores may change, from ``start_ms`` on and before ``end_ms``."""
+        borders = [np.array([start_ms])]
+        for window in self._open:
+            frames = window.start_ms + self._frame_hop_ms * np.arange(len(window.scores))
+            borders.append(np.append(frames, window.end_ms))
+        edges = np.unique(np.concatenate(borders))
+        edges = edges[(edges >= start_ms) & (edges < end_ms - TOLERANCE_MS)]
+        return edges[np.diff(edges, prepend=-np.inf) > TOLERANCE_MS]

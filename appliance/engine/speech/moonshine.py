@@ -1,0 +1,84 @@
+"""The Moonshine speech model: an encoder over samples, and a decoder that gives one token after another.
+
+Source of how it is called: the model's ONNX export (https://huggingface.co/UsefulSensors/moonshine).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from appliance.engine.models.session import Graph
+from appliance.engine.models.speech_manifest import Decoding
+from appliance.errors import InvalidManifest, ScoringFailed
+
+PAST, PRESENT = "past_key_values.", "present."
+
+
+@dataclass
+class Hypothesis:
+    """The tokens of one piece and the probability of each; ``finished`` False where the limit cut it."""
+
+    tokens: list[int] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    finished: bool = False
+
+
+class Moonshine:
+    """Encoder and decoder; any number of threads call ``read`` at once."""
+
+    def __init__(self, encoder: Graph, decoder: Graph, decoding: Decoding) -> None:
+        """Raises InvalidManifest where the graphs are not of this architecture."""
+        self._encoder, self._decoder, self._decoding = encoder, decoder, decoding
+        if set(encoder.input_shapes) != {"input_values", "attention_mask"}:
+            raise InvalidManifest(f"files.encoder: the graph's inputs are {', '.join(encoder.input_shapes)}.")
+        self._past_shapes = {name: shape for name, shape in decoder.input_shapes.items() if name.startswith(PAST)}
+        plain = {"encoder_attention_mask", "encoder_hidden_states", "input_ids", "use_cache_branch"}
+        if set(decoder.input_shapes) != plain | set(self._past_shapes) or "logits" not in decoder.output_shapes:
+            raise InvalidManifest(f"files.decoder: the graph's inputs are {', '.join(decoder.input_shapes)}.")
+        self._presents = [PRESENT + name.removeprefix(PAST) for name in self._past_shapes]
+
+    @property
+    def num_tokens(self) -> int:
+        """Size of the vocabulary."""
+        return int(self._decoder.output_shapes["logits"][-1])
+
+    def read(self, piece: np.ndarray, sample_rate_hz: int) -> Hypothesis:
+        """The likeliest next token, again and again. piece : (num_samples,) float32. Raises ScoringFailed."""
+        mask = np.ones((1, len(piece)), np.int64)
+        (hidden,) = self._encoder.run(["last_hidden_state"], {"input_values": piece[None], "attention_mask": mask})
+        # The mask has the length of the samples here too.
+        inputs = {"encoder_hidden_states": hidden, "encoder_attention_mask": mask} | self._empty_past()
+        limit = self._decoding.max_tokens_per_second * len(piece) / sample_rate_hz
+        found = Hypothesis()
+        token = self._decoding.start_token
+        for step in range(max(self._decoding.min_token_limit, int(limit))):
+            inputs["input_ids"] = np.array([[token]], np.int64)
+            inputs["use_cache_branch"] = np.array([step > 0])
+            logits, *presents = self._decoder.run(["logits", *self._presents], inputs)
+            token, probability = _likeliest(logits[0, -1])
+            if token == self._decoding.end_token:
+                found.finished = True
+                break
+            found.tokens.append(token)
+            found.probabilities.append(probability)
+            for name, present in zip(self._past_shapes, presents, strict=True):
+                if step == 0 or ".decoder." in name:  # later steps give the encoder's back empty
+                    inputs[name] = present
+        return found
+
+    def _empty_past(self) -> dict[str, np.ndarray]:
+        return {
+            name: np.zeros((1, int(shape[1]), 0, int(shape[3])), np.float32)
+            for name, shape in self._past_shapes.items()
+        }
+
+
+def _likeliest(logits: np.ndarray) -> tuple[int, float]:
+    """The token of the highest of (num_tokens,) logits, and its probability. Raises ScoringFailed."""
+    token = int(logits.argmax())
+    probability = 1.0 / float(np.exp(logits - logits[token]).sum())
+    if not 0.0 < probability <= 1.0:
+        raise ScoringFailed("The decoder gave numbers that are not finite.")
+    return token, probability

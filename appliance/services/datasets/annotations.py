@@ -1,0 +1,112 @@
+"""What people mark in a dataset's audio; also as JSON lines and as Audacity label tracks."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.errors import InvalidRequest, NotFound, NotReady
+from appliance.services.box import Box
+from appliance.services.datasets.audio import find_audio
+from appliance.state import annotations as table
+from appliance.state.annotations import Annotation
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A stretch that a person named; times in whole milliseconds."""
+
+    artifact_type: str
+    start_ms: int
+    end_ms: int
+
+
+def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, marks: list[Mark]) -> list[Annotation]:
+    """Store all marks, or none. Raises NotFound, NotReady, and InvalidRequest naming the mark that is wrong."""
+    recording = find_audio(box, tenant_id, dataset_id, audio_id)
+    if recording.status != "ready" or recording.duration_ms is None:
+        raise NotReady("The audio is not ready to be annotated; see processing_status and processing_error.")
+    for number, mark in enumerate(marks, 1):
+        _check(mark, recording.duration_ms, f"annotation {number}: " if len(marks) > 1 else "")
+    ids = [str(uuid.uuid4()) for _ in marks]
+    with box.db.transaction():
+        find_audio(box, tenant_id, dataset_id, audio_id)
+        rows = [(i, mark.artifact_type, mark.start_ms, mark.end_ms) for i, mark in zip(ids, marks, strict=True)]
+        table.insert_annotations(box.db, audio_id, rows)
+    return [each for each in table.list_annotations(box.db, audio_id) if each.id in set(ids)]
+
+
+def list_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> list[Annotation]:
+    """The annotations in order of their start. Raises NotFound."""
+    find_audio(box, tenant_id, dataset_id, audio_id)
+    return table.list_annotations(box.db, audio_id)
+
+
+def delete_annotation(box: Box, tenant_id: int, dataset_id: str, audio_id: str, annotation_id: str) -> None:
+    """Remove one annotation. Raises NotFound."""
+    find_audio(box, tenant_id, dataset_id, audio_id)
+    with box.db.transaction():
+        if not table.delete_annotation(box.db, audio_id, annotation_id):
+            raise NotFound("There is no such annotation.")
+
+
+def to_json_lines(found: Iterable[Annotation]) -> str:
+    """One JSON object a line."""
+    rows = ({"artifact_type": a.artifact_type, "start_ms": a.start_ms, "end_ms": a.end_ms} for a in found)
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
+def from_json_lines(text: str) -> list[Mark]:
+    """Read one JSON object a line; empty lines are skipped. Raises InvalidRequest naming the line."""
+    marks = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            mark = Mark(row["artifact_type"], row["start_ms"], row["end_ms"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidRequest(
+                f"line {number}: must be an object with artifact_type, start_ms and end_ms."
+            ) from error
+        if not isinstance(mark.artifact_type, str) or any(type(t) is not int for t in (mark.start_ms, mark.end_ms)):
+            raise InvalidRequest(f"line {number}: artifact_type must be text, start_ms and end_ms whole numbers.")
+        marks.append(mark)
+    return marks
+
+
+def to_audacity(found: Iterable[Annotation]) -> str:
+    """A label track: start and end in seconds, and the label."""
+    return "".join(f"{a.start_ms / 1000:.6f}\t{a.end_ms / 1000:.6f}\t{a.artifact_type}\n" for a in found)
+
+
+def from_audacity(text: str) -> list[Mark]:
+    """Read a label track; a point label lasts a millisecond. Raises InvalidRequest naming the line.
+
+    Lines that begin with a backslash hold the frequencies of a spectral selection and are skipped.
+    """
+    marks = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("\\"):
+            continue
+        fields = line.split("\t", 2)
+        try:
+            start, end = (float(field.replace(",", ".")) for field in fields[:2])
+            start_ms, end_ms = math.floor(1000 * start + 1e-6), math.ceil(1000 * end - 1e-6)
+        except (ValueError, OverflowError) as error:
+            raise InvalidRequest(f"line {number}: must be start, end and label, separated by tabs.") from error
+        label = fields[2].strip() if len(fields) == 3 else ""
+        marks.append(Mark(label, start_ms, max(end_ms, start_ms + 1)))
+    return marks
+
+
+def _check(mark: Mark, duration_ms: int, where: str) -> None:
+    if not 1 <= len(mark.artifact_type) <= 100:
+        raise InvalidRequest(f"{where}artifact_type: must have 1 to 100 characters.")
+    if mark.start_ms < 0 or mark.end_ms <= mark.start_ms:
+        raise InvalidRequest(f"{where}end_ms: must be after start_ms, which must not be negative.")
+    if mark.end_ms > duration_ms:
+        raise InvalidRequest(f"{where}end_ms: {mark.end_ms} is after the recording's end at {duration_ms}.")

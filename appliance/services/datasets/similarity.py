@@ -1,0 +1,91 @@
+"""Which recordings sound alike: the cosine between their mean vectors.
+
+All vectors of a tenant and a model are kept as one matrix in memory, and a search is one product with it: exact, and
+fast enough for a whole archive (``docs/datasets.md`` has the measurement), so that an approximate index or an extension
+of SQLite would only add a part that can be wrong.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from appliance.engine.scoring.vectors import VectorMatrix, nearest
+from appliance.errors import NotReady
+from appliance.services.box import Box
+from appliance.services.datasets.audio import find_audio
+from appliance.services.datasets.datasets import find_dataset
+from appliance.state import audio, embeddings
+from appliance.state.audio import Audio
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A recording and the cosine of its vector, -1 to 1."""
+
+    recording: Audio
+    similarity: float
+
+
+@dataclass
+class _Index:
+    """The vectors of one tenant and model, as of the embedding with sequence ``last``."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    matrix: VectorMatrix = field(default_factory=VectorMatrix)
+    last: int = 0
+
+
+class Similarity:
+    """Finds neighbours; keeps its matrices from one search to the next. Safe to use from many threads."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._lock = threading.Lock()
+        self._indexes: dict[tuple[int, str], _Index] = {}
+
+    def similar(
+        self, tenant_id: int, dataset_id: str, audio_id: str, *, k: int, within: str | None = None
+    ) -> list[Neighbour]:
+        """The ``k`` recordings nearest to one, itself left out, in all the tenant's datasets or in ``within``.
+
+        Raises NotFound, and NotReady where the recording has no vector yet.
+        """
+        find_audio(self._box, tenant_id, dataset_id, audio_id)
+        if within is not None:
+            find_dataset(self._box, tenant_id, within)
+        model = embeddings.model_of(self._box.db, audio_id)
+        if model is None:
+            raise NotReady("The audio has no embedding; see processing_status and processing_error.")
+        keys, rows = self._vectors(tenant_id, model)
+        row = keys.index(audio_id)
+        similarities = rows @ rows[row]
+        similarities[row] = -np.inf
+        if within is not None:
+            members = embeddings.audio_ids(self._box.db, within)
+            similarities[[key not in members for key in keys]] = -np.inf
+        order = [i for i in nearest(similarities, k) if np.isfinite(similarities[i])]
+        found = ((audio.find_audio(self._box.db, keys[i]), float(similarities[i])) for i in order)
+        return [Neighbour(recording, round(min(s, 1.0), 6)) for recording, s in found if recording]
+
+    def _vectors(self, tenant_id: int, model: str) -> tuple[list[str], np.ndarray]:
+        """Audio ids and their vectors as they are now: what was added is appended, a deletion rebuilds."""
+        with self._lock:
+            index = self._indexes.setdefault((tenant_id, model), _Index())
+        with index.lock:
+            count, last = embeddings.count_embeddings(self._box.db, tenant_id, model)
+            if (count, last) != (len(index.matrix.keys), index.last):
+                self._append(index, tenant_id, model)
+                if len(index.matrix.keys) != count:
+                    index.matrix, index.last = VectorMatrix(), 0
+                    self._append(index, tenant_id, model)
+            return list(index.matrix.keys), index.matrix.rows
+
+    def _append(self, index: _Index, tenant_id: int, model: str) -> None:
+        added = embeddings.list_embeddings(self._box.db, tenant_id, model, index.last)
+        if added:
+            rows = np.stack([np.frombuffer(each.vector, "<f4") for each in added])
+            index.matrix.append([each.audio_id for each in added], rows)
+            index.last = added[-1].sequence

@@ -1,0 +1,255 @@
+"""Windows of many recordings in shared batches: they score as alone, nobody starves, a fault stays with its file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from appliance.engine.models.manifest import Manifest, read_manifest
+from appliance.engine.models.session import Session
+from appliance.engine.models.store import StoredModel
+from appliance.engine.scoring.scorer import Scorer
+from appliance.engine.scoring.track import TrackBuilder
+from appliance.errors import ScoringFailed
+from tests.support import toy_models
+from tests.support.appliances import wait_for
+
+
+def load(folder: Path, batch_size: int = 0) -> Session:
+    return Session(StoredModel(read_manifest(folder / "manifest.toml"), folder), "cpu", batch_size)
+
+
+def track_of(scorer: Scorer, blocks: Iterable[np.ndarray], *checkpoint: Callable[[float], None]) -> TrackBuilder:
+    """Score a recording into a track."""
+    track = TrackBuilder.of(scorer.session.manifest)
+    scorer.score(blocks, track, *checkpoint)
+    return track
+
+
+def noise(seed: int, num_samples: int) -> np.ndarray:
+    return (0.2 * np.random.default_rng(seed).standard_normal(num_samples)).astype(np.float32)
+
+
+def scores_of(scorer: Scorer, audio: np.ndarray, block: int = 5000) -> np.ndarray:
+    """The scores of a recording that comes in blocks."""
+    blocks = (audio[start : start + block] for start in range(0, len(audio), block))
+    rate = scorer.session.manifest.input.sample_rate_hz
+    return track_of(scorer, blocks).finish(1000 * len(audio) / rate).scores
+
+
+@pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_many_at_once_score_as_one_by_one(tmp_path: Path, maker, batch_size: int) -> None:
+    session = load(maker(tmp_path), batch_size)
+    recordings = [noise(seed, 3000 + 9000 * seed) for seed in range(9)]
+    with Scorer(session) as scorer:
+        alone = [scores_of(scorer, audio) for audio in recordings]
+        with ThreadPoolExecutor(len(recordings)) as pool:
+            together = list(pool.map(lambda audio: scores_of(scorer, audio, 777), recordings))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_graph_of_one_window_at_a_time_scores_the_same(tmp_path: Path) -> None:
+    audio = noise(1, 100_000)
+    found = []
+    for name, batch in (("any", "batch"), ("single", 1)):
+        with Scorer(load(toy_models.softmax_model(tmp_path, name=name, batch=batch))) as scorer:
+            found.append(scores_of(scorer, audio))
+    assert found[0].std() > 0.01
+    np.testing.assert_allclose(*found, atol=1e-6)
+
+
+def test_scores_are_the_loudness_of_their_frames(tmp_path: Path) -> None:
+    audio = np.repeat(np.array([0.0, 0.05, 0.1, 0.3, 0.0], np.float32), 256)
+    with Scorer(load(toy_models.frame_model(tmp_path))) as scorer:
+        track = track_of(scorer, [audio]).finish(1000 * len(audio) / 22_050)
+    np.testing.assert_allclose(track.scores[:, 0], [0, 0.25, 0.5, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(track.edges_ms, np.arange(6) * 256 / 22.05, atol=1e-6)
+
+
+def mean_root_graph() -> onnx.GraphProto:
+    """The square root of a window's mean: no number where the mean is negative."""
+    nodes = [
+        helper.make_node("ReduceMean", ["audio"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Sqrt", ["mean"], ["scores"]),
+    ]
+    return helper.make_graph(
+        nodes,
+        "root",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["batch", 8000])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 1])],
+    )
+
+
+def test_scores_that_are_no_numbers_fail_their_own_recording(tmp_path: Path) -> None:
+    source = toy_models.window_model(tmp_path / "other")
+    text = (source / "manifest.toml").read_text()
+    sha256 = read_manifest(source / "manifest.toml").sha256
+    folder = toy_models.write_model(tmp_path / "root", text.replace(sha256, "{sha256}"), mean_root_graph())
+    good, bad = np.full(40_000, 0.25, np.float32), np.full(40_000, -0.25, np.float32)
+
+    def score(audio: np.ndarray) -> np.ndarray | str:
+        try:
+            return scores_of(scorer, audio)
+        except ScoringFailed as error:
+            return str(error)
+
+    with Scorer(load(folder, 8)) as scorer, ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(score, [good, bad, good, bad, good, bad]))
+    for scores in found[::2]:
+        np.testing.assert_allclose(scores, 0.5)
+    for message in found[1::2]:
+        assert "not finite" in message
+
+
+class StubSlot:
+    """A batch whose answer waits for a gate: every window's score is its first sample."""
+
+    def __init__(self, session: StubSession) -> None:
+        self._session = session
+        self.windows = np.zeros((session.batch_size, 4), np.float32)
+
+    def score(self, num_windows: int) -> np.ndarray:
+        batch = self.windows[:num_windows, 0].tolist()
+        self._session.batches.append(batch)
+        assert self._session.gate.wait(60)
+        if self._session.breaks_on in batch:
+            raise ScoringFailed("The device is gone.")
+        return self.windows[:num_windows, :1, np.newaxis].copy()
+
+
+class StubSession:
+    """Windows of four samples at 1 kHz, without overlap."""
+
+    def __init__(self, manifest: Manifest, batch_size: int, breaks_on: float = -1.0) -> None:
+        source = manifest.input.model_copy(
+            update={"sample_rate_hz": 1000, "window_seconds": 0.004, "hop_seconds": 0.004}
+        )
+        self.manifest = manifest.model_copy(update={"input": source})
+        self.batch_size = batch_size
+        self.breaks_on = breaks_on
+        self.batches: list[list[float]] = []
+        self.gate = threading.Event()
+        self.slots = [StubSlot(self), StubSlot(self)]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    return read_manifest(toy_models.window_model(tmp_path) / "manifest.toml")
+
+
+def windows(value: float, count: int, gone: threading.Event | None = None) -> Iterator[np.ndarray]:
+    """Windows of one value; the event says that all of them wait for their scores."""
+    for _ in range(count):
+        yield np.full(4, value, np.float32)
+    if gone:
+        gone.set()
+
+
+def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
+    session = StubSession(manifest, 4)
+    long_waits, short_waits = threading.Event(), threading.Event()
+    with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(2) as pool:
+        long = pool.submit(track_of, scorer, windows(1, 100, long_waits))
+        assert long_waits.wait(60)
+        short = pool.submit(track_of, scorer, windows(2, 6, short_waits))
+        assert short_waits.wait(60)
+        session.gate.set()
+        short.result(60)
+        long.result(60)
+    with_short = [sorted(batch) for batch in session.batches if 2 in batch]
+    assert with_short == [[1, 1, 2, 2]] * 3
+    assert sum(map(len, session.batches)) == 106
+    assert max(map(len, session.batches)) == 4
+
+
+def test_a_batch_takes_what_is_there_and_never_waits_to_be_full(manifest: Manifest) -> None:
+    session = StubSession(manifest, 64)
+    session.gate.set()
+    with Scorer(session, StubSlot.score) as scorer:
+        track_of(scorer, windows(1, 1))
+    assert session.batches == [[1.0]]
+
+
+def test_a_batch_that_breaks_fails_its_recordings_and_the_scorer_goes_on(manifest: Manifest) -> None:
+    session = StubSession(manifest, 4, breaks_on=3.0)
+    session.gate.set()
+    with Scorer(session, StubSlot.score) as scorer:
+        with pytest.raises(ScoringFailed, match="device is gone"):
+            track_of(scorer, windows(3, 9))
+        assert track_of(scorer, windows(1, 9)).finish(36).scores.tolist() == [[1.0]] * 9
+
+
+def test_what_the_decoder_or_the_checkpoint_raises_ends_one_recording(manifest: Manifest) -> None:
+    session = StubSession(manifest, 4)
+    session.gate.set()
+
+    def broken() -> Iterable[np.ndarray]:
+        yield from windows(1, 3)
+        raise OSError("the decoder died")
+
+    def stop(seconds: float) -> None:
+        if seconds >= 0.008:
+            raise InterruptedError("enough")
+
+    with Scorer(session, StubSlot.score) as scorer:
+        with pytest.raises(OSError, match="decoder died"):
+            track_of(scorer, broken())
+        with pytest.raises(InterruptedError, match="enough"):
+            track_of(scorer, windows(1, 9), stop)
+        assert len(track_of(scorer, windows(1, 5)).finish(20).scores) == 5
+
+
+def test_the_checkpoint_hears_how_far_it_is(manifest: Manifest) -> None:
+    session = StubSession(manifest, 4)
+    session.gate.set()
+    heard: list[float] = []
+    with Scorer(session, StubSlot.score) as scorer:
+        track_of(scorer, windows(1, 3), heard.append)
+    assert heard == pytest.approx([0, 0.004, 0.008])
+
+
+def test_a_fast_decoder_waits(manifest: Manifest) -> None:
+    """Its lane holds a bounded number of windows, here of some kilobytes in place of 8 MiB."""
+    session = StubSession(manifest, 4)
+    taken = []
+
+    def counted() -> Iterator[np.ndarray]:
+        for number in range(1000):
+            taken.append(number)
+            yield np.full(4, 1, np.float32)
+
+    with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(1) as pool:
+        scorer._lane_length = 10
+        done = pool.submit(track_of, scorer, counted())
+        wait_for(lambda: len(taken) >= 10)
+        assert not done.done()
+        session.gate.set()
+        done.result(60)
+        assert len(taken) == 1000
+    assert len(session.batches[0]) <= 4
+
+
+def test_close_ends_what_is_in_progress_and_what_comes_after(manifest: Manifest) -> None:
+    session = StubSession(manifest, 4)
+    scorer = Scorer(session, StubSlot.score)
+    waits = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        under_way = pool.submit(track_of, scorer, windows(1, 50, waits))
+        assert waits.wait(60)
+        closing = pool.submit(scorer.close)
+        with pytest.raises(ScoringFailed, match="closed"):
+            under_way.result(60)
+        session.gate.set()  # what runs on the device cannot be taken back
+        closing.result(60)
+    with pytest.raises(ScoringFailed, match="closed"):
+        track_of(scorer, windows(1, 1))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(session.manifest.id)]

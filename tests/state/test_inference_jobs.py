@@ -1,0 +1,98 @@
+"""The status and the counts of a job follow from its files."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from appliance.state import inference_files, inference_jobs
+from appliance.state.database import Database
+
+ENDED = {"completed", "failed", "cancelled"}
+
+
+def status_in_words(statuses: tuple[str, ...]) -> str:
+    """The contract's words, one after another."""
+    if all(status == "pending" for status in statuses):
+        return "pending"
+    if any(status not in ENDED for status in statuses):
+        return "processing"
+    if all(status == "failed" for status in statuses):
+        return "failed"
+    return "completed"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ([], "pending"),
+        (["pending"], "pending"),
+        (["pending", "pending"], "pending"),
+        (["queued"], "processing"),
+        (["processing"], "processing"),
+        (["completed"], "completed"),
+        (["failed"], "failed"),
+        (["failed", "failed"], "failed"),
+        (["failed", "completed"], "completed"),
+        (["completed", "pending"], "processing"),
+        (["completed", "queued"], "processing"),
+        (["failed", "pending"], "processing"),
+        (["failed", "processing"], "processing"),
+    ],
+)
+def test_the_status_of_a_job(
+    db: Database, make_job: Callable, make_file: Callable, statuses: list[str], expected: str
+) -> None:
+    make_job("j")
+    for number, status in enumerate(statuses):
+        make_file("j", str(number), status)
+    job = inference_jobs.get_job(db, 1, "j")
+    assert job is not None
+    assert job.status == expected == status_in_words(tuple(statuses))
+    assert job.total_files == len(statuses)
+    assert job.processed_files == sum(status in ENDED for status in statuses)
+
+
+def test_every_mixture_of_three_files(db: Database, make_job: Callable, make_file: Callable) -> None:
+    kinds = ["pending", "queued", "processing", "completed", "failed"]
+    for mixture in itertools.combinations_with_replacement(kinds, 3):
+        job_id = "-".join(mixture)
+        make_job(job_id)
+        for number, status in enumerate(mixture):
+            make_file(job_id, f"{job_id}/{number}", status)
+        job = inference_jobs.find_job(db, job_id)
+        assert job is not None
+        assert job.status == status_in_words(mixture), mixture
+
+
+def test_cancelling_takes_what_is_unfinished(db: Database, make_job: Callable, make_file: Callable) -> None:
+    make_job("j")
+    make_job("other")
+    make_file("other", "theirs", "queued")
+    for status in ("pending", "queued", "processing", "completed", "failed"):
+        make_file("j", status, status)
+    with db.transaction():
+        inference_jobs.cancel_job(db, "j")
+    job = inference_jobs.get_job(db, 1, "j")
+    assert job is not None
+    assert (job.status, job.total_files, job.processed_files) == ("cancelled", 5, 5)
+    assert [file.status for file in inference_files.list_files(db, "j")] == ["cancelled"] * 3 + ["completed", "failed"]
+    assert [file.status for file in inference_files.list_files(db, "other")] == ["queued"]
+
+
+def test_a_change_of_a_file_is_a_change_of_its_job(db: Database, make_job: Callable, make_file: Callable) -> None:
+    make_job("j")
+    make_file("j", "f")
+    with db.transaction():
+        db.change("UPDATE inference_files SET updated_at = updated_at + 100")
+    job = inference_jobs.get_job(db, 1, "j")
+    assert job is not None
+    assert job.updated_at >= job.created_at + 100
+
+
+def test_a_job_belongs_to_its_tenant(db: Database, make_job: Callable) -> None:
+    make_job("j")
+    assert inference_jobs.get_job(db, 2, "j") is None
+    assert inference_jobs.list_jobs(db, 2, model_name=None, model_version=None, status=None, before=None, limit=9) == []
