@@ -1,28 +1,24 @@
-"""Everything that is not storage goes to the API's process, over its unix socket."""
+"""Routes to the API: every request that is not for storage goes to the API's process, over its unix socket."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from appliance.frontdoor.door import FrontDoor
+from appliance.frontdoor.paths import BATCH_UPLOAD, RAW_UPLOAD
 from appliance.frontdoor.shared import body_cap
 
-if TYPE_CHECKING:
-    from appliance.frontdoor.door import FrontDoor
-
-BODY_BYTES = 1024**2  # the API takes JSON; audio goes to storage, or by one of the two calls below
-FORM_BYTES = 1024**2  # room for the form around files of the largest size
-RAW_UPLOAD = "/v2/upload"
-BATCH_UPLOAD = "/transcribe/files/upload"
+BODY_BYTES = 1024**2  # the API takes JSON; audio goes to storage, or to one of the two upload paths
+FORM_BYTES = 1024**2  # room for the form around the files of a full batch
 
 
 def api_routes(door: FrontDoor) -> list[dict]:
-    """The routes of the API, last of all. Nothing is buffered: a body passes as it arrives."""
+    """Return the routes to the API, which come last. Nothing is buffered: a body is passed on as it arrives."""
     transport = {
         "protocol": "http",
         "dial_timeout": "5s",
         "response_header_timeout": "120s",
-        # gunicorn closes a connection whose request it refused before its body ended; a POST that the door sends down
-        # it at that moment is lost and cannot be sent again. A new connection over a unix socket costs next to nothing.
+        # gunicorn closes a connection if it refused a request before the request's body ended. A POST that the front
+        # door sends over that connection at that moment is lost and cannot be sent again. A new connection over a
+        # unix socket costs next to nothing.
         "keep_alive": {"enabled": False},
     }
     proxy = {

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from appliance.frontdoor.door import FrontDoor
+from appliance.frontdoor.door import FrontDoor
 
 PRIVATE_RANGES = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"]
 _REQUEST_ID = "{http.request.header.X-Request-ID}"
 
 
 def common_routes() -> list[dict]:
-    """Routes that every request passes first: its id, what proxies claim about it, and what no response carries."""
+    """Return the routes that every request passes first.
+
+    They set the request's id, remove an X-Forwarded-Proto that is not a scheme, and set what every response carries.
+    """
     return [
         {
             "match": [{"not": [matches(_REQUEST_ID, "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]}],
@@ -28,12 +28,12 @@ def common_routes() -> list[dict]:
 
 
 def every_response() -> list[dict]:
-    """What every response carries, and what none does; errors leave the chain, so they pass this again."""
+    """Return the routes that add and remove response headers. Errors leave the chain, so they pass them again."""
     return [{"handle": [response_headers({"X-Request-ID": [_REQUEST_ID]}, delete=["Server", "Via"])]}]
 
 
 def cors_routes(door: FrontDoor) -> list[dict]:
-    """What lets pages of the configured origins read storage's answers; nothing where there are none."""
+    """Return the routes that let pages of the configured origins read storage's responses."""
     if not door.cors_origins:
         return []
     allow = {
@@ -46,26 +46,26 @@ def cors_routes(door: FrontDoor) -> list[dict]:
 
 
 def bucket_matches(door: FrontDoor) -> list[dict]:
-    """Match the bucket and all in it, however the path is written.
+    """Return matchers for the bucket and all in it, however the path is written.
 
-    Caddy compares a path decoded and with its dots resolved; the second looks at what was sent.
+    The first compares the path after Caddy decoded it and resolved its dots, the second the path as it was sent.
     """
     sent = matches("{http.request.uri}", f"(?i)^/+{door.bucket}(?:[^a-z0-9-]|$)")
     return [{"path": [f"/{door.bucket}", f"/{door.bucket}/*"]}, sent]
 
 
 def origin_match(door: FrontDoor) -> dict:
-    """Matches requests from pages of the configured origins."""
+    """Return a matcher for requests from pages of the configured origins."""
     return {"header": {"Origin": list(door.cors_origins)}}
 
 
 def matches(placeholder: str, pattern: str) -> dict:
-    """Matches where the value of a placeholder fits a regular expression."""
+    """Return a matcher for requests in which the value of a placeholder fits a regular expression."""
     return {"vars_regexp": {placeholder: {"pattern": pattern}}}
 
 
 def body_cap(max_bytes: int) -> list[dict]:
-    """Routes that refuse bodies past the cap: a declared length at once, a chunked body when it gets there."""
+    """Return routes that refuse bodies over the cap: by the declared length at once, a chunked body at the cap."""
     declared = "{http.request.header.Content-Length}"
     over = {"expression": f'{declared} != "" && int({declared}) > {max_bytes}'}
     return [
@@ -75,10 +75,10 @@ def body_cap(max_bytes: int) -> list[dict]:
 
 
 def refusal(status: int, reason: str) -> dict:
-    """Ends a request; the error routes render it, the log keeps the reason."""
+    """Return a handler that ends a request. The error routes render the response, and the log keeps the reason."""
     return {"handler": "error", "status_code": status, "error": reason}
 
 
 def response_headers(setting: dict[str, list[str]], delete: list[str] | None = None) -> dict:
-    """Sets response headers last, over what an upstream sent."""
+    """Return a handler that sets response headers last, over those that an upstream sent."""
     return {"handler": "headers", "response": {"deferred": True, "set": setting, "delete": delete or []}}

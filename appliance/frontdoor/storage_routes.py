@@ -1,14 +1,14 @@
-"""Which S3 calls pass to storage: those that upload forms and presigned URLs need, and nothing else.
+"""Routes to storage. Only the S3 calls that upload forms and presigned URLs need are passed on.
 
-Storage's upstream is archived with unfixed flaws, so this is a list of what may pass: the path and query are matched
-as they came, undecoded, and passed on as they came; no ``x-amz-`` header passes at all.
+MinIO's project is archived with unfixed flaws, so this is a list of what may pass. The path and query are matched as
+they were sent, undecoded, and are passed on unchanged. No ``x-amz-`` header is passed on.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.shared import (
     body_cap,
     bucket_matches,
@@ -18,9 +18,6 @@ from appliance.frontdoor.shared import (
     refusal,
     response_headers,
 )
-
-if TYPE_CHECKING:
-    from appliance.frontdoor.door import FrontDoor
 
 FORM_BYTES = 1024**2  # room for the form around a file of the largest size
 _SEGMENT = "[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -36,7 +33,8 @@ _PARAMETERS = (
     "response-content-disposition",
     "response-content-type",
 )
-# Deleting "X-Minio-*" would do; refusing the ones that its handlers read leaves a trace of who tries.
+# Removing "X-Minio-*" would be enough. Requests with the ones that MinIO's handlers read are refused, so that the log
+# shows who tries.
 _REFUSED_HEADERS = (
     "X-Amz-Meta-Snowball-Auto-Extract",
     "X-Minio-Deployment-Id",
@@ -52,8 +50,16 @@ _REFUSED_HEADERS = (
     "X-Minio-Source-Replication-Request",
 )
 # SeaweedFS would verify signatures against X-Forwarded-Host.
-_WITHHELD = ["Authorization", "Cookie", "Forwarded", "X-Amz-*", "X-Api-Key", "X-Forwarded-*", "X-Minio-*"]
-_UNTOLD = [
+_REQUEST_HEADERS_REMOVED = [
+    "Authorization",
+    "Cookie",
+    "Forwarded",
+    "X-Amz-*",
+    "X-Api-Key",
+    "X-Forwarded-*",
+    "X-Minio-*",
+]
+_RESPONSE_HEADERS_REMOVED = [
     "Access-Control-*",
     "Location",
     "Seaweed-*",
@@ -67,13 +73,13 @@ _UNTOLD = [
 
 
 def storage_routes(door: FrontDoor) -> list[dict]:
-    """The routes of the upload bucket; every request to it ends here."""
+    """Return the routes to the upload bucket. Every request to it ends here."""
     inner = [
         *_preflight(door),
-        {"match": _refused(), "handle": [refusal(403, "header that storage must not see")]},
+        {"match": _refused(), "handle": [refusal(403, "header that storage must not receive")]},
         *body_cap(door.max_upload_bytes + FORM_BYTES),
         {"match": [_form_post(door), _key_call(door)], "handle": _proxy(door), "terminal": True},
-        {"handle": [refusal(403, "not a call of a form or a presigned URL")]},
+        {"handle": [refusal(403, "not a call of an upload form or a presigned URL")]},
     ]
     within = {"match": bucket_matches(door), "handle": [{"handler": "subroute", "routes": inner}], "terminal": True}
     return [*cors_routes(door), within]
@@ -117,15 +123,15 @@ def _proxy(door: FrontDoor) -> list[dict]:
         transport["tls"] = {"server_name": url.hostname}
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return [
-        # What a stranger uploaded must not run as a page of this origin, whatever its bytes are.
+        # An uploaded file is untrusted: it must not run as a page of this origin, whatever its bytes are.
         response_headers({"X-Content-Type-Options": ["nosniff"], "Content-Security-Policy": ["sandbox"]}),
         {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": f"{host}:{url.port or (443 if secure else 80)}"}],
             "transport": transport,
             "headers": {
-                "request": {"set": {"Host": [door.storage_host]}, "delete": _WITHHELD},
-                "response": {"delete": _UNTOLD},
+                "request": {"set": {"Host": [door.storage_host]}, "delete": _REQUEST_HEADERS_REMOVED},
+                "response": {"delete": _RESPONSE_HEADERS_REMOVED},
             },
         },
     ]

@@ -1,0 +1,1 @@
+"""The supervisor, which starts the other processes and restarts those that die."""

@@ -23,13 +23,13 @@ log = structlog.get_logger()
 LOG_BYTES = 10 * 1024**2
 LOG_FILES = 5
 LONGEST_WAIT_SECONDS = 30.0
-STEADY_SECONDS = 60.0  # having run this long, a process that dies is restarted at once again
+STEADY_SECONDS = 60.0  # if a process that dies ran this long, the waits begin again at their shortest
 
 
 class Child:
     """A process that dies with this one. Its output goes to ``<name>.log``, which is rotated.
 
-    Start it from the main thread alone: the kernel ties a child to the thread that made it.
+    Start it only from the main thread: the kernel ties a child to the thread that made it.
     """
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], log_folder: Path) -> None:
@@ -48,11 +48,11 @@ class Child:
         self._process = subprocess.Popen(
             self._command,
             env=self._environment,
-            cwd=ROOT,  # nothing in the caller's folder may stand in for our modules
+            cwd=ROOT,  # no module in the caller's folder may be imported instead of the appliance's
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops its children in order
+            start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops its children in order
         )
         assert self._process.stdout
         threading.Thread(target=self._keep_log, args=(self._process.stdout,), daemon=True).start()
@@ -64,11 +64,11 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Process id, None where it never started."""
+        """Process id; None if it never started."""
         return self._process.pid if self._process else None
 
     def restart_if_dead(self) -> None:
-        """Start the process again where it died, at once the first time, later after growing waits."""
+        """Start the process again if it died: after a second the first time, later after growing waits."""
         if self.running or self._process is None:
             return
         now = time.monotonic()
@@ -83,7 +83,7 @@ class Child:
             self.start()
 
     def stop(self, patience_seconds: float) -> None:
-        """Ask the process to end, and make it end after ``patience_seconds``."""
+        """Ask the process to end, and kill it if it has not ended after ``patience_seconds``."""
         if self._process is None:
             return
         if self.running:
@@ -96,7 +96,7 @@ class Child:
             self._process.wait()
 
     def last_lines(self, count: int = 5) -> str:
-        """The end of the process's log."""
+        """Return the end of the process's log."""
         try:
             return "\n".join(self._log_file.read_text(errors="replace").splitlines()[-count:])
         except OSError:

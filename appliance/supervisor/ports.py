@@ -6,14 +6,14 @@ import socket
 
 
 def free_port(host: str) -> int:
-    """A port of ``host`` that nothing listens on now. Raises OSError where the host is not ours."""
+    """Return a port of ``host`` that nothing listens on now. Raises OSError if this machine has no such address."""
     with _bound(host, 0) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether we may listen on this port."""
+    """Return whether this process may listen on this port."""
     try:
         _bound(host, port).close()
     except OSError:

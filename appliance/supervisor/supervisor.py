@@ -1,7 +1,7 @@
 """``up``: one process that runs the others and dies with them.
 
-Started in the order storage, worker, API, front door; stopped in the reverse. A process that dies is restarted; when
-the supervisor dies, even by SIGKILL, the kernel kills its children.
+It starts storage, worker, API and front door in this order, and stops them in the reverse order. It restarts a process
+that dies. If the supervisor dies, even by SIGKILL, the kernel kills its children.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import urllib3
 
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavailable
-from appliance.frontdoor import FrontDoor
+from appliance.frontdoor import caddy
+from appliance.frontdoor.door import FrontDoor
 from appliance.services.keys import create_first_key
 from appliance.state import workers
 from appliance.state.database import Database
@@ -38,24 +39,24 @@ PATIENCE_SECONDS = {"frontdoor": 6.0, "api": 12.0, "worker": 12.0}
 
 
 class Supervisor:
-    """The running appliance. Enter it to start everything, leave it to stop everything; main thread only."""
+    """The running appliance. Enter it to start everything, leave it to stop everything. For the main thread only."""
 
     def __init__(self, settings: Settings) -> None:
         try:
             port = settings.port or free_port(settings.host)
         except OSError as error:
-            raise ConfigurationError(f"{settings.host} is no address of this machine: {error.strerror}.") from error
+            raise ConfigurationError(f"{settings.host} is not an address of this machine: {error.strerror}.") from error
         self.settings = settings.model_copy(update={"port": port, "data_dir": settings.data_dir.absolute()})
         self.first_key: str | None = None
-        self.notices: list[str] = []  # one line each that the operator should read
-        self._unready = "no answer"  # what was last heard of it
+        self.notices: list[str] = []  # each is one line that the operator should read
+        self._unready = "no response"  # why the appliance was not ready when last asked
         self._open = ExitStack()
         self._patience_seconds = dict(PATIENCE_SECONDS)
         self._children: list[Child] = []
 
     @property
     def url(self) -> str:
-        """The origin of the front door, as this machine reaches it."""
+        """The origin at which this machine reaches the front door."""
         return origin_of(self.settings)
 
     def __enter__(self) -> Self:
@@ -70,14 +71,14 @@ class Supervisor:
         self.stop()
 
     def watch(self) -> NoReturn:
-        """Restart what dies, until an exception such as KeyboardInterrupt ends it."""
+        """Restart processes that die, until an exception such as KeyboardInterrupt ends this."""
         while True:
             time.sleep(0.2)
             for child in self._children:
                 child.restart_if_dead()
 
     def stop(self) -> None:
-        """Stop everything in order. Idempotent."""
+        """Stop everything in order. May be called again."""
         while self._children:
             child = self._children.pop()
             child.stop(self._patience_seconds[child.name])
@@ -92,7 +93,9 @@ class Supervisor:
             raise ConfigurationError(f"The data folder {data_dir} cannot be made: {error.strerror}.") from error
         self._lock_folder()
         if not is_free(self.settings.host, self.settings.port):
-            raise ConfigurationError(f"{self.settings.host}:{self.settings.port} is in use or not ours to listen on.")
+            raise ConfigurationError(
+                f"{self.settings.host}:{self.settings.port} is already in use, or this user may not listen on it."
+            )
         database = Database.of(self.settings)
         database.migrate()
         server = choose_server(self.settings)
@@ -104,12 +107,12 @@ class Supervisor:
         threads = self.settings.api_threads + self.settings.streamed_uploads
         self._run("api", _gunicorn(socket, server.arrivals_port, threads), self._environment())
         door = self._front_door(server, socket)
-        self._run("frontdoor", door.command(), door.environment())
-        self._await("The appliance", self._ready, START_SECONDS)
+        self._run("frontdoor", caddy.command(door), caddy.environment(door))
+        self._wait_until_ready("The appliance", self._ready, START_SECONDS)
         worker = workers.current(database)
         if worker and worker.provider == "cpu" and self.settings.provider == "auto":
-            self.notices.append("Models run on the CPU, not on CUDA; `doctor` says why.")
-        self.first_key = create_first_key(database)  # last, so that it is never made without being shown
+            self.notices.append("Models run on the CPU, not on CUDA. `doctor` says why.")
+        self.first_key = create_first_key(database)  # last, so that a key is never created without being shown
 
     def _lock_folder(self) -> None:
         lock = self._open.enter_context((self.settings.data_dir / "lock").open("w"))
@@ -122,7 +125,7 @@ class Supervisor:
         if command := server.command():
             self._patience_seconds["storage"] = server.stop_seconds
             self._run("storage", command, server.environment())
-        self._await("Object storage", server.ready, START_SECONDS)
+        self._wait_until_ready("Object storage", server.ready, START_SECONDS)
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -138,29 +141,32 @@ class Supervisor:
         child.start()
         self._children.append(child)
 
-    def _await(self, what: str, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until ``ready``. Raises ConfigurationError with the reason where a process dies or it never is."""
+    def _wait_until_ready(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait until ``ready`` returns True.
+
+        Raises ConfigurationError with the reason if a process dies or the time is over.
+        """
         deadline = time.monotonic() + seconds
         while not ready():
             dead = next((child for child in self._children if not child.running), None)
             if time.monotonic() > deadline or dead:
                 late = f"not ready within {seconds:.0f} s: {self._unready}"
-                which = f"{dead.name} died: {dead.last_lines()}" if dead else late
+                reason = f"{dead.name} died: {dead.last_lines()}" if dead else late
                 logs = self.settings.data_dir / "logs"
-                raise ConfigurationError(f"{what} did not start; {which}\nThe logs are in {logs}.")
+                raise ConfigurationError(f"{name} did not start; {reason}\nThe logs are in {logs}.")
             time.sleep(0.1)
 
     def _ready(self) -> bool:
         try:
-            answer = urllib3.request("GET", f"{self.url}/readyz", timeout=2.0, retries=False)
+            response = urllib3.request("GET", f"{self.url}/readyz", timeout=2.0, retries=False)
         except urllib3.exceptions.HTTPError as error:
             self._unready = str(error)
             return False
-        self._unready = answer.data.decode(errors="replace")
-        return answer.status == 200
+        self._unready = response.data.decode(errors="replace")
+        return response.status == 200
 
     def _environment(self) -> dict[str, str]:
-        """Ours, with the settings that the command line changed, and with paths that hold in every folder."""
+        """Return this process's environment with the settings of the command line, and with absolute paths."""
         config = os.environ.get("APPLIANCE_CONFIG")
         return dict(os.environ) | {
             **({"APPLIANCE_CONFIG": os.path.abspath(config)} if config else {}),
@@ -194,7 +200,7 @@ class Supervisor:
 
 
 def origin_of(settings: Settings) -> str:
-    """Scheme, host and port at which this machine reaches the front door."""
+    """Return the scheme, host and port at which this machine reaches the front door."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
@@ -202,12 +208,12 @@ def origin_of(settings: Settings) -> str:
 def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str]:
     options = {
         "--bind": f"unix:{socket}",
-        "--workers": "1",  # one process writes under one lock; several would queue at SQLite's
+        "--workers": "1",  # one process writes under one lock; several would wait for SQLite's lock
         "--worker-class": "gthread",
         "--threads": str(threads),
-        "--forwarded-allow-ips": "*",  # only the front door reaches the socket
+        "--forwarded-allow-ips": "*",  # only the front door can reach the socket
         "--graceful-timeout": "10",
-        # The front door caps a request's head; what passes it gets the API's answers, not gunicorn's pages.
+        # The front door limits a request's head. A request that passes it gets the API's error, not a page of gunicorn.
         "--limit-request-line": "0",
         "--limit-request-fields": "32768",
         "--limit-request-field_size": str(128 * 1024),

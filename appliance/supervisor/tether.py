@@ -1,6 +1,6 @@
 """``tether.py PARENT COMMAND…``: become COMMAND, which the kernel kills when PARENT dies.
 
-A process of its own rather than code between fork and exec, where a parent with threads can deadlock.
+This is a process of its own. Code between fork and exec could deadlock if the parent has threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main() -> None:
     """Tie this process to its parent, then replace it."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the tie held
+    if os.getppid() != parent:  # the parent died before the tie took effect
         sys.exit(1)
     os.execvp(command[0], command)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import requests
 
-from appliance.frontdoor import FrontDoor
+from appliance.frontdoor import caddy
+from appliance.frontdoor.door import FrontDoor
 from appliance.storage.local_server import free_ports
 from tests.frontdoor.test_uploads import assert_problem
 from tests.support.servers import running
@@ -41,7 +42,7 @@ def test_what_is_down_is_a_503_that_says_when_to_retry(tmp_path: Path):
         except requests.ConnectionError:
             return False
 
-    with running(door.command(), door.environment(), tmp_path / "door.log", answers):
+    with running(caddy.command(door), caddy.environment(door), tmp_path / "door.log", answers):
         for response in (requests.get(f"{origin}/api"), requests.get(f"{origin}/audio/a")):
             assert_problem(response, 503, "service_unavailable")
             assert int(response.headers["Retry-After"]) > 0
@@ -57,8 +58,10 @@ def test_what_is_down_is_a_503_that_says_when_to_retry(tmp_path: Path):
 
 def test_caddy_finds_the_configuration_valid_and_opens_nothing_else(tmp_path: Path):
     for door in (closed_door(tmp_path), dataclasses.replace(closed_door(tmp_path), host="::1", cors_origins=("*",))):
-        caddy, _, _, file = door.command()
-        checked = subprocess.run([caddy, "validate", "--config", file], env=door.environment(), capture_output=True)
+        program, _, _, file = caddy.command(door)
+        checked = subprocess.run(
+            [program, "validate", "--config", file], env=caddy.environment(door), capture_output=True
+        )
         assert checked.returncode == 0, checked.stderr.decode()
         assert b'"warn"' not in checked.stderr
         configuration = json.loads(Path(file).read_text())

@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from appliance.config import Settings
-from appliance.frontdoor import FrontDoor
+from appliance.frontdoor import caddy
+from appliance.frontdoor.door import FrontDoor
 from appliance.storage.access import StorageAccess
 from appliance.storage.local_server import free_ports
 from appliance.storage.objects import ObjectStore
@@ -108,7 +109,7 @@ def running_door(storage: RunningStorage, folder: Path, api: str = "tests.frontd
     root = Path(__file__).parent.parent.parent
     with (
         running(gunicorn, None, folder / "api.log", socket.exists, cwd=root),
-        running(door.command(), door.environment(), folder / "door.log", lambda: _listens(port)) as process,
+        running(caddy.command(door), caddy.environment(door), folder / "door.log", lambda: _listens(port)) as process,
     ):
         yield RunningDoor(f"http://127.0.0.1:{port}", door, storage, process, folder / "door.log")
 
