@@ -1,8 +1,8 @@
-"""What a process needs to reach object storage, and the file that hands it over.
+"""What a process needs to reach object storage, and the access file that passes it on.
 
-The supervisor starts the server and writes ``<data_dir>/secrets/storage-access.json`` (mode 0600) once the server is
-prepared; API and worker read it. A file rather than the environment: decoders inherit an environment, and they read
-strangers' bytes.
+The supervisor starts the server, prepares it, and then writes ``<data_dir>/secrets/storage-access.json`` (mode 0600).
+The API and the worker read it. It is a file and not in the environment, because decoders inherit the environment and
+read untrusted bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from appliance.errors import StorageError, StorageUnavailable
 
-# SigV4 signs the Host header. Everything that leaves the box is signed for this name, and the front door puts it into
-# the requests it passes on, so that a URL works whatever name, address or tunnel it comes back through.
+# SigV4 signs the Host header. Every form and URL is signed for this name, and the front door sets it as the Host of the
+# requests that it passes on. So a URL works with whatever name, address or tunnel the client uses.
 SIGNING_HOST = "storage.internal"
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """An access key and its secret; ``session_token`` only for temporary ones."""
+    """An access key and its secret. Only temporary credentials have a ``session_token``."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -33,10 +33,11 @@ class Credentials:
 class StorageAccess:
     """How the appliance's own processes use object storage.
 
-    ``endpoint`` is where they call (``http://127.0.0.1:9000``); ``signing_host`` is the Host that the signatures of
-    forms and URLs name. ``service`` gets, puts and deletes in the bucket. ``writer`` and ``reader`` sign what leaves:
-    themselves, or, with ``temporary``, as parents of STS credentials for one key and one action. A server that tells
-    of uploads posts them to ``arrivals_port`` on the loopback with ``arrivals_token``; None where it does not.
+    ``endpoint`` is the server's scheme, host and port (``http://127.0.0.1:9000``). ``signing_host`` is the Host that
+    the signatures of forms and URLs name. ``service`` gets, puts and deletes objects in the bucket. ``writer`` and
+    ``reader`` sign forms and URLs: directly, or, if ``temporary``, as parents of STS credentials for one key and one
+    action. If the server sends an event for each upload, it posts it to ``arrivals_port`` on the loopback with
+    ``arrivals_token``; both are None if it sends no events.
     """
 
     server: str
@@ -53,14 +54,14 @@ class StorageAccess:
 
 
 def save_access(data_dir: Path, access: StorageAccess) -> None:
-    """Write the hand-over file for the appliance's own processes, replacing an older one at once."""
+    """Write the access file for the appliance's own processes. It replaces an older one atomically."""
     write_secret(access_file(data_dir), asdict(access))
 
 
 def load_access(data_dir: Path) -> StorageAccess:
-    """Read the hand-over file.
+    """Read the access file.
 
-    Raises StorageUnavailable where no server was prepared for this data folder, StorageError where it is unreadable.
+    Raises StorageUnavailable if no server was prepared for this data folder, StorageError if the file is unreadable.
     """
     path = access_file(data_dir)
     try:
@@ -75,17 +76,17 @@ def load_access(data_dir: Path) -> StorageAccess:
 
 
 def access_file(data_dir: Path) -> Path:
-    """Where the hand-over file of this data folder is."""
+    """Return the path of this data folder's access file."""
     return data_dir / "secrets" / "storage-access.json"
 
 
 def make_credentials() -> Credentials:
-    """A fresh random pair, within the lengths that every S3 server takes (20 and 40 characters)."""
+    """Return new random credentials, within the lengths that every S3 server accepts (20 and 40 characters)."""
     return Credentials(access_key=secrets.token_hex(10).upper(), secret_key=secrets.token_urlsafe(30))
 
 
 def write_secret(path: Path, values: object) -> None:
-    """Write JSON that only the owner can read (0600 in a folder of 0700), whole or not at all."""
+    """Write JSON atomically to a file that only the owner can read (mode 0600 in a folder of 0700)."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.parent.chmod(0o700)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

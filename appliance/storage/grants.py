@@ -1,9 +1,9 @@
-"""Credentials for what leaves the box.
+"""Credentials that sign the forms and URLs given to clients.
 
-The bundled server's upstream is archived with an unfixed flaw: knowing an access key is enough to write wherever that
-key may write, and every presigned form shows its access key. So each form and URL is signed by temporary credentials
-for exactly its one key and one action, whose parent may only get and put in the upload bucket. Nothing is cached: a
-credential used for two keys would open both to the holder of either.
+MinIO's project is archived with an unfixed flaw: whoever knows an access key can write wherever that key may write,
+and every presigned form shows its access key. So each form and URL is signed with temporary credentials for exactly one
+object key and one action, and their parent may only get and put in the upload bucket. Nothing is cached: if one
+credential were used for two object keys, the holder of either form could write both.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from appliance.storage.access import Credentials, StorageAccess
 from appliance.storage.seam import translated
 
 _LONGEST_SECONDS = 7 * 86400
-# The door checks a form when its upload begins; clocks differ a little, and a token must not end before its form.
+# Storage checks a form when its upload begins. Clocks differ a little, and a token must not end before its form.
 _MARGIN_SECONDS = 60
 
 
 class Grants:
-    """Gives credentials for one object at a time."""
+    """Gives credentials for one object and one action."""
 
     def __init__(self, access: StorageAccess, pool: urllib3.PoolManager) -> None:
         self._access = access
         self._pool = pool
 
     def for_upload(self, key: str, expires_seconds: int) -> Credentials:
-        """Credentials that may put ``key`` for at least ``expires_seconds``."""
+        """Return credentials that may put ``key`` for at least ``expires_seconds``."""
         return self._grant("s3:PutObject", self._access.writer, key, expires_seconds)
 
     def for_download(self, key: str, expires_seconds: int) -> Credentials:
-        """Credentials that may get ``key`` for at least ``expires_seconds``."""
+        """Return credentials that may get ``key`` for at least ``expires_seconds``."""
         return self._grant("s3:GetObject", self._access.reader, key, expires_seconds)
 
     def _grant(self, action: str, parent: Credentials, key: str, expires_seconds: int) -> Credentials:
@@ -52,9 +52,10 @@ def assume_role(
     expires_seconds: int,
     pool: urllib3.PoolManager,
 ) -> Credentials:
-    """Temporary credentials of ``parent`` for one action on one resource.
+    """Return temporary credentials of ``parent`` for one action on one resource.
 
-    They last at least an hour, the least that minio-py asks for: a form's own expiry is in its signed policy.
+    They are valid for at least an hour, because minio-py asks for no less; a form's own expiry is in its signed policy.
+    Raises StorageUnavailable, and StorageError if the server gives none.
     """
     statement = {"Effect": "Allow", "Action": [action], "Resource": [resource]}
     provider = AssumeRoleProvider(
@@ -67,7 +68,7 @@ def assume_role(
         http_client=pool,
     )
     with translated(resource):
-        given = provider.retrieve()
-    if given.access_key == parent.access_key or not given.session_token:
-        raise StorageError("Object storage gave its own key in place of a temporary one.")
-    return Credentials(given.access_key, given.secret_key, given.session_token)
+        grant = provider.retrieve()
+    if grant.access_key == parent.access_key or not grant.session_token:
+        raise StorageError("Object storage returned the parent's own key instead of a temporary one.")
+    return Credentials(grant.access_key, grant.secret_key, grant.session_token)

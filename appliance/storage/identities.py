@@ -1,4 +1,4 @@
-"""The storage server's own identities: made at the first start, kept in ``<data_dir>/secrets/storage.json``."""
+"""The storage server's users and their credentials, made at the first start: ``<data_dir>/secrets/storage.json``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from appliance.storage.access import Credentials, make_credentials, write_secret
 
 
 def recorded_server(data_dir: Path) -> str | None:
-    """Name of the server that holds this data folder's objects, None before the first start."""
+    """Return the name of the server that holds this data folder's objects; None before the first start."""
     return _read(data_dir).get("server")
 
 
 def check_owner(data_dir: Path, server: str) -> None:
-    """Raise ConfigurationError where the folder's objects belong to another server: it would serve none of them."""
+    """Raise ConfigurationError if the folder's objects belong to another server: ``server`` could not read them."""
     owner = recorded_server(data_dir) or server
     if owner != server:
         raise ConfigurationError(
@@ -26,10 +26,10 @@ def check_owner(data_dir: Path, server: str) -> None:
 
 
 def load_or_make_identities(data_dir: Path, server: str, names: tuple[str, ...]) -> dict[str, Credentials]:
-    """Credentials by name, made where they are missing. Raises ConfigurationError as ``check_owner`` does."""
+    """Return credentials by name, and create those that are missing. Raises ConfigurationError as ``check_owner``."""
     check_owner(data_dir, server)
-    stored = _read(data_dir)
-    identities = {name: Credentials(**pair) for name, pair in stored.get("identities", {}).items()}
+    record = _read(data_dir)
+    identities = {name: Credentials(**pair) for name, pair in record.get("identities", {}).items()}
     missing = [name for name in names if name not in identities]
     if missing:
         identities |= {name: make_credentials() for name in missing}

@@ -1,4 +1,4 @@
-"""MinIO, the bundled storage server: one drive, loopback only, no console, nothing sent home."""
+"""MinIO, the bundled storage server: one drive, loopback only, no console, no reports to its makers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import answers, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
 
-TARGET = "ARRIVALS"
+TARGET = "ARRIVALS"  # name of the webhook to which MinIO posts an event for each upload
 
 
 class MinioServer:
-    """MinIO with its objects in ``<data_dir>/objects/minio``."""
+    """MinIO with its objects in ``<data_dir>/objects/minio``. See StorageServer."""
 
     name = "minio"
+    version_flag = "--version"
     signing_host = SIGNING_HOST
     stop_seconds = 10.0
 
@@ -44,11 +45,13 @@ class MinioServer:
 
     @property
     def endpoint(self) -> str:
+        """Scheme, host and port of the S3 server."""
         return f"http://127.0.0.1:{self._port}"
 
     def command(self) -> list[str]:
+        """Make the folders and return the command line."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Left to itself it makes ~/.minio for certificates that it does not need behind the front door.
+        # Without --certs-dir MinIO makes ~/.minio for certificates, which it does not need behind the front door.
         certificates = self._folder.with_name("minio-certificates")
         certificates.mkdir(exist_ok=True)
         self._events.mkdir(exist_ok=True, mode=0o700)
@@ -57,6 +60,7 @@ class MinioServer:
         return [str(self.program), "server", *options, str(self._folder)]
 
     def environment(self) -> dict[str, str]:
+        """Return the whole environment, with the root credentials and the target of the upload events."""
         root = self._identities["root"]
         return child_environment(
             {
@@ -66,7 +70,7 @@ class MinioServer:
                 "MINIO_BROWSER": "off",
                 "MINIO_UPDATE": "off",
                 "MINIO_CALLHOME_ENABLE": "off",
-                # Its 30 seconds would end an upload whose link was away for as long.
+                # MinIO's default of 30 seconds would end an upload whose link was down for as long.
                 "MINIO_IDLE_TIMEOUT": "5m",
                 **self._arrivals(),
             }
@@ -77,7 +81,7 @@ class MinioServer:
         return self._folder.with_name("minio-events")
 
     def _arrivals(self) -> dict[str, str]:
-        """Where it tells of uploads. Events are kept on disk until they are taken, so that each comes at least once."""
+        """Return where to post upload events. They stay on disk until delivered, so each arrives at least once."""
         target = {
             "ENABLE": "on",
             "ENDPOINT": f"http://127.0.0.1:{self.arrivals_port}/arrivals",
@@ -87,10 +91,12 @@ class MinioServer:
         return {f"MINIO_NOTIFY_WEBHOOK_{name}_{TARGET}": value for name, value in target.items()}
 
     def ready(self) -> bool:
-        # "live" answers before it is ready; "cluster" only with a write quorum.
+        """Return whether MinIO has a write quorum."""
+        # "live" responds before MinIO is ready; "cluster" only once it has a write quorum.
         return answers([f"{self.endpoint}/minio/health/cluster"])
 
     def prepare(self) -> StorageAccess:
+        """Make the bucket, its events and the users, and write the access file."""
         root, service, uploader = (self._identities[name] for name in ("root", "service", "uploader"))
         bucket, region = self._settings.storage_bucket, self._settings.storage_region
         pool = connection_pool()
@@ -135,7 +141,7 @@ def _allow(actions: list[str], resource: str) -> dict:
 
 
 def _make_user(admin: MinioAdmin, policy_name: str, user: Credentials, statements: list[dict]) -> None:
-    """Make a user that may do just this; every step may be repeated."""
+    """Make a user that may do only what the statements allow. Every step may be repeated."""
     policy = {"Version": "2012-10-17", "Statement": statements}
     try:
         with translated(policy_name):

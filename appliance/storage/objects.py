@@ -1,4 +1,4 @@
-"""Objects in an S3 bucket: upload forms and URLs for clients, bytes for the worker. It speaks S3 and nothing else."""
+"""Objects in an S3 bucket: upload forms and URLs for clients, bytes for the worker. It uses only the S3 API."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from appliance.storage.seam import connection_pool, s3_client, translated
 
 BLOCK_BYTES = 1024**2
 PART_BYTES = 8 * 1024**2
-# Neither "*", "?" nor "$" may reach a policy, where they would widen a grant; and the front door passes nothing else.
+# "*", "?" and "$" would widen a grant if they got into a policy. The front door passes only keys of this form.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object's size in bytes and its entity tag, without quotes."""
+    """An object's size in bytes and its entity tag without quotes."""
 
     size_bytes: int
     etag: str
@@ -34,22 +34,22 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class UploadForm:
-    """Where a form is posted, and its fields in the order in which they must be sent, before the file."""
+    """The URL of a form, and its fields in the order in which they must be sent, before the file."""
 
     url: str
     fields: dict[str, str]
 
 
 class Readable(Protocol):
-    """Bytes that come once."""
+    """A stream of bytes that can be read once."""
 
     def read(self, size: int, /) -> bytes:
-        """``size`` bytes, or up to it; none at the end."""
+        """Return up to ``size`` bytes; none at the end."""
         ...
 
 
 class ObjectStore:
-    """The bucket of one data folder. Every method may raise StorageUnavailable and StorageError; threads may share it.
+    """The bucket of one data folder. Every method may raise StorageUnavailable and StorageError. Threads may share it.
 
     Keys are path segments of letters, digits, ``.``, ``_`` and ``-``.
     """
@@ -58,29 +58,29 @@ class ObjectStore:
         self._access = access
         self._pool = connection_pool()
         self._client = s3_client(access.endpoint, access.region, access.service, self._pool)
-        hasty = connection_pool(read_seconds=2.0, retries=0, connections=4)
-        self._hasty_client = s3_client(access.endpoint, access.region, access.service, hasty)
+        short = connection_pool(read_seconds=2.0, retries=0, connections=4)
+        self._short_client = s3_client(access.endpoint, access.region, access.service, short)
         self._grants = Grants(access, self._pool)
 
     @property
     def local_ports(self) -> set[int]:
-        """Ports that storage listens on, or is told to call, which nobody else may reach."""
-        here = urlsplit(self._access.endpoint)
-        own = here.port if here.hostname == "127.0.0.1" else None
+        """Local ports of storage and of its upload events. No callback URL may lead to them."""
+        endpoint = urlsplit(self._access.endpoint)
+        own = endpoint.port if endpoint.hostname == "127.0.0.1" else None
         return {port for port in (own, self._access.arrivals_port) if port}
 
     @property
     def arrivals_token(self) -> str | None:
-        """What storage shows when it tells of an upload; None where it tells of none."""
+        """Bearer token on the storage server's upload events; None if it sends no events."""
         return self._access.arrivals_token
 
     def upload_form(
         self, key: str, *, content_type: str, origin: str, max_bytes: int, expires_seconds: int
     ) -> UploadForm:
-        """A form that posts one object of up to ``max_bytes`` under ``key`` for ``expires_seconds``.
+        """Return a form that posts one object of up to ``max_bytes`` under ``key`` for ``expires_seconds``.
 
-        ``origin`` is the scheme, host and port that the client uses, or a prefix that a proxy takes off. The
-        object's content type is pinned to ``content_type``.
+        ``origin`` is the scheme, host and port that the client uses, and a path prefix if a proxy removes one. The
+        form accepts no other content type than ``content_type``.
         """
         grant = self._grants.for_upload(_checked(key), expires_seconds)
         policy = PostPolicy(self._access.bucket, datetime.now(UTC) + timedelta(seconds=expires_seconds))
@@ -94,9 +94,9 @@ class ObjectStore:
         return UploadForm(url=f"{origin.rstrip('/')}/{self._access.bucket}", fields=fields)
 
     def upload_url(self, key: str, *, origin: str, expires_seconds: int) -> str:
-        """A URL at ``origin`` that takes the object's bytes by PUT for ``expires_seconds``.
+        """Return a URL at ``origin`` that accepts the object's bytes by PUT for ``expires_seconds``.
 
-        A signed URL can hold no limit of size: the front door has one, and what arrives is to be looked at.
+        A signed URL cannot limit the size. The front door does, and the caller must check what arrived.
         """
         grant = self._grants.for_upload(_checked(key), expires_seconds)
         signer = s3_client(f"http://{self._access.signing_host}", self._access.region, grant, self._pool)
@@ -105,7 +105,7 @@ class ObjectStore:
         return _at(origin, signed)
 
     def download_url(self, key: str, *, filename: str, content_type: str, origin: str, expires_seconds: int) -> str:
-        """A URL at ``origin`` that gives the object for ``expires_seconds``, as ``filename`` of ``content_type``."""
+        """Return a URL at ``origin`` that serves the object, as ``filename``, for ``expires_seconds``."""
         grant = self._grants.for_download(_checked(key), expires_seconds)
         signer = s3_client(f"http://{self._access.signing_host}", self._access.region, grant, self._pool)
         with translated(key):
@@ -121,15 +121,15 @@ class ObjectStore:
         return _at(origin, signed)
 
     def stat(self, key: str) -> ObjectInfo:
-        """Size and tag of an object. Raises ObjectMissing."""
+        """Return an object's size and tag. Raises ObjectMissing."""
         with translated(key):
-            found = self._client.stat_object(self._access.bucket, _checked(key))
-        if found.size is None or not found.etag:
-            raise StorageError(f"Object storage gave {key} no size or no tag.")
-        return ObjectInfo(size_bytes=found.size, etag=found.etag.strip('"'))
+            info = self._client.stat_object(self._access.bucket, _checked(key))
+        if info.size is None or not info.etag:
+            raise StorageError(f"Object storage returned no size or no tag for {key}.")
+        return ObjectInfo(size_bytes=info.size, etag=info.etag.strip('"'))
 
     def fetch(self, key: str, etag: str, file: BinaryIO) -> None:
-        """Stream an object's bytes into ``file``. Raises ObjectMissing; ObjectChanged where its tag is not ``etag``."""
+        """Stream an object's bytes into ``file``. Raises ObjectMissing; ObjectChanged if its tag is not ``etag``."""
         with translated(key):
             response = self._client.get_object(
                 self._access.bucket, _checked(key), request_headers={"If-Match": f'"{etag}"'}
@@ -142,51 +142,52 @@ class ObjectStore:
                 response.release_conn()
 
     def put(self, key: str, data: bytes | BinaryIO, *, size_bytes: int | None = None, content_type: str) -> ObjectInfo:
-        """Store bytes, or ``size_bytes`` read from a binary file, under ``key``, replacing what was there."""
+        """Store bytes, or ``size_bytes`` read from a binary file, under ``key``. Replaces an older object."""
         if isinstance(data, bytes):
             size_bytes = len(data)
             data = io.BytesIO(data)
         if size_bytes is None:
             raise StorageError(f"The size of {key} was not given.")
         with translated(key):
-            made = self._client.put_object(self._access.bucket, _checked(key), data, size_bytes, content_type)
-        return ObjectInfo(size_bytes=size_bytes, etag=(made.etag or "").strip('"'))
+            result = self._client.put_object(self._access.bucket, _checked(key), data, size_bytes, content_type)
+        return ObjectInfo(size_bytes=size_bytes, etag=(result.etag or "").strip('"'))
 
     def put_stream(self, key: str, stream: Readable, content_type: str) -> str:
-        """Store what ``stream`` gives until it ends, in parts of 8 MiB, under ``key``; its tag."""
+        """Store ``stream`` up to its end under ``key``, in parts of 8 MiB. Returns the object's tag."""
         with translated(key):
-            made = self._client.put_object(
+            result = self._client.put_object(
                 self._access.bucket,
                 _checked(key),
                 cast(BinaryIO, stream),
                 -1,
                 content_type,
                 part_size=PART_BYTES,
-                num_parallel_uploads=1,  # one part in memory at a time, and none left behind by a stream that breaks
+                # One part in memory at a time, and no part left in storage if the stream breaks.
+                num_parallel_uploads=1,
             )
-        return (made.etag or "").strip('"')
+        return (result.etag or "").strip('"')
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Remove an object. It is not an error if it does not exist."""
         with translated(key):
             self._client.remove_object(self._access.bucket, _checked(key))
 
     def ready(self) -> bool:
-        """Whether storage answers for the bucket, known within about two seconds."""
+        """Return, within about two seconds, whether the bucket can be reached."""
         try:
             with translated(self._access.bucket):
-                return self._hasty_client.bucket_exists(self._access.bucket)
+                return self._short_client.bucket_exists(self._access.bucket)
         except StorageError:
             return False
 
 
 def _at(origin: str, signed: str) -> str:
-    """A signed URL as the client reaches it."""
-    to, path = urlsplit(origin), urlsplit(signed)
-    return urlunsplit((to.scheme, to.netloc, to.path.rstrip("/") + path.path, path.query, ""))
+    """Return the signed URL with the origin that the client uses."""
+    base, url = urlsplit(origin), urlsplit(signed)
+    return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + url.path, url.query, ""))
 
 
 def _checked(key: str) -> str:
     if not _KEY.fullmatch(key) or len(key) > 900:
-        raise StorageError(f"{key!r} is not a key that the appliance stores under.")
+        raise StorageError(f"{key!r} is not a key under which the appliance stores objects.")
     return key

@@ -1,4 +1,4 @@
-"""The seam to minio-py and urllib3: connections with limits, and every foreign error as one of ours."""
+"""The seam to minio-py and urllib3: connections with limits, and their errors translated into the appliance's own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LATER = {
 
 
 def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections: int = 32) -> urllib3.PoolManager:
-    """A pool whose calls end: ``read_seconds`` bounds each wait for bytes, not the whole transfer."""
+    """Return a pool with timeouts: ``read_seconds`` limits each wait for bytes, not the whole transfer."""
     return urllib3.PoolManager(
         maxsize=connections,
         timeout=urllib3.Timeout(connect=3.0, read=read_seconds),
@@ -42,7 +42,7 @@ def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections
 
 
 def s3_client(endpoint: str, region: str, credentials: Credentials, pool: urllib3.PoolManager) -> Minio:
-    """A client of the S3 server at ``endpoint`` (scheme and authority); naming the region keeps signing offline."""
+    """Return a client of the S3 server at ``endpoint`` (scheme, host, port). With a region it can sign offline."""
     url = urlsplit(endpoint)
     provider = StaticProvider(credentials.access_key, credentials.secret_key, credentials.session_token)
     return Minio(url.netloc, credentials=provider, secure=url.scheme == "https", region=region, http_client=pool)
@@ -50,17 +50,17 @@ def s3_client(endpoint: str, region: str, credentials: Credentials, pool: urllib
 
 @contextmanager
 def translated(subject: str) -> Iterator[None]:
-    """Raise ObjectMissing, ObjectChanged, StorageUnavailable or StorageError about ``subject`` for foreign errors."""
+    """Raise ObjectMissing, ObjectChanged, StorageUnavailable or StorageError about ``subject`` for library errors."""
     try:
         yield
     except S3Error as error:
         raise _from_s3(error, subject) from error
     except (urllib3.exceptions.HTTPError, ConnectionError, ServerError) as error:
-        raise StorageUnavailable(f"Object storage does not answer for {subject}: {_short(error)}.") from error
+        raise StorageUnavailable(f"Object storage did not respond for {subject}: {_short(error)}.") from error
     except (InvalidResponseError, MinioException) as error:
-        raise StorageError(f"Object storage answered {subject} with what is not S3: {_short(error)}.") from error
+        raise StorageError(f"Object storage sent a response for {subject} that is not S3: {_short(error)}.") from error
     except ValueError as error:
-        # minio-py reports a refused AssumeRole so, with the URL and the status in its text.
+        # minio-py reports a refused AssumeRole in this way, with the URL and the status in the text.
         status = re.search(r"HTTP status code (\d+)", str(error))
         kind = StorageUnavailable if status and status[1].startswith("5") else StorageError
         raise kind(f"Object storage refused {subject}: {_short(error)}.") from error

@@ -1,8 +1,8 @@
-"""SeaweedFS, which serves where MinIO cannot be had.
+"""SeaweedFS, the storage server for machines on which MinIO cannot be installed.
 
-It takes no upload form that is signed with temporary credentials, so a key that may only write signs forms, and one
-that may only read signs URLs. A form's file is in its memory until it is complete, and only then does it look whether
-the form expired; an upload that stands still for a minute ends.
+It accepts no upload form that is signed with temporary credentials. So a key that may only write signs forms, and a key
+that may only read signs URLs. It keeps a form's file in memory until the file is complete, and only then checks whether
+the form expired. It ends an upload that makes no progress for a minute.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import answers, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
 
-# Every port that is not named here is the default one, open on this machine and in the way of a second appliance.
+# A port that is not named here has its default number: open on this machine, and in conflict with a second appliance.
 _PORTS = (
     "master.port",
     "master.port.grpc",
@@ -42,7 +42,7 @@ _OPTIONS = (
     "-filer.tusBasePath=",
     "-filer.disableDirListing",
     "-filer.exposeDirectoryData=false",
-    # It reports statistics to its makers unless told not to.
+    # By default it reports statistics to its makers.
     "-master.telemetry=false",
     "-master.volumePreallocate=false",
     "-master.volumeSizeLimitMB=1024",
@@ -52,11 +52,15 @@ _OPTIONS = (
 
 
 class SeaweedfsServer:
-    """Master, volume, filer and S3 server in one process, their files in ``<data_dir>/objects/seaweedfs``."""
+    """Master, volume, filer and S3 server in one process, with files in ``<data_dir>/objects/seaweedfs``.
+
+    See StorageServer.
+    """
 
     name = "seaweedfs"
+    version_flag = "version"
     signing_host = SIGNING_HOST
-    # Its filer waits 15 seconds for the subscribers that its own S3 server holds open.
+    # Its filer would wait 15 seconds for subscriptions that its own S3 server keeps open.
     stop_seconds = 2.0
 
     def __init__(self, settings: Settings, program: Path, notice: str | None = None) -> None:
@@ -75,25 +79,30 @@ class SeaweedfsServer:
 
     @property
     def endpoint(self) -> str:
+        """Scheme, host and port of the S3 server."""
         return f"http://127.0.0.1:{self._ports['s3.port']}"
 
     def command(self) -> list[str]:
+        """Make the folder and the file of identities, and return the command line."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         identities = self._settings.data_dir.absolute() / "secrets" / "seaweedfs-s3.json"
         write_secret(identities, self._s3_configuration())
         ports = [f"-{name}={port}" for name, port in self._ports.items()]
-        places = [f"-dir={self._folder}", f"-s3.config={identities}"]
-        return [str(self.program), "-logtostderr", "server", *_OPTIONS, *ports, *places]
+        files = [f"-dir={self._folder}", f"-s3.config={identities}"]
+        return [str(self.program), "-logtostderr", "server", *_OPTIONS, *ports, *files]
 
     def environment(self) -> dict[str, str]:
+        """Return the whole environment; the secrets are in the file of identities."""
         return child_environment({})
 
     def ready(self) -> bool:
-        # The S3 server answers before the volume server has joined the master, without which nothing can be stored.
+        """Return whether the S3 server and the volume server are healthy."""
+        # The S3 server responds before the volume server has joined the master; until then nothing can be stored.
         volume = f"http://127.0.0.1:{self._ports['volume.port']}"
         return answers([f"{self.endpoint}/healthz", f"{volume}/healthz"])
 
     def prepare(self) -> StorageAccess:
+        """Make the bucket and write the access file."""
         bucket, region = self._settings.storage_bucket, self._settings.storage_region
         with translated(bucket):
             client = s3_client(self.endpoint, region, self._identities["root"], connection_pool())

@@ -1,7 +1,7 @@
 """The server behind the S3 interface: which one it is, how it is started, when it is ready.
 
-``choose_server(settings)`` gives one; the supervisor runs ``command()`` in ``environment()``, waits for ``ready()``
-and calls ``prepare()``, which leaves the hand-over file that ``load_access`` reads.
+``choose_server(settings)`` returns one. The supervisor runs ``command()`` in ``environment()``, waits for ``ready()``
+and calls ``prepare()``, which writes the access file that ``load_access`` reads.
 """
 
 from __future__ import annotations
@@ -20,58 +20,61 @@ from appliance.storage.seaweedfs_server import SeaweedfsServer
 
 
 class StorageServer(Protocol):
-    """One S3 server. Its ports are chosen when it is made and stay for its life, also over restarts of the process."""
+    """One S3 server. Its ports are chosen when the object is made; a restart of the process keeps them."""
 
     name: str
-    notice: str | None  # one line that the operator should read, None where all is usual
-    program: Path | None  # None where nothing is to be started
-    arrivals_port: int | None  # loopback port to which it posts what was uploaded, None where it does not tell
-    stop_seconds: float  # how long to wait for it to stop; killed after that, it loses nothing that it acknowledged
+    notice: str | None  # one line that the operator should read; None if there is nothing to say
+    program: Path | None  # None if nothing is to be started
+    version_flag: str  # the argument with which the program prints its version
+    arrivals_port: int | None  # loopback port to which it posts its upload events; None if it sends none
+    stop_seconds: float  # how long to wait before it is killed; a kill loses nothing that it acknowledged
 
     @property
     def endpoint(self) -> str:
-        """Where the front door and the appliance's processes call it: scheme, host and port."""
+        """Scheme, host and port at which the front door and the appliance's processes call it."""
 
     @property
     def signing_host(self) -> str:
-        """The Host that forms and URLs are signed for; the front door puts it into what it passes on."""
+        """The Host that forms and URLs are signed for. The front door sets it in the requests that it passes on."""
 
     def command(self) -> list[str] | None:
-        """Make its folders and give the command line, None where nothing is to be started."""
+        """Make its folders and return the command line; None if nothing is to be started."""
 
     def environment(self) -> dict[str, str]:
-        """The whole environment of the process, its secrets in it; not to be added to ours, nor logged."""
+        """Return the whole environment of the process. It contains secrets: do not log it or add it to another."""
 
     def ready(self) -> bool:
-        """Whether it takes reads and writes, known within about two seconds."""
+        """Return, within about two seconds, whether it accepts reads and writes."""
 
     def prepare(self) -> StorageAccess:
-        """Make the bucket and the identities where they are missing, and write the hand-over file.
+        """Make the bucket and the identities if they are missing, and write the access file.
 
-        Raises StorageUnavailable where it is not ready yet, StorageError where it refuses.
+        Raises StorageUnavailable if it is not ready yet, StorageError if it refuses.
         """
 
 
 def choose_server(settings: Settings) -> StorageServer:
-    """The server that the settings name; for ``auto`` the one that already holds the data folder's objects, else MinIO,
-    else SeaweedFS.
+    """Return the server that the settings name.
 
-    Raises ConfigurationError where its program is missing or the data folder belongs to another server.
+    For ``auto`` it is the one that already holds the data folder's objects, else MinIO, else SeaweedFS.
+    Raises ConfigurationError if its program is missing or the data folder belongs to another server.
     """
-    wanted: str = settings.storage_server
-    if wanted == "external":
+    name: str = settings.storage_server
+    if name == "external":
         return ExternalServer(settings)
-    if wanted == "auto":
-        wanted = _automatic(recorded_server(settings.data_dir))
-    if wanted == "minio":
+    if name == "auto":
+        name = _automatic(recorded_server(settings.data_dir))
+    if name == "minio":
         minio = find_minio()
         if minio is None:
-            raise ConfigurationError("There is no MinIO: run scripts/install-storage minio, or set APPLIANCE_MINIO.")
+            raise ConfigurationError(
+                "MinIO is not installed. Run scripts/install-storage minio, or set APPLIANCE_MINIO."
+            )
         return MinioServer(settings, minio)
     weed = find_seaweedfs()
     if weed is None:
-        raise ConfigurationError("There is no storage server: run scripts/install-storage, or set APPLIANCE_MINIO.")
-    notice = "Storage is SeaweedFS, in place of MinIO: upload forms are signed by a write-only key, not one per file."
+        raise ConfigurationError("No storage server is installed. Run scripts/install-storage, or set APPLIANCE_MINIO.")
+    notice = "Storage is SeaweedFS instead of MinIO: one write-only key signs all upload forms, not one key per file."
     return SeaweedfsServer(settings, weed, notice)
 
 

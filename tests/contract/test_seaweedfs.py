@@ -28,7 +28,7 @@ def spec(appliance: Appliance) -> Spec:
 
 def test_from_end_to_end(appliance: Appliance, api: Api) -> None:
     assert appliance.pid("weed")
-    assert appliance.output.read_text().count("Storage is SeaweedFS, in place of MinIO") == 1
+    assert appliance.output.read_text().count("Storage is SeaweedFS instead of MinIO") == 1
     job_id = api.make_job()
     content = loud_wav()
     good = api.send(job_id, content, name="Größe.wav")
