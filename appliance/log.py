@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, without secrets."""
+"""Logs: one JSON object per line on standard error, without secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def configure_logging(level: str, process: str) -> None:
-    """Log from ``level`` on, each line naming the process."""
+    """Log messages of ``level`` and above. Each line names the process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

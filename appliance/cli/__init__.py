@@ -1,1 +1,1 @@
-"""The command line: composes, without logic of its own."""
+"""The command line. It composes the other packages and has no logic of its own."""

@@ -1,4 +1,4 @@
-"""``./scripts/appliance``. Commands are imported when they are called, so that each starts at once."""
+"""``./scripts/appliance``. A command is imported when it is called, so that each starts quickly."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from appliance import __version__
 from appliance.errors import ApplianceError
 
 COMMANDS = {
-    "demo": "Start everything, send a bundled recording, print what was heard.",
+    "demo": "Start everything, send a bundled recording, print its detections.",
     "up": "Serve until interrupted.",
-    "detect": "Find artefacts in recordings, without a server.",
+    "detect": "Find artifacts in recordings, without a server.",
     "keys": "API keys: create, list, revoke.",
     "models": "The model store: list, show, add, verify.",
     "doctor": "Check this machine and the appliance on it.",
@@ -20,14 +20,14 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group whose commands live in modules of the same name."""
+    """A group whose commands are in modules of the same name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which a newcomer needs them."""
+        """Return the commands in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import a command and return it; None if it does not exist."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"appliance.cli.{cmd_name}"), cmd_name)
@@ -39,7 +39,7 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; a domain error is one line on standard error and exit code 1."""
+        """Run a command. A domain error is printed as one line on standard error, and the exit code is 1."""
         try:
             return super().invoke(ctx)
         except ApplianceError as error:
@@ -49,7 +49,7 @@ class Commands(click.Group):
 @click.group(cls=Commands)
 @click.version_option(__version__, prog_name="appliance")
 def main() -> None:
-    """An appliance that listens: audio in, timestamped detections out, on one box."""
+    """Audio inference on one machine: recordings in, timestamped detections out."""
 
 
 if __name__ == "__main__":

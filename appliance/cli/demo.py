@@ -1,4 +1,4 @@
-"""``appliance demo``: the whole appliance in a temporary folder, driven through its REST contract."""
+"""``appliance demo``: runs the whole appliance in a temporary folder and uses it through its REST API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.cli.client import Client
-from appliance.cli.formats import clock
+from appliance.cli.output_formats import clock
 from appliance.config import load_settings
 from appliance.log import configure_logging
 from appliance.supervisor.supervisor import Supervisor
@@ -24,7 +24,7 @@ SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "demo.flac"
 
 @click.command()
 def demo() -> None:
-    """Start everything, send a bundled recording through the REST contract, print what was heard, stop."""
+    """Start everything, send a bundled recording through the REST API, print its detections, stop."""
     configure_logging("warning", "supervisor")
     steps = Steps()
     with tempfile.TemporaryDirectory(prefix="appliance-demo-") as folder:
@@ -46,25 +46,25 @@ class Steps:
     """The steps of the demonstration and the time that each took."""
 
     def __init__(self) -> None:
-        self._taken: list[tuple[str, float]] = []
+        self._seconds: list[tuple[str, float]] = []
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Time a step."""
+        """Measure how long a step takes."""
         started = time.perf_counter()
         yield
-        self._taken.append((name, time.perf_counter() - started))
+        self._seconds.append((name, time.perf_counter() - started))
 
     def print(self) -> None:
-        """Print them as a table."""
-        table = Table("step", "seconds", title="What it took")
-        for name, seconds in self._taken:
+        """Print the steps as a table."""
+        table = Table("step", "seconds", title="Time of each step")
+        for name, seconds in self._seconds:
             table.add_row(name, f"{seconds:.2f}")
         Console().print(table)
 
 
 def send(client: Client, steps: Steps) -> dict[str, Any]:
-    """Send the sample through the contract and wait for its detections."""
+    """Send the sample through the REST API and wait for its detections. Returns the file as the API gives it."""
     with steps.timed("create a job"):
         job = client.post("/api/v1/inference-jobs", {"model_id": load_settings().default_model})
     files = f"/api/v1/inference-jobs/{job['id']}/files"
@@ -84,9 +84,11 @@ def send(client: Client, steps: Steps) -> dict[str, Any]:
 
 
 def print_detections(file: dict[str, Any]) -> None:
-    """Print what was heard."""
-    table = Table("type", "start", "end", "confidence", title=f"Heard in {SAMPLE.name} ({clock(file['duration_ms'])})")
-    for found in file["detections"]:
-        row = (found["artifact_type"], clock(found["start_ms"]), clock(found["end_ms"]), f"{found['confidence']:.2f}")
-        table.add_row(*row)
+    """Print the detections of a file as a table."""
+    table = Table(
+        "type", "start", "end", "confidence", title=f"Detections in {SAMPLE.name} ({clock(file['duration_ms'])})"
+    )
+    for detection in file["detections"]:
+        start, end = clock(detection["start_ms"]), clock(detection["end_ms"])
+        table.add_row(detection["artifact_type"], start, end, f"{detection['confidence']:.2f}")
     Console().print(table)

@@ -1,4 +1,4 @@
-"""``appliance detect``: the engine alone, no server."""
+"""``appliance detect``: runs the engine without a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from appliance.cli.formats import FORMATS, FileResult
+from appliance.cli.output_formats import FORMATS, FileResult
 from appliance.config import Settings, load_settings
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.models.session import Session, choose_provider
@@ -25,7 +25,7 @@ from appliance.errors import ApplianceError
 
 
 def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """No range excludes it."""
+    """Refuse nan, which passes every check of a range."""
     if value is not None and math.isnan(value):
         raise click.BadParameter("nan is not in the range 0<=x<=1.")
     return value
@@ -34,8 +34,12 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--model", help="<name> or <name>@<version>.  [default: artifacts]")
-@click.option("--threshold", type=click.FloatRange(0, 1), callback=_refuse_nan, help="Least confidence to report.")
-@click.option("--merge-window-ms", type=click.IntRange(0, 5000), help="Join detections of a type this close.")
+@click.option("--threshold", type=click.FloatRange(0, 1), callback=_refuse_nan, help="Lowest confidence to report.")
+@click.option(
+    "--merge-window-ms",
+    type=click.IntRange(0, 5000),
+    help="Merge detections of the same type that are at most this far apart.",
+)
 @click.option("--min-duration-ms", type=click.IntRange(0, 1000), help="Drop shorter detections.")
 @click.option("--format", "output", type=click.Choice(list(FORMATS)), default="table", show_default=True)
 def detect(
@@ -46,9 +50,12 @@ def detect(
     min_duration_ms: int | None,
     output: str,
 ) -> None:
-    """Find artefacts in recordings. A bad file gets its error, the others their results, and the exit code is 1."""
+    """Find artifacts in recordings.
+
+    For a file that cannot be analysed, print the error and go on with the others; the exit code is then 1.
+    """
     if output == "audacity" and len(files) > 1:
-        raise click.UsageError("Audacity labels belong to one recording: give one FILE.")
+        raise click.UsageError("A label track of Audacity belongs to one recording: give one FILE.")
     settings = load_settings()
     config = DetectionConfig(threshold, merge_window_ms, min_duration_ms)
     stored = ModelStore(settings.model_store).resolve(model or settings.default_model)
@@ -63,7 +70,7 @@ def detect(
 def _analyse_all(
     files: tuple[str, ...], scorer: Scorer, config: DetectionConfig, settings: Settings
 ) -> list[FileResult]:
-    """Analyse files side by side, one decoder process a lane; the results in the order of the files."""
+    """Analyse files in parallel, each lane with its own decoder process. Returns results in the order of the files."""
     lanes = min(settings.decoders or len(os.sched_getaffinity(0)), len(files))
     decoders: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
     with ExitStack() as stack, _progress(len(files)) as progress, ThreadPoolExecutor(lanes) as pool:
@@ -88,7 +95,7 @@ def _analyse_all(
 
 
 class _Bar:
-    """Progress over files, on a terminal alone."""
+    """The progress bar over the files. It is shown only on a terminal."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress

@@ -1,4 +1,4 @@
-"""``appliance doctor``: what runs and on what; each line ok, or how to mend it."""
+"""``appliance doctor``: checks what the appliance needs and what is running, and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from appliance.engine.models.session import choose_provider, why_no_cuda
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import check_model
 from appliance.errors import ApplianceError
-from appliance.frontdoor import find_caddy
+from appliance.frontdoor.caddy import find_caddy
 from appliance.state.database import check_sqlite
 from appliance.storage.servers import choose_server
 from appliance.supervisor.ports import is_free
@@ -31,27 +31,27 @@ LEAST_FREE_BYTES = 5 * 1024**3
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found, and how to mend it where it is not ok."""
+    """One line: what was checked, the result, and how to fix it if it is not ok."""
 
     name: str
-    found: str
-    mend: str | None = None
+    result: str
+    fix: str | None = None
 
 
 @click.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds all state.  [default: var]")
-@click.option("--host", help="Address that `up` is to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port that `up` is to listen on.  [default: 8080]")
+@click.option("--host", help="Address on which `up` will listen.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port on which `up` will listen.  [default: 8080]")
 def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
-    """Check this machine and the appliance on it; exit 1 where something is to be mended."""
+    """Check this machine and the appliance on it. The exit code is 1 if something must be fixed."""
     settings = load_settings(data_dir=data_dir, host=host, port=port)
     broken = False
     for check in (_python, _database, _provider, _storage, _caddy, _models, _disk, _serving):
         for finding in _guarded(check, settings):
-            broken = broken or finding.mend is not None
-            click.echo(f"{'ok  ' if finding.mend is None else 'MEND'}  {finding.name:<12} {finding.found}")
-            if finding.mend:
-                click.echo(f"{'':18} {finding.mend}")
+            broken = broken or finding.fix is not None
+            click.echo(f"{'ok ' if finding.fix is None else 'FIX'}  {finding.name:<12} {finding.result}")
+            if finding.fix:
+                click.echo(f"{'':17} {finding.fix}")
     raise SystemExit(1 if broken else 0)
 
 
@@ -84,7 +84,7 @@ def _provider(settings: Settings) -> Iterator[Finding]:
 def _storage(settings: Settings) -> Iterator[Finding]:
     server = choose_server(settings)
     if server.program:
-        version_of = _version_of(server.program, "--version" if server.name == "minio" else "version")
+        version_of = _version_of(server.program, server.version_flag)
         yield Finding("storage", f"{server.name}: {version_of} ({server.program})")
     else:
         yield Finding("storage", f"{server.name} at {server.endpoint}")
@@ -93,7 +93,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
 
 
 def _caddy(settings: Settings) -> Iterator[Finding]:
-    yield Finding("front door", f"Caddy {_version_of(find_caddy())}")
+    yield Finding("front door", f"Caddy {_version_of(find_caddy(), 'version')}")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
@@ -114,24 +114,30 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    mend = None if free >= LEAST_FREE_BYTES else "Make room: uploads of up to 500 MB each are kept here."
-    yield Finding("disk", f"{free / 1024**3:.1f} GiB free for {settings.data_dir.absolute()}", mend)
+    fix = None if free >= LEAST_FREE_BYTES else "Free some space: uploads of up to 500 MB each are stored here."
+    yield Finding("disk", f"{free / 1024**3:.1f} GiB free for {settings.data_dir.absolute()}", fix)
     if not os.access(folder, os.W_OK):
-        yield Finding("disk", f"{folder} is not writable", "Give this user the folder, or name another --data-dir.")
+        yield Finding(
+            "disk",
+            f"{folder} is not writable",
+            "Give this user write access to the folder, or choose another with --data-dir.",
+        )
 
 
 def _serving(settings: Settings) -> Iterator[Finding]:
     origin = origin_of(settings)
     if _is_locked(settings.data_dir / "lock"):
-        answer = urllib3.request("GET", f"{origin}/readyz", timeout=3.0, retries=False)
-        for name, check in answer.json()["checks"].items():
-            mend = None if check["ok"] else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
-            yield Finding(name, check["detail"], mend)
+        response = urllib3.request("GET", f"{origin}/readyz", timeout=3.0, retries=False)
+        for name, check in response.json()["checks"].items():
+            fix = None if check["ok"] else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
+            yield Finding(name, check["detail"], fix)
         yield Finding("serving", origin)
     elif is_free(settings.host, settings.port):
         yield Finding("port", f"{origin} is free; the appliance is not running")
     else:
-        yield Finding("port", f"{origin} is taken", "Stop what listens there, or choose another with --port.")
+        yield Finding(
+            "port", f"{origin} is in use", "Stop the process that listens there, or choose another port with --port."
+        )
 
 
 def _is_locked(lock: Path) -> bool:
@@ -145,6 +151,6 @@ def _is_locked(lock: Path) -> bool:
     return False
 
 
-def _version_of(program: Path, flag: str = "version") -> str:
-    said = subprocess.run([program, flag], capture_output=True, text=True, timeout=20, check=True)
-    return said.stdout.strip().splitlines()[0]
+def _version_of(program: Path, flag: str) -> str:
+    output = subprocess.run([program, flag], capture_output=True, text=True, timeout=20, check=True)
+    return output.stdout.strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""``appliance keys``."""
+"""``appliance keys``: creates, lists and revokes API keys."""
 
 from __future__ import annotations
 
@@ -26,10 +26,15 @@ def keys() -> None:
 
 @keys.command()
 @click.argument("name")
-@click.option("--tenant", default=service.DEFAULT_TENANT, show_default=True, help="Whose key; made if there is none.")
+@click.option(
+    "--tenant",
+    default=service.DEFAULT_TENANT,
+    show_default=True,
+    help="Tenant of the key. It is created if it does not exist.",
+)
 @data_dir_option
 def create(name: str, tenant: str, data_dir: Path | None) -> None:
-    """Make a key and print it, once: only its hash is kept."""
+    """Create a key and print it. It is shown only now: the appliance stores its hash."""
     click.echo(service.create_key(_database(data_dir), name, tenant))
 
 
@@ -47,7 +52,7 @@ def list_(data_dir: Path | None) -> None:
 @click.argument("name")
 @data_dir_option
 def revoke(name: str, data_dir: Path | None) -> None:
-    """Revoke a key; requests with it are refused from now on."""
+    """Revoke a key. Requests with it are refused from now on."""
     service.revoke_key(_database(data_dir), name)
     click.echo(f"Revoked {name}.")
 

@@ -1,4 +1,4 @@
-"""``appliance models``."""
+"""``appliance models``: lists, shows, adds and verifies models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def models() -> None:
 @models.command("list")
 def list_() -> None:
     """List all models, newest version first."""
-    table = Table("model", "task", "labels or language", "licence")
+    table = Table("model", "task", "labels or language", "license")
     for model in _store().models():
         manifest = model.manifest
         names = manifest.language if isinstance(manifest, SpeechManifest) else ", ".join(manifest.reported_labels)

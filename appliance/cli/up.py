@@ -1,4 +1,4 @@
-"""``appliance up``."""
+"""``appliance up``: runs the appliance until it is interrupted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def up(host: str | None, port: int | None, data_dir: Path | None) -> None:
             try:
                 supervisor.watch()
             finally:
-                for number in (signal.SIGINT, signal.SIGTERM):  # stopping is not to be interrupted
+                for number in (signal.SIGINT, signal.SIGTERM):  # nothing may interrupt the stop
                     signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt:
         click.echo("Stopped.")

@@ -84,7 +84,7 @@ def test_demo_shows_what_was_heard_and_leaves_nothing(models: Path, tmp_path: Pa
     command = [sys.executable, "-m", "appliance.cli", "demo"]
     ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert "Heard in demo.flac" in ran.stdout
+    assert "Detections in demo.flac" in ran.stdout
     for step in ("start storage, worker, API and front door", "post the recording to storage", "stop everything"):
         assert step in ran.stdout
     assert ran.stdout.count("loud") >= 10

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from appliance.audacity import audacity_line
 from appliance.errors import InvalidRequest, NotFound, NotReady
 from appliance.services.box import Box
 from appliance.services.datasets.audio import find_audio
@@ -80,7 +81,7 @@ def from_json_lines(text: str) -> list[Mark]:
 
 def to_audacity(found: Iterable[Annotation]) -> str:
     """A label track: start and end in seconds, and the label."""
-    return "".join(f"{a.start_ms / 1000:.6f}\t{a.end_ms / 1000:.6f}\t{a.artifact_type}\n" for a in found)
+    return "".join(f"{audacity_line(a.start_ms, a.end_ms, a.artifact_type)}\n" for a in found)
 
 
 def from_audacity(text: str) -> list[Mark]:

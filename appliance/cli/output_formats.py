@@ -1,4 +1,4 @@
-"""The formats that ``detect`` prints."""
+"""The output formats of ``detect``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from appliance.audacity import audacity_line
 from appliance.engine.scoring.events import Detection
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """A file with its detections, or with the sentence that says why there are none."""
+    """A file with its detections, or with the error that says why there are none."""
 
     file: str
     duration_ms: int | None
@@ -26,47 +27,41 @@ class FileResult:
 
 
 def print_table(results: list[FileResult]) -> None:
-    """A table for people; errors on standard error."""
+    """Print a table for people, and errors on standard error."""
     table = Table("file", "type", "start", "end", "confidence")
     for result in results:
-        for found in result.detections:
-            table.add_row(
-                result.file,
-                found.artifact_type,
-                clock(found.start_ms),
-                clock(found.end_ms),
-                f"{found.confidence:.2f}",
-            )
+        for detection in result.detections:
+            start, end = clock(detection.start_ms), clock(detection.end_ms)
+            table.add_row(result.file, detection.artifact_type, start, end, f"{detection.confidence:.2f}")
     Console().print(table)
     _print_errors(results)
 
 
 def print_json(results: list[FileResult]) -> None:
-    """One document."""
+    """Print one JSON document with all files."""
     click.echo(json.dumps({"files": [asdict(result) for result in results]}, indent=2))
 
 
 def print_jsonl(results: list[FileResult]) -> None:
-    """A line for each file."""
+    """Print one line of JSON for each file."""
     for result in results:
         click.echo(json.dumps(asdict(result)))
 
 
 def print_csv(results: list[FileResult]) -> None:
-    """A row for each detection; errors on standard error."""
+    """Print a row for each detection, and errors on standard error."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["file", "artifact_type", "start_ms", "end_ms", "confidence"])
     for result in results:
-        for found in result.detections:
-            writer.writerow([result.file, found.artifact_type, found.start_ms, found.end_ms, found.confidence])
+        for d in result.detections:
+            writer.writerow([result.file, d.artifact_type, d.start_ms, d.end_ms, d.confidence])
     _print_errors(results)
 
 
 def print_audacity(results: list[FileResult]) -> None:
-    """A label track of one recording: start and end in seconds, and the label; errors on standard error."""
-    for found in results[0].detections:
-        label = f"{found.artifact_type} {found.confidence:.2f}"
-        click.echo(f"{found.start_ms / 1000:.6f}\t{found.end_ms / 1000:.6f}\t{label}")
+    """Print the label track of one recording, and errors on standard error."""
+    for d in results[0].detections:
+        click.echo(audacity_line(d.start_ms, d.end_ms, f"{d.artifact_type} {d.confidence:.2f}"))
     _print_errors(results)
 
 
@@ -80,7 +75,7 @@ FORMATS: dict[str, Callable[[list[FileResult]], None]] = {
 
 
 def clock(milliseconds: int) -> str:
-    """A time in a recording as ``h:mm:ss.mmm``, or ``m:ss.mmm`` within the first hour."""
+    """Return a time in a recording as ``h:mm:ss.mmm``, or ``m:ss.mmm`` within the first hour."""
     seconds, thousandths = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
