@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from appliance.engine.decode.normalize import SAMPLE_RATE_HZ, normalise
+from appliance.engine.decode.normalize import SAMPLE_RATE_HZ
+from appliance.engine.decode.normalize import normalize as normalize_audio
 from appliance.engine.scoring.detector import analyse
 from appliance.engine.scoring.embedding import embed, mean_direction
 from appliance.engine.scoring.events import DetectionConfig
@@ -38,7 +39,7 @@ def normalize(lane: Lane) -> None:
     recording = dataset_work.load_audio(lane.box, lane.work)
     with lane.fetched(recording.object_key, recording.etag) as file, lane.scratch() as wav:
         with lane.decoder.decode(file, SAMPLE_RATE_HZ) as audio:
-            normalise(audio, wav, lane.checkpoint)
+            normalize_audio(audio, wav, lane.checkpoint)
         found = Found(
             duration_ms=audio.duration_ms,
             sample_rate_hz=audio.info.sample_rate_hz,

@@ -1,4 +1,4 @@
-"""What the tests of the engine share."""
+"""Fixtures that the tests of the engine share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def decoder() -> Iterator[Decoder]:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Callable[..., Path]:
-    """Writes bytes into a file whose name says nothing, or something wrong."""
+    """A function that writes bytes into a file. By default the file's name does not show its format."""
 
     def write(content: bytes, name: str = "recording") -> Path:
         path = tmp_path / name

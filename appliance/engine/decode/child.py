@@ -1,8 +1,8 @@
-"""The child side of a decoder: one file after another, in a process that may break without harm.
+"""The program that runs in the decoder process: it decodes one file after another and may die without harm.
 
-Started as ``python -m appliance.engine.decode.child SOCKET LIFELINE MEMORY_BYTES``. Files are a stranger's, and what
-reads them is C: so the process has no secrets in its environment, can write to nothing but its pipe, cannot outgrow its
-memory, and dies with its parent.
+``parent.py`` starts it as ``python -m appliance.engine.decode.child SOCKET LIFELINE MEMORY_BYTES`` and ``wire.py``
+defines what the two send to each other. The files are untrusted and the code that reads them is C. So the process has
+no secrets in its environment, can write to nothing but its pipe, cannot outgrow its memory, and dies with its parent.
 """
 
 from __future__ import annotations
@@ -37,44 +37,45 @@ MAX_OPEN_FILES = 32
 
 
 def main() -> None:
-    """Serve files until the parent closes the socket or dies."""
+    """Decode files until the parent closes the socket or dies."""
     control_fd, lifeline_fd, memory_bytes = map(int, sys.argv[1:4])
     _die_with_parent(lifeline_fd)
-    _confine(memory_bytes)
+    _limit_resources(memory_bytes)
     with socket.socket(fileno=control_fd) as control:
         while True:
             control.send(READY)
             request, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
             if len(request) != REQUEST.size or len(fds) != 2:
                 return
-            _serve(*fds, *REQUEST.unpack(request))
+            _decode_file(*fds, *REQUEST.unpack(request))
 
 
 def _die_with_parent(lifeline_fd: int) -> None:
-    """Have the kernel end this process when the parent's end of the lifeline closes, however the parent died.
+    """Ask the kernel to end this process when the parent's end of the lifeline closes, however the parent died.
 
-    A death signal by prctl would come when the thread that spawned this process ends, which may be any worker thread;
-    a thread that watches the pipe would wait for the interpreter lock while C code hangs. SIGIO, unhandled, does not.
+    A death signal set by prctl would come when the thread that spawned this process ends, which may be any worker
+    thread. A thread that watches the pipe would wait for the interpreter lock while C code hangs. An unhandled SIGIO
+    has neither problem.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, fcntl.fcntl(lifeline_fd, fcntl.F_GETFL) | os.O_ASYNC)
     poll = select.poll()
     poll.register(lifeline_fd, select.POLLIN)
-    if poll.poll(0):  # the parent died before the signal was asked for
+    if poll.poll(0):  # the parent died before O_ASYNC was set
         os._exit(1)
 
 
-def _confine(memory_bytes: int) -> None:
+def _limit_resources(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
 
 
-def _serve(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_seconds: float) -> None:
-    """Decode one file into the pipe. A parent that closes its end cancels; the next file is served all the same."""
+def _decode_file(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_seconds: float) -> None:
+    """Decode one file into the pipe. If the parent closes its end, this file is cancelled and the next one can come."""
     try:
         with open(file_fd, "rb") as file:
             if sample_rate_hz == HEADER_ONLY:
@@ -94,7 +95,7 @@ def _serve(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_seconds
     except AudioError as error:
         _report(pipe_fd, error)
     except Exception as error:
-        _report(pipe_fd, DecoderDied(f"The decoder failed on this file: {type(error).__name__}: {error}"))
+        _report(pipe_fd, DecoderDied(f"The decoder process failed on this file: {type(error).__name__}: {error}"))
     finally:
         os.close(pipe_fd)
 

@@ -1,7 +1,9 @@
-"""What a file is, by its first bytes: never by its name, and never by asking every demuxer there is.
+"""Identifies a file's container by its first bytes, never by its name and never by trying every demuxer.
 
-FFmpeg's own guess would let a stranger reach playlists, image sequences and other demuxers that open further files.
-So the container is named here, and FFmpeg is told to use that demuxer alone.
+If FFmpeg guessed, untrusted input could reach its demuxers for playlists and image sequences, which open further files.
+So the container is identified here, and FFmpeg may use the demuxer of that container alone.
+
+Frame headers are read as in ISO/IEC 11172-3 and 13818-3 (MP3) and 13818-7 (ADTS).
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 192_000
 MAX_CHANNELS = 8
 
-SCANNED_BYTES = 256 * 1024  # how far into a file the first MP3 or ADTS frame is looked for
+SCANNED_BYTES = 256 * 1024  # the first MP3 or ADTS frame must begin within these
+SUPPORTED = "WAV, MP3, MP4, OGG, FLAC, WebM and AAC"
 
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"sidx", b"uuid")
-_FOREIGN = {
+_UNSUPPORTED = {
     b"FORM": "AIFF",
     b"caff": "CAF",
     b".snd": "AU",
@@ -43,7 +46,7 @@ _FOREIGN = {
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a recording is made of, as found in its bytes."""
+    """The properties of a recording, as read from its bytes."""
 
     container: str
     codec: str
@@ -51,22 +54,21 @@ class AudioInfo:
     num_channels: int
 
 
-def checked(info: AudioInfo) -> AudioInfo:
-    """Return ``info``, or raise UnsupportedAudio where its sample rate or its channels are out of range."""
+def check_info(info: AudioInfo) -> AudioInfo:
+    """Return ``info``. Raises UnsupportedAudio if its sample rate or its number of channels is out of range."""
     if not MIN_SAMPLE_RATE_HZ <= info.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
         raise UnsupportedAudio(
-            f"The sample rate is {info.sample_rate_hz} Hz; "
-            f"{MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz can be analysed."
+            f"The sample rate is {info.sample_rate_hz} Hz; it must be {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz."
         )
     if not 1 <= info.num_channels <= MAX_CHANNELS:
-        raise UnsupportedAudio(f"The recording has {info.num_channels} channels; 1 to {MAX_CHANNELS} can be analysed.")
+        raise UnsupportedAudio(f"The recording has {info.num_channels} channels; it must have 1 to {MAX_CHANNELS}.")
     return info
 
 
-def container_of(file: BinaryIO) -> tuple[str, int]:
-    """Name the container of a seekable file (wav, w64, flac, ogg, mp4, webm, mp3 or aac) and the byte it begins at.
+def identify_container(file: BinaryIO) -> tuple[str, int]:
+    """Return the container of a seekable file (wav, w64, flac, ogg, mp4, webm, mp3 or aac) and the byte it begins at.
 
-    Looks past ID3v2 tags, zeros and junk in front of the first MP3 or ADTS frame.
+    Skips ID3v2 tags, and zeros and junk in front of the first MP3 or ADTS frame.
     Raises EmptyFile, UnsupportedAudio for a format that is known but not decoded, CorruptAudio for anything else.
     """
     file.seek(0)
@@ -78,17 +80,21 @@ def container_of(file: BinaryIO) -> tuple[str, int]:
     name = _by_magic(head)
     if name:
         return name, start
-    found = _by_frames(head)
-    if found:
-        return found[0], start + found[1]
-    for magic, foreign in _FOREIGN.items():
+    framed = _by_frames(head)
+    if framed:
+        return framed[0], start + framed[1]
+    for magic, name in _UNSUPPORTED.items():
         if head.startswith(magic):
-            raise UnsupportedAudio(f"The file is {foreign}, which is none of WAV, MP3, MP4, OGG, FLAC, WebM and AAC.")
-    raise CorruptAudio("The file is not a recording: none of WAV, MP3, MP4, OGG, FLAC, WebM and AAC begins like this.")
+            raise _unsupported(name)
+    raise CorruptAudio(f"The file is not a recording in a supported format; these are {SUPPORTED}.")
+
+
+def _unsupported(name: str) -> UnsupportedAudio:
+    return UnsupportedAudio(f"The file is {name}; supported formats are {SUPPORTED}.")
 
 
 def _end_of_id3(file: BinaryIO) -> int:
-    """Offset of the first byte after any ID3v2 tags at the start of the file."""
+    """Return the offset of the first byte after any ID3v2 tags at the start of the file."""
     start = 0
     while True:
         file.seek(start)
@@ -104,7 +110,7 @@ def _by_magic(head: bytes) -> str | None:
         if head[8:12] == b"WAVE":
             return "wav"
         if head[8:12] == b"AVI ":
-            raise UnsupportedAudio("The file is AVI, which is none of WAV, MP3, MP4, OGG, FLAC, WebM and AAC.")
+            raise _unsupported("AVI")
     if head[:16] == b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00":
         return "w64"
     if head[4:8] in _BOXES:
@@ -114,7 +120,10 @@ def _by_magic(head: bytes) -> str | None:
 
 
 def _by_frames(head: bytes) -> tuple[str, int] | None:
-    """``mp3`` or ``aac``, and where the first of three frames lies that follow one another as their headers say."""
+    """Return ``mp3`` or ``aac``, and the offset of the first of three frames whose lengths lead from one to the next.
+
+    None if there are no such frames.
+    """
     for offset in _sync_bytes(head):
         for name, length_of in (("aac", _adts_length), ("mp3", _mp3_length)):
             position = offset
@@ -125,7 +134,7 @@ def _by_frames(head: bytes) -> tuple[str, int] | None:
                     break
             else:
                 return name, offset
-            # A file of one or two whole frames is a recording too, if it starts and ends with them.
+            # One or two frames that fill the whole file are a recording too.
             if offset == 0 and length and position == len(head):
                 return name, offset
     return None
@@ -139,14 +148,14 @@ def _sync_bytes(head: bytes) -> Iterator[int]:
 
 
 def _adts_length(header: bytes) -> int:
-    """Length in bytes of the ADTS frame that begins with these six bytes; 0 if none does."""
+    """Return the length in bytes of the ADTS frame that begins with these six bytes, 0 if they begin none."""
     if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return 0
     length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
     return length if length > 7 else 0
 
 
-_KBITS = {
+_KILOBITS_PER_SECOND = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),  # MPEG-1
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),  # MPEG-2 and 2.5
 }
@@ -154,13 +163,13 @@ _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 1200
 
 
 def _mp3_length(header: bytes) -> int:
-    """Length in bytes of the MPEG layer III frame that begins with these bytes; 0 if none does."""
+    """Return the length in bytes of the MPEG layer III frame that begins with these bytes, 0 if they begin none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return 0
     version, rate_index = header[1] >> 3 & 3, header[2] >> 2 & 3
     if version not in _RATES_HZ or rate_index == 3:
         return 0
-    bits_per_second = 1000 * _KBITS[version == 3][header[2] >> 4]
-    samples_per_byte_rate = 144 if version == 3 else 72
-    length = samples_per_byte_rate * bits_per_second // _RATES_HZ[version][rate_index]
+    bits_per_second = 1000 * _KILOBITS_PER_SECOND[version == 3][header[2] >> 4]
+    eighth_of_samples = 144 if version == 3 else 72  # a frame has 1,152 or 576 samples
+    length = eighth_of_samples * bits_per_second // _RATES_HZ[version][rate_index]
     return length + (header[2] >> 1 & 1) if length else 0

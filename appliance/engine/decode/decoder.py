@@ -1,8 +1,8 @@
-"""The parent side of decoding: a child process that reads a stranger's bytes, and what it may cost.
+"""What callers use to decode: ``Decoder`` decodes untrusted files in a child process and yields mono blocks.
 
-A child is reused file after file and replaced when it died. It gets each recording as a read-only descriptor and
-answers through a pipe of its own for that file: closing the pipe cancels, and nothing of one file can be taken for
-the next.
+``parent.py`` holds the child process and ``child.py`` runs in it. The child is reused for one file after another and
+replaced when it has died. It gets each recording as a read-only descriptor and answers through a pipe that belongs to
+that file alone: closing the pipe cancels, and audio of one file cannot be mistaken for audio of the next.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["DecodeLimits", "DecodedAudio", "Decoder"]
 
 T = TypeVar("T")
 
-CANCEL_SECONDS = 5.0  # how long a child may take to leave a cancelled file before it is replaced
+CANCEL_SECONDS = 5.0  # a child that takes longer to leave a cancelled file is replaced
 
 
 class Decoder:
-    """One child process that decodes one recording at a time; used by one thread at a time. Starts when first used."""
+    """One child process that decodes one recording at a time, for one thread at a time. It starts at the first use."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
@@ -40,8 +40,8 @@ class Decoder:
     def decode(self, file: BinaryIO | int, sample_rate_hz: int) -> DecodedAudio:
         """Begin to decode ``file`` (an open regular file or its descriptor; its position does not matter).
 
-        Returns when the recording is known to be one. A decode still under way in this decoder is cancelled.
-        Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio, AudioTooShort or DecoderDied.
+        Returns as soon as the properties of the recording are known. A decode that this decoder has not finished is
+        cancelled. Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio, AudioTooShort or DecoderDied.
         """
         if self._audio:
             self._audio.close()
@@ -55,7 +55,7 @@ class Decoder:
         return self._audio
 
     def claimed_seconds(self, file: BinaryIO | int) -> float | None:
-        """How long a recording says it is, None where it does not; only its beginning is decoded.
+        """Return the duration in the recording's header, None if it has none. Only the beginning is decoded.
 
         Raises what ``decode`` raises.
         """
@@ -63,7 +63,7 @@ class Decoder:
             return header.claimed_seconds()
 
     def close(self) -> None:
-        """Cancel what is under way and end the child."""
+        """Cancel the current decode and end the child."""
         if self._audio:
             self._audio.close()
         if self._child:
@@ -78,7 +78,7 @@ class Decoder:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child, None where none runs."""
+        """Process id of the child, None if it is not running."""
         return self._child.process.pid if self._child and self._child.process.poll() is None else None
 
     def _ready_child(self) -> DecoderChild:
@@ -88,16 +88,17 @@ class Decoder:
         if not self._child:
             child = DecoderChild(self._limits.memory_bytes)
             if not child.is_ready(self._limits.stall_seconds):
-                raise DecoderDied(f"The decoder process did not start: {child.last_words(self._limits)}")
+                raise DecoderDied(f"The decoder process did not start: {child.exit_reason(self._limits)}")
             self._child = child
         return self._child
 
 
 class DecodedAudio:
-    """Mono blocks of one recording, as they come from the child: (num_samples,) float32, about a second each.
+    """The mono blocks of one recording as they come from the child: (num_samples,) float32, about a second each.
 
     ``info`` is known from the start, ``num_source_samples`` (at the recording's own rate) after the last block.
-    Iterating raises AudioTooShort (before the first block), AudioTooLong or DecoderDied. Closing early cancels.
+    Iterating raises AudioTooShort (before the first block), AudioTooLong or DecoderDied; CorruptAudio if damage leaves
+    less than 100 ms, UnsupportedAudio if the sample rate changes on the way. Closing early cancels.
     """
 
     def __init__(self, child: DecoderChild, pipe_fd: int, sample_rate_hz: int, limits: DecodeLimits) -> None:
@@ -110,23 +111,23 @@ class DecodedAudio:
         self._num_samples = 0
         kind, payload = self._frame()
         if kind != wire.INFO:
-            raise self._broken("no information first")
-        self.info: AudioInfo = self._believed(wire.info_of, payload)
+            raise self._invalid_reply("the first frame is not INFO")
+        self.info: AudioInfo = self._validated(wire.parse_info, payload)
 
     @property
     def duration_ms(self) -> int:
-        """Length of the recording in milliseconds, rounded up. RuntimeError before the last block."""
+        """Length of the recording in milliseconds, rounded up. Raises RuntimeError before the last block."""
         if not self.finished:
             raise RuntimeError("The duration is known after the last block.")
         return -(-1000 * self.num_source_samples // self.info.sample_rate_hz)
 
     def claimed_seconds(self) -> float | None:
-        """What the header says of the length; for a decode that was asked for the header only."""
+        """Return the duration in the header, None if it has none. Only for a decode at the rate HEADER_ONLY."""
         kind, payload = self._frame()
         if kind != wire.END:
-            raise self._broken("audio that was not asked for")
-        claimed: float | None = self._believed(wire.claimed_seconds_of, payload)
-        return claimed
+            raise self._invalid_reply("audio that was not requested")
+        seconds: float | None = self._validated(wire.parse_claimed_seconds, payload)
+        return seconds
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return self
@@ -137,21 +138,21 @@ class DecodedAudio:
         kind, payload = self._frame()
         longest = self._limits.max_duration_seconds + 1
         if kind == wire.AUDIO:
-            samples: np.ndarray = self._believed(wire.samples_of, payload)
+            samples: np.ndarray = self._validated(wire.parse_samples, payload)
             self._num_samples += len(samples)
             if self._num_samples > longest * self.sample_rate_hz:
-                raise self._broken("more samples than were asked for")
+                raise self._invalid_reply("more audio than the longest recording has")
             return samples
         if kind != wire.END:
-            raise self._broken("information twice")
+            raise self._invalid_reply("two INFO frames")
         largest = int(longest * self.info.sample_rate_hz)
-        self.num_source_samples = self._believed(wire.num_source_samples_of, payload, largest)
+        self.num_source_samples = self._validated(wire.parse_num_source_samples, payload, largest)
         self.finished = True
         self.close()
         raise StopIteration
 
     def close(self) -> None:
-        """Stop listening; the child sees it at its next block and leaves the file. Idempotent."""
+        """Close the pipe; the child notices at its next block and leaves the file. Idempotent."""
         if self._pipe_fd >= 0:
             os.close(self._pipe_fd)
             self._pipe_fd = -1
@@ -169,16 +170,16 @@ class DecodedAudio:
             self.close()
 
     def _frame(self) -> tuple[bytes, bytearray]:
-        """The next frame; raises the error that it carries, or DecoderDied where none comes in time."""
+        """Return the next frame. Raises the error that it carries, or DecoderDied if no frame comes in time."""
         deadline = time.monotonic() + self._limits.stall_seconds
         try:
-            kind, size = wire.frame_size(self._read(wire.HEADER.size, deadline))
+            kind, size = wire.parse_header(self._read(wire.HEADER.size, deadline))
             payload = self._read(size, deadline)
             if kind != wire.ERROR:
                 return kind, payload
-            error: Exception = wire.error_of(payload)
+            error: Exception = wire.parse_error(payload)
         except wire.BadFrame as bad:
-            raise self._broken(str(bad)) from bad
+            raise self._invalid_reply(str(bad)) from bad
         self.close()
         raise error
 
@@ -189,36 +190,38 @@ class DecodedAudio:
         poll.register(self._pipe_fd, select.POLLIN)
         while unread:
             if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                self._end()
-                raise DecoderDied(f"The decoder gave no audio for {self._limits.stall_seconds:g} s and was stopped.")
+                self._kill_child()
+                raise DecoderDied(
+                    f"The decoder process sent no audio for {self._limits.stall_seconds:g} s and was stopped."
+                )
             count = os.readv(self._pipe_fd, [unread])
             if not count:
-                reason = self._child.last_words(self._limits)
-                self._end()
-                raise DecoderDied(f"The decoder broke on this file: {reason}")
+                reason = self._child.exit_reason(self._limits)
+                self._kill_child()
+                raise DecoderDied(f"The decoder process ended on this file: {reason}")
             unread = unread[count:]
         return payload
 
-    def _believed(self, check: Callable[..., T], *args: object) -> T:
+    def _validated(self, parse: Callable[..., T], *args: object) -> T:
         try:
-            return check(*args)
+            return parse(*args)
         except wire.BadFrame as bad:
-            raise self._broken(str(bad)) from bad
+            raise self._invalid_reply(str(bad)) from bad
 
-    def _broken(self, what: str) -> DecoderDied:
-        self._end()
-        return DecoderDied(f"The decoder answered with what is no audio ({what}) and was stopped.")
+    def _invalid_reply(self, fault: str) -> DecoderDied:
+        self._kill_child()
+        return DecoderDied(f"The decoder process sent an invalid reply ({fault}) and was stopped.")
 
-    def _end(self) -> None:
+    def _kill_child(self) -> None:
         self._child.kill()
         self.close()
 
 
 def _read_only(fd: int) -> int:
-    """A descriptor of the same file that cannot write to it and has a position of its own."""
+    """Return a descriptor of the same file that cannot write to it and has its own position."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise CorruptAudio("This is not a regular file.")
+        raise CorruptAudio("The recording is not a regular file.")
     try:
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
-    except OSError:  # the file's mode forbids it to be opened again
+    except OSError:  # the file's mode forbids opening it again
         return os.dup(fd)

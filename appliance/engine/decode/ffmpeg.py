@@ -1,12 +1,14 @@
-"""FFmpeg's side of decoding: MP3, MP4, OGG, FLAC, WebM and AAC, in time in spite of damage.
+"""Decodes MP3, MP4, OGG, FLAC, WebM and AAC with FFmpeg, and keeps every sample at its true time in spite of damage.
 
-Encoder delay and padding that the file names (LAME's info header, edit lists, Opus pre-skip and discard padding) are
-taken off by FFmpeg, and the last packet's and the edit list's durations here. Where a file names no delay, the usual is
-dropped: 1,105 samples of MP3, the first frame (1,024 samples; 2,048 with SBR) of AAC.
+Encoders add delay in front and padding at the end. FFmpeg removes what the file states (LAME's info header, edit lists,
+Opus pre-skip and discard padding); this module removes what the last packet's and the edit list's durations state. If a
+file states no delay, the usual one is removed: 1,105 samples of MP3, the first frame (1,024 samples; 2,048 with SBR)
+of AAC.
 
-What damage took is silence of its length: by the time stamps where the container carries a clock, by the damaged bytes
-in MP3. Of raw AAC FFmpeg leaves damaged bytes out without a trace, so there only the frames that it finds bad count.
-FFmpeg's "out of memory" is damage as well: nearly always a size in the file that cannot be.
+Audio lost to damage becomes silence of the same length. The length comes from the time stamps if the container has a
+clock, and from the number of damaged bytes in MP3. In raw AAC FFmpeg drops damaged bytes without a trace, so there only
+the frames that it reports as bad count. FFmpeg's "out of memory" is damage too: nearly always an impossible size in the
+file.
 """
 
 from __future__ import annotations
@@ -22,17 +24,17 @@ import numpy as np
 from av.codec.context import Flags2
 from av.stream import Discard
 
-from appliance.engine.decode.containers import MAX_CHANNELS, AudioInfo, checked
+from appliance.engine.decode.containers import MAX_CHANNELS, AudioInfo, check_info
 from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
 
-MP3_DELAY_SAMPLES = 1105  # 576 of LAME's encoder, 528 + 1 of every decoder
-MAX_GAP_SECONDS = 3600  # a leap in the time stamps beyond this is a damaged stamp, not lost audio
-MAX_PADDING_SAMPLES = 4096  # an encoder fills up its last frame, no more
+MP3_DELAY_SAMPLES = 1105  # 576 of LAME's encoder, 528 + 1 of every decoder (LAME's technical FAQ)
+MAX_GAP_SECONDS = 3600  # a longer jump in the time stamps is a damaged stamp, not lost audio
+MAX_PADDING_SAMPLES = 4096  # an encoder pads its last frame and no more
 MAX_ERRORS_IN_A_ROW = 1000
 
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _CODECS = ("mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis")
-_SELF_FRAMED = ("mp3", "aac")  # containers whose time stamps are only counted packets
+_SELF_FRAMED = ("mp3", "aac")  # containers without a clock: FFmpeg makes their time stamps by counting packets
 _DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(code)
     for name, code in {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}.items()
@@ -41,39 +43,39 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass
 class _Frame:
-    """One decoded frame and where it belongs."""
+    """One decoded frame and its place in time."""
 
     audio: av.AudioFrame
-    packet_samples: float  # how long its packet says it is; 0 where it does not
-    stamp: float | None  # when it begins, in samples
+    packet_samples: float  # duration of its packet in samples; 0 if the packet states none
+    stamp: float | None  # when it begins, in samples; None if it has no time stamp
 
 
 def open_packets(
     file: BinaryIO, container: str
 ) -> tuple[AudioInfo, Iterator[np.ndarray], Callable[[], bool], float | None]:
-    """Open ``file`` as ``container`` and decode up to the first frame, which says what the recording is.
+    """Open ``file`` as ``container`` and decode up to the first frame, which has the properties of the recording.
 
-    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, what says whether
-    damage was met so far, and how many seconds the header claims, None where it claims nothing.
+    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, a function that
+    returns whether damage was met so far, and the duration in the header in seconds, None if the header has none.
     Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
     """
-    opened = _open(file, container)
+    source = _open(file, container)
     try:
-        packets = _Packets(opened, container)
+        packets = _Packets(source, container)
         frames = packets.frames()
         first = next(frames, None)
         if first is None:
             if packets.num_damaged:
-                raise CorruptAudio(f"The file looks like {container}, but nothing in it can be decoded.")
+                raise CorruptAudio(f"The file looks like {container}, but no audio in it can be decoded.")
             raise AudioTooShort("The file holds no audio samples; at least 100 ms are needed.")
         rate_hz, num_channels = first.audio.sample_rate, first.audio.layout.nb_channels
-        info = checked(AudioInfo(container, packets.codec, rate_hz, num_channels))
+        info = check_info(AudioInfo(container, packets.codec, rate_hz, num_channels))
     except BaseException:
-        opened.close()
+        source.close()
         raise
-    pieces = _trimmed(_aligned(chain([first], frames), packets, rate_hz), packets, rate_hz)
-    blocks = _closing(opened, _blocks(pieces, rate_hz))
-    return info, blocks, lambda: packets.num_damaged > 0, _claimed_seconds(opened, container)
+    pieces = _trim(_align(chain([first], frames), packets, rate_hz), packets, rate_hz)
+    blocks = _close_after(source, _join_blocks(pieces, rate_hz))
+    return info, blocks, lambda: packets.num_damaged > 0, _claimed_seconds(source, container)
 
 
 def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
@@ -82,64 +84,64 @@ def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
     except av.FFmpegError as error:
         if container == "mp4":
             raise CorruptAudio(
-                "The MP4 file cannot be read: its index is damaged, or missing as in a cut file."
+                "The MP4 file cannot be read: its index is damaged, or missing because the file was cut off."
             ) from error
         raise CorruptAudio(f"The file looks like {container} but cannot be read: {error.strerror}.") from error
 
 
-def _claimed_seconds(opened: av.container.InputContainer, container: str) -> float | None:
-    """Of raw AAC FFmpeg would give a guess from the first frames, which can be far off."""
-    return opened.duration / av.time_base if opened.duration and container != "aac" else None
+def _claimed_seconds(source: av.container.InputContainer, container: str) -> float | None:
+    """Return the duration in the header. For raw AAC FFmpeg guesses from the first frames, which can be far off."""
+    return source.duration / av.time_base if source.duration and container != "aac" else None
 
 
-def _closing(opened: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def _close_after(source: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     try:
         yield from blocks
     finally:
-        opened.close()
+        source.close()
 
 
 class _Packets:
-    """The audio stream of an opened container, decoded on past damage."""
+    """The first audio stream of an opened container. Decoding goes on after damage."""
 
-    def __init__(self, opened: av.container.InputContainer, container: str) -> None:
-        self._opened = opened
+    def __init__(self, source: av.container.InputContainer, container: str) -> None:
+        self._source = source
         self.container = container
-        if not opened.streams.audio:
-            kinds = " and ".join(sorted({stream.type for stream in opened.streams}))
+        if not source.streams.audio:
+            kinds = " and ".join(sorted({stream.type for stream in source.streams}))
             if not kinds:
                 raise CorruptAudio(f"The file looks like {container}, but its index is damaged.")
             raise NoAudioStream(f"The {container} file holds no audio, only {kinds}.")
-        self.stream = opened.streams.audio[0]
+        self.stream = source.streams.audio[0]
         context = self.stream.codec_context
         name = context.name if context else "unknown"
         if name not in _CODECS and not name.startswith("pcm_"):
-            raise UnsupportedAudio(f"The audio in the {container} file is {name}, which cannot be decoded here.")
+            raise UnsupportedAudio(f"The audio in the {container} file is {name}, which is not supported.")
         context.thread_count = 1
         if container == "ogg" and name == "vorbis":
-            # FFmpeg miscounts by a block, and cuts too much or nothing, where all audio is in one page; see _named_end.
+            # If all audio is in one page, FFmpeg miscounts by a block and cuts too much or nothing; see _stated_end.
             context.flags2 |= Flags2.skip_manual
-        for other in opened.streams:
+        for other in source.streams:
             if other is not self.stream:
                 other.discard = Discard.all
-        self.metadata = {**opened.metadata, **self.stream.metadata}
+        self.metadata = {**source.metadata, **self.stream.metadata}
         self.codec = name.removesuffix("float").removeprefix("lib")
-        self.delay_named = False
+        self.delay_is_stated = False
         self.num_damaged = 0
 
     def frames(self) -> Iterator[_Frame]:
-        """Every frame that can be decoded, with the time of those between them that cannot."""
+        """Yield every frame that can be decoded, at a time that counts the frames that cannot."""
         seconds = float(self.stream.time_base)
         good_bytes = good_packets = lost_frames = 0
         for packet in self._demuxed():
             if not good_packets:
-                self.delay_named = self.delay_named or _skips(packet)
+                self.delay_is_stated = self.delay_is_stated or _skips_samples(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError:
                 self.num_damaged += 1
                 if self.container in _SELF_FRAMED and good_packets:
-                    # The parser swallows damaged bytes into one packet; its size says how many frames they were.
+                    # The parser puts all damaged bytes into one packet; its size shows how many frames they were.
                     lost_frames += max(0, round(packet.size * good_packets / good_bytes) - 1)
                 continue
             if decoded and packet.size:
@@ -154,29 +156,29 @@ class _Packets:
         errors_in_a_row = 0
         while errors_in_a_row < MAX_ERRORS_IN_A_ROW:
             try:
-                for packet in self._opened.demux(self.stream):
+                for packet in self._source.demux(self.stream):
                     errors_in_a_row = 0
                     yield packet
                 return
             except av.FFmpegError as error:
                 if self.container == "ogg" and isinstance(error, av.PatchWelcomeError):
-                    raise UnsupportedAudio("The OGG file changes its sample rate or channels on the way.") from error
+                    raise UnsupportedAudio("The sample rate or the channels change within the OGG file.") from error
                 errors_in_a_row += 1
                 self.num_damaged += 1
 
 
-def _skips(packet: av.Packet) -> bool:
+def _skips_samples(packet: av.Packet) -> bool:
     return any(data.data_type == "skip_samples" for data in packet.iter_sidedata())
 
 
-def _aligned(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
-    """Yield (num_channels, num_samples) float32 of each frame, with silence for what was lost between them.
+def _align(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+    """Yield (num_channels, num_samples) float32 of each frame, with silence for the audio lost between frames.
 
-    Time stamps are rounded (to 1 ms in WebM) and guessed between Ogg pages, so only a leap counts.
+    Time stamps are rounded (to 1 ms in WebM) and guessed between Ogg pages, so only a jump counts.
     """
     tolerance = rate_hz * (0.025 if packets.codec == "vorbis" else 0.005)
     origin: float | None = None
-    position = strange = 0
+    position = samples_at_other_rate = 0
     for frame, is_last in _with_last(frames):
         if frame.stamp is not None:
             origin = frame.stamp if origin is None else origin
@@ -187,8 +189,9 @@ def _aligned(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Itera
             elif abs(gap) > tolerance:
                 origin = frame.stamp - position
         samples = _samples(frame.audio, rate_hz)
-        strange = strange + samples.shape[1] if frame.audio.sample_rate != rate_hz else 0
-        if strange > rate_hz:
+        is_other_rate = frame.audio.sample_rate != rate_hz
+        samples_at_other_rate = samples_at_other_rate + samples.shape[1] if is_other_rate else 0
+        if samples_at_other_rate > rate_hz:
             raise UnsupportedAudio(
                 f"The sample rate changes within the recording, from {rate_hz} to {frame.audio.sample_rate} Hz."
             )
@@ -214,15 +217,15 @@ def _silence(num_samples: int, num_channels: int, rate_hz: int) -> Iterator[np.n
 
 
 def _samples(audio: av.AudioFrame, rate_hz: int) -> np.ndarray:
-    """(num_channels, num_samples) float32 at full scale 1.
+    """Return (num_channels, num_samples) float32 with full scale 1.
 
-    A frame at another rate than the recording's is damage where it stands alone; it counts as silence of its length.
+    A single frame at another rate than the recording's is damage; it becomes silence of its length.
     """
     num_channels = audio.layout.nb_channels
     if audio.sample_rate != rate_hz or num_channels > MAX_CHANNELS:
         return np.zeros((1, round(audio.samples * rate_hz / audio.sample_rate)), np.float32)
     dtype = _DTYPES[audio.format.name.removesuffix("p")]
-    # PyAV's to_ndarray is not used: its 18.1 finds nine planes where there are eight, and crashes.
+    # PyAV's to_ndarray is not used: in 18.1 it sees nine planes in eight channels, and crashes.
     if audio.format.is_planar:
         samples = np.empty((num_channels, audio.samples), dtype)
         for row, plane in zip(samples, audio.planes, strict=False):
@@ -239,15 +242,15 @@ def _samples(audio: av.AudioFrame, rate_hz: int) -> np.ndarray:
     return floats
 
 
-def _trimmed(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
-    """Drop the encoder's delay where the file names none, and what an MP4 holds beyond the end that it names."""
+def _trim(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+    """Drop the encoder's delay if the file does not state it, and the padding after the end that the file states."""
     first = next(iter(pieces), None)
     if first is None:
         return
-    delay = _unnamed_delay(packets, first.shape[1])
-    end = _named_end(packets, rate_hz)
+    delay = _unstated_delay(packets, first.shape[1])
+    end = _stated_end(packets, rate_hz)
     position = -delay
-    beyond: list[np.ndarray] = []
+    padding: list[np.ndarray] = []
     for piece in chain([first], pieces):
         start, position = position, position + piece.shape[1]
         piece = piece[:, max(0, -start) :]
@@ -256,22 +259,23 @@ def _trimmed(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> I
             yield piece
             continue
         yield piece[:, : max(0, end - start)]
-        beyond.append(piece[:, max(0, end - start) :])
+        padding.append(piece[:, max(0, end - start) :])
         if position > end + MAX_PADDING_SAMPLES:
-            end = None  # more than padding: the end that was named is wrong
-            yield from beyond
+            end = None  # this is more than padding: the stated end is wrong
+            yield from padding
 
 
-def _unnamed_delay(packets: _Packets, first_frame_samples: int) -> int:
+def _unstated_delay(packets: _Packets, first_frame_samples: int) -> int:
+    """Return the number of samples of delay that FFmpeg has not removed."""
     if packets.container == "ogg" and packets.codec == "vorbis":
-        return first_frame_samples  # half an overlap, which FFmpeg itself drops where it is left to trim
-    if packets.delay_named:
+        return first_frame_samples  # half an overlap; FFmpeg drops it only if FFmpeg does the trimming
+    if packets.delay_is_stated:
         return 0
     return {"mp3": MP3_DELAY_SAMPLES, "aac": first_frame_samples}.get(packets.codec, 0)
 
 
-def _named_end(packets: _Packets, rate_hz: int) -> int | None:
-    """Length in samples by Ogg's last page or MP4's iTunes tag or edit list; None where the file does not name it."""
+def _stated_end(packets: _Packets, rate_hz: int) -> int | None:
+    """Return the length in samples by Ogg's last page or MP4's iTunes tag or edit list, None if none states it."""
     stream = packets.stream
     if packets.container == "ogg" and packets.codec == "vorbis":
         return stream.duration
@@ -281,24 +285,24 @@ def _named_end(packets: _Packets, rate_hz: int) -> int | None:
     if len(tag) > 3:
         with suppress(ValueError):
             return int(tag[3], 16)
-    if not stream.duration or not packets.delay_named:
+    if not stream.duration or not packets.delay_is_stated:
         return None
-    # An edit list counts in the movie's clock, a millisecond as a rule.
+    # An edit list counts in the movie's clock, usually in milliseconds.
     return int(stream.duration * float(stream.time_base) * rate_hz) + rate_hz // 1000
 
 
-def _blocks(pieces: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
+def _join_blocks(pieces: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
     """Join (num_channels, num_samples) pieces into (num_samples, num_channels) blocks of a second or a little more."""
-    held: list[np.ndarray] = []
-    num_held = 0
+    waiting: list[np.ndarray] = []
+    num_waiting = 0
     for piece in pieces:
-        if held and piece.shape[0] != held[0].shape[0]:
-            yield np.concatenate(held, axis=1).T
-            held, num_held = [], 0
-        held.append(piece)
-        num_held += piece.shape[1]
-        if num_held >= rate_hz:
-            yield np.concatenate(held, axis=1).T
-            held, num_held = [], 0
-    if num_held:
-        yield np.concatenate(held, axis=1).T
+        if waiting and piece.shape[0] != waiting[0].shape[0]:
+            yield np.concatenate(waiting, axis=1).T
+            waiting, num_waiting = [], 0
+        waiting.append(piece)
+        num_waiting += piece.shape[1]
+        if num_waiting >= rate_hz:
+            yield np.concatenate(waiting, axis=1).T
+            waiting, num_waiting = [], 0
+    if num_waiting:
+        yield np.concatenate(waiting, axis=1).T

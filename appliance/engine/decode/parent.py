@@ -1,4 +1,7 @@
-"""A decoder process as its parent holds it: started, limited, asked for a file, and ended."""
+"""The parent's handle of the decoder process: it starts the process, limits it, sends it files, and ends it.
+
+``child.py`` is the program that runs in the process; ``decoder.py`` is what callers use.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,16 @@ PIPE_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What one recording may cost its decoder."""
+    """What the decoder process may spend on one recording."""
 
-    memory_bytes: int = 512 * 1024**2  # address space
-    cpu_seconds: int = 1800
+    memory_bytes: int = 512 * 1024**2  # address space of the process
+    cpu_seconds: int = 1800  # CPU time for each recording
     stall_seconds: float = 60.0  # longest wait for the next block
     max_duration_seconds: float = 12 * 3600.0  # decoded length
 
     @classmethod
     def from_settings(cls, settings: Settings) -> DecodeLimits:
-        """The limits that the appliance's settings name."""
+        """Return the limits in the appliance's settings."""
         return cls(
             memory_bytes=settings.decoder_memory_bytes,
             cpu_seconds=settings.decoder_cpu_seconds,
@@ -42,17 +45,17 @@ class DecodeLimits:
 
 
 class DecoderChild:
-    """A decoder process, the socket that leads to it, and the pipe whose closing ends it."""
+    """A running decoder process, the socket to it, and the lifeline: a pipe that ends the process when it closes."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        lifeline, self._lifeline = os.pipe()
+        self._control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        child_lifeline, self._lifeline = os.pipe()
         command = [sys.executable, "-s", "-m", "appliance.engine.decode.child"]
-        command += [str(theirs.fileno()), str(lifeline), str(memory_bytes)]
+        command += [str(child_control.fileno()), str(child_lifeline), str(memory_bytes)]
         try:
             self.process = subprocess.Popen(
                 command,
-                pass_fds=(theirs.fileno(), lifeline),
+                pass_fds=(child_control.fileno(), child_lifeline),
                 env=_environment(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -60,12 +63,12 @@ class DecoderChild:
                 stderr=subprocess.DEVNULL,
             )
         finally:
-            theirs.close()
-            os.close(lifeline)
+            child_control.close()
+            os.close(child_lifeline)
 
     def is_ready(self, seconds: float) -> bool:
-        """Whether the child says within ``seconds`` that it can take a file."""
-        if self.process.poll() is not None:  # what it said before it died could still be read
+        """Return whether the child sends within ``seconds`` that it can take a file."""
+        if self.process.poll() is not None:  # the READY that it sent before it died could still be read
             return False
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
@@ -75,29 +78,31 @@ class DecoderChild:
             return False
 
     def request(self, file_fd: int, sample_rate_hz: int, limits: DecodeLimits) -> int:
-        """Send a file; return the descriptor that its audio comes from."""
-        ours, theirs = os.pipe()
+        """Send a file and return the descriptor of the pipe that its frames come from.
+
+        Raises nothing if the child has died: the first read from the pipe finds its other end closed.
+        """
+        read_fd, write_fd = os.pipe()
         try:
-            fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             self._limit_cpu(limits.cpu_seconds)
             request = wire.REQUEST.pack(sample_rate_hz, limits.max_duration_seconds)
-            socket.send_fds(self._control, [request], [file_fd, theirs])
+            socket.send_fds(self._control, [request], [file_fd, write_fd])
         except (OSError, ValueError):
-            # A child that died just now: nobody holds the pipe's other end, which the first read will see.
-            pass
+            pass  # the child died just now
         finally:
-            os.close(theirs)
-        return ours
+            os.close(write_fd)
+        return read_fd
 
     def _limit_cpu(self, cpu_seconds: int) -> None:
-        """Allow this many seconds from now on. The kernel counts from the child's start, so what it used is added."""
+        """Allow this much CPU time from now on. The kernel counts from the child's start, so add what it has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         used_seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         soft = math.ceil(used_seconds) + cpu_seconds
         resource.prlimit(self.process.pid, resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
-    def last_words(self, limits: DecodeLimits) -> str:
-        """Why the child ended, as a sentence; ends it where it still runs."""
+    def exit_reason(self, limits: DecodeLimits) -> str:
+        """Return why the child ended, as the second half of a sentence. Ends the child if it still runs."""
         try:
             status = self.process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -112,7 +117,7 @@ class DecoderChild:
         return f"it ended with status {status}."
 
     def kill(self) -> None:
-        """End the process and let go of what led to it. Idempotent."""
+        """End the process and close the descriptors that lead to it. Idempotent."""
         self.process.kill()
         self.process.wait()
         self._control.close()
@@ -122,6 +127,6 @@ class DecoderChild:
 
 
 def _environment() -> dict[str, str]:
-    """No secrets, and one thread: a BLAS that starts more reserves address space that the limit counts."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
-    return kept | {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    """No secrets. One thread: a BLAS that starts more reserves address space, which the memory limit counts."""
+    inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
+    return inherited | {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}

@@ -1,10 +1,10 @@
-"""Any of the seven formats in, blocks of samples out, in memory that does not grow with the recording.
+"""Decodes any of the seven formats into blocks of samples, in memory that does not grow with the recording.
 
 soundfile reads WAV, four times faster than anything else; FFmpeg reads the rest. libsndfile was tried for FLAC, OGG and
 MP3 as well: positions are the same to the sample, but it raises at the first damaged FLAC frame, gives up after 1,024
 damaged bytes of MP3, loses the time of a lost Ogg page, and decodes Vorbis at 60 % of FFmpeg's speed.
 
-Runs in the decoder process: the bytes are a stranger's.
+Runs in the decoder process, because the input is untrusted.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from appliance.engine.decode.containers import AudioInfo, checked, container_of
+from appliance.engine.decode.containers import AudioInfo, check_info, identify_container
 from appliance.engine.decode.ffmpeg import open_packets
-from appliance.engine.decode.resample import resampled
+from appliance.engine.decode.resample import resample
 from appliance.errors import AudioTooLong, AudioTooShort, CorruptAudio
 
 MIN_DURATION_SECONDS = 0.1
@@ -29,33 +29,33 @@ __all__ = ["AudioInfo", "Recording", "decode_mono", "open_audio"]
 
 @dataclass
 class Recording:
-    """An opened recording; its blocks can be taken once."""
+    """An opened recording. Its blocks can be iterated once."""
 
     info: AudioInfo
     _blocks: Iterator[np.ndarray]
     _damaged: Callable[[], bool] = lambda: False
-    claimed_seconds: float | None = None  # how long it is, as its header says; None where that says nothing
+    claimed_seconds: float | None = None  # the duration in its header, None if it has none
 
     @property
     def is_damaged(self) -> bool:
-        """Whether something that should have been audio could not be decoded, as far as the blocks were taken."""
+        """Whether audio that could not be decoded was met, in the blocks that were iterated so far."""
         return self._damaged()
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield (num_samples, num_channels) float32 blocks of about a second, on the recording's own clock.
+        """Yield (num_samples, num_channels) float32 blocks of about a second, at the recording's own rate.
 
-        Full scale is ±1; what a float file holds beyond it passes unclipped. Damage is decoded past: what is lost is
-        silence where its length is known. The number of channels may change within a damaged or chained file.
+        Full scale is ±1; a float file's samples beyond it are not clipped. Decoding goes on after damage: lost audio is
+        silence if its length is known. The number of channels may change within a damaged or chained file.
         """
         return self._blocks
 
 
 def open_audio(file: BinaryIO) -> Recording:
-    """Open a seekable binary file by its content.
+    """Open a seekable binary file. Its content decides the format.
 
     Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort (not one sample).
     """
-    container, start = container_of(file)
+    container, start = identify_container(file)
     if start:
         file = io.BufferedReader(_Remainder(file, start))
     file.seek(0)
@@ -67,7 +67,7 @@ def open_audio(file: BinaryIO) -> Recording:
 
 
 class _Remainder(io.RawIOBase):
-    """A file without its first bytes. Behind tags and junk neither FFmpeg nor libsndfile reads headers as it should."""
+    """A file without its first bytes. After tags and junk neither FFmpeg nor libsndfile reads headers correctly."""
 
     def __init__(self, file: BinaryIO, start: int) -> None:
         self._file = file
@@ -92,7 +92,7 @@ class _Remainder(io.RawIOBase):
 
 
 def _open_wav(file: BinaryIO) -> Recording | None:
-    """None where libsndfile finds no samples: FFmpeg also reads what streaming encoders leave, a data size of 0."""
+    """Return None if libsndfile finds no samples. FFmpeg then reads it: streaming encoders leave a data size of 0."""
     try:
         sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError:
@@ -102,7 +102,7 @@ def _open_wav(file: BinaryIO) -> Recording | None:
         file.seek(0)
         return None
     info = AudioInfo("wav", sound.subtype.lower(), sound.samplerate, sound.channels)
-    return Recording(checked(info), _wav_blocks(sound), claimed_seconds=sound.frames / sound.samplerate)
+    return Recording(check_info(info), _wav_blocks(sound), claimed_seconds=sound.frames / sound.samplerate)
 
 
 def _wav_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
@@ -115,7 +115,7 @@ def _wav_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
 
 
 class MonoDecode:
-    """One recording as mono blocks at the rate that a model wants, with its source's samples counted."""
+    """One recording as mono blocks at ``sample_rate_hz``. Counts the samples of the source on the way."""
 
     def __init__(self, recording: Recording, sample_rate_hz: int, max_duration_seconds: float) -> None:
         self._recording = recording
@@ -125,22 +125,25 @@ class MonoDecode:
         self.num_source_samples = 0
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield (num_samples,) float32; raises AudioTooLong as soon as it is, AudioTooShort before any block."""
-        return resampled(self._counted(), self._recording.info.sample_rate_hz, self._sample_rate_hz)
+        """Yield (num_samples,) float32.
 
-    def _counted(self) -> Iterator[np.ndarray]:
+        Raises AudioTooLong at the first block over the limit, AudioTooShort (CorruptAudio if damaged) before any block.
+        """
+        return resample(self._mono_blocks(), self._recording.info.sample_rate_hz, self._sample_rate_hz)
+
+    def _mono_blocks(self) -> Iterator[np.ndarray]:
         rate = self._recording.info.sample_rate_hz
-        held: list[np.ndarray] = []  # the first 100 ms are kept back, so that a recording too short gives nothing
+        waiting: list[np.ndarray] = []  # until there are 100 ms, so that a recording too short gives no block
         for block in self._recording.blocks():
             self.num_source_samples += len(block)
             if self.num_source_samples > self._max_samples:
                 seconds = self._max_duration_seconds
                 limit = f"{seconds:g} s" if seconds < 3600 else f"{seconds / 3600:g} hours"
-                raise AudioTooLong(f"The recording is longer than {limit}, the longest that is analysed.")
-            held.append(mono(block))
+                raise AudioTooLong(f"The recording is longer than {limit}, the longest that is accepted.")
+            waiting.append(mono(block))
             if self.num_source_samples >= MIN_DURATION_SECONDS * rate:
-                yield from held
-                held.clear()
+                yield from waiting
+                waiting.clear()
         if self.num_source_samples < MIN_DURATION_SECONDS * rate:
             milliseconds = 1000 * self.num_source_samples / rate
             if self._recording.is_damaged:
@@ -149,16 +152,16 @@ class MonoDecode:
 
 
 def decode_mono(file: BinaryIO, sample_rate_hz: int, max_duration_seconds: float) -> tuple[AudioInfo, MonoDecode]:
-    """Open ``file`` and return what it is and its mono blocks at ``sample_rate_hz``."""
+    """Return the properties of ``file`` and its mono blocks at ``sample_rate_hz``. Raises what open_audio raises."""
     recording = open_audio(file)
     return recording.info, MonoDecode(recording, sample_rate_hz, max_duration_seconds)
 
 
 def mono(block: np.ndarray) -> np.ndarray:
-    """Mean of the channels of (num_samples, num_channels) float32: (num_samples,) float32.
+    """Return the mean of the channels of (num_samples, num_channels) float32: (num_samples,) float32.
 
-    An instant at which any channel is not a number or infinite becomes 0. Sums of columns, since ``mean(axis=1)``
-    is seventeen times slower.
+    A sample becomes 0 if any channel is not finite there. Columns are summed one by one, since ``mean(axis=1)`` is
+    seventeen times slower.
     """
     num_channels = block.shape[1]
     if num_channels == 1:

@@ -1,4 +1,4 @@
-"""Streaming resampling: soxr at high quality, no delay, nothing lost at the end."""
+"""Streaming resampling by soxr at high quality, without delay and without loss at the end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import soxr
 QUALITY = "HQ"
 
 
-def resampled(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
-    """Yield mono float32 blocks at ``to_hz`` from mono (num_samples,) float32 blocks at ``from_hz``.
+def resample(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+    """Yield mono (num_samples,) float32 blocks at ``to_hz`` from such blocks at ``from_hz``.
 
-    n samples in give n * to_hz / from_hz out, within one sample; sample 0 stays at time 0. Equal rates pass through.
+    n samples become n * to_hz / from_hz, within one sample; sample 0 stays at time 0. If the rates are equal, blocks
+    pass unchanged.
     """
     if from_hz == to_hz:
         yield from (block for block in blocks if len(block))

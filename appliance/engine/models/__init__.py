@@ -1,0 +1,1 @@
+"""Models on disk: manifests, the model store, and ONNX sessions."""

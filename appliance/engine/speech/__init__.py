@@ -1,0 +1,1 @@
+"""Models for transcription: from audio to text, segments and words."""

@@ -1,4 +1,4 @@
-"""How long recordings say they are, read in the decoder process."""
+"""The duration in a recording's header, read in the decoder process."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ Recording = Callable[..., Path]
 RATE_HZ = 48_000
 
 
-def claimed(decoder: Decoder, path: Path) -> float | None:
+def claimed_seconds(decoder: Decoder, path: Path) -> float | None:
     with path.open("rb") as file:
         return decoder.claimed_seconds(file)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "aac"])
-def test_every_format_but_one_says(decoder: Decoder, recording: Recording, kind: str) -> None:
+def test_every_format_except_raw_aac_states_its_duration(decoder: Decoder, recording: Recording, kind: str) -> None:
     path = recording(encode(kind, noise(RATE_HZ, 7.5), RATE_HZ))
-    assert claimed(decoder, path) == pytest.approx(7.5, abs=0.1)
+    assert claimed_seconds(decoder, path) == pytest.approx(7.5, abs=0.1)
 
 
-def test_raw_aac_has_no_header_that_says(decoder: Decoder, recording: Recording) -> None:
-    assert claimed(decoder, recording(encode("aac", noise(RATE_HZ, 7.5), RATE_HZ))) is None
+def test_raw_aac_states_no_duration(decoder: Decoder, recording: Recording) -> None:
+    assert claimed_seconds(decoder, recording(encode("aac", noise(RATE_HZ, 7.5), RATE_HZ))) is None
 
 
-def test_one_child_tells_and_decodes_and_outlives_what_is_no_recording(decoder: Decoder, recording: Recording) -> None:
+def test_one_child_reads_headers_decodes_and_survives_an_invalid_file(decoder: Decoder, recording: Recording) -> None:
     path = recording(encode("flac", noise(RATE_HZ, 2), RATE_HZ))
-    assert claimed(decoder, path) == 2.0
+    assert claimed_seconds(decoder, path) == 2.0
     child = decoder.pid
     with pytest.raises(CorruptAudio):
-        claimed(decoder, recording(b"no recording", "other"))
+        claimed_seconds(decoder, recording(b"not a recording", "other"))
     with path.open("rb") as file, decoder.decode(file, 16_000) as audio:
         assert sum(map(len, audio)) == pytest.approx(32_000, abs=1)
-    assert claimed(decoder, path) == 2.0
+    assert claimed_seconds(decoder, path) == 2.0
     assert decoder.pid == child
 
 
 @pytest.mark.parametrize("length", ["0", "-1", '"9"', "1e999", "NaN", "[]"])
-def test_a_length_that_cannot_be_is_not_believed(length: str) -> None:
+def test_an_impossible_duration_is_rejected(length: str) -> None:
     with pytest.raises(wire.BadFrame):
-        wire.claimed_seconds_of(bytearray(f'{{"claimed_seconds": {length}}}'.encode()))
+        wire.parse_claimed_seconds(bytearray(f'{{"claimed_seconds": {length}}}'.encode()))

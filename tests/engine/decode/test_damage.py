@@ -1,4 +1,4 @@
-"""Damage is what the appliance is there to hear: it is decoded past, in time, and raises nothing but an AudioError."""
+"""The appliance exists to find damage: decoding goes on after it, keeps the time, and raises only an AudioError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.audio import KINDS, clicks, encode, noise
 
 SECONDS = 16
 CLICKS = [float(second) for second in range(1, SECONDS)]
-# Time lost for each damaged place, where a stream carries no clock and the loss is guessed from its bytes.
+# Seconds of error for each damaged place, if a stream has no clock and the loss is guessed from its bytes.
 GUESSED = {"aac": 0.03, "mp3": 0.03, "mp3-no-header": 0.03, "webm-vorbis": 0.03, "ogg": 0.03}
 SMALL = {kind: encode(kind, noise(48_000, 1.5), 48_000) for kind in KINDS}
 
@@ -27,7 +27,7 @@ def mono(content: bytes, rate_hz: int = 16_000) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("with_zeros", [False, True])
-def test_what_follows_damage_keeps_its_time(kind: str, with_zeros: bool) -> None:
+def test_audio_after_damage_keeps_its_time(kind: str, with_zeros: bool) -> None:
     source = clicks(48_000, SECONDS, CLICKS) + noise(48_000, SECONDS, level=0.02)
     content = bytearray(encode(kind, source, 48_000))
     for place in (0.35, 0.6):
@@ -36,13 +36,13 @@ def test_what_follows_damage_keeps_its_time(kind: str, with_zeros: bool) -> None
     samples = mono(bytes(content), 48_000)
     loud = np.flatnonzero(np.abs(samples) > 0.4) / 48_000
     tolerance = 0.002 + 2 * GUESSED.get(kind, 0)
-    found = [second for second in CLICKS if np.any(np.abs(loud - second) < tolerance)]
-    assert len(found) >= (5 if kind.startswith("webm") else 8), found  # a damaged WebM cluster is lost whole
+    in_time = [second for second in CLICKS if np.any(np.abs(loud - second) < tolerance)]
+    assert len(in_time) >= (5 if kind.startswith("webm") else 8), in_time  # a damaged WebM cluster is lost whole
     assert abs(len(samples) / 48_000 - SECONDS) < 0.1 or kind.startswith("webm")
 
 
 @pytest.mark.parametrize("kind", ["mp3", "flac", "ogg", "opus"])
-def test_a_hole_of_several_frames_is_silence_of_its_length(kind: str) -> None:
+def test_several_lost_frames_become_silence_of_the_same_length(kind: str) -> None:
     source = clicks(48_000, SECONDS, CLICKS) + noise(48_000, SECONDS, level=0.02)
     content = bytearray(encode(kind, source, 48_000))
     start = len(content) // 2

@@ -1,4 +1,4 @@
-"""A decoder process may do anything but harm: each of its deaths fails one file, and the next one decodes."""
+"""A decoder process may die in any way: each death fails one file, and the next file decodes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def assert_works(decoder: Decoder, path: Path) -> None:
 
 
 def memory_bytes(pid: int | str, field: str) -> int:
-    """A figure of /proc/PID/status: VmHWM is the most that was resident, VmSize the address space."""
+    """Return a figure of /proc/PID/status: VmHWM is the peak resident memory, VmSize the address space."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field + ":"))
 
@@ -61,7 +61,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def dies(pid: int, seconds: float = 5) -> bool:
-    """Whether the process ends within the time (a zombie has ended)."""
+    """Return whether the process ends within the time (a zombie has ended)."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -73,7 +73,7 @@ def dies(pid: int, seconds: float = 5) -> bool:
     return False
 
 
-def test_audio_comes_through_as_it_is(decoder: Decoder, recording: Recording) -> None:
+def test_audio_crosses_the_pipe_unchanged(decoder: Decoder, recording: Recording) -> None:
     samples, audio = decode(decoder, recording(GOOD))
     assert samples.dtype == np.float32
     assert np.argmax(np.abs(samples)) / 16_000 == pytest.approx(1.5, abs=0.001)
@@ -81,21 +81,21 @@ def test_audio_comes_through_as_it_is(decoder: Decoder, recording: Recording) ->
     assert (audio.num_source_samples, audio.duration_ms, audio.finished) == (145_530, 3_300, True)
 
 
-def test_a_descriptor_will_do_and_its_position_stays(decoder: Decoder, recording: Recording) -> None:
+def test_a_descriptor_is_accepted_and_its_position_stays(decoder: Decoder, recording: Recording) -> None:
     with recording(GOOD).open("rb") as file:
         file.seek(1_000)
         assert sum(map(len, decoder.decode(file.fileno(), 16_000))) == pytest.approx(3.3 * 16_000, abs=1)
         assert os.lseek(file.fileno(), 0, os.SEEK_CUR) in (1_000, os.fstat(file.fileno()).st_size)
 
 
-def test_an_unlinked_file_will_do(decoder: Decoder, recording: Recording) -> None:
+def test_an_unlinked_file_is_accepted(decoder: Decoder, recording: Recording) -> None:
     path = recording(GOOD)
     with path.open("rb") as file:
         path.unlink()
         assert sum(map(len, decoder.decode(file, 16_000))) == pytest.approx(3.3 * 16_000, abs=1)
 
 
-def test_errors_cross_the_pipe_and_the_child_lives_on(decoder: Decoder, recording: Recording) -> None:
+def test_errors_cross_the_pipe_and_the_child_goes_on(decoder: Decoder, recording: Recording) -> None:
     assert_works(decoder, recording(GOOD))
     pid = decoder.pid
     for content, error in (
@@ -109,7 +109,7 @@ def test_errors_cross_the_pipe_and_the_child_lives_on(decoder: Decoder, recordin
     assert decoder.pid == pid
 
 
-def test_a_pipe_or_folder_is_refused(decoder: Decoder, tmp_path: Path) -> None:
+def test_a_pipe_or_a_folder_is_rejected(decoder: Decoder, tmp_path: Path) -> None:
     readable, writable = os.pipe()
     folder = os.open(tmp_path, os.O_RDONLY)
     for fd in (readable, folder):
@@ -119,7 +119,9 @@ def test_a_pipe_or_folder_is_refused(decoder: Decoder, tmp_path: Path) -> None:
         os.close(fd)
 
 
-def test_closing_early_cancels_and_the_same_child_serves_the_next(ten_minutes: Path, recording: Recording) -> None:
+def test_closing_early_cancels_and_the_same_child_decodes_the_next_file(
+    ten_minutes: Path, recording: Recording
+) -> None:
     short = recording(GOOD)
     with Decoder(DecodeLimits()) as decoder, ten_minutes.open("rb") as file:
         for _ in range(5):
@@ -136,7 +138,7 @@ def test_closing_early_cancels_and_the_same_child_serves_the_next(ten_minutes: P
         assert decoder.pid == pid
 
 
-def test_a_fast_decoder_waits(ten_minutes: Path) -> None:
+def test_the_child_waits_for_a_slow_reader(ten_minutes: Path) -> None:
     with Decoder(DecodeLimits()) as decoder, ten_minutes.open("rb") as file:
         audio = decoder.decode(file, 16_000)
         next(audio)
@@ -150,7 +152,7 @@ def test_a_fast_decoder_waits(ten_minutes: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
-def test_a_killed_child_fails_its_file_and_no_other(
+def test_a_killed_child_fails_only_the_current_file(
     ten_minutes: Path, recording: Recording, number: signal.Signals
 ) -> None:
     with Decoder(DecodeLimits()) as decoder, ten_minutes.open("rb") as file:
@@ -163,7 +165,7 @@ def test_a_killed_child_fails_its_file_and_no_other(
         assert_works(decoder, recording(GOOD))
 
 
-def test_a_child_killed_between_files_costs_none(recording: Recording) -> None:
+def test_a_child_killed_between_files_fails_no_file(recording: Recording) -> None:
     with Decoder(DecodeLimits()) as decoder:
         for _ in range(3):
             assert_works(decoder, recording(GOOD))
@@ -173,7 +175,7 @@ def test_a_child_killed_between_files_costs_none(recording: Recording) -> None:
             assert dies(pid)
 
 
-def test_too_little_memory(recording: Recording) -> None:
+def test_a_file_that_needs_too_much_memory_fails(recording: Recording) -> None:
     with Decoder(DecodeLimits()) as decoder:
         assert_works(decoder, recording(GOOD))
         assert decoder.pid
@@ -185,8 +187,8 @@ def test_too_little_memory(recording: Recording) -> None:
         assert_works(decoder, recording(GOOD))
 
 
-def test_too_much_cpu_time(two_hours: Path, recording: Recording) -> None:
-    day = recording(two_hours.read_bytes() * 12, "day")  # one FLAC after another is one recording
+def test_a_file_that_needs_too_much_cpu_time_fails(two_hours: Path, recording: Recording) -> None:
+    day = recording(two_hours.read_bytes() * 12, "day")  # concatenated FLAC files are one recording
     limits = DecodeLimits(cpu_seconds=1, max_duration_seconds=86_400)
     with Decoder(limits) as decoder, day.open("rb") as file:
         assert_works(decoder, recording(GOOD))
@@ -196,7 +198,7 @@ def test_too_much_cpu_time(two_hours: Path, recording: Recording) -> None:
         assert_works(decoder, recording(GOOD))
 
 
-def test_cpu_time_counts_anew_for_each_file(ten_minutes: Path) -> None:
+def test_cpu_time_is_counted_for_each_file_alone(ten_minutes: Path) -> None:
     with Decoder(DecodeLimits(cpu_seconds=1)) as decoder, ten_minutes.open("rb") as file:
         pids = set()
         while not decoder.pid or cpu_seconds(decoder.pid) < 2:
@@ -205,7 +207,7 @@ def test_cpu_time_counts_anew_for_each_file(ten_minutes: Path) -> None:
         assert len(pids - {None}) == 1
 
 
-def test_a_child_that_hangs(ten_minutes: Path, recording: Recording) -> None:
+def test_a_child_that_hangs_is_stopped(ten_minutes: Path, recording: Recording) -> None:
     with Decoder(DecodeLimits(stall_seconds=2)) as decoder, ten_minutes.open("rb") as file:
         audio = decoder.decode(file, 16_000)
         next(audio)
@@ -216,7 +218,7 @@ def test_a_child_that_hangs(ten_minutes: Path, recording: Recording) -> None:
         assert_works(decoder, recording(GOOD))
 
 
-def test_too_long_is_said_without_decoding_it_all(ten_minutes: Path) -> None:
+def test_a_recording_too_long_fails_before_it_is_decoded_to_the_end(ten_minutes: Path) -> None:
     with Decoder(DecodeLimits(max_duration_seconds=20)) as decoder:
         with ten_minutes.open("rb") as file:
             audio = decoder.decode(file, 16_000)
@@ -262,7 +264,7 @@ def test_the_child_dies_with_a_killed_parent(ten_minutes: Path) -> None:
         assert dies(pid)
 
 
-def test_the_child_outlives_the_thread_that_started_it(recording: Recording) -> None:
+def test_the_child_survives_the_thread_that_started_it(recording: Recording) -> None:
     path = recording(GOOD)
     with Decoder(DecodeLimits()) as decoder:
         thread = threading.Thread(target=assert_works, args=(decoder, path))
@@ -294,20 +296,20 @@ def test_no_descriptor_is_left_behind(recording: Recording) -> None:
     with Decoder(DecodeLimits()) as decoder:
         assert_works(decoder, good)
         assert decoder.pid
-        ours, theirs = len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{decoder.pid}/fd"))
+        num_parent, num_child = len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{decoder.pid}/fd"))
         for _ in range(20):
             with pytest.raises(AudioError):
                 decode(decoder, recording(bad))
         assert_works(decoder, recording(GOOD))
-        assert len(os.listdir("/proc/self/fd")) == ours
-        deadline = time.monotonic() + 5  # the child closes the last file after its last word
-        while len(os.listdir(f"/proc/{decoder.pid}/fd")) > theirs and time.monotonic() < deadline:
+        assert len(os.listdir("/proc/self/fd")) == num_parent
+        deadline = time.monotonic() + 5  # the child closes the last file after its last frame
+        while len(os.listdir(f"/proc/{decoder.pid}/fd")) > num_child and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert len(os.listdir(f"/proc/{decoder.pid}/fd")) <= theirs
+        assert len(os.listdir(f"/proc/{decoder.pid}/fd")) <= num_child
 
 
-class Liar(DecoderChild):
-    """A child that was taken over: whatever the file, it writes these bytes and then falls silent or ends."""
+class RogueChild(DecoderChild):
+    """A child under an attacker's control: for any file it writes these bytes and then hangs or ends."""
 
     def __init__(self, answer: Path, hangs: bool) -> None:
         code = (
@@ -318,13 +320,13 @@ class Liar(DecoderChild):
             "while answer: answer = answer[os.write(fds[1], answer):]\n"
             "time.sleep(60 if sys.argv[3] == 'True' else 0)\n"
         )
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lifeline = -1
-        fd = theirs.fileno()
+        fd = child_control.fileno()
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, str(fd), str(answer), str(hangs)], pass_fds=[fd], stderr=subprocess.DEVNULL
         )
-        theirs.close()
+        child_control.close()
 
 
 def frame(kind: bytes, payload: bytes, size: int | None = None) -> bytes:
@@ -364,9 +366,9 @@ TWO_SAMPLES = frame(b"A", struct.pack("<2f", 0, 1))
         INFO + frame(b"E", b'{"num_source_samples": 1000000000}'),
     ],
 )
-def test_junk_from_a_child_is_a_dead_decoder(recording: Recording, answer: bytes, hangs: bool) -> None:
+def test_an_invalid_reply_fails_the_file(recording: Recording, answer: bytes, hangs: bool) -> None:
     limits = DecodeLimits(stall_seconds=0.5, max_duration_seconds=2)
-    child = Liar(recording(answer, "answer"), hangs)
+    child = RogueChild(recording(answer, "answer"), hangs)
     with recording(GOOD).open("rb") as file:
         pipe = child.request(file.fileno(), 8_000, limits)
         started = time.monotonic()
@@ -376,9 +378,9 @@ def test_junk_from_a_child_is_a_dead_decoder(recording: Recording, answer: bytes
     child.kill()
 
 
-def test_a_sentence_from_a_child_is_made_printable(recording: Recording) -> None:
+def test_an_error_sentence_from_a_child_is_made_printable(recording: Recording) -> None:
     answer = frame(b"X", b'{"code": "corrupt_audio", "sentence": "a\\u001b[31mb"}')
-    child = Liar(recording(answer, "answer"), hangs=False)
+    child = RogueChild(recording(answer, "answer"), hangs=False)
     with recording(GOOD).open("rb") as file:
         pipe = child.request(file.fileno(), 8_000, DecodeLimits())
         with pytest.raises(CorruptAudio, match=r"^a\?\[31mb$"):
@@ -386,6 +388,6 @@ def test_a_sentence_from_a_child_is_made_printable(recording: Recording) -> None
     child.kill()
 
 
-def test_the_parent_loads_none_of_what_reads_strangers_bytes() -> None:
+def test_the_parent_loads_no_library_that_reads_untrusted_bytes() -> None:
     code = "import sys, appliance.engine.decode.decoder; print({'av', 'soundfile', 'onnxruntime'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

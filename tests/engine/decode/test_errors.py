@@ -1,4 +1,4 @@
-"""Every way in which a file is no recording has its own error, with a sentence for its owner."""
+"""Every kind of unusable file has its own error, with a sentence for the owner of the file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def decode(content: bytes, max_duration_seconds: float = 3600) -> int:
 
 
 @pytest.mark.parametrize(
-    ("content", "error", "says"),
+    ("content", "error", "message"),
     [
         (b"", EmptyFile, "empty"),
         (b"x", CorruptAudio, "not a recording"),
@@ -58,25 +58,25 @@ def decode(content: bytes, max_duration_seconds: float = 3600) -> int:
         (wav(noise(16_000, 0), 16_000), AudioTooShort, "100 ms"),
     ],
 )
-def test_each_is_named(content: bytes, error: type[AudioError], says: str) -> None:
-    with pytest.raises(error, match=says):
+def test_each_unusable_file_has_its_error(content: bytes, error: type[AudioError], message: str) -> None:
+    with pytest.raises(error, match=message):
         decode(content)
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "m4a", "ogg", "webm", "mp3", "aac"])
-def test_too_short_is_under_100_ms(kind: str) -> None:
+def test_a_recording_under_100_ms_is_too_short(kind: str) -> None:
     with pytest.raises(AudioTooShort, match="ms"):
         decode(encode(kind, noise(16_000, 0.03), 48_000 if kind == "webm" else 16_000))
     assert decode(encode(kind, noise(48_000, 0.1), 48_000)) >= 1_600
 
 
-def test_nothing_is_given_of_a_recording_too_short() -> None:
+def test_a_recording_too_short_yields_no_block() -> None:
     _, mono = decode_mono(io.BytesIO(wav(noise(16_000, 0.0999), 16_000)), 8_000, 10)
     with pytest.raises(AudioTooShort, match="100 ms"):
         next(iter(mono))
 
 
-def test_too_long_is_told_as_soon_as_it_is() -> None:
+def test_a_recording_too_long_fails_at_the_first_block_over_the_limit() -> None:
     content = wav(noise(8_000, 60), 8_000)
     _, mono = decode_mono(io.BytesIO(content), 16_000, 5)
     with pytest.raises(AudioTooLong, match="5 s"):
@@ -85,7 +85,7 @@ def test_too_long_is_told_as_soon_as_it_is() -> None:
     assert decode(content, 60) == 60 * 16_000
 
 
-def test_a_name_decides_nothing(tmp_path) -> None:
+def test_the_file_name_is_ignored(tmp_path) -> None:
     path = tmp_path / "speech.wav"
     path.write_bytes(encode("mp3", noise(44_100, 1), 44_100))
     with path.open("rb") as file:
@@ -96,7 +96,7 @@ INDEX_AT_THE_END = ("m4a", "alac")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in INDEX_AT_THE_END])
-def test_a_cut_file_gives_what_is_left(kind: str) -> None:
+def test_a_file_cut_in_half_decodes_up_to_the_cut(kind: str) -> None:
     content = encode(kind, noise(48_000, 6), 48_000)
     assert decode(content[: len(content) // 2]) == pytest.approx(3 * 16_000, rel=0.35)
 
@@ -108,13 +108,13 @@ def test_a_file_cut_before_its_index_is_corrupt(kind: str) -> None:
         decode(content[: len(content) // 2])
 
 
-def test_a_headerless_remainder_is_corrupt() -> None:
+def test_a_file_without_its_header_is_corrupt() -> None:
     content = encode("m4a", noise(48_000, 2), 48_000)
     with pytest.raises(CorruptAudio):
         decode(content[1_000:])
 
 
-def test_next_to_nothing_is_corrupt_and_not_short() -> None:
+def test_a_file_damaged_almost_whole_is_corrupt_and_not_too_short() -> None:
     content = bytearray(encode("m4a-faststart", noise(48_000, 5), 48_000))
     start = content.index(b"mdat") + 400
     content[start:] = RNG.bytes(len(content) - start)
@@ -122,7 +122,7 @@ def test_next_to_nothing_is_corrupt_and_not_short() -> None:
         decode(bytes(content))
 
 
-def test_a_wav_that_promises_more_channels_than_its_data_has() -> None:
+def test_a_wav_header_with_more_channels_than_its_data_is_an_audio_error() -> None:
     content = bytearray(wav(noise(8_000, 0.05), 8_000))
     struct.pack_into("<H", content, content.index(b"fmt ") + 10, 4)
     with pytest.raises(AudioError):

@@ -1,4 +1,4 @@
-"""What is decoded has its true place in time, whatever it came in."""
+"""Decoded audio has its true place in time, in every format."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from appliance.engine.decode.recording import decode_mono, open_audio
 from tests.support import audio
 from tests.support.audio import KINDS, OPUS_RATES_HZ, clicks, encode, noise, wav
 
-# Longest that a file may be more or less than its source, where its end is not named: one frame of the codec.
-UNNAMED_END = {"mp3-no-header": 1152, "aac": 1024, "webm-vorbis": 1024}
+# Samples by which a file may differ from its source in length if it does not state its end: one frame of the codec.
+UNSTATED_END = {"mp3-no-header": 1152, "aac": 1024, "webm-vorbis": 1024}
 RATES_HZ = (8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000)
 
 
 def decoded(content: bytes) -> tuple[np.ndarray, int]:
-    """(num_samples, num_channels) float32 and their rate."""
+    """Return (num_samples, num_channels) float32 and their rate in Hz."""
     recording = open_audio(io.BytesIO(content))
     return np.concatenate(list(recording.blocks())), recording.info.sample_rate_hz
 
@@ -28,32 +28,32 @@ def mono_at(content: bytes, rate_hz: int) -> np.ndarray:
 
 
 def onsets(samples: np.ndarray, rate_hz: int, gap_seconds: float = 0.2) -> list[float]:
-    """Seconds at which something loud begins after at least ``gap_seconds`` of quiet."""
+    """Return the seconds at which something loud begins after at least ``gap_seconds`` of quiet."""
     loud = np.flatnonzero(np.abs(samples) > 0.4)
     first = [i for n, i in enumerate(loud) if n == 0 or i - loud[n - 1] > gap_seconds * rate_hz]
     return [i / rate_hz for i in first]
 
 
 def writable(kind: str, rate_hz: int, num_channels: int) -> bool:
-    how = KINDS[kind]
-    opus = how.codec == "libopus" and rate_hz not in OPUS_RATES_HZ
-    return rate_hz in how.rates_hz and num_channels <= how.max_channels and not opus
+    limits = KINDS[kind]
+    is_wrong_for_opus = limits.codec == "libopus" and rate_hz not in OPUS_RATES_HZ
+    return rate_hz in limits.rates_hz and num_channels <= limits.max_channels and not is_wrong_for_opus
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_click_is_found_where_it_was_put(kind: str) -> None:
+def test_a_click_keeps_its_time(kind: str) -> None:
     rate_hz = 48_000
     source = clicks(rate_hz, 4.321, [0.25, 2.0, 4.1])
     samples, decoded_hz = decoded(encode(kind, source, rate_hz))
     assert onsets(samples[:, 0], decoded_hz) == pytest.approx([0.25, 2.0, 4.1], abs=0.001)
-    assert abs(len(samples) - len(source)) <= UNNAMED_END.get(kind, 0)
+    assert abs(len(samples) - len(source)) <= UNSTATED_END.get(kind, 0)
 
 
 CASES = [(k, r, 1) for k in KINDS for r in RATES_HZ] + [(k, 48_000, n) for k in KINDS for n in (2, 6, 8)]
 
 
 @pytest.mark.parametrize(("kind", "rate_hz", "num_channels"), [case for case in CASES if writable(*case)])
-def test_every_rate_and_number_of_channels(kind: str, rate_hz: int, num_channels: int) -> None:
+def test_every_rate_and_number_of_channels_decodes(kind: str, rate_hz: int, num_channels: int) -> None:
     source = clicks(rate_hz, 1.2, [0.5], num_channels)
     content = encode(kind, source, rate_hz)
     samples, decoded_hz = decoded(content)
@@ -67,14 +67,14 @@ def test_every_rate_and_number_of_channels(kind: str, rate_hz: int, num_channels
 
 @pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "W64"])
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-def test_every_sample_format_of_wav(container: str, subtype: str) -> None:
+def test_every_sample_format_of_wav_decodes(container: str, subtype: str) -> None:
     source = noise(44_100, 0.5, 2)
     samples, _ = decoded(wav(source, 44_100, subtype, container))
     np.testing.assert_allclose(samples, source, atol=1 / 100 if subtype == "PCM_U8" else 1 / 30_000)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
-def test_every_sample_format_of_flac(subtype: str) -> None:
+def test_every_sample_format_of_flac_decodes(subtype: str) -> None:
     source = noise(44_100, 0.5, 2)
     samples, _ = decoded(wav(source, 44_100, subtype, "FLAC"))
     np.testing.assert_allclose(samples, source, atol=1 / 100 if subtype == "PCM_S8" else 1 / 30_000)
@@ -88,7 +88,7 @@ def test_alac_is_exact() -> None:
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000, 10_000_000], ids=hex)
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
-def test_a_wav_whose_header_lies_about_its_size(size: int, subtype: str) -> None:
+def test_a_wav_with_a_wrong_size_in_its_header_decodes_whole(size: int, subtype: str) -> None:
     source = noise(44_100, 1)
     content = bytearray(wav(source, 44_100, subtype))
     at = content.index(b"data") + 4
@@ -124,7 +124,7 @@ def test_mono_is_the_mean_of_the_channels() -> None:
         np.testing.assert_allclose(mono, source.mean(axis=1), atol=1e-6)
 
 
-def test_samples_that_are_no_numbers_become_silence_and_loud_ones_stay() -> None:
+def test_samples_that_are_not_finite_become_silence_and_loud_ones_stay() -> None:
     source = np.full((8_000, 2), 3.5, np.float32)
     source[100, 0], source[200, 1], source[300] = np.nan, np.inf, -np.inf
     mono = mono_at(wav(source, 8_000, "FLOAT"), 8_000)
@@ -133,7 +133,7 @@ def test_samples_that_are_no_numbers_become_silence_and_loud_ones_stay() -> None
 
 
 @pytest.mark.parametrize(("muxer", "codec"), [("mp4", "aac"), ("matroska", "libopus"), ("mp4", "libmp3lame")])
-def test_the_sound_of_a_film_is_found_beside_its_picture(muxer: str, codec: str) -> None:
+def test_the_audio_of_a_video_file_is_decoded(muxer: str, codec: str) -> None:
     samples, rate_hz = decoded(audio.with_picture(muxer, codec, clicks(48_000, 2, [1]), 48_000))
     assert onsets(samples[:, 0], rate_hz) == pytest.approx([1], abs=0.001)
 
@@ -152,7 +152,7 @@ def test_no_drift_in_a_long_recording(kind: str, minutes: int) -> None:
     times = [1.0, 30.0 * minutes, 60.0 * minutes - 1]
     content = encode(kind, clicks(8_000, 60 * minutes, times), 8_000)
     samples = mono_at(content, 16_000)
-    slack = {"aac": 2 * 1024, "mp3": 200}.get(kind, 1)  # LAME's header leaves 38 samples of padding in at 8 kHz
+    slack = {"aac": 2 * 1024, "mp3": 200}.get(kind, 1)  # at 8 kHz LAME's header leaves 38 samples of padding
     assert len(samples) == pytest.approx(60 * minutes * 16_000, abs=slack)
     assert onsets(samples, 16_000) == pytest.approx(times, abs=0.002)
 
@@ -164,7 +164,7 @@ def test_blocks_are_about_a_second() -> None:
         assert all(44_100 <= length < 2 * 44_100 for length in lengths[:-1])
 
 
-def test_the_info_says_what_the_bytes_are() -> None:
+def test_the_info_has_the_properties_of_the_content() -> None:
     info = open_audio(io.BytesIO(encode("alac", noise(48_000, 1, 2), 48_000))).info
     assert (info.container, info.codec, info.sample_rate_hz, info.num_channels) == ("mp4", "alac", 48_000, 2)
     assert open_audio(io.BytesIO(audio.encode("opus", noise(48_000, 1), 48_000))).info.codec == "opus"
