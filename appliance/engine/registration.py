@@ -1,4 +1,4 @@
-"""Checks that need the graph: a manifest that contradicts it is refused by the name of the field, before any file."""
+"""Checks a model against its own graph and adds it to the store. A contradiction is reported with its field."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from appliance.errors import InvalidManifest, ModelExists, ModelNotFound, Scorin
 
 
 def add_model(store: ModelStore, source: Path) -> StoredModel:
-    """Check the model in ``source`` and copy it into the store.
+    """Check the model in ``source``, copy it into the store and return the copy.
 
-    Raises InvalidManifest, or ModelExists where this version is there with another graph or manifest, or broken.
+    Returns the stored model if the store has this version with the same manifest. Raises InvalidManifest, or
+    ModelExists if the store has this version with another manifest or in a state that cannot be used.
     """
     manifest = read_manifest(source / MANIFEST)
     check_files(StoredModel(manifest, source))
@@ -34,7 +35,7 @@ def add_model(store: ModelStore, source: Path) -> StoredModel:
             return existing
         raise ModelExists(f"{manifest.id} is in the model store with another manifest; give it a new version.")
     if target.exists():
-        raise ModelExists(f"{target} is there and cannot be used; `appliance models verify` says why.")
+        raise ModelExists(f"{target} exists but cannot be used; `appliance models verify` says why.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.root, prefix=".adding-") as folder:
         copy = Path(folder) / "model"
@@ -44,7 +45,7 @@ def add_model(store: ModelStore, source: Path) -> StoredModel:
 
 
 def check_model(model: StoredModel) -> None:
-    """Compare the manifest with the checksum and the graph. Raises InvalidManifest naming the field."""
+    """Compare the manifest with the files and the graph. Raises InvalidManifest with the field in its message."""
     check_checksum(model)
     if isinstance(model.manifest, SpeechManifest):
         check_speech(model)
@@ -61,7 +62,7 @@ def check_model(model: StoredModel) -> None:
 def _check_input(model: StoredModel, session: Session) -> None:
     source = model.scoring.input
     if session.input_type != "tensor(float)":
-        raise _fault(model, "input.name", f"the graph wants {session.input_type}, not tensor(float)")
+        raise _fault(model, "input.name", f"the graph's input is {session.input_type}; it must be tensor(float)")
     shape = session.input_shape
     if len(shape) != len(source.layout.split(",")):
         raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
@@ -72,7 +73,7 @@ def _check_input(model: StoredModel, session: Session) -> None:
             raise _fault(
                 model,
                 "input.window_seconds",
-                f"a window has {source.window_samples} samples at {source.sample_rate_hz} Hz, the graph wants {size}",
+                f"a window has {source.window_samples} samples at {source.sample_rate_hz} Hz, the graph needs {size}",
             )
 
 
@@ -84,7 +85,7 @@ def _check_output(model: StoredModel, session: Session) -> None:
 
 
 def _check_scores(model: StoredModel, session: Session) -> None:
-    """Score silence and noise, and look at what comes back."""
+    """Score one window of noise and compare the scores with the manifest."""
     manifest = model.scoring
     slot = session.slots[0]
     slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
@@ -93,9 +94,9 @@ def _check_scores(model: StoredModel, session: Session) -> None:
     except ScoringFailed as error:
         raise _fault(model, "input", str(error)) from error
     if len(shape) != (2 if manifest.output.kind == "window" else 3):
-        raise _fault(model, "output.kind", f"the graph answers with the shape {shape}")
+        raise _fault(model, "output.kind", f"the graph's output has the shape {shape}")
     if shape[-1] != len(manifest.labels):
-        raise _fault(model, "labels", f"{len(manifest.labels)} are named, the graph gives {shape[-1]}")
+        raise _fault(model, "labels", f"the manifest has {len(manifest.labels)}, the graph scores {shape[-1]}")
     covered_ms = shape[1] * manifest.frame_hop_ms if manifest.output.kind == "frame" else manifest.frame_hop_ms
     if abs(covered_ms - 1000 * manifest.input.window_seconds) > 2 * manifest.frame_hop_ms:
         raise _fault(
@@ -105,18 +106,19 @@ def _check_scores(model: StoredModel, session: Session) -> None:
         )
     scores = slot.score(1)
     if not np.isfinite(scores).all():
-        raise _fault(model, "output.name", "the scores are not finite numbers")
+        raise _fault(model, "output.name", "the scores are not finite")
     if scores.min() < 0 or scores.max() > 1:
-        raise _fault(model, "output.activation", f"scores lie in {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
+        raise _fault(model, "output.activation", f"scores are {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
 
 
 def _check_vectors(model: StoredModel, session: Session) -> None:
+    """Embed one window of silence."""
     try:
         vectors = session.slots[0].embed(1)
     except ScoringFailed as error:
         raise _fault(model, "output.name", str(error)) from error
     if not np.isfinite(vectors).all():
-        raise _fault(model, "output.name", "the vectors of silence are not finite numbers")
+        raise _fault(model, "output.name", "the vector of silence is not finite")
 
 
 def _fault(model: StoredModel, field: str, message: str) -> InvalidManifest:

@@ -1,4 +1,4 @@
-"""A manifest that contradicts its graph, or itself, is refused by the name of the field."""
+"""A manifest that contradicts its graph or itself is refused, and the message names the field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRAME = 256 / 22_050
 
 
 def edited(folder: Path, old: str, new: str) -> Path:
-    """The model with one thing changed in its manifest."""
+    """Change one passage of the manifest and return the folder."""
     file = folder / "manifest.toml"
     text = file.read_text()
     assert text.count(old) == 1, (old, text)
@@ -26,7 +26,7 @@ def edited(folder: Path, old: str, new: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "field"),
     [
-        # what the manifest says against what the graph is
+        # the manifest contradicts the graph
         ('sha256 = "', 'sha256 = "0', "sha256"),
         ('[input]\n        name = "audio"', '[input]\n        name = "sound"', "input.name"),
         ('layout = "batch,samples,1"', 'layout = "batch,1,samples"', "input.layout"),
@@ -39,7 +39,7 @@ def edited(folder: Path, old: str, new: str) -> Path:
         (f"frame_hop_seconds = {FRAME!r}", "frame_hop_seconds = 0.005", "output.frame_hop_seconds"),
         ('name = "loud"', 'name = "loud"\n        [[labels]]\n        name = "quiet"', "labels"),
         ('kind = "frame"', 'kind = "frame"\n        embedding = "vector"', "output.embedding"),
-        # what no graph can be
+        # the manifest is invalid for every graph
         (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 2.0", "input.hop_seconds"),
         (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 0.00001", "input.hop_seconds"),
         (f"        frame_hop_seconds = {FRAME!r}\n", "", "frame_hop_seconds"),
@@ -62,7 +62,7 @@ def edited(folder: Path, old: str, new: str) -> Path:
         ("[output]", "[outputs]", "outputs"),
     ],
 )
-def test_each_contradiction_names_its_field(tmp_path: Path, old: str, new: str, field: str) -> None:
+def test_every_contradiction_is_reported_with_its_field(tmp_path: Path, old: str, new: str, field: str) -> None:
     source = edited(toy_models.frame_model(tmp_path / "source"), old, new)
     store = ModelStore(tmp_path / "store")
     with pytest.raises(InvalidManifest) as refused:
@@ -71,14 +71,14 @@ def test_each_contradiction_names_its_field(tmp_path: Path, old: str, new: str, 
     assert store.models() == []
 
 
-def test_scores_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
-    """Logits without their activation."""
+def test_scores_that_are_not_probabilities_are_refused(tmp_path: Path) -> None:
+    """The graph returns logits and the manifest states no activation."""
     source = edited(toy_models.softmax_model(tmp_path / "source"), 'activation = "softmax"', 'activation = "none"')
     with pytest.raises(InvalidManifest, match=r"output\.activation"):
         add_model(ModelStore(tmp_path / "store"), source)
 
 
-def test_what_is_no_toml_is_said_so(tmp_path: Path) -> None:
+def test_a_manifest_that_is_invalid_toml_or_missing_cannot_be_read(tmp_path: Path) -> None:
     source = toy_models.frame_model(tmp_path / "source")
     (source / "manifest.toml").write_text("name = ")
     with pytest.raises(InvalidManifest, match="cannot be read"):
@@ -88,7 +88,7 @@ def test_what_is_no_toml_is_said_so(tmp_path: Path) -> None:
         add_model(ModelStore(tmp_path / "store"), source)
 
 
-def test_a_missing_graph_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_graph_is_reported(tmp_path: Path) -> None:
     source = toy_models.frame_model(tmp_path / "source")
     (source / "model.onnx").unlink()
     with pytest.raises(InvalidManifest, match=r"model\.onnx is missing"):
@@ -96,7 +96,7 @@ def test_a_missing_graph_is_said_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
-def test_a_model_that_fits_is_added_whole(tmp_path: Path, maker) -> None:
+def test_a_valid_model_is_added_with_all_its_files(tmp_path: Path, maker) -> None:
     source = maker(tmp_path / "source")
     (source / "MODEL_CARD.md").write_text("# What it hears")
     store = ModelStore(tmp_path / "store")
@@ -109,18 +109,18 @@ def test_a_model_that_fits_is_added_whole(tmp_path: Path, maker) -> None:
     check_model(added)
 
 
-def test_a_fixed_batch_is_accepted(tmp_path: Path) -> None:
+def test_a_graph_with_a_fixed_batch_size_is_accepted(tmp_path: Path) -> None:
     add_model(ModelStore(tmp_path / "store"), toy_models.softmax_model(tmp_path / "source", batch=1))
 
 
-def test_a_store_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+def test_a_missing_store_folder_is_created(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "deep" / "store")
     assert store.models() == []
     add_model(store, toy_models.frame_model(tmp_path / "source"))
     assert len(store.models()) == 1
 
 
-def test_the_same_model_again_changes_nothing_and_another_one_needs_a_version(tmp_path: Path) -> None:
+def test_adding_a_model_again_changes_nothing_and_a_changed_one_needs_a_new_version(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
     source = toy_models.frame_model(tmp_path / "source")
     first = add_model(store, source)
@@ -133,7 +133,7 @@ def test_the_same_model_again_changes_nothing_and_another_one_needs_a_version(tm
     assert len(store.models()) == 2
 
 
-def test_a_broken_model_is_not_written_over(tmp_path: Path) -> None:
+def test_a_broken_model_is_not_overwritten(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
     source = toy_models.frame_model(tmp_path / "source")
     graph = add_model(store, source).graph

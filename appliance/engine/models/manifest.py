@@ -1,7 +1,9 @@
-"""The manifest of a model: what a stranger must know to feed its graph and read its answer.
+"""The manifest of a model: everything that is needed to feed its graph and read the graph's outputs.
 
-``docs/models.md`` explains every key to the author of a model. Whatever network takes a waveform and gives
-scores fits, at any sample rate, without code. A model for transcription has other keys, see ``speech_manifest``.
+``docs/models.md`` explains every key to the author of a model. Any network that takes a waveform and returns scores
+works without new code, at any sample rate. A model for transcription has other keys, see ``speech_manifest``.
+
+The defaults and limits of the detection rule are written here alone; the API and the command line import them.
 """
 
 from __future__ import annotations
@@ -18,9 +20,22 @@ from appliance.errors import InvalidManifest
 
 Layout = Literal["batch,samples", "batch,1,samples", "batch,samples,1"]
 
+DEFAULT_THRESHOLD = 0.5
+MIN_THRESHOLD = 0.0
+MAX_THRESHOLD = 1.0
+DEFAULT_MERGE_WINDOW_MS = 200
+MAX_MERGE_WINDOW_MS = 5000
+DEFAULT_MIN_DURATION_MS = 50
+MAX_MIN_DURATION_MS = 1000
+
+# Shared by Rule, whose keys may be None, and Defaults.
+_THRESHOLD = Field(ge=MIN_THRESHOLD, le=MAX_THRESHOLD, description="Lowest score that counts.")
+_MERGE_WINDOW_MS = Field(ge=0, le=MAX_MERGE_WINDOW_MS, description="Gaps up to this long are closed.")
+_MIN_DURATION_MS = Field(ge=0, le=MAX_MIN_DURATION_MS, description="Shorter spans are dropped.")
+
 
 class Input(Table):
-    """What the graph is fed: windows of mono audio."""
+    """The input of the graph: windows of mono audio."""
 
     name: str = Field(description="Name of the graph's input.")
     layout: Layout = Field("batch,samples", description="Axes of the input tensor.")
@@ -40,7 +55,7 @@ class Input(Table):
 
 
 class Output(Table):
-    """What the graph answers."""
+    """The outputs of the graph."""
 
     name: str = Field(description="Name of the output that holds the scores.")
     kind: Literal["window", "frame"] = Field(
@@ -55,34 +70,34 @@ class Output(Table):
     @model_validator(mode="after")
     def _frames_have_a_hop(self) -> Output:
         if (self.kind == "frame") != (self.frame_hop_seconds is not None):
-            raise ValueError("frame_hop_seconds is given for kind = frame, and only there")
+            raise ValueError("frame_hop_seconds must be set if kind is frame, and only then")
         return self
 
 
 class Rule(Table):
-    """How scores become detections; None leaves the choice to the next rule down."""
+    """How scores become detections. For a key that is None, ``Defaults`` decides."""
 
-    threshold: float | None = Field(None, ge=0, le=1, description="Least score that counts.")
-    merge_window_ms: int | None = Field(None, ge=0, le=5000, description="Gaps up to this long are closed.")
-    min_duration_ms: int | None = Field(None, ge=0, le=1000, description="Shorter spans are dropped.")
+    threshold: Annotated[float | None, _THRESHOLD] = None
+    merge_window_ms: Annotated[int | None, _MERGE_WINDOW_MS] = None
+    min_duration_ms: Annotated[int | None, _MIN_DURATION_MS] = None
 
 
 class Defaults(Table):
-    """The rule of every label that has none of its own."""
+    """How scores become detections, for every key that a label does not set itself."""
 
-    threshold: float = Field(0.5, ge=0, le=1, description="Least score that counts.")
-    merge_window_ms: int = Field(200, ge=0, le=5000, description="Gaps up to this long are closed.")
-    min_duration_ms: int = Field(50, ge=0, le=1000, description="Shorter spans are dropped.")
+    threshold: Annotated[float, _THRESHOLD] = DEFAULT_THRESHOLD
+    merge_window_ms: Annotated[int, _MERGE_WINDOW_MS] = DEFAULT_MERGE_WINDOW_MS
+    min_duration_ms: Annotated[int, _MIN_DURATION_MS] = DEFAULT_MIN_DURATION_MS
 
 
 class Label(Rule):
     """One column of the scores."""
 
-    name: str = Field(min_length=1, max_length=100, description="What a detection calls it.")
-    point: bool = Field(False, description="Has no duration, so that min_duration_ms never hides it.")
-    reported: bool = Field(True, description="False for a background class: scored, never reported.")
+    name: str = Field(min_length=1, max_length=100, description="Name of the label in detections.")
+    point: bool = Field(False, description="True for events without a duration: min_duration_ms never hides them.")
+    reported: bool = Field(True, description="False for a background class, which is scored but never reported.")
     hysteresis_ratio: float = Field(
-        1.0, gt=0, le=1, description="A run reaches out over scores of at least this share of the threshold."
+        1.0, gt=0, le=1, description="A detection extends over scores of at least this share of the threshold."
     )
 
 
@@ -95,7 +110,7 @@ class Manifest(Table):
     )
     task: Literal["detection", "embedding"] = Field(description="What the model is for.")
     description: str = Field("", description="One sentence for the list of models.")
-    licence: str = Field(min_length=1, description="Licence of the weights.")
+    licence: str = Field(min_length=1, description="License of the weights.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of model.onnx.")
     input: Input
     output: Output
@@ -106,7 +121,7 @@ class Manifest(Table):
     def _fits_together(self) -> Manifest:
         names = [label.name for label in self.labels]
         if self.task == "detection" and not names:
-            raise ValueError("labels: a model for detection has one for each column of its scores")
+            raise ValueError("labels: a model for detection needs one label for each column of its scores")
         if len(set(names)) != len(names):
             raise ValueError("labels: two labels have the same name")
         if not 1 <= self.input.hop_samples <= self.input.window_samples:
@@ -117,37 +132,37 @@ class Manifest(Table):
 
     @property
     def id(self) -> str:
-        """``<name>@<version>``, which names these weights and no others."""
+        """``<name>@<version>``, which identifies exactly these weights."""
         return f"{self.name}@{self.version}"
 
     @property
     def reported_labels(self) -> list[str]:
-        """The labels that detections may have."""
+        """Names of the labels that detections may have."""
         return [label.name for label in self.labels if label.reported]
 
     def rule_of(self, label: Label) -> Defaults:
-        """What applies to a label where the client sets nothing."""
+        """Return the rule of a label: its own keys, and the defaults for those that it does not set."""
         own = {name: value for name in Defaults.model_fields if (value := getattr(label, name)) is not None}
         return self.defaults.model_copy(update=own)
 
     @property
     def embedding_output(self) -> str:
-        """The output that holds (batch, dimensions) vectors. Raises InvalidManifest where there is none."""
+        """Name of the output that holds (batch, dimensions) vectors. Raises InvalidManifest if there is none."""
         name = self.output.name if self.task == "embedding" else self.output.embedding
         if name is None:
-            raise InvalidManifest(f"{self.id} gives no embedding: output.embedding is not set.")
+            raise InvalidManifest(f"{self.id} has no embeddings: output.embedding is not set.")
         return name
 
     @property
     def frame_hop_ms(self) -> float:
-        """Time that one score covers, in milliseconds; a whole window where the model gives one score a window."""
+        """Time that one score covers, in milliseconds; a whole window if the model gives one score for each window."""
         return 1000.0 * (self.output.frame_hop_seconds or self.input.window_seconds)
 
 
 def read_manifest(path: Path) -> Manifest | SpeechManifest:
-    """Read and check ``manifest.toml``; its task says which keys it has.
+    """Read and check ``manifest.toml``. Its ``task`` decides which keys it has.
 
-    Raises InvalidManifest, its message naming the file and the field.
+    Raises InvalidManifest with the file and the field in its message.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -1,9 +1,10 @@
-"""The only importer of onnxruntime: a graph, loaded on a provider that was seen to work, scoring batches.
+"""The only module that imports onnxruntime: loads a graph on a provider that really works, and runs batches on it.
 
-``get_available_providers()`` lists CUDA on machines without it, and a session asked for CUDA comes back on the CPU
-with no more than a log line. So a small convolution (cuDNN loads lazily) is loaded with fallback forbidden first.
+``get_available_providers()`` lists CUDA on machines without it, and a session that asks for CUDA falls back to the CPU
+with only a log line. So a small convolution (cuDNN loads lazily) is run first, with the fallback forbidden.
 
-Since 1.29 its packages for Linux send telemetry to their makers, from the import on; nothing may leave the building.
+Since 1.29 onnxruntime's packages for Linux send telemetry to their makers as soon as they are imported. Nothing may
+leave the building, so it is switched off before the import.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 Provider = Literal["cuda", "cpu"]
 
 PROBE = Path(__file__).with_name("probe.onnx")
-CPU_BATCH_SIZE = 1  # larger ones cost more CPU time on convolutional models: 8 took a sixth more than 1
+CPU_BATCH_SIZE = 1  # larger batches cost more CPU time on convolutional models: 8 took a sixth more than 1
 CUDA_BATCH_SIZE = 64
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
 FAILURES: tuple[type[Exception], ...] = (
@@ -42,15 +43,15 @@ FAILURES: tuple[type[Exception], ...] = (
 
 @functools.cache
 def why_no_cuda() -> str | None:
-    """None where CUDA really runs a convolution here, else the reason that it does not."""
+    """Return None if CUDA really runs a convolution on this machine, else the reason that it does not."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
         return "no NVIDIA driver is installed (libcuda.so.1)"
     onnxruntime.set_default_logger_severity(4)
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             onnxruntime.preload_dlls()
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -59,14 +60,14 @@ def why_no_cuda() -> str | None:
             return "onnxruntime fell back to the CPU"
         probe.run(None, {"x": np.zeros((1, 1, 8), np.float32)})
     except FAILURES as error:
-        return "; ".join([*said.getvalue().splitlines()[:1], str(error).strip().splitlines()[0]])
+        return "; ".join([*output.getvalue().splitlines()[:1], str(error).strip().splitlines()[0]])
     finally:
         onnxruntime.set_default_logger_severity(2)
     return None
 
 
 def choose_provider(wanted: Literal["auto", "cuda", "cpu"]) -> Provider:
-    """The provider to run on. Raises ProviderUnavailable where ``cuda`` is demanded and does not load."""
+    """Return the provider to run on. Raises ProviderUnavailable if ``wanted`` is ``cuda`` and CUDA does not load."""
     if wanted == "cpu":
         return "cpu"
     reason = why_no_cuda()
@@ -78,12 +79,16 @@ def choose_provider(wanted: Literal["auto", "cuda", "cpu"]) -> Provider:
 
 
 class Session:
-    """A graph ready to score.
+    """A loaded graph that scores windows.
 
-    ``slots`` are two buffers, so that one is filled while the other runs; a slot must not run twice at once.
+    ``slots`` are two buffers, so that one can be filled while the other runs. Only one thread may run a slot at a time.
     """
 
     def __init__(self, model: StoredModel, provider: Provider, batch_size: int = 0) -> None:
+        """Load the graph. ``batch_size`` is in windows; 0 is the provider's default. A fixed batch axis overrides it.
+
+        Raises InvalidManifest if the graph does not load or has no such input, ProviderUnavailable if CUDA falls back.
+        """
         self.manifest = model.scoring
         self.provider = provider
         self._session = self._load(model)
@@ -112,7 +117,7 @@ class Session:
         return session
 
     def run(self, batch: np.ndarray, output: str) -> np.ndarray:
-        """Feed ``batch``, already in the input's layout, and return one output. Raises ScoringFailed."""
+        """Run ``batch``, already in the input's layout, and return one output. Raises ScoringFailed."""
         try:
             if self.provider == "cuda":
                 return self._run_bound(batch, output)
@@ -129,21 +134,21 @@ class Session:
 
 
 class Graph:
-    """A graph of named inputs and outputs, run on the CPU; any number of threads call ``run`` at once."""
+    """A graph with named inputs and outputs, run on the CPU. Any number of threads may call ``run`` at once."""
 
     def __init__(self, path: Path, num_threads: int = 0) -> None:
-        """``num_threads``: 0 is one for each core. Raises InvalidManifest where it does not load."""
+        """Load the graph. ``num_threads`` 0 is one thread for each core. Raises InvalidManifest if it does not load."""
         options = _options(num_threads or len(os.sched_getaffinity(0)))
         self._name = path.name
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except FAILURES as error:
             raise InvalidManifest(f"{path} does not load: {error}.") from error
-        self.input_shapes = {each.name: each.shape for each in self._session.get_inputs()}
-        self.output_shapes = {each.name: each.shape for each in self._session.get_outputs()}
+        self.input_shapes = {node.name: node.shape for node in self._session.get_inputs()}
+        self.output_shapes = {node.name: node.shape for node in self._session.get_outputs()}
 
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """The named outputs, in that order. Raises ScoringFailed."""
+        """Run the graph and return the named outputs in the order of ``outputs``. Raises ScoringFailed."""
         try:
             return list(self._session.run(outputs, inputs))
         except FAILURES as error:
@@ -153,14 +158,14 @@ class Graph:
 def _options(num_threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
-    # Threads that spin while they wait would take the decoders' cores.
+    # Threads that spin while they wait would take CPU time from the decoders.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return options
 
 
 class Slot:
-    """A preallocated batch. ``windows`` : (batch_size, window_samples) float32, written by the caller."""
+    """A preallocated batch. The caller writes ``windows`` : (batch_size, window_samples) float32."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -170,28 +175,31 @@ class Slot:
         self._tensor = self.windows if axis is None else np.expand_dims(self.windows, axis)
 
     def score(self, num_windows: int) -> np.ndarray:
-        """Score the first ``num_windows``: (num_windows, num_frames, num_labels) float32 probabilities.
+        """Return the scores of the first ``num_windows``: (num_windows, num_frames, num_labels) float32 probabilities.
 
-        Raises ScoringFailed where the answer is not of the promised shape, or not finite.
+        Raises ScoringFailed if the graph fails or its output does not have the shape in the manifest.
         """
         manifest = self._session.manifest
         scores = self.run(num_windows, manifest.output.name)
         if manifest.output.kind == "window" and scores.ndim == 2:
             scores = scores[:, np.newaxis, :]
         if scores.ndim != 3 or scores.shape[0] != num_windows or scores.shape[2] != len(manifest.labels):
-            raise ScoringFailed(f"{manifest.id} answered with the shape {scores.shape}.")
+            raise ScoringFailed(f"{manifest.id} returned scores of the shape {scores.shape}.")
         return activate(scores, manifest)
 
     def embed(self, num_windows: int) -> np.ndarray:
-        """Embed the first ``num_windows``: (num_windows, num_dimensions) float32. Raises ScoringFailed."""
+        """Return the vectors of the first ``num_windows``: (num_windows, num_dimensions) float32.
+
+        Raises ScoringFailed, and InvalidManifest if the model has no embeddings.
+        """
         manifest = self._session.manifest
         vectors = self.run(num_windows, manifest.embedding_output)
         if vectors.ndim != 2 or vectors.shape[0] != num_windows:
-            raise ScoringFailed(f"{manifest.id} answered with vectors of the shape {vectors.shape}.")
+            raise ScoringFailed(f"{manifest.id} returned vectors of the shape {vectors.shape}.")
         return vectors
 
     def run(self, num_windows: int, output: str) -> np.ndarray:
-        """One output for the first ``num_windows``, as the graph gives it, float32. Raises ScoringFailed."""
+        """Return one output of the graph for the first ``num_windows``, as float32. Raises ScoringFailed."""
         if self._session.pads_batches:
             self.windows[num_windows:] = 0
         tensor = self._tensor if self._session.pads_batches else self._tensor[:num_windows]
@@ -199,7 +207,7 @@ class Slot:
 
 
 def activate(scores: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """Apply the manifest's activation along the last axis."""
+    """Return ``scores`` (any leading axes, num_labels) after the manifest's activation along the last axis."""
     if manifest.output.activation == "sigmoid":
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scores)))
     if manifest.output.activation == "softmax":

@@ -1,4 +1,4 @@
-"""The manifest of a model for transcription: an encoder, a decoder, the text of its tokens, and what finds speech."""
+"""The manifest of a model for transcription: an encoder, a decoder, the text of its tokens, and a speech detector."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from appliance.engine.models.table import Table, check_version
 
 
 class SpeechInput(Table):
-    """What the encoder is fed: pieces of mono audio that begin and end in a silence."""
+    """The input of the encoder: pieces of mono audio that begin and end in a silence."""
 
     sample_rate_hz: Literal[16_000] = Field(description="Rate that audio is resampled to.")
     longest_piece_seconds: float = Field(ge=5, le=60, description="Speech without a silence is cut at this length.")
 
 
 class Decoding(Table):
-    """How tokens are drawn: the likeliest one each time, from ``start_token`` until ``end_token``."""
+    """How tokens are chosen: each time the most probable one, from ``start_token`` until ``end_token``."""
 
     start_token: int = Field(ge=0, description="Token that every piece begins with.")
     end_token: int = Field(ge=0, description="Token that ends a piece.")
-    max_tokens_per_second: float = Field(gt=0, le=50, description="Limit by duration, which ends a loop.")
-    min_token_limit: int = Field(ge=1, le=448, description="Tokens that a piece may have however short it is.")
+    max_tokens_per_second: float = Field(gt=0, le=50, description="Limit that ends endless repetition.")
+    min_token_limit: int = Field(ge=1, le=448, description="Tokens that even the shortest piece may have.")
 
 
 class WeightFile(Table):
     """A file beside the manifest."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Its name.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Its SHA-256.")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of the file.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.")
 
 
 class SpeechFiles(Table):
@@ -42,7 +42,7 @@ class SpeechFiles(Table):
 
 
 class SpeechManifest(Table):
-    """A model for transcription of the model store."""
+    """A model of the model store that transcribes speech."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="Name of the model and of its folder.")
     version: Annotated[str, AfterValidator(check_version)] = Field(
@@ -50,14 +50,14 @@ class SpeechManifest(Table):
     )
     task: Literal["transcription"] = Field(description="What the model is for.")
     description: str = Field("", description="One sentence for the list of models.")
-    licence: str = Field(min_length=1, description="Licence of the weights.")
-    language: str = Field(pattern=r"^[a-z]{2,3}$", description="Language that it hears, as in ISO 639.")
-    architecture: Literal["moonshine"] = Field(description="How the graphs are called.")
+    licence: str = Field(min_length=1, description="License of the weights.")
+    language: str = Field(pattern=r"^[a-z]{2,3}$", description="Language of the speech, an ISO 639 code.")
+    architecture: Literal["moonshine"] = Field(description="Architecture, which decides how the graphs are called.")
     input: SpeechInput
     decoding: Decoding
     files: SpeechFiles
 
     @property
     def id(self) -> str:
-        """``<name>@<version>``, which names these weights and no others."""
+        """``<name>@<version>``, which identifies exactly these weights."""
         return f"{self.name}@{self.version}"

@@ -1,6 +1,7 @@
-"""The model store: ``<name>/<version>/`` with ``manifest.toml``, a model card, and ``model.onnx`` or what it names.
+"""The model store: folders ``<name>/<version>/`` with ``manifest.toml``, a model card, and the model's files.
 
-Reads manifests and checksums; what needs the graph itself is in ``registration``.
+A model that scores windows has one file, ``model.onnx``; the manifest of a model for transcription names its files.
+This module reads manifests and checksums. Checks that need the graph itself are in ``registration``.
 """
 
 from __future__ import annotations
@@ -29,26 +30,26 @@ class StoredModel:
 
     @property
     def graph(self) -> Path:
-        """The ONNX file of a model that scores windows."""
+        """Path of the ONNX file of a model that scores windows."""
         return self.folder / GRAPH
 
     @property
     def scoring(self) -> Manifest:
-        """The manifest of a model that scores windows. Raises InvalidManifest for another."""
+        """The manifest of a model that scores windows. Raises InvalidManifest for any other model."""
         if not isinstance(self.manifest, Manifest):
             raise InvalidManifest(f"{self.manifest.id} is for {self.manifest.task} and scores no windows.")
         return self.manifest
 
     @property
     def speech(self) -> SpeechManifest:
-        """The manifest of a model for transcription. Raises InvalidManifest for another."""
+        """The manifest of a model for transcription. Raises InvalidManifest for any other model."""
         if not isinstance(self.manifest, SpeechManifest):
             raise InvalidManifest(f"{self.manifest.id} is for {self.manifest.task}, not for transcription.")
         return self.manifest
 
     @property
     def checksums(self) -> dict[str, tuple[Path, str]]:
-        """Path and promised SHA-256 of each file, by the key of the manifest that promises it."""
+        """Path and expected SHA-256 of each file, under the key of the manifest that holds the checksum."""
         if isinstance(self.manifest, Manifest):
             return {"sha256": (self.graph, self.manifest.sha256)}
         files = {key: getattr(self.manifest.files, key) for key in type(self.manifest.files).model_fields}
@@ -56,19 +57,19 @@ class StoredModel:
 
 
 class ModelStore:
-    """The models of one folder. Reads the folder anew at each call, so that a model dropped in is found."""
+    """The models in one folder. Every call reads the folder again, so that a model copied into it is found."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def models(self) -> list[StoredModel]:
-        """Every readable model, by name, newest version first."""
-        found = [model for model in map(self._read_or_none, self._folders()) if model]
-        found.sort(key=lambda m: Version(m.manifest.version), reverse=True)
-        return sorted(found, key=lambda m: m.manifest.name)
+        """Return every readable model, by name, newest version first."""
+        models = [model for model in map(self._read_or_none, self._folders()) if model]
+        models.sort(key=lambda m: Version(m.manifest.version), reverse=True)
+        return sorted(models, key=lambda m: m.manifest.name)
 
     def faults(self) -> list[str]:
-        """One sentence for each model that cannot be read."""
+        """Return one sentence for each model that cannot be read."""
         sentences = []
         for folder in self._folders():
             try:
@@ -78,13 +79,13 @@ class ModelStore:
         return sentences
 
     def resolve(self, model_id: str) -> StoredModel:
-        """The model of ``<name>`` (its newest version) or ``<name>@<version>``. Raises ModelNotFound."""
+        """Return the model ``<name>`` (its newest version) or ``<name>@<version>``. Raises ModelNotFound."""
         name, _, version = model_id.partition("@")
         for model in self.models():
             if model.manifest.name == name and version in ("", model.manifest.version):
                 return model
         if any(folder.parent.name == name and version in ("", folder.name) for folder in self._folders()):
-            raise ModelNotFound(f"{model_id} cannot be used as it is; `appliance models verify` says why.")
+            raise ModelNotFound(f"{model_id} cannot be used; `appliance models verify` says why.")
         raise ModelNotFound(f"There is no model {model_id!r}; `appliance models list` and GET /api/v1/models show all.")
 
     def _folders(self) -> list[Path]:
@@ -93,7 +94,10 @@ class ModelStore:
     def _read(self, folder: Path) -> StoredModel:
         manifest = read_manifest(folder / MANIFEST)
         if (folder.parent.name, folder.name) != (manifest.name, manifest.version):
-            raise InvalidManifest(f"{folder / MANIFEST}: name, version: the folder must be {manifest.id} too.")
+            raise InvalidManifest(
+                f"{folder / MANIFEST}: name, version: the manifest is of {manifest.id}, so its folder must be "
+                f"{manifest.name}/{manifest.version}."
+            )
         model = StoredModel(manifest, folder)
         check_files(model)
         return model
@@ -106,17 +110,17 @@ class ModelStore:
 
 
 def check_files(model: StoredModel) -> None:
-    """Raises InvalidManifest where a file of the model is not there."""
+    """Raise InvalidManifest if a file of the model does not exist."""
     for path, _ in model.checksums.values():
         if not path.is_file():
-            mend = "; scripts/install-speech gets it" if isinstance(model.manifest, SpeechManifest) else ""
-            raise InvalidManifest(f"{model.folder}: {path.name} is missing{mend}.")
+            fix = "; scripts/install-speech fetches it" if isinstance(model.manifest, SpeechManifest) else ""
+            raise InvalidManifest(f"{model.folder}: {path.name} is missing{fix}.")
 
 
 def check_checksum(model: StoredModel) -> None:
-    """Raises InvalidManifest where a file is not the one that the manifest names."""
-    for key, (path, promised) in model.checksums.items():
+    """Raise InvalidManifest if a file does not have the SHA-256 in the manifest."""
+    for key, (path, expected) in model.checksums.items():
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != promised:
-            raise InvalidManifest(f"{model.folder / MANIFEST}: {key}: {path.name} has {found}.")
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        if actual != expected:
+            raise InvalidManifest(f"{model.folder / MANIFEST}: {key}: {path.name} has the SHA-256 {actual}.")

@@ -1,4 +1,4 @@
-"""What every table of a manifest is."""
+"""The base of every table of a manifest."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Table(BaseModel):
-    """A table of the manifest: unknown keys are refused, so that a misspelt one is never ignored."""
+    """A table of a manifest. Unknown keys are rejected, so that a misspelt key is never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def check_version(text: str) -> str:
-    """The text, where it is a version; else ValueError."""
+    """Return ``text``. Raises ValueError if it is not a version (PEP 440)."""
     try:
         Version(text)
     except InvalidVersion as error:

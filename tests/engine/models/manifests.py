@@ -1,4 +1,4 @@
-"""Manifests made in a test."""
+"""Manifests for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from appliance.engine.models.manifest import Manifest
 
 
 def make_manifest(labels: list[dict[str, Any]], **defaults: Any) -> Manifest:
-    """A manifest with these labels; frames of 10 ms."""
+    """Return a manifest with these labels and frames of 10 ms."""
     return Manifest.model_validate(
         {
             "name": "made",

@@ -1,4 +1,4 @@
-"""Graphs on a provider: chosen and checked, never assumed; activations; answers of the wrong shape."""
+"""Sessions: the provider is tested and never assumed; activations; outputs of the wrong shape."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def stored(folder: Path) -> StoredModel:
     return StoredModel(read_manifest(folder / "manifest.toml"), folder)
 
 
-def test_nothing_is_kept_or_sent_for_the_makers_of_the_library(tmp_path: Path) -> None:
-    """Its telemetry would leave an identifier and a queue in the folders for temporary and cached files."""
+def test_onnxruntime_stores_and_sends_no_telemetry(tmp_path: Path) -> None:
+    """Its telemetry would write an identifier and a queue into the folders for temporary and cached files."""
     folder = toy_models.window_model(tmp_path / "store")
     home = tmp_path / "home"
     home.mkdir()
@@ -33,27 +33,27 @@ def test_nothing_is_kept_or_sent_for_the_makers_of_the_library(tmp_path: Path) -
         "from tests.engine.models.test_session import stored; "
         "Session(stored(Path(sys.argv[1])), 'cpu').slots[0].score(1)"
     )
-    left_out = ("ORT_", "XDG_", "CI", "GITHUB_")  # it also keeps quiet where it takes the machine for a test machine
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    kept |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([sys.executable, "-c", script, str(folder)], env=kept, cwd=ROOT, check=True)
+    removed = ("ORT_", "XDG_", "CI", "GITHUB_")  # it also sends nothing if it believes to be on a test machine
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
+    environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", script, str(folder)], env=environment, cwd=ROOT, check=True)
     assert list(home.rglob("*")) == []
 
 
-def test_cuda_is_refused_where_it_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_is_refused_if_it_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "why_no_cuda", lambda: "no driver")
     assert choose_provider("auto") == choose_provider("cpu") == "cpu"
     with pytest.raises(ProviderUnavailable, match="no driver"):
         choose_provider("cuda")
 
 
-def test_cuda_is_chosen_where_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_is_chosen_if_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "why_no_cuda", lambda: None)
     assert choose_provider("auto") == choose_provider("cuda") == "cuda"
     assert choose_provider("cpu") == "cpu"
 
 
-def test_why_no_cuda_answers_on_every_machine() -> None:
+def test_why_no_cuda_returns_on_every_machine() -> None:
     reason = session_module.why_no_cuda()
     assert reason is None or reason
     assert choose_provider("auto") == ("cpu" if reason else "cuda")
@@ -64,7 +64,7 @@ def with_activation(folder: Path, activation: str) -> Manifest:
     return manifest.model_copy(update={"output": manifest.output.model_copy(update={"activation": activation})})
 
 
-def test_activations_by_hand(tmp_path: Path) -> None:
+def test_activations_match_values_computed_by_hand(tmp_path: Path) -> None:
     logits = np.array([[[0.0, 2.0], [-1000.0, 1000.0]]], np.float32)
     assert activate(logits, with_activation(tmp_path, "none")) is logits
     sigmoid = activate(logits, with_activation(tmp_path, "sigmoid"))
@@ -73,7 +73,7 @@ def test_activations_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(softmax, [[[0.119203, 0.880797], [0, 1]]], atol=1e-6)
 
 
-def test_the_batch_is_the_graphs_own_else_as_asked_else_the_providers(tmp_path: Path) -> None:
+def test_a_fixed_batch_size_wins_then_the_argument_then_the_providers_default(tmp_path: Path) -> None:
     free = stored(toy_models.softmax_model(tmp_path / "free"))
     single = stored(toy_models.softmax_model(tmp_path / "single", batch=1))
     assert Session(free, "cpu").batch_size == session_module.CPU_BATCH_SIZE
@@ -82,10 +82,10 @@ def test_the_batch_is_the_graphs_own_else_as_asked_else_the_providers(tmp_path: 
 
 
 @pytest.mark.parametrize("batch", ["batch", 4])
-def test_a_batch_that_is_not_full_gives_as_many_scores_as_windows(tmp_path: Path, batch: int | str) -> None:
+def test_a_partial_batch_gives_one_score_for_each_window(tmp_path: Path, batch: int | str) -> None:
     session = Session(stored(toy_models.softmax_model(tmp_path, batch=batch)), "cpu", 4)
     slot = session.slots[0]
-    slot.windows[:] = 0.5  # a full batch before leaves its windows behind
+    slot.windows[:] = 0.5  # windows of an earlier, full batch
     assert slot.score(4).shape == (4, 100, 2)
     slot.windows[0] = 0
     scores = slot.score(1)
@@ -99,7 +99,7 @@ def test_a_window_model_gives_one_frame(tmp_path: Path) -> None:
     np.testing.assert_allclose(session.slots[0].score(1), [[[0.5]]], atol=1e-4)
 
 
-def test_an_answer_of_another_shape_is_said_so(tmp_path: Path) -> None:
+def test_scores_of_the_wrong_shape_are_reported(tmp_path: Path) -> None:
     folder = toy_models.softmax_model(tmp_path)
     text = (folder / "manifest.toml").read_text()
     (folder / "manifest.toml").write_text(f'{text}\n[[labels]]\nname = "third"\n')
@@ -107,14 +107,14 @@ def test_an_answer_of_another_shape_is_said_so(tmp_path: Path) -> None:
         Session(stored(folder), "cpu").slots[0].score(1)
 
 
-def test_a_graph_that_is_none_does_not_load(tmp_path: Path) -> None:
+def test_an_invalid_graph_does_not_load(tmp_path: Path) -> None:
     folder = toy_models.window_model(tmp_path)
-    (folder / "model.onnx").write_bytes(b"no graph")
+    (folder / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(InvalidManifest, match="does not load"):
         Session(stored(folder), "cpu")
 
 
-def test_an_output_that_is_not_there_fails_the_batch(tmp_path: Path) -> None:
+def test_a_missing_output_fails_the_batch(tmp_path: Path) -> None:
     session = Session(stored(toy_models.window_model(tmp_path)), "cpu")
     with pytest.raises(ScoringFailed, match="could not score"):
         session.run(session.slots[0].windows, "nothing")

@@ -1,4 +1,4 @@
-"""The model store: what is in the folder is what there is."""
+"""The model store lists and resolves the models in its folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from appliance.errors import InvalidManifest, ModelNotFound
 from tests.support import toy_models
 
 
-def test_newest_is_by_version_and_not_by_letters(tmp_path: Path) -> None:
+def test_the_newest_version_is_not_the_last_by_letters(tmp_path: Path) -> None:
     for version in ("1.9.0", "1.10.0", "1.10.0rc1", "0.11.0"):
         toy_models.frame_model(tmp_path, version=version)
     toy_models.window_model(tmp_path, name="another")
@@ -28,13 +28,13 @@ def test_newest_is_by_version_and_not_by_letters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model_id", ["", "@", "@1.0.0", "loud", "loud-frames@1", "loud-frames@1.0.0@", "../x", "\0"])
-def test_what_is_not_there_is_not_found(tmp_path: Path, model_id: str) -> None:
+def test_an_unknown_model_id_is_not_found(tmp_path: Path, model_id: str) -> None:
     toy_models.frame_model(tmp_path)
     with pytest.raises(ModelNotFound):
         ModelStore(tmp_path).resolve(model_id)
 
 
-def test_a_model_dropped_in_is_found_and_one_taken_out_is_not(tmp_path: Path) -> None:
+def test_a_model_copied_in_is_found_and_a_removed_one_is_not(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     assert store.models() == []
     folder = toy_models.frame_model(tmp_path)
@@ -43,7 +43,7 @@ def test_a_model_dropped_in_is_found_and_one_taken_out_is_not(tmp_path: Path) ->
     assert store.models() == []
 
 
-def test_a_broken_model_is_told_and_hides_no_other(tmp_path: Path) -> None:
+def test_a_broken_model_is_reported_and_hides_no_other(tmp_path: Path) -> None:
     toy_models.frame_model(tmp_path)
     toy_models.window_model(tmp_path).rename(tmp_path / "loud-windows" / "2.0.0")
     (toy_models.softmax_model(tmp_path) / "model.onnx").unlink()
@@ -54,11 +54,11 @@ def test_a_broken_model_is_told_and_hides_no_other(tmp_path: Path) -> None:
     assert [model.manifest.id for model in store.models()] == ["loud-frames@1.0.0"]
     faults = store.faults()
     assert len(faults) == 3
-    for said in ("cannot be read", "the folder must be loud-windows@1.0.0", "model.onnx is missing"):
-        assert sum(said in fault for fault in faults) == 1, said
+    for message in ("cannot be read", "its folder must be loud-windows/1.0.0", "model.onnx is missing"):
+        assert sum(message in fault for fault in faults) == 1, message
 
 
-def test_another_graph_than_the_manifest_names_is_refused(tmp_path: Path) -> None:
+def test_a_graph_with_another_checksum_is_refused(tmp_path: Path) -> None:
     toy_models.frame_model(tmp_path)
     model = ModelStore(tmp_path).resolve("loud-frames")
     check_checksum(model)
