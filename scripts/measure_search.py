@@ -1,4 +1,4 @@
-"""Measures the search for similar recordings among 100,000 vectors. A report, no test."""
+"""Measures the search for similar recordings among 100,000 vectors. It prints a report and tests nothing."""
 
 from __future__ import annotations
 

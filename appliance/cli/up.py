@@ -15,7 +15,7 @@ from appliance.supervisor.supervisor import Supervisor
 
 @click.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one.  [default: 8080]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 chooses a free one.  [default: 8080]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds all state.  [default: var]")
 def up(host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Serve until interrupted."""

@@ -1,4 +1,4 @@
-"""Commands run in this process, with settings of their own."""
+"""Runs commands in this process, with settings of their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs ``appliance ARGUMENT…`` in a folder of its own, and checks the exit code."""
+    """Runs ``appliance ARGUMENT…`` in a new folder and checks the exit code."""
     for name in list(os.environ):
         if name.startswith("APPLIANCE_"):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""Every command explains itself, and says in one line what is wrong."""
+"""Every command has help, and reports an error in one line."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_misspelt_setting_in_the_file_is_named(run: Run, tmp_path: Path, monke
     assert "cannot be read" in run("keys", "list", "--data-dir", "data", code=1).stderr
 
 
-def test_up_on_an_address_that_is_not_ours_is_refused(run: Run) -> None:
+def test_up_on_an_address_of_another_machine_is_refused(run: Run) -> None:
     assert "192.0.2.1" in run("up", "--host", "192.0.2.1", "--port", "0", "--data-dir", "data", code=1).stderr
 
 
@@ -78,14 +78,14 @@ def test_cuda_that_does_not_load_is_refused_before_any_file(
     assert "CUDA does not load: there is none" in run("detect", "a.wav", code=1).stderr
 
 
-def test_demo_shows_what_was_heard_and_leaves_nothing(models: Path, tmp_path: Path) -> None:
+def test_demo_prints_detections_and_leaves_no_files(models: Path, tmp_path: Path) -> None:
     env = environment(model_store=models, default_model="loud-frames", storage_server="minio")
     env |= {"TMPDIR": str(tmp_path), "COLUMNS": "120"}
     command = [sys.executable, "-m", "appliance.cli", "demo"]
-    ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert "Detections in demo.flac" in ran.stdout
+    result = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Detections in demo.flac" in result.stdout
     for step in ("start storage, worker, API and front door", "post the recording to storage", "stop everything"):
-        assert step in ran.stdout
-    assert ran.stdout.count("loud") >= 10
-    assert list(tmp_path.iterdir()) == []  # neither ours nor a library's
+        assert step in result.stdout
+    assert result.stdout.count("loud") >= 10
+    assert list(tmp_path.iterdir()) == []  # neither the appliance's files nor a library's

@@ -1,4 +1,4 @@
-"""``detect``: the engine alone. Models from outside work without code, and their answers can be worked out by hand."""
+"""``detect`` with toy models whose scores can be worked out by hand. A new model needs no code."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_csv_has_a_row_for_each_detection(run: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_audacity_reads_its_labels_as_seconds(run: Run, take: str) -> None:
+def test_audacity_labels_have_times_in_seconds(run: Run, take: str) -> None:
     assert run("detect", take, "--format", "audacity").stdout == "1.160000\t1.742000\tloud 1.00\n"
     assert "one FILE" in run("detect", take, take, "--format", "audacity", code=2).stderr
 
 
-def test_a_table_is_what_people_get(run: Run, take: str) -> None:
+def test_the_default_output_is_a_table(run: Run, take: str) -> None:
     table = run("detect", take).stdout
     for cell in (take, "loud", "0:01.160", "0:01.742", "1.00"):
         assert cell in table
@@ -69,7 +69,7 @@ def test_a_recording_without_findings(run: Run, tmp_path: Path, output: str) -> 
     run("detect", "quiet.wav", "--format", output)
 
 
-def test_a_bad_file_gets_its_error_and_the_others_their_results(run: Run, take: str, tmp_path: Path) -> None:
+def test_a_bad_file_has_an_error_and_the_others_have_results(run: Run, take: str, tmp_path: Path) -> None:
     bad = {
         "empty.wav": (b"", "empty"),
         "text.wav": (b"Dear Sir or Madam, " * 100, "not a recording"),
@@ -84,8 +84,8 @@ def test_a_bad_file_gets_its_error_and_the_others_their_results(run: Run, take: 
     assert [file["file"] for file in files] == names
     for file in (files[0], files[-1]):
         assert (file["detections"], file["error"]) == (LOUD_DETECTIONS, None)
-    for file, (_, says) in zip(files[1:5], bad.values(), strict=True):
-        assert says in file["error"]
+    for file, (_, reason) in zip(files[1:5], bad.values(), strict=True):
+        assert reason in file["error"]
     assert "No such file" in files[5]["error"]
     assert "directory" in files[6]["error"]
     for file in files[1:-1]:
@@ -93,7 +93,7 @@ def test_a_bad_file_gets_its_error_and_the_others_their_results(run: Run, take: 
 
 
 @pytest.mark.parametrize("output", ["csv", "audacity", "table"])
-def test_formats_without_room_for_an_error_print_it_beside(run: Run, tmp_path: Path, output: str) -> None:
+def test_formats_without_an_error_field_print_errors_on_stderr(run: Run, tmp_path: Path, output: str) -> None:
     (tmp_path / "text.wav").write_bytes(b"text")
     result = run("detect", "text.wav", "--format", output, code=1)
     assert result.stderr.startswith("text.wav: ")
@@ -118,7 +118,7 @@ def test_options_decide_what_is_reported(run: Run, tmp_path: Path, options: list
         samples[first * 256 : last * 256] = level
     (tmp_path / "take.wav").write_bytes(wav(samples, 22_050))
     files = json.loads(run("detect", "take.wav", "--format", "json", *options).stdout)["files"]
-    assert [(found["start_ms"], found["end_ms"]) for found in files[0]["detections"]] == expected
+    assert [(detection["start_ms"], detection["end_ms"]) for detection in files[0]["detections"]] == expected
 
 
 @pytest.mark.parametrize(
@@ -139,18 +139,18 @@ def test_an_option_out_of_range_is_refused(run: Run, take: str, options: list[st
     assert options[0] in run("detect", take, *options, code=2).stderr
 
 
-def test_without_a_file_or_a_model_it_says_so(run: Run, take: str) -> None:
+def test_a_missing_file_argument_and_an_unknown_model_are_reported(run: Run, take: str) -> None:
     assert "FILE" in run("detect", code=2).stderr
     assert "no model 'nothing'" in run("detect", take, "--model", "nothing", code=1).stderr
 
 
-def heard(run: Run, model: str, samples: np.ndarray, rate_hz: int, *options: object) -> list[tuple[int, int]]:
-    """What a model from outside hears."""
+def detect(run: Run, model: str, samples: np.ndarray, rate_hz: int, *options: object) -> list[tuple[int, int]]:
+    """Return the start and end in ms of each detection of a model."""
     Path("take.wav").write_bytes(wav(samples, rate_hz))
     result = run("detect", "take.wav", "--model", model, "--format", "json", *options)
     detections = json.loads(result.stdout)["files"][0]["detections"]
-    assert {found["artifact_type"] for found in detections} <= {"loud"}
-    return [(found["start_ms"], found["end_ms"]) for found in detections]
+    assert {detection["artifact_type"] for detection in detections} <= {"loud"}
+    return [(detection["start_ms"], detection["end_ms"]) for detection in detections]
 
 
 def level(rate_hz: int, seconds: float, loud: list[tuple[float, float]], value: float = 0.5) -> np.ndarray:
@@ -161,37 +161,37 @@ def level(rate_hz: int, seconds: float, loud: list[tuple[float, float]], value: 
 
 
 def test_window_scores(run: Run) -> None:
-    """Windows of 0.5 s every 0.25 s: an instant has the mean of its two windows; only the first quarter has one.
+    """Windows of 0.5 s every 0.25 s: an instant has the mean of its two windows. Only the first quarter second has one.
 
     Loud from 1.0 to 1.5 s with a mean of 0.15: the window at 1.0 s scores 0.75, those at 0.75 and 1.25 s 0.375.
-    1.00–1.25 s: (0.375 + 0.75) / 2 = 0.5625, and so 1.25–1.5 s; the quarters beside them 0.1875.
+    1.00–1.25 s: (0.375 + 0.75) / 2 = 0.5625, and so 1.25–1.5 s; the quarter seconds beside them have 0.1875.
     """
     samples = level(16_000, 3, [(1.0, 1.5)], 0.15)
-    assert heard(run, "loud-windows", samples, 16_000) == [(1000, 1500)]
-    assert heard(run, "loud-windows", samples, 16_000, "--threshold", 0.18) == [(750, 1750)]
-    assert heard(run, "loud-windows", samples, 16_000, "--threshold", 0.57) == []
+    assert detect(run, "loud-windows", samples, 16_000) == [(1000, 1500)]
+    assert detect(run, "loud-windows", samples, 16_000, "--threshold", 0.18) == [(750, 1750)]
+    assert detect(run, "loud-windows", samples, 16_000, "--threshold", 0.57) == []
 
 
-def test_frame_scores_whose_hop_is_no_whole_number_of_milliseconds(run: Run) -> None:
-    """22.05 kHz, input [batch, samples, 1], frames of 11.60998 ms: right after ten minutes, too."""
+def test_frame_scores_whose_hop_is_not_a_whole_number_of_milliseconds(run: Run) -> None:
+    """22.05 kHz, input [batch, samples, 1], frames of 11.60998 ms. Times are right even after ten minutes."""
     frames = 600 * 22_050 // 256
     samples = np.zeros(frames * 256, np.float32)
     samples[(frames - 20) * 256 : (frames - 10) * 256] = 0.5
     start, end = (frames - 20) * 256_000 / 22_050, (frames - 10) * 256_000 / 22_050
-    assert heard(run, "loud-frames", samples, 22_050) == [(int(start), int(end) + 1)]
+    assert detect(run, "loud-frames", samples, 22_050) == [(int(start), int(end) + 1)]
 
 
 @pytest.mark.parametrize("model", ["loud-softmax", "loud-single"])
 def test_softmax_with_a_background_that_is_never_reported(run: Run, model: str) -> None:
-    """8 kHz, [batch, 1, samples], frames of 10 ms, whether the graph takes any batch or one window at a time."""
+    """8 kHz, [batch, 1, samples], frames of 10 ms; one graph takes any batch, the other one window at a time."""
     samples = level(8_000, 4.5, [(0.5, 0.75), (2.95, 3.15), (4.4, 4.5)])
-    assert heard(run, model, samples, 8_000) == [(500, 750), (2950, 3150), (4400, 4500)]
-    assert heard(run, model, samples, 8_000, "--threshold", 0) == [(0, 4500)]
+    assert detect(run, model, samples, 8_000) == [(500, 750), (2950, 3150), (4400, 4500)]
+    assert detect(run, model, samples, 8_000, "--threshold", 0) == [(0, 4500)]
 
 
 def test_resampling_keeps_times(run: Run) -> None:
     samples = level(44_100, 3, [(1.0, 1.5)], 0.5) * np.sin(np.arange(3 * 44_100) * 0.1).astype(np.float32) * 2
-    (start, end), *others = heard(run, "loud-softmax", samples, 44_100)
+    (start, end), *others = detect(run, "loud-softmax", samples, 44_100)
     assert not others
     assert (start, end) == (pytest.approx(1000, abs=10), pytest.approx(1500, abs=10))
 
@@ -201,6 +201,6 @@ def test_as_a_process_it_prints_only_results_on_stdout(models: Path, tmp_path: P
         (tmp_path / name).write_bytes(loud_wav())
     command = [sys.executable, "-m", "appliance.cli", "detect", str(tmp_path / "a.wav"), str(tmp_path / "b.wav")]
     env = environment(model_store=models, default_model="loud-frames") | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run([*command, "--format", "json"], env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert [file["detections"] for file in json.loads(ran.stdout)["files"]] == [LOUD_DETECTIONS] * 2
+    result = subprocess.run([*command, "--format", "json"], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [file["detections"] for file in json.loads(result.stdout)["files"]] == [LOUD_DETECTIONS] * 2

@@ -1,4 +1,4 @@
-"""The appliance does the same in whatever folder it is started."""
+"""The appliance works in whatever folder it is started."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from tests.support.appliances import environment, make_models, wait_for
 
 
-def test_up_in_a_folder_of_strangers_with_relative_paths(tmp_path: Path) -> None:
-    """A module there must not be taken for ours, and a path of the settings is meant from there."""
-    (tmp_path / "json.py").write_text("raise SystemExit('a stranger was imported')")
+def test_up_in_a_folder_with_other_modules_and_relative_paths(tmp_path: Path) -> None:
+    """A module in that folder must not be imported, and relative paths in the settings start there."""
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json was imported')")
     (tmp_path / "settings.toml").write_text('default_model = "loud-frames"\n')
     make_models(tmp_path / "models")
     settings = environment(model_store="models", config="settings.toml", storage_server="minio")

@@ -1,4 +1,4 @@
-"""``keys``: made, shown once, listed without their secrets, revoked."""
+"""``keys``: create, list without secrets, revoke."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def database(folder: Path) -> Database:
     return Database(folder / "data" / "appliance.db")
 
 
-def test_create_prints_only_the_key_and_keeps_only_its_hash(run: Run, tmp_path: Path) -> None:
+def test_create_prints_only_the_key_and_stores_only_its_hash(run: Run, tmp_path: Path) -> None:
     result = run("keys", "create", "laptop", "--data-dir", "data")
     key = result.stdout.removesuffix("\n")
     assert re.fullmatch(r"ak_[A-Za-z0-9_-]{43}", key)
     assert result.stderr == ""
-    stored = b"".join(file.read_bytes() for file in (tmp_path / "data").iterdir())
-    assert key.encode() not in stored
+    content = b"".join(file.read_bytes() for file in (tmp_path / "data").iterdir())
+    assert key.encode() not in content
     assert keys.authenticate(database(tmp_path), key) == 1
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
 
 
-def test_a_tenant_is_made_with_its_first_key(run: Run, tmp_path: Path) -> None:
-    made = [
+def test_a_tenant_is_created_with_its_first_key(run: Run, tmp_path: Path) -> None:
+    api_keys = [
         run("keys", "create", name, "--tenant", tenant, "--data-dir", "data").stdout.strip()
         for name, tenant in (("a", "one"), ("b", "one"), ("c", "two"))
     ]
-    assert len(set(made)) == 3
-    tenants = [keys.authenticate(database(tmp_path), key) for key in made]
+    assert len(set(api_keys)) == 3
+    tenants = [keys.authenticate(database(tmp_path), key) for key in api_keys]
     assert tenants[0] == tenants[1] != tenants[2]
 
 
@@ -43,10 +43,10 @@ def test_list_shows_everything_but_the_secrets(run: Run) -> None:
     key = run("keys", "create", "laptop", "--tenant", "lab", "--data-dir", "data").stdout.strip()
     run("keys", "create", "phone", "--data-dir", "data")
     run("keys", "revoke", "laptop", "--data-dir", "data")
-    listed = run("keys", "list", "--data-dir", "data").stdout
-    assert key not in listed
-    laptop = next(line for line in listed.splitlines() if "laptop" in line)
-    phone = next(line for line in listed.splitlines() if "phone" in line)
+    output = run("keys", "list", "--data-dir", "data").stdout
+    assert key not in output
+    laptop = next(line for line in output.splitlines() if "laptop" in line)
+    phone = next(line for line in output.splitlines() if "phone" in line)
     assert "lab" in laptop
     assert len(re.findall(r"\d{4}-\d\d-\d\dT[\d:.]+Z", laptop)) == 2
     assert "default" in phone
@@ -70,7 +70,7 @@ def test_a_name_that_would_garble_a_list_is_refused(run: Run, name: str) -> None
     assert "tenant" in run("keys", "create", "ok", "--tenant", name, "--data-dir", "data", code=1).stderr
 
 
-def test_a_data_folder_that_cannot_be_made_is_said_so(run: Run, tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_made_is_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = run("keys", "create", "a", "--data-dir", "file/data", code=1)
     assert "cannot be made" in result.stderr

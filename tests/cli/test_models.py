@@ -1,4 +1,4 @@
-"""``models``: the store listed, shown, added to and verified."""
+"""``models``: list, show, add, verify."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support import toy_models
 
 @pytest.fixture
 def store(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of its own, that a test may spoil."""
+    """A model store that a test may change."""
     monkeypatch.setenv("APPLIANCE_MODEL_STORE", str(tmp_path / "store"))
     return tmp_path / "store"
 
@@ -33,8 +33,8 @@ def test_list_names_the_models_and_what_they_report(run: Run, store: Path) -> No
 
 def test_show_prints_the_manifest_and_the_card(run: Run, store: Path) -> None:
     folder = toy_models.frame_model(store)
-    shown = json.loads(run("models", "show", "loud-frames").stdout)
-    assert (shown["name"], shown["input"]["layout"]) == ("loud-frames", "batch,samples,1")
+    manifest = json.loads(run("models", "show", "loud-frames").stdout)
+    assert (manifest["name"], manifest["input"]["layout"]) == ("loud-frames", "batch,samples,1")
     (folder / "MODEL_CARD.md").write_text("# It hears loudness")
     assert run("models", "show", "loud-frames@1.0.0").stdout.rstrip().endswith("# It hears loudness")
     assert "no model 'x'" in run("models", "show", "x", code=1).stderr

@@ -1,4 +1,4 @@
-"""An API that answers with what it was sent, to see what the front door passes on."""
+"""An API that responds with the request it received, to show what the front door passes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     length = len(environ["wsgi.input"].read())
-    seen = {name: value for name, value in environ.items() if isinstance(value, str)} | {"body_bytes": length}
+    request = {name: value for name, value in environ.items() if isinstance(value, str)} | {"body_bytes": length}
     headers = [("Content-Type", "application/json"), ("X-Request-ID", "of-the-api"), ("Server", "echo")]
     start_response("200 OK", headers)
-    return [json.dumps(seen).encode()]
+    return [json.dumps(request).encode()]

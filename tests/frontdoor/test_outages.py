@@ -1,4 +1,4 @@
-"""The front door when what is behind it does not answer."""
+"""The front door when the API and storage do not respond."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def closed_door(folder: Path) -> FrontDoor:
     )
 
 
-def test_what_is_down_is_a_503_that_says_when_to_retry(tmp_path: Path):
+def test_an_outage_is_a_503_with_retry_after(tmp_path: Path):
     door = closed_door(tmp_path)
     origin = f"http://127.0.0.1:{door.port}"
 
-    def answers() -> bool:
+    def responds() -> bool:
         try:
             return requests.get(origin, timeout=5).status_code == 503
         except requests.ConnectionError:
             return False
 
-    with running(caddy.command(door), caddy.environment(door), tmp_path / "door.log", answers):
+    with running(caddy.command(door), caddy.environment(door), tmp_path / "door.log", responds):
         for response in (requests.get(f"{origin}/api"), requests.get(f"{origin}/audio/a")):
             assert_problem(response, 503, "service_unavailable")
             assert int(response.headers["Retry-After"]) > 0
@@ -56,14 +56,14 @@ def test_what_is_down_is_a_503_that_says_when_to_retry(tmp_path: Path):
         assert requests.head(f"{origin}/api").status_code == 503
 
 
-def test_caddy_finds_the_configuration_valid_and_opens_nothing_else(tmp_path: Path):
+def test_caddy_accepts_the_configuration_and_has_no_admin_api(tmp_path: Path):
     for door in (closed_door(tmp_path), dataclasses.replace(closed_door(tmp_path), host="::1", cors_origins=("*",))):
         program, _, _, file = caddy.command(door)
-        checked = subprocess.run(
+        validation = subprocess.run(
             [program, "validate", "--config", file], env=caddy.environment(door), capture_output=True
         )
-        assert checked.returncode == 0, checked.stderr.decode()
-        assert b'"warn"' not in checked.stderr
+        assert validation.returncode == 0, validation.stderr.decode()
+        assert b'"warn"' not in validation.stderr
         configuration = json.loads(Path(file).read_text())
         assert configuration["admin"]["disabled"] is True
         assert list(configuration["apps"]) == ["http"]

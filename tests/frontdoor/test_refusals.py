@@ -1,4 +1,4 @@
-"""What the front door lets through to storage, and what it does not."""
+"""Which requests the front door passes on to storage, and which it refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORM = {"Content-Type": "multipart/form-data; boundary=edge"}
 
 
 def send(door: RunningDoor, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""):
-    """Send a request line exactly as given, which no HTTP library does; status, headers and body of the answer."""
+    """Send a request line unchanged, which no HTTP library does. Returns status, headers and body of the response."""
     connection = http.client.HTTPConnection(urlsplit(door.origin).netloc, timeout=10)
     connection.putrequest(method, target, skip_accept_encoding=True)
     for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
@@ -29,9 +29,9 @@ def send(door: RunningDoor, method: str, target: str, headers: dict[str, str] | 
 
 
 def assert_refused(door: RunningDoor, method: str, target: str, headers: dict[str, str] | None = None) -> None:
-    status, answered, body = send(door, method, target, headers)
+    status, response_headers, body = send(door, method, target, headers)
     assert status == 403, (method, target, status, body)
-    assert answered["Content-Type"] == "application/problem+json"
+    assert response_headers["Content-Type"] == "application/problem+json"
     assert json.loads(body)["code"] == "forbidden"
 
 
@@ -95,7 +95,7 @@ def test_paths_outside_the_bucket_never_reach_storage(minio_door: RunningDoor, t
         ("x-minio-source-mtime", "2026-01-01T00:00:00Z"),
     ],
 )
-def test_headers_that_reach_flaws_are_refused(minio_door: RunningDoor, header: tuple[str, str]):
+def test_headers_that_reach_known_flaws_are_refused(minio_door: RunningDoor, header: tuple[str, str]):
     name, value = header
     assert_refused(minio_door, "PUT", "/audio/a", {name: value})
     assert_refused(minio_door, "POST", "/audio", FORM | {name: value})
@@ -117,7 +117,7 @@ def test_the_known_attack_on_a_forms_key_is_refused(minio_door: RunningDoor):
 
 
 def test_the_known_attack_on_storage_itself_stays_within_the_bucket(minio_door: RunningDoor):
-    """Beyond the door (a second flaw, a misconfigured host) the keys that a form shows open nothing but audio."""
+    """Even without the front door (a second flaw, a wrong host), the keys that a form shows open nothing but audio."""
     storage = minio_door.storage
     form = form_of(minio_door, new_key())
     granted, parent = attack_keys(form.fields)
@@ -135,7 +135,7 @@ def test_the_known_attack_on_storage_itself_stays_within_the_bucket(minio_door: 
 
 
 def attack_keys(fields: dict[str, str]) -> list[str]:
-    """The access keys that a form shows: the temporary one, and its parent's in the token."""
+    """Return the access keys that a form shows: the temporary one, and its parent's in the token."""
     import base64
 
     claims = fields["x-amz-security-token"].split(".")[1]
@@ -157,15 +157,15 @@ def attack(path: str, access_key: str) -> tuple[str, dict[str, str], bytes]:
     return f"{path}?{query}", headers, body
 
 
-def test_what_the_api_gets(minio_door: RunningDoor):
-    seen = requests.get(f"{minio_door.origin}/api/v1/x?y=1", headers={"Host": "box.example:81"}).json()
-    assert seen["HTTP_HOST"] == "box.example:81"
-    assert seen["HTTP_X_FORWARDED_PROTO"] == "http"
-    assert seen["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+def test_headers_that_the_api_receives(minio_door: RunningDoor):
+    received = requests.get(f"{minio_door.origin}/api/v1/x?y=1", headers={"Host": "box.example:81"}).json()
+    assert received["HTTP_HOST"] == "box.example:81"
+    assert received["HTTP_X_FORWARDED_PROTO"] == "http"
+    assert received["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
     tunnel = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
-    seen = requests.get(f"{minio_door.origin}/", headers=tunnel).json()
-    assert seen["HTTP_X_FORWARDED_PROTO"] == "https"
-    assert seen["HTTP_X_FORWARDED_FOR"] == "203.0.113.9, 127.0.0.1"
+    received = requests.get(f"{minio_door.origin}/", headers=tunnel).json()
+    assert received["HTTP_X_FORWARDED_PROTO"] == "https"
+    assert received["HTTP_X_FORWARDED_FOR"] == "203.0.113.9, 127.0.0.1"
     odd = requests.get(f"{minio_door.origin}/", headers={"X-Forwarded-Proto": "javascript"}).json()
     assert odd["HTTP_X_FORWARDED_PROTO"] == "http"
 
@@ -182,8 +182,8 @@ def test_request_ids(minio_door: RunningDoor):
 
 
 def test_api_bodies_are_capped(minio_door: RunningDoor):
-    kept = requests.post(f"{minio_door.origin}/api", data=b"x" * 2**20)
-    assert kept.json()["body_bytes"] == 2**20
+    accepted = requests.post(f"{minio_door.origin}/api", data=b"x" * 2**20)
+    assert accepted.json()["body_bytes"] == 2**20
     assert_problem(requests.post(f"{minio_door.origin}/api", data=b"x" * (2**20 + 1)), 413, "request_too_large")
     chunks = (b"x" * 65536 for _ in range(40))
     assert_problem(requests.post(f"{minio_door.origin}/api", data=chunks), 413, "request_too_large")
@@ -203,12 +203,12 @@ def test_configured_origins_may_use_storage(minio_door: RunningDoor):
     assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (403, ORIGIN)
 
 
-def test_other_origins_may_not(minio_door: RunningDoor):
-    stranger = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
-    assert requests.options(f"{minio_door.origin}/audio", headers=stranger).status_code == 403
+def test_other_origins_may_not_use_storage(minio_door: RunningDoor):
+    other = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    assert requests.options(f"{minio_door.origin}/audio", headers=other).status_code == 403
     key = new_key()
     minio_door.storage.store.put(key, b"abc", content_type="audio/wav")
-    response = requests.get(url_of(minio_door, key), headers=stranger)
+    response = requests.get(url_of(minio_door, key), headers=other)
     assert response.status_code == 200
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
 

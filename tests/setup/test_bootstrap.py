@@ -1,4 +1,4 @@
-"""``scripts/bootstrap`` in a checkout of its own, with locks that ask for nothing, so that it needs no network."""
+"""``scripts/bootstrap`` in a checkout of its own with empty lock files, so that it needs no network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def start(checkout: Path, mode: str = "runtime", **environment: str) -> subproce
 
 
 def bootstrap(checkout: Path, mode: str = "runtime", **environment: str) -> tuple[int, str]:
-    """Exit status and what was said; nothing may be said on standard output."""
+    """Return the exit status and standard error. Standard output must be empty."""
     process = start(checkout, mode, **environment)
     out, err = process.communicate(timeout=120)
     assert out == ""
@@ -46,10 +46,10 @@ def stub(path: Path, script: str) -> str:
 
 def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Path):
     started = time.monotonic()
-    status, said = bootstrap(checkout)
+    status, stderr = bootstrap(checkout)
     first_seconds = time.monotonic() - started
-    assert status == 0, said
-    assert "packages are installed" in said
+    assert status == 0, stderr
+    assert "packages are installed" in stderr
     python = checkout / ".venv" / "bin" / "python"
     subprocess.run([python, "-P", "-c", "import appliance"], check=True, cwd="/")
     started = time.monotonic()
@@ -64,54 +64,54 @@ def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Pa
 
 def test_two_first_calls_at_once_make_one_environment(checkout: Path):
     both = [start(checkout), start(checkout)]
-    said = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert "".join(said).count("making") == 1
+    stderr = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], stderr
+    assert "".join(stderr).count("making") == 1
 
 
-def test_an_interrupted_set_up_is_made_anew(checkout: Path):
+def test_an_interrupted_set_up_starts_again(checkout: Path):
     process = start(checkout)
     while not (checkout / ".venv").exists():
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    status, said = bootstrap(checkout)
-    assert (status, "making" in said) == (0, True), said
+    status, stderr = bootstrap(checkout)
+    assert (status, "making" in stderr) == (0, True), stderr
 
 
-def test_a_package_that_cannot_be_had_is_said_and_mended(checkout: Path):
+def test_a_missing_package_is_reported_and_the_next_call_can_succeed(checkout: Path):
     for name in ("runtime", "cuda"):
         lock = checkout / "scripts" / "requirements" / f"{name}.txt"
         lock.write_text(f"no-such-package==1 --hash=sha256:{'0' * 64}\n")
-    status, said = bootstrap(checkout)
+    status, stderr = bootstrap(checkout)
     assert status == 1
-    assert "packages could not be installed" in said
+    assert "packages could not be installed" in stderr
     for name in ("runtime", "cuda"):
-        (checkout / "scripts" / "requirements" / f"{name}.txt").write_text("# mended\n")
+        (checkout / "scripts" / "requirements" / f"{name}.txt").write_text("# changed\n")
     assert bootstrap(checkout)[0] == 0
 
 
 def test_an_old_python_is_refused(checkout: Path, tmp_path: Path):
-    status, said = bootstrap(checkout, APPLIANCE_PYTHON=stub(tmp_path / "old", "exit 1"))
+    status, stderr = bootstrap(checkout, APPLIANCE_PYTHON=stub(tmp_path / "old", "exit 1"))
     assert status == 1
-    assert "no Python 3.11 or newer" in said
+    assert "no Python 3.11 or newer" in stderr
     assert not (checkout / ".venv").exists()
 
 
 def test_a_python_without_venv_says_what_to_install(checkout: Path, tmp_path: Path):
     script = f'case "$*" in *ensurepip*|*"-m "*) exit 1;; esac; exec "{sys.executable}" "$@"'
-    status, said = bootstrap(checkout, APPLIANCE_PYTHON=stub(tmp_path / "debians", script))
+    status, stderr = bootstrap(checkout, APPLIANCE_PYTHON=stub(tmp_path / "debians", script))
     assert status == 1
-    assert "apt install python3-venv" in said
+    assert "apt install python3-venv" in stderr
     assert not (checkout / ".venv").exists()
 
 
-def test_pip_makes_up_for_a_missing_ensurepip(checkout: Path, tmp_path: Path):
+def test_pip_replaces_a_missing_ensurepip(checkout: Path, tmp_path: Path):
     script = f'case "$*" in *ensurepip*|*virtualenv*) exit 1;; esac; exec "{sys.executable}" "$@"'
     wheels = tmp_path / "wheels"
     import ensurepip
 
     shutil.copytree(Path(ensurepip.__file__).parent / "_bundled", wheels)
     python = stub(tmp_path / "debians", script)
-    status, said = bootstrap(checkout, APPLIANCE_PYTHON=python, PIP_FIND_LINKS=str(wheels))
-    assert status == 0, said
+    status, stderr = bootstrap(checkout, APPLIANCE_PYTHON=python, PIP_FIND_LINKS=str(wheels))
+    assert status == 0, stderr

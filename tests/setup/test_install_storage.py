@@ -1,4 +1,4 @@
-"""``scripts/install-storage`` with a Go that only notes what it is asked for."""
+"""``scripts/install-storage`` with a Go that only logs its arguments."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ def program(path: Path, text: str) -> Path:
 
 
 def install(machine: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit status and what was said; nothing may be said on standard output."""
-    own = {
+    """Return the exit status and standard error. Standard output must be empty."""
+    variables = {
         "PATH": f"{machine / 'bin'}:/usr/bin:/bin",
         "HOME": str(machine),
         "APPLIANCE_CACHE": str(machine / "cache"),
         "STUB_LOG": str(machine / "go.log"),
-        # A build that went on to the packaged Go would take minutes.
+        # A build with the packaged Go would take minutes.
         "PIP_NO_INDEX": "1",
         "LANG": os.environ.get("LANG", "C"),
     }
     command = [machine / "checkout" / "scripts" / "install-storage", *arguments]
-    done = subprocess.run(command, env=own | environment, capture_output=True, text=True, timeout=60)
-    assert done.stdout == ""
-    return done.returncode, done.stderr
+    result = subprocess.run(command, env=variables | environment, capture_output=True, text=True, timeout=60)
+    assert result.stdout == ""
+    return result.returncode, result.stderr
 
 
 def built(machine: Path) -> Path:
@@ -75,22 +75,22 @@ def built(machine: Path) -> Path:
 
 
 def test_minio_is_built_once_verified_and_with_its_version(machine: Path):
-    status, said = install(machine, GOFLAGS="-insecure -buildvcs=false", GONOSUMDB="*")
-    assert status == 0, said
-    assert "built minio version stub" in said
+    status, stderr = install(machine, GOFLAGS="-insecure -buildvcs=false", GONOSUMDB="*")
+    assert status == 0, stderr
+    assert "built minio version stub" in stderr
     assert built(machine).exists()
-    asked = (machine / "go.log").read_text()
-    assert f"github.com/minio/minio@{VERSION}" in asked
-    assert "cmd.ReleaseTag=DEVELOPMENT.2026-02-12T20-18-48Z" in asked
-    assert "cmd.Version=2026-02-12T20:18:48Z" in asked
-    assert "CGO_ENABLED=0 GOTOOLCHAIN=local" in asked
-    assert "-insecure" not in asked
-    assert "GONOSUMDB=*" not in asked
+    calls = (machine / "go.log").read_text()
+    assert f"github.com/minio/minio@{VERSION}" in calls
+    assert "cmd.ReleaseTag=DEVELOPMENT.2026-02-12T20-18-48Z" in calls
+    assert "cmd.Version=2026-02-12T20:18:48Z" in calls
+    assert "CGO_ENABLED=0 GOTOOLCHAIN=local" in calls
+    assert "-insecure" not in calls
+    assert "GONOSUMDB=*" not in calls
     assert not [path for path in (machine / "cache" / "minio").rglob("*") if path.is_file() and path != built(machine)]
     assert install(machine) == install(machine, "--if-missing") == (0, "")
 
 
-def test_one_that_is_there_is_used(machine: Path):
+def test_an_installed_minio_is_used(machine: Path):
     named = program(machine / "named", "#!/bin/sh\n")
     assert install(machine, APPLIANCE_MINIO=str(named)) == (0, "")
     assert "not a program" in install(machine, APPLIANCE_MINIO=str(machine / "none"))[1]
@@ -99,25 +99,25 @@ def test_one_that_is_there_is_used(machine: Path):
     assert not built(machine).exists()
 
 
-def test_seaweedfs_serves_where_the_proxy_is_out_of_reach(machine: Path):
+def test_seaweedfs_is_installed_if_the_go_proxy_is_unreachable(machine: Path):
     fault = "Get: dial tcp: connect: connection refused"
-    status, said = install(machine, STUB_FAULT=fault)
-    assert (status, len(said.splitlines())) == (0, 1)
-    assert "SeaweedFS serves in its place" in said
+    status, stderr = install(machine, STUB_FAULT=fault)
+    assert (status, len(stderr.splitlines())) == (0, 1)
+    assert "SeaweedFS is used instead" in stderr
     assert install(machine, "--if-missing") == (0, "")
-    status, said = install(machine, "minio", STUB_FAULT=fault)
-    assert (status, "connection refused" in said) == (1, True)
+    status, stderr = install(machine, "minio", STUB_FAULT=fault)
+    assert (status, "connection refused" in stderr) == (1, True)
 
 
-def test_source_that_fails_verification_is_never_replaced_in_silence(machine: Path):
-    status, said = install(machine, STUB_FAULT="verifying module: checksum mismatch; SECURITY ERROR")
-    assert (status, "does not match" in said) == (1, True)
-    status, said = install(machine, GOSUMDB="off")
-    assert (status, "GOSUMDB=off" in said) == (1, True)
+def test_source_that_fails_verification_is_an_error(machine: Path):
+    status, stderr = install(machine, STUB_FAULT="verifying module: checksum mismatch; SECURITY ERROR")
+    assert (status, "does not match" in stderr) == (1, True)
+    status, stderr = install(machine, GOSUMDB="off")
+    assert (status, "GOSUMDB=off" in stderr) == (1, True)
     assert not built(machine).exists()
 
 
-def test_an_asked_for_seaweedfs_is_not_built_around(machine: Path):
+def test_minio_is_not_built_if_another_server_is_configured(machine: Path):
     assert install(machine, APPLIANCE_STORAGE_SERVER="seaweedfs") == (0, "")
     assert not (machine / "go.log").exists()
     assert install(machine, "--if-missing", APPLIANCE_STORAGE_SERVER="external") == (0, "")

@@ -1,4 +1,4 @@
-"""File names as headers."""
+"""File names as Content-Disposition headers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from appliance.storage.disposition import content_disposition
         ("50%25.wav", "attachment; filename=\"50_25.wav\"; filename*=UTF-8''50%2525.wav"),
     ],
 )
-def test_names(name: str, header: str):
+def test_a_name_becomes_a_header(name: str, header: str):
     assert content_disposition(name) == header
 
 
@@ -35,7 +35,7 @@ def test_names(name: str, header: str):
 def test_any_name_makes_a_safe_header(name: str):
     header = content_disposition(name)
     form = r'attachment; filename="([ !#$&-\[\]-~]+)"(?:; filename\*=UTF-8\'\'([A-Za-z0-9!#$&+^`|_.~%-]+))?'
-    found = re.fullmatch(form, header)
-    assert found, header
-    assert "/" not in unquote(found[2] or found[1])
-    assert len(unquote(found[2] or found[1])) <= 200
+    match = re.fullmatch(form, header)
+    assert match, header
+    assert "/" not in unquote(match[2] or match[1])
+    assert len(unquote(match[2] or match[1])) <= 200

@@ -1,4 +1,4 @@
-"""What each identity of the storage server may do, asked of the server itself."""
+"""What each user of the storage server may do, tried at the server itself."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def client(storage: RunningStorage, credentials: Credentials):
 
 
 def refused(call, *arguments, **named) -> bool:
-    with pytest.raises(S3Error) as caught:
+    with pytest.raises(S3Error) as error:
         call(*arguments, **named)
-    return caught.value.code in ("AccessDenied", "NoSuchBucket")
+    return error.value.code in ("AccessDenied", "NoSuchBucket")
 
 
 def put(storage: RunningStorage, credentials: Credentials, key: str, bucket: str = "audio") -> None:
@@ -29,7 +29,7 @@ def put(storage: RunningStorage, credentials: Credentials, key: str, bucket: str
     client(storage, credentials).put_object(bucket, key, io.BytesIO(b"abc"), 3)
 
 
-def test_the_service_has_the_bucket_and_nothing_else(storage: RunningStorage):
+def test_the_service_may_use_only_the_bucket(storage: RunningStorage):
     service = client(storage, storage.access.service)
     put(storage, storage.access.service, "a/b")
     assert service.stat_object("audio", "a/b").size == 3

@@ -28,7 +28,7 @@ def read(store: ObjectStore, key: str, etag: str) -> bytes:
 
 
 def read_soon(store: ObjectStore, key: str, etag: str) -> bytes:
-    """Read from a server that may still be finding its files."""
+    """Read from a server that has just started and may not have found its files yet."""
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -37,20 +37,20 @@ def read_soon(store: ObjectStore, key: str, etag: str) -> bytes:
             assert time.monotonic() < deadline
 
 
-def test_an_object_is_put_found_read_and_deleted(storage: RunningStorage):
+def test_an_object_is_stored_read_and_deleted(storage: RunningStorage):
     store, key = storage.store, new_key()
     content = os.urandom(6 * 1024**2 + 1)  # more than one part of an upload
     store.put(key, io.BytesIO(content), size_bytes=len(content), content_type="audio/flac")
-    found = store.stat(key)
-    assert found.size_bytes == len(content)
-    assert '"' not in found.etag
-    assert read(store, key, found.etag) == content
+    info = store.stat(key)
+    assert info.size_bytes == len(content)
+    assert '"' not in info.etag
+    assert read(store, key, info.etag) == content
     store.delete(key)
     store.delete(key)
     with pytest.raises(ObjectMissing):
         store.stat(key)
     with pytest.raises(ObjectMissing):
-        read(store, key, found.etag)
+        read(store, key, info.etag)
 
 
 def test_an_object_that_was_replaced_is_not_read(storage: RunningStorage):
@@ -73,7 +73,7 @@ def test_keys_that_would_widen_a_grant_are_refused(minio_storage: RunningStorage
             call()
 
 
-def test_fields_are_in_order_and_show_no_parent(minio_storage: RunningStorage):
+def test_a_form_has_its_fields_in_order_and_hides_the_parent_key(minio_storage: RunningStorage):
     key = new_key()
     form = minio_storage.store.upload_form(
         key, content_type="audio/wav", origin="https://box.example/", max_bytes=10, expires_seconds=60
@@ -98,20 +98,20 @@ def test_the_server_is_ready_and_then_not(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["minio", "seaweedfs"])
-def test_what_was_acknowledged_survives_a_kill(name: str, tmp_path: Path):
+def test_acknowledged_objects_survive_a_kill(name: str, tmp_path: Path):
     other = {"minio": "seaweedfs", "seaweedfs": "minio"}[name]
     with running_storage(name, tmp_path) as storage:
-        kept = storage.store.put("a/b", b"abc", content_type="audio/wav")
+        info = storage.store.put("a/b", b"abc", content_type="audio/wav")
         storage.process.kill()
     secrets = {path: path.read_bytes() for path in (tmp_path / "secrets").glob("storage.json")}
     with running_storage(name, tmp_path) as storage:
-        assert read_soon(storage.store, "a/b", kept.etag) == b"abc"
+        assert read_soon(storage.store, "a/b", info.etag) == b"abc"
     assert secrets == {path: path.read_bytes() for path in (tmp_path / "secrets").glob("storage.json")}
     with pytest.raises(ConfigurationError, match=f"stored by {name}"), running_storage(other, tmp_path):
         pass
 
 
-def test_secrets_are_the_owners_alone_and_on_no_command_line(storage: RunningStorage):
+def test_only_the_owner_can_read_secrets_and_no_command_line_shows_them(storage: RunningStorage):
     folder = storage.settings.data_dir / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
@@ -123,20 +123,20 @@ def test_secrets_are_the_owners_alone_and_on_no_command_line(storage: RunningSto
         assert identity.secret_key not in repr(access)
 
 
-def test_only_loopback_is_listened_on(storage: RunningStorage):
+def test_storage_listens_only_on_loopback(storage: RunningStorage):
     addresses = listening_addresses(storage.process.pid)
     assert addresses
     assert addresses <= {"0100007F", "00000000000000000000000001000000"}
 
 
 def listening_addresses(pid: int) -> set[str]:
-    """Local addresses, as /proc/net writes them, of a process's listening TCP sockets."""
+    """Return the local addresses of a process's listening TCP sockets, as /proc/net writes them."""
     inodes = {os.readlink(file).removeprefix("socket:[")[:-1] for file in Path(f"/proc/{pid}/fd").iterdir()}
     lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
     return {line[1].split(":")[0] for line in lines if line[3] == "0A" and line[9] in inodes}
 
 
-def test_a_data_folder_without_storage_says_so(tmp_path: Path):
+def test_a_data_folder_without_storage_is_reported(tmp_path: Path):
     with pytest.raises(StorageUnavailable, match="No object storage was started"):
         load_access(tmp_path)
     (tmp_path / "secrets").mkdir()

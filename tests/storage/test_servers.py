@@ -1,4 +1,4 @@
-"""Which server is chosen, and where its program is looked for."""
+"""Which server is chosen, and where its program is searched for."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ def built_minio(machine: Path) -> Path:
     return program(machine / "cache" / "minio" / (binaries.ROOT / version).read_text().strip() / "minio")
 
 
-def test_minio_is_looked_for_in_order(empty_machine: Path, monkeypatch: pytest.MonkeyPatch):
+def test_minio_is_searched_for_in_order(empty_machine: Path, monkeypatch: pytest.MonkeyPatch):
     assert binaries.find_minio() is None
-    built = built_minio(empty_machine)
-    assert binaries.find_minio() == built
+    minio = built_minio(empty_machine)
+    assert binaries.find_minio() == minio
     on_path = program(empty_machine / "bin" / "minio")
     assert binaries.find_minio() == on_path
-    named = program(empty_machine / "named")
-    monkeypatch.setenv("APPLIANCE_MINIO", str(named))
-    assert binaries.find_minio() == named
+    other = program(empty_machine / "other")
+    monkeypatch.setenv("APPLIANCE_MINIO", str(other))
+    assert binaries.find_minio() == other
     monkeypatch.setenv("APPLIANCE_MINIO", str(empty_machine / "nothing"))
     with pytest.raises(ConfigurationError, match="APPLIANCE_MINIO"):
         binaries.find_minio()
 
 
-def test_seaweedfs_serves_where_minio_is_not_and_says_so(empty_machine: Path):
+def test_seaweedfs_is_chosen_if_there_is_no_minio_with_a_notice(empty_machine: Path):
     settings = Settings(data_dir=empty_machine / "data")
     with pytest.raises(ConfigurationError, match="install-storage"):
         choose_server(settings)
     program(empty_machine / "bin" / "weed")
     server = choose_server(settings)
     assert server.name == "seaweedfs"
-    assert not settings.data_dir.exists()  # asking, as doctor does, changes nothing
+    assert not settings.data_dir.exists()  # choosing a server, as doctor does, writes nothing
     assert "\n" not in (server.notice or "\n")
 
 
@@ -73,7 +73,7 @@ def test_a_data_folder_keeps_its_server(empty_machine: Path):
         choose_server(Settings(data_dir=empty_machine / "data", storage_server="minio"))
 
 
-def test_another_s3_server_serves_as_it_is(storage: RunningStorage, tmp_path: Path):
+def test_an_external_server_is_used_without_changes(storage: RunningStorage, tmp_path: Path):
     keys = storage.access.service
     settings = Settings(
         data_dir=tmp_path,

@@ -37,7 +37,7 @@ class RunningStorage:
 
 @dataclass(frozen=True)
 class RunningDoor:
-    """A front door before a storage server and an API that answers with what it was sent."""
+    """A front door before a storage server and an API that responds with the request it received."""
 
     origin: str
     door: FrontDoor
