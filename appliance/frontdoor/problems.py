@@ -44,16 +44,16 @@ def _both(status: int, code: str, detail: str, match: dict) -> list[dict]:
 
 
 def _plain(status: int, detail: str, match: dict) -> dict:
-    return _answer(status, "application/json", {"error": detail}, match)
+    return _response(status, "application/json", {"error": detail}, match)
 
 
 def _problem(status: int, code: str, detail: str, match: dict) -> dict:
     title = HTTPStatus(status).phrase if status != 413 else "Content Too Large"
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    return _answer(status, "application/problem+json", problem, match)
+    return _response(status, "application/problem+json", problem, match)
 
 
-def _answer(status: int, media_type: str, content: dict, match: dict) -> dict:
+def _response(status: int, media_type: str, content: dict, match: dict) -> dict:
     headers = {"Content-Type": [media_type], "Cache-Control": ["no-store"]}
     if status == 503:
         headers["Retry-After"] = [str(_RETRY_SECONDS)]

@@ -94,9 +94,9 @@ def _preflight(door: FrontDoor) -> list[dict]:
         "Access-Control-Allow-Headers": ["Content-Type, If-Match, If-None-Match, Range, X-Request-ID"],
         "Access-Control-Max-Age": ["600"],
     }
-    answer = {"handler": "static_response", "status_code": 204, "headers": headers}
+    response = {"handler": "static_response", "status_code": 204, "headers": headers}
     match = {"method": ["OPTIONS"], **path, **origin_match(door)}
-    return [{"match": [match], "handle": [answer], "terminal": True}]
+    return [{"match": [match], "handle": [response], "terminal": True}]
 
 
 def _refused() -> list[dict]:

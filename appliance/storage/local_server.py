@@ -30,7 +30,7 @@ def child_environment(extra: dict[str, str]) -> dict[str, str]:
     return {name: os.environ[name] for name in _INHERITED if name in os.environ} | extra
 
 
-def answers(urls: Iterable[str]) -> bool:
+def all_healthy(urls: Iterable[str]) -> bool:
     """Return whether every URL responds with 200 within two seconds."""
     pool = _pool()
     try:

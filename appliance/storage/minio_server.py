@@ -15,7 +15,7 @@ from appliance.config import Settings
 from appliance.errors import StorageError
 from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access
 from appliance.storage.identities import check_owner, load_or_make_identities
-from appliance.storage.local_server import answers, child_environment, free_ports
+from appliance.storage.local_server import all_healthy, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
 
 TARGET = "ARRIVALS"  # name of the webhook to which MinIO posts an event for each upload
@@ -93,7 +93,7 @@ class MinioServer:
     def ready(self) -> bool:
         """Return whether MinIO has a write quorum."""
         # "live" responds before MinIO is ready; "cluster" only once it has a write quorum.
-        return answers([f"{self.endpoint}/minio/health/cluster"])
+        return all_healthy([f"{self.endpoint}/minio/health/cluster"])
 
     def prepare(self) -> StorageAccess:
         """Make the bucket, its events and the users, and write the access file."""

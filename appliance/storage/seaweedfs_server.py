@@ -13,7 +13,7 @@ from pathlib import Path
 from appliance.config import Settings
 from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access, write_secret
 from appliance.storage.identities import check_owner, load_or_make_identities
-from appliance.storage.local_server import answers, child_environment, free_ports
+from appliance.storage.local_server import all_healthy, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
 
 # A port that is not named here has its default number: open on this machine, and in conflict with a second appliance.
@@ -99,7 +99,7 @@ class SeaweedfsServer:
         """Return whether the S3 server and the volume server are healthy."""
         # The S3 server responds before the volume server has joined the master; until then nothing can be stored.
         volume = f"http://127.0.0.1:{self._ports['volume.port']}"
-        return answers([f"{self.endpoint}/healthz", f"{volume}/healthz"])
+        return all_healthy([f"{self.endpoint}/healthz", f"{volume}/healthz"])
 
     def prepare(self) -> StorageAccess:
         """Make the bucket and write the access file."""
