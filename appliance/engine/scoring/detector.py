@@ -1,4 +1,4 @@
-"""The engine as one step: a recording in, its detections out. The worker and ``detect`` both call it."""
+"""Detection as one step, from a recording to its detections. The worker and the command ``detect`` both call it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from appliance.engine.scoring.track import TrackBuilder
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was heard in a recording of ``duration_ms`` milliseconds, in order of its start."""
+    """The length of a recording in milliseconds, and its detections in order of their start."""
 
     duration_ms: int
     detections: list[Detection]
@@ -27,10 +27,10 @@ def analyse(
     config: DetectionConfig,
     checkpoint: Callable[[float], None] = lambda _: None,
 ) -> Analysis:
-    """Decode, score and detect.
+    """Decode a recording, score it and find its detections.
 
     ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop.
-    Raises AudioError for a recording that cannot be analysed, DecoderDied, ScoringFailed.
+    Raises AudioError if the recording cannot be analysed (DecoderDied is one), and ScoringFailed.
     """
     manifest = scorer.session.manifest
     with decoder.decode(file, manifest.input.sample_rate_hz) as audio:

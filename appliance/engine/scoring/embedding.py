@@ -1,4 +1,4 @@
-"""Embeddings: a vector for each window of a recording, and their mean for search."""
+"""Embeddings: one vector for each window of a recording, and their mean for similarity search."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from appliance.engine.scoring.scorer import Scorer
 
 
 class VectorList:
-    """Gathers the vectors of a recording's windows."""
+    """A sink that collects the vectors of a recording's windows."""
 
     def __init__(self) -> None:
         self.rows: list[np.ndarray] = []
 
-    def add(self, start_ms: float, answer: np.ndarray) -> None:
-        """``answer`` : (num_dimensions,) of the next window."""
-        self.rows.append(answer.copy())
+    def add(self, start_ms: float, output: np.ndarray) -> None:
+        """Add the vector of the next window. output : (num_dimensions,) float32."""
+        self.rows.append(output.copy())
 
 
 def embed(
     file: BinaryIO, decoder: Decoder, scorer: Scorer, checkpoint: Callable[[float], None] = lambda _: None
 ) -> np.ndarray:
-    """The vectors of a recording: (num_windows, num_dimensions) float32.
+    """Return the vectors of a recording: (num_windows, num_dimensions) float32.
 
-    ``checkpoint`` is called for each window with the seconds cut so far, and may raise to stop.
-    Raises AudioError, DecoderDied, ScoringFailed.
+    ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop.
+    Raises AudioError if the recording cannot be decoded (DecoderDied is one), and ScoringFailed.
     """
     vectors = VectorList()
     with decoder.decode(file, scorer.session.manifest.input.sample_rate_hz) as audio:
@@ -37,6 +37,9 @@ def embed(
 
 
 def mean_direction(vectors: np.ndarray) -> np.ndarray:
-    """The mean of (num_windows, num_dimensions) at unit length, so that a dot product is the cosine."""
+    """Return the mean of (num_windows, num_dimensions) vectors, scaled to unit length: (num_dimensions,) float32.
+
+    The dot product of two such means is their cosine similarity. The mean of zero vectors stays zero.
+    """
     mean = vectors.mean(axis=0, dtype=np.float64)
     return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)

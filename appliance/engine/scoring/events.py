@@ -1,19 +1,19 @@
 """From scores to detections: threshold, merge, minimum duration.
 
-One label at a time: frames at or above the threshold form runs; runs a merge window or less apart join; spans
-shorter than the minimum duration go. The confidence is the highest score inside.
+Each label is handled alone: frames at or above the threshold form runs, runs a merge window or less apart are joined,
+and spans shorter than the minimum duration are dropped. The confidence is the highest score inside.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from appliance.engine.models.manifest import Defaults, Label, Manifest
-from appliance.engine.scoring.track import TOLERANCE_MS, ScoreTrack
+from appliance.engine.scoring.spans import TOLERANCE_MS, find_spans
+from appliance.engine.scoring.track import ScoreTrack
 
 
 @dataclass(frozen=True)
@@ -23,75 +23,53 @@ class Detection:
     artifact_type: str
     start_ms: int
     end_ms: int
-    confidence: float
+    confidence: float  # highest score inside, 0 to 1
 
 
 @dataclass(frozen=True)
 class DetectionConfig:
-    """What a client set; None where it set nothing, so that the model's own rules apply."""
+    """The client's choices. For a key that is None, the model's own rules apply.
+
+    The limits of the values are constants in ``engine.models.manifest``; the API and the command line check them.
+    """
 
     threshold: float | None = None
     merge_window_ms: int | None = None
     min_duration_ms: int | None = None
 
     def over(self, rule: Defaults) -> Defaults:
-        """``rule`` with the client's word in place where there is one."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return rule.model_copy(update=given)
+        """Return ``rule`` with the client's values in place of its own."""
+        choices = {name: value for name, value in asdict(self).items() if value is not None}
+        return rule.model_copy(update=choices)
 
 
 def find_detections(track: ScoreTrack, manifest: Manifest, config: DetectionConfig) -> list[Detection]:
-    """The detections of one recording in order of their start.
+    """Return the detections of one recording in order of their start.
 
     track : scores of shape (num_segments, num_labels), columns in the manifest's order.
     """
-    found = [
+    detections = [
         detection
         for column, label in enumerate(manifest.labels)
         if label.reported
-        for detection in _detections_of(label, track, track.scores[:, column], manifest.rule_of(label), config)
+        for detection in _detections_of(label, track, track.scores[:, column], config.over(manifest.rule_of(label)))
     ]
-    return sorted(found, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
+    return sorted(detections, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
 
 
-def _detections_of(
-    label: Label, track: ScoreTrack, scores: np.ndarray, rule: Defaults, config: DetectionConfig
-) -> list[Detection]:
-    rule = config.over(rule)
-    min_duration_ms = 0 if label.point else rule.min_duration_ms
-    runs = find_runs(scores, rule.threshold, label.hysteresis_ratio)
-    spans = merge_runs(runs, track.edges_ms, rule.merge_window_ms)
+def _detections_of(label: Label, track: ScoreTrack, scores: np.ndarray, rule: Defaults) -> list[Detection]:
+    spans = find_spans(
+        scores,
+        track.edges_ms,
+        threshold=rule.threshold,
+        merge_window_ms=rule.merge_window_ms,
+        min_duration_ms=0 if label.point else rule.min_duration_ms,
+        hysteresis_ratio=label.hysteresis_ratio,
+    )
     return [
-        _detection(label.name, start_ms, end_ms, float(scores[first:last].max()))
+        _detection(label.name, track.edges_ms[first], track.edges_ms[last], float(scores[first:last].max()))
         for first, last in spans
-        for start_ms, end_ms in [(track.edges_ms[first], track.edges_ms[last])]
-        if end_ms - start_ms >= min_duration_ms - TOLERANCE_MS
     ]
-
-
-def find_runs(scores: np.ndarray, threshold: float, hysteresis_ratio: float = 1.0) -> list[tuple[int, int]]:
-    """Half-open ranges of segments at or above ``threshold * hysteresis_ratio`` that reach the threshold somewhere.
-
-    scores : (num_segments,) in [0, 1].
-    """
-    inside = scores >= np.float32(threshold * hysteresis_ratio)
-    steps = np.flatnonzero(np.diff(inside, prepend=False, append=False))
-    runs = zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True)
-    return [(first, last) for first, last in runs if scores[first:last].max() >= np.float32(threshold)]
-
-
-def merge_runs(runs: Sequence[tuple[int, int]], edges_ms: np.ndarray, merge_window_ms: float) -> list[tuple[int, int]]:
-    """Join neighbouring runs whose gap is at most ``merge_window_ms``.
-
-    edges_ms : (num_segments + 1,) times of the segments' borders.
-    """
-    merged: list[tuple[int, int]] = []
-    for first, last in runs:
-        if merged and edges_ms[first] - edges_ms[merged[-1][1]] <= merge_window_ms + TOLERANCE_MS:
-            merged[-1] = (merged[-1][0], last)
-        else:
-            merged.append((first, last))
-    return merged
 
 
 def _detection(name: str, start_ms: float, end_ms: float, confidence: float) -> Detection:

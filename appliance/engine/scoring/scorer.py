@@ -1,8 +1,8 @@
 """Scores windows of many recordings in shared batches.
 
-Each recording has a lane: a short queue of windows that its thread fills and this module empties, one window of each
-lane in turn, so that no recording starves another and a fast decoder waits. A batch takes what is there and never
-waits to be full: while one batch runs, the next one gathers.
+Each recording has a lane: a short queue of windows. The recording's thread fills it and waits while it is full. The
+scorer takes one window of each lane in turn, so that no recording starves another. A batch takes the windows that are
+there and never waits to be full: while one batch runs, the next one is gathered.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ LANE_BYTES = 8 * 1024**2
 
 
 class Sink(Protocol):
-    """Takes the answers of one recording's windows, in order."""
+    """Takes the outputs for one recording's windows, in order."""
 
-    def add(self, start_ms: float, answer: np.ndarray) -> None:
-        """``answer`` is the graph's for the window that starts at ``start_ms``."""
+    def add(self, start_ms: float, output: np.ndarray) -> None:
+        """Take the graph's output for the window that starts at ``start_ms``, without the batch axis."""
 
 
 class _Lane:
-    """The windows of one recording that wait for their answers."""
+    """The windows of one recording that wait for their outputs."""
 
     def __init__(self, sink: Sink, hop_ms: float) -> None:
         self.sink = sink
         self.hop_ms = hop_ms
         self.windows: deque[np.ndarray] = deque()
-        self.num_pending = 0  # put, and not yet scored
+        self.num_pending = 0  # added and not yet scored
         self.num_scored = 0
         self.error: Exception | None = None
 
-    def take(self, answer: np.ndarray) -> None:
-        """Hand on the answer for the next window."""
-        if not np.isfinite(answer).all():
-            raise ScoringFailed("The model gave numbers that are not finite.")
-        self.sink.add(self.num_scored * self.hop_ms, answer)
+    def take(self, output: np.ndarray) -> None:
+        """Pass the output for the next window to the sink. Raises ScoringFailed if it is not finite."""
+        if not np.isfinite(output).all():
+            raise ScoringFailed("The model returned numbers that are not finite.")
+        self.sink.add(self.num_scored * self.hop_ms, output)
         self.num_scored += 1
 
 
 class Scorer:
-    """Owns a session; any number of threads call ``score`` at once.
+    """Owns a session. Any number of threads may call ``score`` at once.
 
-    ``ask`` runs a filled slot: ``Slot.score`` for scores, ``Slot.embed`` for vectors.
+    ``run_slot`` runs a filled slot: ``Slot.score`` for scores, ``Slot.embed`` for vectors.
     """
 
-    def __init__(self, session: Session, ask: Callable[[Slot, int], np.ndarray] = Slot.score) -> None:
+    def __init__(self, session: Session, run_slot: Callable[[Slot, int], np.ndarray] = Slot.score) -> None:
         self.session = session
-        self._ask = ask
+        self._run_slot = run_slot
         source = session.manifest.input
         self._lane_length = max(2, LANE_BYTES // (4 * source.window_samples))
         self._changed = threading.Condition()
@@ -81,7 +81,7 @@ class Scorer:
         self.close()
 
     def close(self) -> None:
-        """Stop; lanes in progress end with ScoringFailed."""
+        """Stop the threads. Recordings in progress end with ScoringFailed."""
         with self._changed:
             self._closed = True
             for lane in self._lanes:
@@ -93,10 +93,11 @@ class Scorer:
     def score(
         self, blocks: Iterable[np.ndarray], sink: Sink, checkpoint: Callable[[float], None] = lambda _: None
     ) -> None:
-        """Send a recording, given as mono blocks (num_samples,) at the model's rate, through the graph into ``sink``.
+        """Run the graph on every window of a recording and pass the outputs to ``sink``. Returns after the last one.
 
-        ``checkpoint`` is called for each window with the seconds cut so far, and may raise to stop. Raises
-        ScoringFailed, and what ``blocks`` and ``checkpoint`` raise.
+        blocks : mono (num_samples,) float32 at the model's rate. ``checkpoint`` is called for each window with the
+        seconds of audio cut so far, and may raise to stop. Raises ScoringFailed, and what ``blocks`` and
+        ``checkpoint`` raise.
         """
         source = self.session.manifest.input
         lane = _Lane(sink, 1000.0 * source.hop_samples / source.sample_rate_hz)
@@ -134,40 +135,40 @@ class Scorer:
                 self._changed.wait_for(lambda: self._closed or any(lane.windows for lane in self._lanes))
                 if self._closed:
                     return self._filled.put(None)
-                taken = self._take(len(slot.windows))
-            for row, (_, window) in zip(slot.windows, taken, strict=False):
+                batch = self._take(len(slot.windows))
+            for row, (_, window) in zip(slot.windows, batch, strict=False):
                 row[:] = window
-            self._filled.put((slot, [lane for lane, _ in taken]))
+            self._filled.put((slot, [lane for lane, _ in batch]))
 
     def _take(self, most: int) -> list[tuple[_Lane, np.ndarray]]:
-        """Up to ``most`` windows, one of each lane in turn."""
-        taken: list[tuple[_Lane, np.ndarray]] = []
-        idle = 0
-        while len(taken) < most and idle < len(self._lanes):
+        """Return up to ``most`` windows, one of each lane in turn."""
+        batch: list[tuple[_Lane, np.ndarray]] = []
+        num_empty = 0  # lanes in a row without a window
+        while len(batch) < most and num_empty < len(self._lanes):
             lane = self._lanes[0]
             self._lanes.rotate(-1)
             if lane.windows:
-                taken.append((lane, lane.windows.popleft()))
-                idle = 0
+                batch.append((lane, lane.windows.popleft()))
+                num_empty = 0
             else:
-                idle += 1
+                num_empty += 1
         self._changed.notify_all()
-        return taken
+        return batch
 
     def _run(self) -> None:
-        """Run filled slots and hand their scores to the lanes."""
-        while (filled := self._filled.get()) is not None:
-            slot, lanes = filled
+        """Run filled slots and pass their outputs to the lanes."""
+        while (batch := self._filled.get()) is not None:
+            slot, lanes = batch
             try:
-                scores: np.ndarray | Exception = self._ask(slot, len(lanes))
+                outputs: np.ndarray | Exception = self._run_slot(slot, len(lanes))
             except Exception as error:  # the recordings of this batch fail, the scorer goes on
-                scores = error
+                outputs = error
             self._free.put(slot)
             for i, lane in enumerate(lanes):
                 try:
-                    if isinstance(scores, Exception):
-                        raise scores
-                    lane.take(scores[i])
+                    if isinstance(outputs, Exception):
+                        raise outputs
+                    lane.take(outputs[i])
                 except Exception as error:
                     lane.error = lane.error or error
             with self._changed:

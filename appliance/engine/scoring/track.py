@@ -1,7 +1,7 @@
-"""Scores over time. Where windows overlap, their scores for one instant are averaged.
+"""Scores over time: if windows overlap, their scores for one instant are averaged.
 
-A window's scores are a piecewise-constant function of time, so the average of several is one too, whatever
-the hop of windows and frames: no grid has to fit, and nothing drifts.
+A window's scores are a piecewise-constant function of time, and so is the average of several, for any hop of windows
+and frames. So no common grid is needed, and nothing drifts.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Self
 import numpy as np
 
 from appliance.engine.models.manifest import Manifest
-
-# Borders closer than this are one border: far below a sample, far above the rounding of float64 over days.
-TOLERANCE_MS = 1e-3
+from appliance.engine.scoring.spans import TOLERANCE_MS
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,10 @@ class _Window:
 
 
 class TrackBuilder:
-    """Takes the scores of a recording's windows in order, keeps what is settled, averages what overlaps."""
+    """A sink that averages the scores of a recording's windows, which come in order.
+
+    Windows are kept only while a later window may overlap them.
+    """
 
     def __init__(self, window_ms: float, frame_hop_ms: float, num_labels: int) -> None:
         self._window_ms = window_ms
@@ -50,23 +51,27 @@ class TrackBuilder:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
-        """A builder for the scores of a model."""
+        """Return a builder for the scores of a model."""
         source = manifest.input
         window_ms = 1000.0 * source.window_samples / source.sample_rate_hz
         return cls(window_ms, manifest.frame_hop_ms, len(manifest.labels))
 
     def add(self, start_ms: float, scores: np.ndarray) -> None:
-        """Add the next window. scores : (num_frames, num_labels); frame i covers one hop from ``i * hop`` on."""
+        """Add the next window, which starts at ``start_ms``.
+
+        scores : (num_frames, num_labels) in [0, 1]; frame i covers one frame hop from ``i * hop`` on, and the last
+        frame also the rest of the window.
+        """
         self._settle(start_ms)
         self._open.append(_Window(start_ms, start_ms + self._window_ms, scores))
 
     def finish(self, duration_ms: float) -> ScoreTrack:
-        """The whole track, cut at the recording's end."""
+        """Return the whole track, cut at the recording's end."""
         self._settle(duration_ms)
         return ScoreTrack(np.concatenate([*self._edges, [duration_ms]]), np.concatenate(self._scores))
 
     def _settle(self, until_ms: float) -> None:
-        """Average everything before ``until_ms``, which no later window reaches."""
+        """Average the scores before ``until_ms``, which no later window overlaps."""
         if until_ms - self._settled_ms <= TOLERANCE_MS:
             return
         edges = self._edges_between(self._settled_ms, until_ms)
@@ -85,7 +90,7 @@ class TrackBuilder:
             self._open.popleft()
 
     def _edges_between(self, start_ms: float, end_ms: float) -> np.ndarray:
-        """Where any open window's scores may change, from ``start_ms`` on and before ``end_ms``."""
+        """Return the times at which any open window's scores may change, from ``start_ms`` up to before ``end_ms``."""
         borders = [np.array([start_ms])]
         for window in self._open:
             frames = window.start_ms + self._frame_hop_ms * np.arange(len(window.scores))

@@ -1,4 +1,4 @@
-"""Vectors to search among, as one matrix: a search is one product with it."""
+"""The vectors of a search index as one matrix, so that a search is one matrix product."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class VectorMatrix:
-    """Rows that grow in place; what was given out stays as it was. One thread at a time."""
+    """A matrix that grows by rows. Views returned earlier do not change. For one thread at a time."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -20,7 +20,7 @@ class VectorMatrix:
         return self._rows[: len(self.keys)]
 
     def append(self, keys: Sequence[str], rows: np.ndarray) -> None:
-        """Add rows, (num_added, num_dimensions), under their keys."""
+        """Add rows, (num_added, num_dimensions) float32, under their keys."""
         used, needed = len(self.keys), len(self.keys) + len(keys)
         if needed > len(self._rows):
             grown = np.empty((2 * needed, rows.shape[1]), np.float32)
@@ -32,7 +32,7 @@ class VectorMatrix:
 
 
 def nearest(similarities: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the ``k`` largest of (num_rows,) similarities, largest first."""
+    """Return the indices of the ``k`` largest of (num_rows,) similarities, largest first."""
     k = min(k, len(similarities))
     if k == 0:
         return np.empty(0, np.intp)

@@ -1,4 +1,4 @@
-"""From scores to detections, against slow implementations that follow the words of the contract."""
+"""From scores to detections, compared with slow implementations that follow the text of the contract."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.engine.scoring.events import Detection, DetectionConfig, find_detections, find_runs, merge_runs
+from appliance.engine.scoring.events import Detection, DetectionConfig, find_detections
+from appliance.engine.scoring.spans import find_runs, find_spans, merge_runs
 from appliance.engine.scoring.track import ScoreTrack
 from tests.engine.models.manifests import make_manifest
 
 LEVELS = [0.0, 0.1, 0.25, 0.3, 0.49, 0.5, 0.7, 0.75, 1.0]
-# Milliseconds a frame: whole, half, 256 samples at 22.05 kHz, a third.
+# Milliseconds for each frame: whole, half, 256 samples at 22.05 kHz, a third.
 HOPS = [Fraction(10), Fraction(25, 2), Fraction(256_000, 22_050), Fraction(100, 3), Fraction(1), Fraction(5, 2)]
 
 
 def track_of(columns: list[list[float]], hop_ms: Fraction, short_by: Fraction = Fraction(0)) -> ScoreTrack:
-    """Frames of one length, the last one cut at the recording's end."""
+    """Return a track of frames of one length, the last one cut at the recording's end."""
     num_frames = len(columns[0])
     edges = [float(i * hop_ms) for i in range(num_frames)] + [float(num_frames * hop_ms - short_by)]
     return ScoreTrack(np.array(edges), np.array(columns, np.float32).T)
 
 
 def by_milliseconds(scores: list[float], hop_ms: int, threshold: float, merge_ms: int, min_ms: int) -> list:
-    """For hops of whole milliseconds: colour every millisecond, close gaps, drop what is short."""
+    """For hops of whole milliseconds: mark every loud millisecond, close gaps, drop short spans."""
     loud = [score >= np.float32(threshold) for score in np.array(scores, np.float32) for _ in range(hop_ms)]
     for start in range(len(loud)):
         gap = next((n for n, is_loud in enumerate(loud[start:]) if is_loud), None)
         if start and loud[start - 1] and gap is not None and gap <= merge_ms:
             loud[start : start + gap] = [True] * gap
-    found, start = [], None
+    events, start = [], None
     for time, is_loud in enumerate([*loud, False]):
         if is_loud and start is None:
             start = time
         if not is_loud and start is not None:
             if time - start >= min_ms:
                 confidence = max(scores[start // hop_ms : (time - 1) // hop_ms + 1])
-                found.append((start, time, confidence))
+                events.append((start, time, confidence))
             start = None
-    return found
+    return events
 
 
 @given(
@@ -58,18 +59,18 @@ def by_milliseconds(scores: list[float], hop_ms: int, threshold: float, merge_ms
 @example([1, 0, 0, 1], 10, 0.5, 19, 0)
 @example([1, 1, 0], 10, 0.5, 0, 20)  # exactly the minimum duration
 @example([1, 1, 0], 10, 0.5, 0, 21)
-def test_against_every_single_millisecond(
+def test_detections_equal_a_search_millisecond_by_millisecond(
     scores: list[float], hop_ms: int, threshold: float, merge_ms: int, min_ms: int
 ) -> None:
     manifest = make_manifest([{"name": "a"}])
     config = DetectionConfig(threshold, merge_ms, min_ms)
-    found = find_detections(track_of([scores], Fraction(hop_ms)), manifest, config)
+    detections = find_detections(track_of([scores], Fraction(hop_ms)), manifest, config)
     expected = by_milliseconds(scores, hop_ms, threshold, merge_ms, min_ms)
-    assert [(d.start_ms, d.end_ms, d.confidence) for d in found] == expected
+    assert [(d.start_ms, d.end_ms, d.confidence) for d in detections] == expected
 
 
 def by_intervals(track: ScoreTrack, edges: list[Fraction], column: int, rule: dict[str, Any]) -> list[Detection]:
-    """With exact times: spans of segments, joined until no two are close, the short ones dropped."""
+    """With exact times: join spans of segments until no two are close, then drop the short ones."""
     scores = track.scores[:, column]
     low = np.float32(rule["threshold"] * rule["hysteresis_ratio"])
     spans: list[list[int]] = []
@@ -88,14 +89,14 @@ def by_intervals(track: ScoreTrack, edges: list[Fraction], column: int, rule: di
                 spans[spans.index(one) : spans.index(two) + 1] = [list(range(one[0], two[-1] + 1))]
                 joined = True
                 break
-    found = []
+    detections = []
     for span in spans:
         start, end = edges[span[0]], edges[span[-1] + 1]
         if rule["point"] or end - start >= rule["min_duration_ms"]:
             confidence = round(float(max(scores[i] for i in span)), 4)
             first, last = math.floor(start), math.ceil(end)
-            found.append(Detection(rule["name"], first, max(last, first + 1), confidence))
-    return found
+            detections.append(Detection(rule["name"], first, max(last, first + 1), confidence))
+    return detections
 
 
 optional_rules = {
@@ -116,10 +117,10 @@ label_rules = st.fixed_dictionaries(
     client=st.fixed_dictionaries(optional_rules),
     data=st.data(),
 )
-def test_against_a_list_of_intervals(
+def test_detections_equal_a_search_with_exact_intervals(
     num_frames: int, hop_ms: Fraction, labels: list[dict], client: dict[str, Any], data: st.DataObject
 ) -> None:
-    """Any hop, each label with rules of its own, the client's word over them."""
+    """For any hop; each label has its own rules, and the client's values override them."""
     columns = [data.draw(st.lists(st.sampled_from(LEVELS), min_size=num_frames, max_size=num_frames)) for _ in labels]
     short_by = data.draw(st.sampled_from([Fraction(0), hop_ms / 2, hop_ms / 7]))
     defaults = {"threshold": 0.5, "merge_window_ms": 30, "min_duration_ms": 20}
@@ -145,14 +146,14 @@ def test_against_a_list_of_intervals(
         if rule["reported"]
         for detection in by_intervals(track, edges, column, rule)
     ]
-    found = find_detections(track, manifest, DetectionConfig(**client))
-    assert found == sorted(expected, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
-    for detection in found:
+    detections = find_detections(track, manifest, DetectionConfig(**client))
+    assert detections == sorted(expected, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
+    for detection in detections:
         assert 0 <= detection.start_ms < detection.end_ms <= max(1, math.ceil(edges[-1]))
         assert 0 <= detection.confidence <= 1
 
 
-def test_the_example_of_the_reference() -> None:
+def test_the_merge_example_of_the_contract() -> None:
     """glitch: 1000–1100, 1150–1250, 1280–1380 ms become one with a merge window of 200."""
     scores = [0.0] * 150
     for first, last in ((100, 110), (115, 125), (128, 138)):
@@ -160,16 +161,16 @@ def test_the_example_of_the_reference() -> None:
     track = track_of([scores], Fraction(10))
     manifest = make_manifest([{"name": "glitch"}])
 
-    def found(merge_window_ms: int) -> list[tuple[int, int]]:
+    def times(merge_window_ms: int) -> list[tuple[int, int]]:
         return [(d.start_ms, d.end_ms) for d in find_detections(track, manifest, DetectionConfig(0.5, merge_window_ms))]
 
-    assert found(0) == [(1000, 1100), (1150, 1250), (1280, 1380)]
-    assert found(200) == found(50) == [(1000, 1380)]
-    assert found(49) == found(30) == [(1000, 1100), (1150, 1380)]
-    assert found(29) == found(0)
+    assert times(0) == [(1000, 1100), (1150, 1250), (1280, 1380)]
+    assert times(200) == times(50) == [(1000, 1380)]
+    assert times(49) == times(30) == [(1000, 1100), (1150, 1380)]
+    assert times(29) == times(0)
 
 
-def test_runs_and_merges_by_hand() -> None:
+def test_runs_merges_and_spans_match_values_worked_out_by_hand() -> None:
     scores = np.array([0.6, 0.4, 0.5, 0.2, 0.4, 0.9], np.float32)
     assert find_runs(scores, 0.5) == [(0, 1), (2, 3), (5, 6)]
     assert find_runs(scores, 0.5, 0.8) == [(0, 3), (4, 6)]
@@ -180,37 +181,47 @@ def test_runs_and_merges_by_hand() -> None:
     assert merge_runs([(0, 1), (2, 3), (5, 6)], edges, 20) == [(0, 6)]
     assert merge_runs([], edges, 10) == []
 
+    def spans(merge_window_ms: float, min_duration_ms: float) -> list[tuple[int, int]]:
+        return find_spans(
+            scores, edges, threshold=0.5, merge_window_ms=merge_window_ms, min_duration_ms=min_duration_ms
+        )
+
+    assert spans(0, 10) == [(0, 1), (2, 3), (5, 6)]
+    assert spans(10, 10.5) == spans(10, 30) == [(0, 3)]
+    assert spans(10, 31) == []
+    assert spans(20, 60) == [(0, 6)]
+
 
 def test_a_point_is_never_hidden_by_the_minimum_duration() -> None:
     manifest = make_manifest([{"name": "click", "point": True}, {"name": "hum"}])
     track = track_of([[0, 1, 0], [0, 1, 0]], Fraction(10))
-    found = find_detections(track, manifest, DetectionConfig(min_duration_ms=50))
-    assert found == [Detection("click", 10, 20, 1.0)]
+    detections = find_detections(track, manifest, DetectionConfig(min_duration_ms=50))
+    assert detections == [Detection("click", 10, 20, 1.0)]
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(None, [(0, 20)]), (0.2, [(0, 30)]), (0.9, [])])
-def test_the_clients_word_wins_over_a_labels_rule(threshold: float | None, expected: list) -> None:
+def test_the_clients_threshold_overrides_a_labels_threshold(threshold: float | None, expected: list) -> None:
     manifest = make_manifest([{"name": "a", "threshold": 0.6}], threshold=0.8, min_duration_ms=0)
     track = track_of([[0.7, 0.6, 0.3]], Fraction(10))
-    found = find_detections(track, manifest, DetectionConfig(threshold=threshold))
-    assert [(d.start_ms, d.end_ms) for d in found] == expected
+    detections = find_detections(track, manifest, DetectionConfig(threshold=threshold))
+    assert [(d.start_ms, d.end_ms) for d in detections] == expected
 
 
 def test_times_round_outwards_and_stay_inside() -> None:
     track = ScoreTrack(np.array([0, 0.2, 0.4, 1.9, 2.1]), np.array([[0], [1], [0], [1]], np.float32))
-    found = find_detections(track, make_manifest([{"name": "a"}]), DetectionConfig(0.5, 0, 0))
-    assert [(d.start_ms, d.end_ms) for d in found] == [(0, 1), (1, 3)]
+    detections = find_detections(track, make_manifest([{"name": "a"}]), DetectionConfig(0.5, 0, 0))
+    assert [(d.start_ms, d.end_ms) for d in detections] == [(0, 1), (1, 3)]
 
 
 def test_a_detection_lasts_at_least_a_millisecond() -> None:
-    """A run of no length after rounding, at a border that float64 cannot name."""
+    """A run that has no length after rounding, at a border that float64 cannot represent."""
     track = ScoreTrack(np.array([0.0, 999.9999999, 1000.0000001]), np.array([[0], [1]], np.float32))
-    found = find_detections(track, make_manifest([{"name": "a"}]), DetectionConfig(0.5, 0, 0))
-    assert [(d.start_ms, d.end_ms) for d in found] == [(1000, 1001)]
+    detections = find_detections(track, make_manifest([{"name": "a"}]), DetectionConfig(0.5, 0, 0))
+    assert [(d.start_ms, d.end_ms) for d in detections] == [(1000, 1001)]
 
 
 def test_detections_come_in_order_of_their_start() -> None:
     manifest = make_manifest([{"name": "b"}, {"name": "a"}])
     track = track_of([[0, 1, 0, 1], [1, 1, 0, 1]], Fraction(100))
-    found = find_detections(track, manifest, DetectionConfig(0.5, 0, 0))
-    assert [(d.artifact_type, d.start_ms) for d in found] == [("a", 0), ("b", 100), ("a", 300), ("b", 300)]
+    detections = find_detections(track, manifest, DetectionConfig(0.5, 0, 0))
+    assert [(d.artifact_type, d.start_ms) for d in detections] == [("a", 0), ("b", 100), ("a", 300), ("b", 300)]

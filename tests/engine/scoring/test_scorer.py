@@ -1,4 +1,4 @@
-"""Windows of many recordings in shared batches: they score as alone, nobody starves, a fault stays with its file."""
+"""Windows of many recordings in shared batches: scores do not change, none starves, a fault stays with its file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def scores_of(scorer: Scorer, audio: np.ndarray, block: int = 5000) -> np.ndarra
 
 @pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_many_at_once_score_as_one_by_one(tmp_path: Path, maker, batch_size: int) -> None:
+def test_recordings_score_the_same_together_as_alone(tmp_path: Path, maker, batch_size: int) -> None:
     session = load(maker(tmp_path), batch_size)
     recordings = [noise(seed, 3000 + 9000 * seed) for seed in range(9)]
     with Scorer(session) as scorer:
@@ -59,15 +59,15 @@ def test_many_at_once_score_as_one_by_one(tmp_path: Path, maker, batch_size: int
 
 def test_a_graph_of_one_window_at_a_time_scores_the_same(tmp_path: Path) -> None:
     audio = noise(1, 100_000)
-    found = []
+    scores = []
     for name, batch in (("any", "batch"), ("single", 1)):
         with Scorer(load(toy_models.softmax_model(tmp_path, name=name, batch=batch))) as scorer:
-            found.append(scores_of(scorer, audio))
-    assert found[0].std() > 0.01
-    np.testing.assert_allclose(*found, atol=1e-6)
+            scores.append(scores_of(scorer, audio))
+    assert scores[0].std() > 0.01
+    np.testing.assert_allclose(*scores, atol=1e-6)
 
 
-def test_scores_are_the_loudness_of_their_frames(tmp_path: Path) -> None:
+def test_scores_of_the_toy_model_are_the_loudness_of_their_frames(tmp_path: Path) -> None:
     audio = np.repeat(np.array([0.0, 0.05, 0.1, 0.3, 0.0], np.float32), 256)
     with Scorer(load(toy_models.frame_model(tmp_path))) as scorer:
         track = track_of(scorer, [audio]).finish(1000 * len(audio) / 22_050)
@@ -76,7 +76,7 @@ def test_scores_are_the_loudness_of_their_frames(tmp_path: Path) -> None:
 
 
 def mean_root_graph() -> onnx.GraphProto:
-    """The square root of a window's mean: no number where the mean is negative."""
+    """Return a graph for the square root of a window's mean, which is NaN if the mean is negative."""
     nodes = [
         helper.make_node("ReduceMean", ["audio"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Sqrt", ["mean"], ["scores"]),
@@ -89,7 +89,7 @@ def mean_root_graph() -> onnx.GraphProto:
     )
 
 
-def test_scores_that_are_no_numbers_fail_their_own_recording(tmp_path: Path) -> None:
+def test_scores_that_are_not_finite_fail_only_their_recording(tmp_path: Path) -> None:
     source = toy_models.window_model(tmp_path / "other")
     text = (source / "manifest.toml").read_text()
     sha256 = read_manifest(source / "manifest.toml").sha256
@@ -103,15 +103,15 @@ def test_scores_that_are_no_numbers_fail_their_own_recording(tmp_path: Path) -> 
             return str(error)
 
     with Scorer(load(folder, 8)) as scorer, ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(score, [good, bad, good, bad, good, bad]))
-    for scores in found[::2]:
+        results = list(pool.map(score, [good, bad, good, bad, good, bad]))
+    for scores in results[::2]:
         np.testing.assert_allclose(scores, 0.5)
-    for message in found[1::2]:
+    for message in results[1::2]:
         assert "not finite" in message
 
 
 class StubSlot:
-    """A batch whose answer waits for a gate: every window's score is its first sample."""
+    """A batch that runs when a gate opens. Every window's score is its first sample."""
 
     def __init__(self, session: StubSession) -> None:
         self._session = session
@@ -122,7 +122,7 @@ class StubSlot:
         self._session.batches.append(batch)
         assert self._session.gate.wait(60)
         if self._session.breaks_on in batch:
-            raise ScoringFailed("The device is gone.")
+            raise ScoringFailed("The device was lost.")
         return self.windows[:num_windows, :1, np.newaxis].copy()
 
 
@@ -146,12 +146,12 @@ def manifest(tmp_path: Path) -> Manifest:
     return read_manifest(toy_models.window_model(tmp_path) / "manifest.toml")
 
 
-def windows(value: float, count: int, gone: threading.Event | None = None) -> Iterator[np.ndarray]:
-    """Windows of one value; the event says that all of them wait for their scores."""
+def windows(value: float, count: int, all_queued: threading.Event | None = None) -> Iterator[np.ndarray]:
+    """Yield windows of one value. The event is set when all of them wait for their scores."""
     for _ in range(count):
         yield np.full(4, value, np.float32)
-    if gone:
-        gone.set()
+    if all_queued:
+        all_queued.set()
 
 
 def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
@@ -171,7 +171,7 @@ def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
     assert max(map(len, session.batches)) == 4
 
 
-def test_a_batch_takes_what_is_there_and_never_waits_to_be_full(manifest: Manifest) -> None:
+def test_a_batch_takes_the_windows_that_are_there_and_never_waits_to_be_full(manifest: Manifest) -> None:
     session = StubSession(manifest, 64)
     session.gate.set()
     with Scorer(session, StubSlot.score) as scorer:
@@ -179,16 +179,16 @@ def test_a_batch_takes_what_is_there_and_never_waits_to_be_full(manifest: Manife
     assert session.batches == [[1.0]]
 
 
-def test_a_batch_that_breaks_fails_its_recordings_and_the_scorer_goes_on(manifest: Manifest) -> None:
+def test_a_failed_batch_fails_its_recordings_and_the_scorer_goes_on(manifest: Manifest) -> None:
     session = StubSession(manifest, 4, breaks_on=3.0)
     session.gate.set()
     with Scorer(session, StubSlot.score) as scorer:
-        with pytest.raises(ScoringFailed, match="device is gone"):
+        with pytest.raises(ScoringFailed, match="device was lost"):
             track_of(scorer, windows(3, 9))
         assert track_of(scorer, windows(1, 9)).finish(36).scores.tolist() == [[1.0]] * 9
 
 
-def test_what_the_decoder_or_the_checkpoint_raises_ends_one_recording(manifest: Manifest) -> None:
+def test_an_error_of_the_decoder_or_the_checkpoint_ends_one_recording(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     session.gate.set()
 
@@ -208,47 +208,47 @@ def test_what_the_decoder_or_the_checkpoint_raises_ends_one_recording(manifest: 
         assert len(track_of(scorer, windows(1, 5)).finish(20).scores) == 5
 
 
-def test_the_checkpoint_hears_how_far_it_is(manifest: Manifest) -> None:
+def test_the_checkpoint_gets_the_seconds_so_far(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     session.gate.set()
-    heard: list[float] = []
+    checkpoints: list[float] = []
     with Scorer(session, StubSlot.score) as scorer:
-        track_of(scorer, windows(1, 3), heard.append)
-    assert heard == pytest.approx([0, 0.004, 0.008])
+        track_of(scorer, windows(1, 3), checkpoints.append)
+    assert checkpoints == pytest.approx([0, 0.004, 0.008])
 
 
 def test_a_fast_decoder_waits(manifest: Manifest) -> None:
-    """Its lane holds a bounded number of windows, here of some kilobytes in place of 8 MiB."""
+    """A lane has room for a limited number of windows, here a few kilobytes in place of 8 MiB."""
     session = StubSession(manifest, 4)
-    taken = []
+    decoded = []
 
     def counted() -> Iterator[np.ndarray]:
         for number in range(1000):
-            taken.append(number)
+            decoded.append(number)
             yield np.full(4, 1, np.float32)
 
     with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(1) as pool:
         scorer._lane_length = 10
-        done = pool.submit(track_of, scorer, counted())
-        wait_for(lambda: len(taken) >= 10)
-        assert not done.done()
+        scoring = pool.submit(track_of, scorer, counted())
+        wait_for(lambda: len(decoded) >= 10)
+        assert not scoring.done()
         session.gate.set()
-        done.result(60)
-        assert len(taken) == 1000
+        scoring.result(60)
+        assert len(decoded) == 1000
     assert len(session.batches[0]) <= 4
 
 
-def test_close_ends_what_is_in_progress_and_what_comes_after(manifest: Manifest) -> None:
+def test_close_fails_recordings_in_progress_and_later_ones(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     scorer = Scorer(session, StubSlot.score)
     waits = threading.Event()
     with ThreadPoolExecutor(2) as pool:
-        under_way = pool.submit(track_of, scorer, windows(1, 50, waits))
+        in_progress = pool.submit(track_of, scorer, windows(1, 50, waits))
         assert waits.wait(60)
         closing = pool.submit(scorer.close)
         with pytest.raises(ScoringFailed, match="closed"):
-            under_way.result(60)
-        session.gate.set()  # what runs on the device cannot be taken back
+            in_progress.result(60)
+        session.gate.set()  # a batch that runs on the device cannot be stopped
         closing.result(60)
     with pytest.raises(ScoringFailed, match="closed"):
         track_of(scorer, windows(1, 1))

@@ -1,4 +1,4 @@
-"""Scores over time: overlapping windows are averaged, to the sample, without drift."""
+"""Scores over time: overlapping windows are averaged exactly and without drift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engine.scoring.track import TOLERANCE_MS, ScoreTrack, TrackBuilder
+from appliance.engine.scoring.spans import TOLERANCE_MS
+from appliance.engine.scoring.track import ScoreTrack, TrackBuilder
 
 
 def build(
@@ -25,22 +26,22 @@ def build(
 def average_at(
     time_ms: Fraction, window_ms: Fraction, hop_ms: Fraction, frame_ms: Fraction, scores: list[np.ndarray]
 ) -> np.ndarray:
-    """The mean of what all windows say about one instant, by the definition."""
-    said = []
+    """Return the mean of all windows' scores for one instant, by the definition."""
+    scores_at_time = []
     for number, part in enumerate(scores):
         within = time_ms - number * hop_ms
         if 0 <= within < window_ms:
-            said.append(part[min(int(within / frame_ms), len(part) - 1)])
-    return np.mean(said, axis=0)
+            scores_at_time.append(part[min(int(within / frame_ms), len(part) - 1)])
+    return np.mean(scores_at_time, axis=0)
 
 
 @st.composite
 def recordings(draw: st.DrawFn) -> tuple[Fraction, Fraction, Fraction, Fraction, list[np.ndarray]]:
-    """Window, hop, frame and duration in milliseconds, and the scores of every window."""
+    """Draw window, hop, frame and duration in milliseconds, and the scores of every window."""
     rate = draw(st.sampled_from([1000, 8000, 16_000, 22_050, 44_100]))
     frame = draw(st.integers(20, 300))
     num_frames = draw(st.integers(1, 8))
-    window = frame * num_frames + draw(st.integers(0, frame - 1))  # a model may leave a rest of its window unsaid
+    window = frame * num_frames + draw(st.integers(0, frame - 1))  # frames may not fill a window whole
     hop = draw(st.integers(max(1, window // 5), window))
     duration = draw(st.integers(1, 6 * window))
     num_windows = 1 + max(0, -(-(duration - window) // hop))
@@ -72,8 +73,8 @@ def test_every_instant_has_the_mean_of_its_windows(recording: tuple) -> None:
         np.testing.assert_allclose(track.scores[segment], expected, atol=1e-6)
 
 
-def test_nothing_drifts_in_six_hours() -> None:
-    """Frames of 256 samples at 22.05 kHz, 11.60998 ms: the last of them begins where it should, to the microsecond."""
+def test_times_do_not_drift_in_six_hours() -> None:
+    """Frames of 256 samples at 22.05 kHz, 11.60998 ms: the last of them begins at its true time, to the microsecond."""
     frame_ms, hop_frames, num_windows = 256 / 22.05, 172, 10_818
     builder = TrackBuilder(hop_frames * frame_ms, frame_ms, 1)
     silent, loud = np.zeros((hop_frames, 1), np.float32), np.zeros((hop_frames, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Windows cover every sample, whatever the sizes of blocks, windows and hops."""
+"""Windows cover every sample, for any sizes of blocks, windows and hops."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from appliance.engine.scoring.windows import cut_windows
     window=st.integers(1, 40),
     data=st.data(),
 )
-def test_every_sample_is_in_its_windows_and_no_window_is_needless(
-    sizes: list[int], window: int, data: st.DataObject
-) -> None:
+def test_windows_cover_every_sample_and_none_is_superfluous(sizes: list[int], window: int, data: st.DataObject) -> None:
     hop = data.draw(st.integers(1, window))
     audio = np.arange(1, sum(sizes) + 1, dtype=np.float32)
     windows = [part.copy() for part in cut_windows(np.split(audio, np.cumsum(sizes)[:-1]), window, hop)]
