@@ -98,7 +98,7 @@ def test_a_missing_graph_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
 def test_a_valid_model_is_added_with_all_its_files(tmp_path: Path, maker) -> None:
     source = maker(tmp_path / "source")
-    (source / "MODEL_CARD.md").write_text("# What it hears")
+    (source / "MODEL_CARD.md").write_text("# Model card")
     store = ModelStore(tmp_path / "store")
     store.root.mkdir()
     added = add_model(store, source)

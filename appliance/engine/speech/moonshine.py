@@ -1,6 +1,7 @@
-"""The Moonshine speech model: an encoder over samples, and a decoder that gives one token after another.
+"""The Moonshine speech model: an encoder over samples, and a decoder that returns one token after another.
 
-Source of how it is called: the model's ONNX export (https://huggingface.co/UsefulSensors/moonshine).
+Model: Jeffries et al., "Moonshine: Speech Recognition for Live Transcription and Voice Commands", arXiv:2410.15608.
+How the graphs are called: the model's ONNX export (https://huggingface.co/UsefulSensors/moonshine).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PAST, PRESENT = "past_key_values.", "present."
 
 @dataclass
 class Hypothesis:
-    """The tokens of one piece and the probability of each; ``finished`` False where the limit cut it."""
+    """The tokens of one piece and the probability of each. ``finished`` is False if the token limit cut it short."""
 
     tokens: list[int] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
@@ -26,10 +27,10 @@ class Hypothesis:
 
 
 class Moonshine:
-    """Encoder and decoder; any number of threads call ``read`` at once."""
+    """An encoder and a decoder. Any number of threads may call ``read`` at once."""
 
     def __init__(self, encoder: Graph, decoder: Graph, decoding: Decoding) -> None:
-        """Raises InvalidManifest where the graphs are not of this architecture."""
+        """Raises InvalidManifest if the inputs and outputs of the graphs are not those of this architecture."""
         self._encoder, self._decoder, self._decoding = encoder, decoder, decoding
         if set(encoder.input_shapes) != {"input_values", "attention_mask"}:
             raise InvalidManifest(f"files.encoder: the graph's inputs are {', '.join(encoder.input_shapes)}.")
@@ -45,28 +46,31 @@ class Moonshine:
         return int(self._decoder.output_shapes["logits"][-1])
 
     def read(self, piece: np.ndarray, sample_rate_hz: int) -> Hypothesis:
-        """The likeliest next token, again and again. piece : (num_samples,) float32. Raises ScoringFailed."""
+        """Transcribe one piece by greedy search: the most probable next token, again and again.
+
+        piece : (num_samples,) float32 at ``sample_rate_hz``. Raises ScoringFailed.
+        """
         mask = np.ones((1, len(piece)), np.int64)
         (hidden,) = self._encoder.run(["last_hidden_state"], {"input_values": piece[None], "attention_mask": mask})
-        # The mask has the length of the samples here too.
+        # The decoder's mask has the length of the samples too.
         inputs = {"encoder_hidden_states": hidden, "encoder_attention_mask": mask} | self._empty_past()
         limit = self._decoding.max_tokens_per_second * len(piece) / sample_rate_hz
-        found = Hypothesis()
+        hypothesis = Hypothesis()
         token = self._decoding.start_token
         for step in range(max(self._decoding.min_token_limit, int(limit))):
             inputs["input_ids"] = np.array([[token]], np.int64)
             inputs["use_cache_branch"] = np.array([step > 0])
             logits, *presents = self._decoder.run(["logits", *self._presents], inputs)
-            token, probability = _likeliest(logits[0, -1])
+            token, probability = _most_probable(logits[0, -1])
             if token == self._decoding.end_token:
-                found.finished = True
+                hypothesis.finished = True
                 break
-            found.tokens.append(token)
-            found.probabilities.append(probability)
+            hypothesis.tokens.append(token)
+            hypothesis.probabilities.append(probability)
             for name, present in zip(self._past_shapes, presents, strict=True):
-                if step == 0 or ".decoder." in name:  # later steps give the encoder's back empty
+                if step == 0 or ".decoder." in name:  # later steps return the encoder's cache empty
                     inputs[name] = present
-        return found
+        return hypothesis
 
     def _empty_past(self) -> dict[str, np.ndarray]:
         return {
@@ -75,10 +79,10 @@ class Moonshine:
         }
 
 
-def _likeliest(logits: np.ndarray) -> tuple[int, float]:
-    """The token of the highest of (num_tokens,) logits, and its probability. Raises ScoringFailed."""
+def _most_probable(logits: np.ndarray) -> tuple[int, float]:
+    """Return the token with the highest of (num_tokens,) logits, and its probability. Raises ScoringFailed."""
     token = int(logits.argmax())
     probability = 1.0 / float(np.exp(logits - logits[token]).sum())
     if not 0.0 < probability <= 1.0:
-        raise ScoringFailed("The decoder gave numbers that are not finite.")
+        raise ScoringFailed("The speech model's decoder returned numbers that are not finite.")
     return token, probability

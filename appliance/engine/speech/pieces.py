@@ -1,7 +1,9 @@
-"""Cuts a recording into pieces of speech that a model can read at once, at silences where there are any.
+"""Cuts a recording into pieces of speech that a model can read at once. It cuts at silences if there are any.
 
-A short pause cuts only a piece that is long already: a model reads better with the words around. Streams: what is held
-is a piece, not a recording.
+A short pause cuts only a piece that is long already, since a model reads a word better with the words around it. Works
+on a stream: it keeps one piece in memory, not the recording.
+
+The two thresholds are those of Silero VAD's ``get_speech_timestamps`` (https://github.com/snakers4/silero-vad).
 """
 
 from __future__ import annotations
@@ -15,19 +17,19 @@ from appliance.engine.speech.voice_activity import FRAME_SAMPLES, VoiceActivity,
 
 VOICED = 0.5  # speech begins at this probability
 STILL_VOICED = 0.35  # and goes on down to this one
-PAUSE_SECONDS = 0.3  # cuts a piece of ENOUGH_SECONDS
+PAUSE_SECONDS = 0.3  # a pause this long cuts a piece of at least ENOUGH_SECONDS
 ENOUGH_SECONDS = 12.0
-SILENCE_SECONDS = 2.0  # cuts any piece
-PADDING_SECONDS = 0.25  # heard before and after the speech
-LEAST_VOICED_SECONDS = 0.1  # less is a noise
+SILENCE_SECONDS = 2.0  # a silence this long cuts any piece
+PADDING_SECONDS = 0.25  # audio kept before and after the speech
+LEAST_VOICED_SECONDS = 0.1  # less speech than this is a noise
 
 
 @dataclass(frozen=True)
 class Piece:
     """Speech of a recording.
 
-    ``samples`` : (num_samples,) float32 mono, with padding; ``voiced_at`` : (num_voiced,) where in the recording each
-    voiced frame begins, in samples.
+    ``samples`` : (num_samples,) float32 mono, with padding. ``voiced_at`` : (num_voiced,) integers, the sample of the
+    recording at which each voiced frame begins.
     """
 
     samples: np.ndarray
@@ -35,7 +37,7 @@ class Piece:
 
 
 class PieceCutter:
-    """Cuts one recording."""
+    """Cuts one recording into pieces of at most ``longest_seconds``, padding included."""
 
     def __init__(self, activity: VoiceActivity, sample_rate_hz: int, longest_seconds: float) -> None:
         frames_per_second = sample_rate_hz / FRAME_SAMPLES
@@ -49,11 +51,14 @@ class PieceCutter:
         self._frames = np.zeros((0, FRAME_SAMPLES), np.float32)  # from the padding of the next piece on
         self._probabilities = np.zeros(0, np.float32)
         self._voiced = np.zeros(0, bool)
-        self._unspent = 0  # leading frames that no piece has had; those before are padding
-        self._position = 0  # of the first frame in the recording
+        self._next = 0  # first frame that is in no piece yet; the frames before it are padding
+        self._position = 0  # number of the first frame of ``_frames`` in the recording
 
     def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
-        """Yield the pieces of a recording given as mono blocks (num_samples,) float32. Raises ScoringFailed."""
+        """Yield the pieces of a recording. Raises ScoringFailed, and what ``blocks`` raises.
+
+        blocks : mono (num_samples,) float32 at the rate of the cutter.
+        """
         rest = np.zeros(0, np.float32)
         for block in blocks:
             audio = np.concatenate([rest, block])
@@ -74,42 +79,43 @@ class PieceCutter:
         self._voiced = np.concatenate([self._voiced, _hysteresis(probabilities, before)])
         while (end := self._end_of_piece(at_end=False)) is not None:
             yield from self._take(end)
-        if not self._voiced[self._unspent :].any():
+        if not self._voiced[self._next :].any():
             self._drop(len(self._frames))
 
     def _end_of_piece(self, *, at_end: bool) -> int | None:
-        """The frame after the first piece, where it is known already."""
-        (spoken,) = np.nonzero(self._voiced[self._unspent :])
-        if not len(spoken):
+        """Return the frame after the next piece, None if it is not known yet."""
+        (voiced,) = np.nonzero(self._voiced[self._next :])
+        if not len(voiced):
             return None
-        spoken = spoken + self._unspent
-        first = int(spoken[0])
-        quiet = np.diff(spoken, append=len(self._voiced)) - 1  # after each voiced frame
-        lengths = spoken + 1 - first
+        voiced = voiced + self._next
+        first = int(voiced[0])
+        quiet = np.diff(voiced, append=len(self._voiced)) - 1  # number of quiet frames after each voiced one
+        lengths = voiced + 1 - first
         ends = (quiet >= self._silence) | ((quiet >= self._pause) & (lengths >= self._enough))
         ends &= lengths <= self._longest
         if ends.any():
-            return int(spoken[ends.argmax()]) + 1
+            return int(voiced[ends.argmax()]) + 1
         if len(self._voiced) - first > self._longest:
             return self._quietest(first)
-        return int(spoken[-1]) + 1 if at_end else None
+        return int(voiced[-1]) + 1 if at_end else None
 
     def _quietest(self, first: int) -> int:
-        """Where to cut speech that has no pause: the frame least likely to be speech, in the later half."""
+        """Return where to cut speech without a pause: after the frame of the later half least likely to be speech."""
         middle, last = first + self._longest // 2, first + self._longest
         return middle + int(self._probabilities[middle:last].argmin()) + 1
 
     def _take(self, end: int) -> Iterator[Piece]:
-        (spoken,) = np.nonzero(self._voiced[self._unspent : end])
-        spoken = spoken + self._unspent
-        if len(spoken) >= self._least_voiced:
-            start, stop = self._padded(int(spoken[0]), end)
-            voiced_at = (self._position + spoken) * FRAME_SAMPLES
+        """Yield the piece up to the frame ``end``, unless it is a noise, and drop its frames."""
+        (voiced,) = np.nonzero(self._voiced[self._next : end])
+        voiced = voiced + self._next
+        if len(voiced) >= self._least_voiced:
+            start, stop = self._padded(int(voiced[0]), end)
+            voiced_at = (self._position + voiced) * FRAME_SAMPLES
             yield Piece(self._frames[start:stop].reshape(-1), voiced_at)
         self._drop(end)
 
     def _padded(self, first: int, end: int) -> tuple[int, int]:
-        """``first`` and ``end`` with the quiet frames around; no speech is in two pieces."""
+        """Return ``first`` and ``end`` widened by quiet frames around them. No speech is in two pieces."""
         start = max(first - self._padding, 0)
         before = np.flatnonzero(self._voiced[start:first])
         after = np.flatnonzero(self._voiced[end : end + self._padding])
@@ -119,18 +125,18 @@ class PieceCutter:
         )
 
     def _drop(self, end: int) -> None:
-        """Forget what is before ``end``, but for the padding of the next piece."""
+        """Drop the frames before ``end``, except the padding of the next piece."""
         start = max(end - self._padding, 0)
         self._frames, self._probabilities = self._frames[start:], self._probabilities[start:]
         self._voiced = self._voiced[start:]
         self._position += start
-        self._unspent = end - start
+        self._next = end - start
 
 
 def _hysteresis(probabilities: np.ndarray, voiced: bool) -> np.ndarray:
-    """Which of (num_frames,) frames are speech, where the frame before was ``voiced``."""
-    found = np.empty(len(probabilities), bool)
+    """Return which of (num_frames,) frames are speech. ``voiced``: whether the frame before them was."""
+    is_speech = np.empty(len(probabilities), bool)
     for i, probability in enumerate(probabilities):
         voiced = bool(probability >= (STILL_VOICED if voiced else VOICED))
-        found[i] = voiced
-    return found
+        is_speech[i] = voiced
+    return is_speech

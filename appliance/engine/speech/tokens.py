@@ -1,4 +1,7 @@
-"""The text of a speech model's tokens: pieces of UTF-8, where U+2581 stands for a space, as SentencePiece writes it."""
+"""The text of a speech model's tokens: parts of UTF-8 in which U+2581 stands for a space, as in SentencePiece.
+
+SentencePiece: Kudo and Richardson 2018, arXiv:1808.06226.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ NUM_CONTROL_TOKENS = 3  # unknown, start, end
 
 @dataclass(frozen=True)
 class SpokenWord:
-    """A word with its punctuation. ``confidence`` : geometric mean of its tokens' probabilities, 0 to 1."""
+    """A word with its punctuation. ``confidence``: the geometric mean of its tokens' probabilities, 0 to 1."""
 
     text: str
     confidence: float
@@ -24,9 +27,10 @@ class Vocabulary:
     """The bytes of every token."""
 
     def __init__(self, content: bytes) -> None:
-        """``content``: each token after its length, one byte, or two (low seven bits first) from 128 on.
+        """Parse ``content``: for each token its length, then its bytes.
 
-        Raises InvalidManifest where it ends within a token.
+        A length is one byte, or from 128 on two bytes with the low seven bits first. Raises InvalidManifest if the
+        content ends within a token.
         """
         self._tokens: list[bytes] = []
         position = 0
@@ -43,36 +47,36 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
-        """The vocabulary of a file. Raises InvalidManifest."""
+        """Read a vocabulary from a file. Raises InvalidManifest if the file ends within a token."""
         return cls(path.read_bytes())
 
     def __len__(self) -> int:
         return len(self._tokens)
 
     def words(self, tokens: Sequence[int], probabilities: Sequence[float]) -> list[SpokenWord]:
-        """The words that tokens spell; a word begins where a token begins with a space."""
+        """Return the words of ``tokens``. A token that begins with a space begins a new word."""
         return [
             SpokenWord(text, float(product ** (1.0 / count)))
-            for spelt, product, count in self._spelt(tokens, probabilities)
-            if (text := spelt.decode("utf-8", errors="replace").strip())
+            for content, product, count in self._group(tokens, probabilities)
+            if (text := content.decode("utf-8", errors="replace").strip())
         ]
 
-    def _spelt(self, tokens: Sequence[int], probabilities: Sequence[float]) -> Iterator[tuple[bytes, float, int]]:
-        """For each word its bytes, the product of its probabilities and their number."""
-        spelt, product, count = b"", 1.0, 0
+    def _group(self, tokens: Sequence[int], probabilities: Sequence[float]) -> Iterator[tuple[bytes, float, int]]:
+        """Yield for each word its bytes, the product of its tokens' probabilities, and the number of tokens."""
+        word, product, count = b"", 1.0, 0
         for token, probability in zip(tokens, probabilities, strict=True):
-            piece = self._piece(token)
-            if piece.startswith(b" ") and count:
-                yield spelt, product, count
-                spelt, product, count = b"", 1.0, 0
-            if piece:
-                spelt, product, count = spelt + piece, product * probability, count + 1
+            content = self._bytes_of(token)
+            if content.startswith(b" ") and count:
+                yield word, product, count
+                word, product, count = b"", 1.0, 0
+            if content:
+                word, product, count = word + content, product * probability, count + 1
         if count:
-            yield spelt, product, count
+            yield word, product, count
 
-    def _piece(self, token: int) -> bytes:
-        """Empty for a control token."""
-        piece = self._tokens[token]
-        if token < NUM_CONTROL_TOKENS or (piece.startswith(b"<<ST_") and piece.endswith(b">>")):
+    def _bytes_of(self, token: int) -> bytes:
+        """Return the bytes of a token, none for a control token."""
+        content = self._tokens[token]
+        if token < NUM_CONTROL_TOKENS or (content.startswith(b"<<ST_") and content.endswith(b">>")):
             return b""
-        return piece.replace(SPACE, b" ")
+        return content.replace(SPACE, b" ")

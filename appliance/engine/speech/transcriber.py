@@ -1,4 +1,4 @@
-"""Speech to text as one step: a recording in; its text, its segments and its words out."""
+"""Speech to text as one step, from a recording to its text, its segments and its words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SENTENCE_END = re.compile(r"[.?!][\"')]*$")
 
 @dataclass(frozen=True)
 class Word:
-    """A word with its punctuation; its times are estimated within its piece, in milliseconds of the recording."""
+    """A word with its punctuation. Its times, in milliseconds of the recording, are estimated within its piece."""
 
     text: str
     start_ms: int
@@ -35,7 +35,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A sentence, or what a piece of speech has of it."""
+    """A sentence, or the part of it that is in one piece of speech. Times in milliseconds of the recording."""
 
     text: str
     start_ms: int
@@ -44,7 +44,7 @@ class Segment:
 
 @dataclass
 class Transcription:
-    """What was said in a recording of ``duration_ms`` milliseconds; nothing where nobody spoke."""
+    """The speech of a recording of ``duration_ms`` milliseconds. Empty if nobody spoke."""
 
     duration_ms: int = 0
     segments: list[Segment] = field(default_factory=list)
@@ -52,15 +52,15 @@ class Transcription:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """All words, joined by spaces."""
         return " ".join(word.text for word in self.words)
 
 
 class Transcriber:
-    """A loaded model for transcription; any number of threads call ``read`` at once."""
+    """A loaded model for transcription. Any number of threads may call ``read`` at once."""
 
     def __init__(self, model: StoredModel) -> None:
-        """Load it, on the CPU. Raises InvalidManifest where its files are not what the manifest says."""
+        """Load the model on the CPU. Raises InvalidManifest if its files do not fit its manifest."""
         self.manifest = model.speech
         files = self.manifest.files
         encoder, decoder = Graph(model.folder / files.encoder.name), Graph(model.folder / files.decoder.name)
@@ -69,33 +69,35 @@ class Transcriber:
         self._activity = VoiceActivity(model.folder / files.voice_activity.name)
         if len(self._vocabulary) != self._reader.num_tokens:
             raise InvalidManifest(
-                f"files.tokens: {len(self._vocabulary)} tokens, the decoder has {self._reader.num_tokens}."
+                f"files.tokens: the file has {len(self._vocabulary)} tokens, the decoder {self._reader.num_tokens}."
             )
 
     def read(self, blocks: Iterable[np.ndarray], checkpoint: Callable[[float], None] = lambda _: None) -> Transcription:
-        """Write down a recording given as mono blocks (num_samples,) float32 at the model's rate.
+        """Transcribe a recording. The result has no ``duration_ms``.
 
-        ``checkpoint`` is called again and again with the seconds that were read, and may raise to stop. Raises
-        ScoringFailed, and what ``blocks`` and ``checkpoint`` raise.
+        blocks : mono (num_samples,) float32 at the model's rate. ``checkpoint`` is called before each block with the
+        seconds read so far, and may raise to stop. Raises ScoringFailed, and what ``blocks`` and ``checkpoint`` raise.
         """
-        found = Transcription()
+        result = Transcription()
         source = self.manifest.input
         cutter = PieceCutter(self._activity, source.sample_rate_hz, source.longest_piece_seconds)
-        for piece in cutter.cut(self._watched(blocks, checkpoint)):
-            tokens = self._reader.read(piece.samples, source.sample_rate_hz)
-            spoken = self._vocabulary.words(tokens.tokens, tokens.probabilities)
-            words = place_words(spoken, piece, source.sample_rate_hz)
-            found.words += words
-            found.segments += sentences(words)
-        return found
+        for piece in cutter.cut(self._with_checkpoints(blocks, checkpoint)):
+            hypothesis = self._reader.read(piece.samples, source.sample_rate_hz)
+            words_of_piece = self._vocabulary.words(hypothesis.tokens, hypothesis.probabilities)
+            words = place_words(words_of_piece, piece, source.sample_rate_hz)
+            result.words += words
+            result.segments += sentences(words)
+        return result
 
     def check(self) -> None:
-        """Put a second of silence through every graph. Raises ScoringFailed."""
+        """Run every graph on silence, at most a second of it. Raises ScoringFailed."""
         rate = self.manifest.input.sample_rate_hz
         VoiceStream(self._activity).probabilities(np.zeros((2, FRAME_SAMPLES), np.float32))
         self._reader.read(np.zeros(rate, np.float32), rate)
 
-    def _watched(self, blocks: Iterable[np.ndarray], checkpoint: Callable[[float], None]) -> Iterable[np.ndarray]:
+    def _with_checkpoints(
+        self, blocks: Iterable[np.ndarray], checkpoint: Callable[[float], None]
+    ) -> Iterable[np.ndarray]:
         num_samples = 0
         for block in blocks:
             checkpoint(num_samples / self.manifest.input.sample_rate_hz)
@@ -106,27 +108,27 @@ class Transcriber:
 def transcribe(
     file: BinaryIO, decoder: Decoder, transcriber: Transcriber, checkpoint: Callable[[float], None] = lambda _: None
 ) -> Transcription:
-    """Decode and write down.
+    """Decode a recording and transcribe it.
 
-    ``checkpoint`` is called again and again with the seconds that were read, and may raise to stop.
-    Raises AudioError for a recording that cannot be decoded, DecoderDied, ScoringFailed.
+    ``checkpoint`` is called before each block with the seconds read so far, and may raise to stop.
+    Raises AudioError if the recording cannot be decoded (DecoderDied is one), and ScoringFailed.
     """
     with decoder.decode(file, transcriber.manifest.input.sample_rate_hz) as audio:
-        found = transcriber.read(audio, checkpoint)
-    found.duration_ms = audio.duration_ms
+        result = transcriber.read(audio, checkpoint)
+    result.duration_ms = audio.duration_ms
     # The last frame of speech may reach past the last sample.
-    found.words = [_within(word, found.duration_ms) for word in found.words]
-    found.segments = [_within(segment, found.duration_ms) for segment in found.segments]
-    return found
+    result.words = [_cut_off(word, result.duration_ms) for word in result.words]
+    result.segments = [_cut_off(segment, result.duration_ms) for segment in result.segments]
+    return result
 
 
-def _within(found: T, duration_ms: int) -> T:
-    start_ms = min(found.start_ms, duration_ms - 1)
-    return replace(found, start_ms=start_ms, end_ms=min(found.end_ms, duration_ms))
+def _cut_off(part: T, duration_ms: int) -> T:
+    start_ms = min(part.start_ms, duration_ms - 1)
+    return replace(part, start_ms=start_ms, end_ms=min(part.end_ms, duration_ms))
 
 
 def check_speech(model: StoredModel) -> None:
-    """Load a model for transcription and have it read silence. Raises InvalidManifest naming the field."""
+    """Load a model for transcription and run it on silence. Raises InvalidManifest with the field in its message."""
     transcriber = Transcriber(model)
     try:
         transcriber.check()
@@ -134,35 +136,35 @@ def check_speech(model: StoredModel) -> None:
         raise InvalidManifest(f"{model.folder / MANIFEST}: files: {error}") from error
 
 
-def place_words(spoken: list[SpokenWord], piece: Piece, sample_rate_hz: int) -> list[Word]:
-    """Spread words over the time in which somebody spoke, each by the number of its letters.
+def place_words(words: list[SpokenWord], piece: Piece, sample_rate_hz: int) -> list[Word]:
+    """Spread words over the voiced time of a piece, each in proportion to its number of letters.
 
-    An estimate: the model tells no times. Pauses are left out, so that it does not drift over a long one.
+    The times are an estimate, since the model returns none. Pauses are left out, so that a long one adds no error.
     """
-    ends = np.cumsum([len(word.text) + 1 for word in spoken])
+    ends = np.cumsum([len(word.text) + 1 for word in words])
     if not len(ends):
         return []
     frame_ms = 1000.0 * FRAME_SAMPLES / sample_rate_hz
     starts_ms = 1000.0 * piece.voiced_at / sample_rate_hz
     bounds = np.concatenate([[0], ends]) * (len(starts_ms) / ends[-1])  # in voiced frames
     last = len(starts_ms) - 1
-    placed = []
-    for word, low, high in zip(spoken, bounds[:-1], bounds[1:], strict=True):
+    timed: list[Word] = []
+    for word, low, high in zip(words, bounds[:-1], bounds[1:], strict=True):
         first = min(int(low), last)
         final = min(int(np.ceil(high)) - 1, last)
         start_ms = round(starts_ms[first] + frame_ms * (low - first))
         end_ms = round(starts_ms[final] + frame_ms * (high - final))
-        placed.append(Word(word.text, start_ms, max(end_ms, start_ms + 1), round(word.confidence, 4)))
-    return placed
+        timed.append(Word(word.text, start_ms, max(end_ms, start_ms + 1), round(word.confidence, 4)))
+    return timed
 
 
 def sentences(words: list[Word]) -> list[Segment]:
-    """The sentences of a piece's words."""
-    found: list[Segment] = []
+    """Return the sentences of a piece's words. The last one may lack its end."""
+    segments: list[Segment] = []
     start = 0
     for end, word in enumerate(words, 1):
         if SENTENCE_END.search(word.text) or end == len(words):
-            text = " ".join(each.text for each in words[start:end])
-            found.append(Segment(text, words[start].start_ms, word.end_ms))
+            text = " ".join(part.text for part in words[start:end])
+            segments.append(Segment(text, words[start].start_ms, word.end_ms))
             start = end
-    return found
+    return segments

@@ -1,6 +1,7 @@
-"""Finds speech: Silero VAD gives each 32 ms of a recording the probability that somebody speaks.
+"""Finds speech with Silero VAD: for each 32 ms of a recording, the probability that somebody speaks.
 
-The graph is the package's own for whole sequences, which gives what its streaming graph gives, block by block.
+Model: https://github.com/snakers4/silero-vad. The graph is the package's own for whole sequences; called block by
+block, it returns what the package's streaming graph returns.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ from appliance.engine.models.session import Graph
 from appliance.errors import InvalidManifest, ScoringFailed
 
 FRAME_SAMPLES = 512
-CONTEXT_SAMPLES = 64  # the end of the frame before, which each frame is given again
+CONTEXT_SAMPLES = 64  # each frame is preceded by the end of the frame before
 STATE_SHAPE = (1, 1, 128)
 
 
 class VoiceActivity:
-    """The graph; recordings share it, each with a ``VoiceStream`` of its own."""
+    """The graph. All recordings share it; each has its own ``VoiceStream``."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InvalidManifest where it is no such graph."""
+        """Load the graph. Raises InvalidManifest if it does not load or has other inputs."""
         self.graph = Graph(path, num_threads=1)
         if set(self.graph.input_shapes) != {"input", "h", "c"}:
             raise InvalidManifest(f"files.voice_activity: the graph's inputs are {', '.join(self.graph.input_shapes)}.")
 
 
 class VoiceStream:
-    """The speech in one recording, given in blocks."""
+    """The speech probabilities of one recording, which comes in blocks."""
 
     def __init__(self, activity: VoiceActivity) -> None:
         self._graph = activity.graph
@@ -37,11 +38,14 @@ class VoiceStream:
         self._cell = np.zeros(STATE_SHAPE, np.float32)
 
     def probabilities(self, frames: np.ndarray) -> np.ndarray:
-        """(num_frames, FRAME_SAMPLES) float32 to (num_frames,) float32 in [0, 1]. Raises ScoringFailed."""
+        """Return (num_frames,) float32 in [0, 1] for the next frames. Raises ScoringFailed.
+
+        frames : (num_frames, FRAME_SAMPLES) float32 mono at 16 kHz, at least one.
+        """
         contexts = np.vstack([self._context, frames[:-1, -CONTEXT_SAMPLES:]])
         inputs = {"input": np.hstack([contexts, frames]), "h": self._hidden, "c": self._cell}
-        found, self._hidden, self._cell = self._graph.run(["speech_probs", "hn", "cn"], inputs)
+        probabilities, self._hidden, self._cell = self._graph.run(["speech_probs", "hn", "cn"], inputs)
         self._context = frames[-1, -CONTEXT_SAMPLES:].copy()
-        if not np.isfinite(found).all():
-            raise ScoringFailed("The voice activity of this recording is not finite.")
-        return found.reshape(-1)
+        if not np.isfinite(probabilities).all():
+            raise ScoringFailed("The voice activity model returned numbers that are not finite.")
+        return probabilities.reshape(-1)

@@ -33,7 +33,7 @@ def test_onnxruntime_stores_and_sends_no_telemetry(tmp_path: Path) -> None:
         "from tests.engine.models.test_session import stored; "
         "Session(stored(Path(sys.argv[1])), 'cpu').slots[0].score(1)"
     )
-    removed = ("ORT_", "XDG_", "CI", "GITHUB_")  # it also sends nothing if it believes to be on a test machine
+    removed = ("ORT_", "XDG_", "CI", "GITHUB_")  # it also sends nothing if it takes the machine for a test machine
     environment = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", script, str(folder)], env=environment, cwd=ROOT, check=True)

@@ -1,4 +1,4 @@
-"""Windows of many recordings in shared batches: scores do not change, none starves, a fault stays with its file."""
+"""Windows of many recordings in shared batches: scores stay the same, no recording starves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a recording is cut, with a stand-in for the voice activity: what is loud is speech."""
+"""How a recording is cut into pieces, with a stand-in for the voice activity: loud frames are speech."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Loudness:
         return [np.abs(inputs["input"][:, 64:]).mean(axis=1), inputs["h"], inputs["c"]]
 
 
-def recording(seconds: float, *spoken: tuple[float, float]) -> np.ndarray:
-    """Silence with speech (start, end) in seconds, on whole frames."""
+def recording(seconds: float, *speech: tuple[float, float]) -> np.ndarray:
+    """Return silence with speech at each (start, end) in seconds, on whole frames."""
     samples = np.zeros(round(seconds * RATE), np.float32)
-    for start, end in spoken:
+    for start, end in speech:
         samples[round(start * RATE / FRAME) * FRAME : round(end * RATE / FRAME) * FRAME] = 0.9
     return samples
 
@@ -42,20 +42,20 @@ def spans(pieces: list[Piece]) -> list[tuple[float, float]]:
     return [(float(p.voiced_at[0]) / RATE, float(p.voiced_at[-1] + FRAME) / RATE) for p in pieces]
 
 
-def test_silence_has_no_pieces_and_a_click_is_none() -> None:
+def test_silence_and_a_click_give_no_pieces() -> None:
     assert cut(np.zeros(0, np.float32)) == []
     assert cut(recording(20)) == []
     assert cut(recording(5, (2.0, 2.064))) == []
 
 
 @pytest.mark.parametrize("block", [100, 700, RATE, 60 * RATE])
-def test_pieces_are_the_same_however_the_blocks_come(block: int) -> None:
+def test_pieces_are_the_same_for_blocks_of_any_size(block: int) -> None:
     samples = recording(60, (5, 8), (12, 13), (13.4, 14), (30, 59.9))
     pieces = cut(samples, block)
     assert spans(pieces)[:2] == [pytest.approx((5, 8), abs=0.02), pytest.approx((12, 14), abs=0.02)]
     assert spans(pieces)[-1][1] == pytest.approx(59.9, abs=0.04)
-    heard = np.concatenate([piece.samples for piece in pieces])
-    assert (heard > 0.5).sum() == (samples > 0.5).sum()
+    samples_of_pieces = np.concatenate([piece.samples for piece in pieces])
+    assert (samples_of_pieces > 0.5).sum() == (samples > 0.5).sum()
     for piece, (start, _) in zip(pieces, spans(pieces), strict=True):
         lead = int((piece.samples > 0.5).argmax())  # quiet before the speech
         origin = round(start * RATE) - lead
@@ -77,7 +77,7 @@ def test_speech_without_a_pause_is_cut_and_each_sample_is_in_one_piece() -> None
     assert sum(int((piece.samples > 0.5).sum()) for piece in pieces) == int((samples > 0.5).sum())
 
 
-def test_what_is_held_does_not_grow_with_the_recording() -> None:
+def test_memory_does_not_grow_with_the_recording() -> None:
     activity: Any = SimpleNamespace(graph=Loudness())
     cutter = PieceCutter(activity, RATE, 30.0)
     most = 0
@@ -87,7 +87,7 @@ def test_what_is_held_does_not_grow_with_the_recording() -> None:
     assert len(cutter._frames) * FRAME < RATE
 
 
-def test_words_are_spread_over_speech_and_not_over_pauses() -> None:
+def test_words_are_spread_over_speech_but_not_over_pauses() -> None:
     pieces = cut(recording(10, (1, 2), (3, 4)))
     assert len(pieces) == 1
     words = place_words([SpokenWord("one", 0.5), SpokenWord("two", 0.25)], pieces[0], RATE)
@@ -99,7 +99,7 @@ def test_words_are_spread_over_speech_and_not_over_pauses() -> None:
     assert place_words([], pieces[0], RATE) == []
 
 
-def test_sentences_end_where_a_word_says_so() -> None:
+def test_sentences_end_at_words_with_a_final_mark() -> None:
     words = [Word(text, i * 10, i * 10 + 9, 1.0) for i, text in enumerate(["Yes.", "No", 'way!"', "So", "on"])]
     assert [(s.text, s.start_ms, s.end_ms) for s in sentences(words)] == [
         ("Yes.", 0, 9),

@@ -1,4 +1,4 @@
-"""The text of tokens."""
+"""The words that tokens spell, and the file that tokens are read from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def packed() -> bytes:
     return b"".join(size + token for size, token in zip(sizes, TOKENS, strict=True))
 
 
-def test_words_are_spelt_from_pieces_and_bytes() -> None:
+def test_words_are_joined_from_tokens_and_single_bytes() -> None:
     vocabulary = Vocabulary(packed())
     assert len(vocabulary) == len(TOKENS)
     words = vocabulary.words([6, 5, 3, 4, 7, 8], [0.5, 1.0, 0.5, 0.5, 0.25, 0.1])
@@ -23,18 +23,18 @@ def test_words_are_spelt_from_pieces_and_bytes() -> None:
     assert vocabulary.words([9], [1.0])[0].text == "x" * 300
 
 
-def test_control_tokens_and_spaces_alone_are_no_words() -> None:
+def test_control_tokens_give_no_words() -> None:
     vocabulary = Vocabulary(packed())
     assert vocabulary.words([], []) == []
     assert vocabulary.words([0, 1, 2, 8], [1.0] * 4) == []
 
 
-def test_bytes_that_are_no_character_do_not_stop_the_rest() -> None:
+def test_invalid_utf_8_does_not_stop_the_rest() -> None:
     words = Vocabulary(packed()).words([3, 6], [1.0, 1.0])
     assert [word.text for word in words] == ["\ufffd", "one"]
 
 
-def test_a_file_that_was_cut_is_refused() -> None:
+def test_a_truncated_file_is_refused() -> None:
     for cut in (1, 5):
         with pytest.raises(InvalidManifest, match="within a token"):
             Vocabulary(packed()[:-cut])
