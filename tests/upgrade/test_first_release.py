@@ -139,7 +139,7 @@ def test_unfinished_work_is_finished(appliance: Appliance, clients: dict[str, Cl
         clients[entry["key"]].ends(entry["path"], entry["field"], entry["ends"])
     database = Database(appliance.data_dir / "appliance.db")
     wait_for(lambda: not database.all("SELECT kind, subject_id FROM work WHERE kind <> 'webhook'"))
-    assert not list((appliance.data_dir / "spool").iterdir())
+    wait_for(lambda: not list((appliance.data_dir / "spool").iterdir()))
 
 
 def test_pending_deliveries_arrive_with_the_signature_of_the_old_secret(
@@ -189,3 +189,12 @@ def test_the_database_is_sound(appliance: Appliance, pragma: str) -> None:
 
 def test_every_foreign_key_has_its_row(appliance: Appliance) -> None:
     assert Database(appliance.data_dir / "appliance.db").all("PRAGMA foreign_key_check") == []
+
+
+def test_the_tables_are_those_of_a_new_data_folder(appliance: Appliance, tmp_path: Path) -> None:
+    """A change in the text of an old migration would reach new data folders alone."""
+    new = Database(tmp_path / "appliance.db")
+    new.migrate()
+    schema = "SELECT name, sql FROM sqlite_schema ORDER BY name"
+    upgraded = Database(appliance.data_dir / "appliance.db")
+    assert [tuple(row) for row in upgraded.all(schema)] == [tuple(row) for row in new.all(schema)]
