@@ -1,13 +1,13 @@
 """Every domain error: a class, a stable code, and a docstring that says what it means.
 
-The message is a sentence for the person who can mend it. HTTP statuses are given in ``api/errors.py`` alone.
+The message is a sentence for the person who can fix the problem. ``http_errors.py`` gives the HTTP statuses.
 """
 
 from __future__ import annotations
 
 
 class ApplianceError(Exception):
-    """Something the appliance can name went wrong."""
+    """The appliance failed in a way that has no code of its own."""
 
     code = "appliance_error"
 
@@ -27,7 +27,7 @@ class DataFolderInUse(ConfigurationError):
     code = "data_folder_in_use"
 
 
-# --- what a client asks for -----------------------------------------------------------------------------------------
+# --- requests of clients --------------------------------------------------------------------------------------------
 
 
 class InvalidRequest(ApplianceError):
@@ -37,7 +37,7 @@ class InvalidRequest(ApplianceError):
 
 
 class UnsupportedContentType(InvalidRequest):
-    """The declared content type is none of the seven audio formats."""
+    """The declared content type is not one of the seven audio types."""
 
     code = "unsupported_content_type"
 
@@ -55,43 +55,43 @@ class Unauthorized(ApplianceError):
 
 
 class Forbidden(ApplianceError):
-    """The key is known, but what the request names is another tenant's."""
+    """The request names an object of another tenant, or a storage call that clients may not make."""
 
     code = "forbidden"
 
 
 class TooManyUploads(ApplianceError):
-    """As many uploads as the appliance takes in at once are under way; the request can be repeated."""
+    """The appliance is receiving as many uploads as it can; repeat the request a little later."""
 
     code = "too_many_uploads"
 
 
 class NotFound(ApplianceError):
-    """There is no such object, or it belongs to another tenant."""
+    """There is no such object or path, or the object belongs to another tenant."""
 
     code = "not_found"
 
 
 class Conflict(ApplianceError):
-    """The object's state does not allow this now."""
+    """The state of the object does not allow this now."""
 
     code = "conflict"
 
 
 class NotUploaded(Conflict):
-    """The upload was confirmed before the object reached storage."""
+    """There is no uploaded object: the upload was never made, or not yet."""
 
     code = "not_uploaded"
 
 
 class NotReady(Conflict):
-    """The audio has not been processed this far, or failed on the way."""
+    """The audio has not been processed this far, or its processing failed."""
 
     code = "not_ready"
 
 
 class JobCancelled(Conflict):
-    """The job was cancelled and takes no further files."""
+    """The job was cancelled and takes no more files."""
 
     code = "job_cancelled"
 
@@ -106,13 +106,13 @@ class SizeMismatch(InvalidRequest):
 
 
 class CallbackRefused(ApplianceError):
-    """A callback URL is malformed, or leads where the operator's networks do not allow."""
+    """A callback URL is malformed, or leads to an address that the operator's networks do not allow."""
 
     code = "callback_refused"
 
 
 class CallbackFailed(ApplianceError):
-    """A receiver of webhooks cannot be reached, or does not answer in time."""
+    """A webhook receiver cannot be reached, or does not answer in time."""
 
     code = "callback_failed"
 
@@ -121,7 +121,7 @@ class CallbackFailed(ApplianceError):
 
 
 class AudioError(ApplianceError):
-    """A recording cannot be analysed. The message is the sentence its owner needs."""
+    """A recording cannot be analyzed. The message says why, for its owner."""
 
     code = "audio_error"
 
@@ -139,19 +139,19 @@ class CorruptAudio(AudioError):
 
 
 class NoAudioStream(AudioError):
-    """The container is readable but holds no audio."""
+    """The container is readable but contains no audio."""
 
     code = "no_audio_stream"
 
 
 class UnsupportedAudio(AudioError):
-    """The container or codec is none that the appliance decodes, or its rate or channels are out of range."""
+    """The appliance cannot decode the container or the codec, or the sample rate or channels are out of range."""
 
     code = "unsupported_audio"
 
 
 class AudioTooShort(AudioError):
-    """The recording lasts less than 100 ms."""
+    """The recording is shorter than 100 ms."""
 
     code = "audio_too_short"
 
@@ -163,7 +163,7 @@ class AudioTooLong(AudioError):
 
 
 class DecoderDied(AudioError):
-    """The decoder process crashed, hung or outgrew its limits on this file."""
+    """The decoder process crashed, hung or exceeded its limits on this file."""
 
     code = "decoder_died"
 
@@ -178,7 +178,7 @@ class ModelError(ApplianceError):
 
 
 class ModelNotFound(ModelError):
-    """No such model or version is in the model store."""
+    """The model store has no such model or version."""
 
     code = "model_not_found"
 
@@ -190,19 +190,19 @@ class InvalidManifest(ModelError):
 
 
 class ModelExists(ModelError):
-    """This version is in the model store already, with other content."""
+    """The model store already has this version, with other content."""
 
     code = "model_exists"
 
 
 class ProviderUnavailable(ModelError):
-    """The execution provider that was asked for does not load on this machine."""
+    """The requested execution provider does not load on this machine."""
 
     code = "provider_unavailable"
 
 
 class ScoringFailed(ModelError):
-    """The model could not score a batch, or its scores are not finite numbers of the promised shape."""
+    """The model failed on a batch, or its scores are not finite numbers of the promised shape."""
 
     code = "scoring_failed"
 
@@ -229,12 +229,12 @@ class ObjectChanged(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """Object storage does not answer; it may later."""
+    """Object storage does not answer now; repeat the request a little later."""
 
     code = "storage_unavailable"
 
 
-# --- state ----------------------------------------------------------------------------------------------------------
+# --- state and work -------------------------------------------------------------------------------------------------
 
 
 class StateError(ApplianceError):
@@ -243,13 +243,37 @@ class StateError(ApplianceError):
     code = "state_error"
 
 
+class DatabaseBusy(StateError):
+    """The database stayed locked longer than its timeout; repeat the request a little later."""
+
+    code = "database_busy"
+
+
 class LeaseLost(StateError):
-    """The work was taken over: this worker's lease ran out, or its file was cancelled."""
+    """The lease on the work ran out or the work was cancelled, so this worker may not write its result."""
 
     code = "lease_lost"
 
 
-class DatabaseBusy(StateError):
-    """The database stayed locked beyond its timeout; the request can be repeated."""
+class SubjectGone(StateError):
+    """The subject of the work was deleted while the work was in progress."""
 
-    code = "database_busy"
+    code = "subject_gone"
+
+
+class UnexpectedStatus(StateError):
+    """The subject of the work has a status in which this work cannot end."""
+
+    code = "unexpected_status"
+
+
+class WorkerLost(ApplianceError):
+    """The worker process was lost too many times while it processed this file."""
+
+    code = "worker_lost"
+
+
+class Stopped(ApplianceError):
+    """The worker stops; its work is released as it was."""
+
+    code = "stopped"

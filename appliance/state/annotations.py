@@ -1,16 +1,16 @@
-"""What people marked in the audio of datasets."""
+"""Annotations: stretches of a dataset's audio that a person labeled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from appliance.state.database import Database
+from appliance.state.database import Reader, Transaction, columns
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """A stretch of a recording that a person named; times in whole milliseconds, ``start_ms < end_ms``."""
+    """A labeled stretch of a recording; times in whole milliseconds, ``start_ms < end_ms``."""
 
     id: str
     artifact_type: str
@@ -19,30 +19,29 @@ class Annotation:
     created_at: float
 
 
-def insert_annotations(db: Database, audio_id: str, rows: Iterable[tuple[str, str, int, int]]) -> None:
-    """Store annotations, each an id, a type, a start and an end. Inside a transaction."""
-    for row in rows:
-        db.change(
-            """
-            INSERT INTO annotations (audio_id, id, artifact_type, start_ms, end_ms, created_at)
-            VALUES (?, ?, ?, ?, ?, unixepoch('subsec'))
-            """,
-            [audio_id, *row],
+def insert_annotations(tx: Transaction, audio_id: str, rows: Iterable[tuple[str, str, int, int]]) -> None:
+    """Store annotations, each as (id, artifact_type, start_ms, end_ms)."""
+    for annotation_id, artifact_type, start_ms, end_ms in rows:
+        tx.insert(
+            "annotations",
+            ("created_at",),
+            id=annotation_id,
+            audio_id=audio_id,
+            artifact_type=artifact_type,
+            start_ms=start_ms,
+            end_ms=end_ms,
         )
 
 
-def list_annotations(db: Database, audio_id: str) -> list[Annotation]:
-    """The annotations of a recording in order of their start."""
+def list_annotations(db: Reader, audio_id: str) -> list[Annotation]:
+    """Return the annotations of a recording in order of their start."""
     rows = db.all(
-        """
-        SELECT id, artifact_type, start_ms, end_ms, created_at FROM annotations
-        WHERE audio_id = ? ORDER BY start_ms, end_ms, rowid
-        """,
+        f"SELECT {columns(Annotation)} FROM annotations WHERE audio_id = ? ORDER BY start_ms, end_ms, rowid",
         [audio_id],
     )
     return [Annotation(**dict(row)) for row in rows]
 
 
-def delete_annotation(db: Database, audio_id: str, annotation_id: str) -> bool:
-    """Remove one; False where there is none. Inside a transaction."""
-    return db.change("DELETE FROM annotations WHERE audio_id = ? AND id = ?", [audio_id, annotation_id]) == 1
+def delete_annotation(tx: Transaction, audio_id: str, annotation_id: str) -> bool:
+    """Remove an annotation. Returns False if there is none of this id."""
+    return tx.change("DELETE FROM annotations WHERE audio_id = ? AND id = ?", [audio_id, annotation_id]) == 1

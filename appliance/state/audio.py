@@ -1,18 +1,17 @@
-"""The audio of datasets: upload, normalise, embed.
-
-Every transition names the state it leaves; zero rows changed means that someone else was first.
-"""
+"""The audio of datasets: uploaded, normalized, embedded. ``moves.AUDIO`` lists its statuses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.state.database import Database, Row
+from appliance.state import work
+from appliance.state.database import Reader, Row, Transaction, columns
+from appliance.state.moves import AUDIO, AudioStatus
 
 
 @dataclass(frozen=True)
 class Audio:
-    """A recording of a dataset as it stands; what was found in it is None until it was normalised."""
+    """A recording of a dataset as it is now; its properties are None until it is normalized."""
 
     sequence: int
     id: str
@@ -23,7 +22,7 @@ class Audio:
     object_key: str
     upload_expires_at: float
     etag: str | None
-    status: str
+    status: AudioStatus
     error_code: str | None
     error_message: str | None
     duration_ms: int | None
@@ -40,23 +39,23 @@ class Audio:
 
     @property
     def normalized_key(self) -> str:
-        """Where its 16 kHz mono WAV is kept."""
+        """The object key of its 16 kHz mono WAV."""
         return f"{self.folder}/normalized"
 
     @property
     def embedding_key(self) -> str:
-        """Where its vectors are kept, one row a window."""
+        """The object key of its vectors, one row for each window."""
         return f"{self.folder}/embedding"
 
     @property
     def object_keys(self) -> tuple[str, ...]:
-        """Every object it may have."""
+        """The keys of every object that it may have."""
         return (self.object_key, self.normalized_key, self.embedding_key)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What normalising found in a recording."""
+class Properties:
+    """The properties of a recording, measured while it is normalized."""
 
     duration_ms: int
     sample_rate_hz: int
@@ -65,16 +64,11 @@ class Found:
     sha256: str
 
 
-SELECT = """
-    SELECT sequence, id, dataset_id, original_filename, content_type, declared_size_bytes, object_key,
-        upload_expires_at, etag, status, error_code, error_message, duration_ms, sample_rate_hz, num_channels, codec,
-        sha256, created_at
-    FROM audio
-"""
+SELECT = f"SELECT {columns(Audio)} FROM audio"
 
 
 def insert_audio(
-    db: Database,
+    tx: Transaction,
     audio_id: str,
     dataset_id: str,
     *,
@@ -84,41 +78,36 @@ def insert_audio(
     object_key: str,
     upload_expires_at: float,
 ) -> None:
-    """Store new pending audio. Inside a transaction."""
-    db.change(
-        """
-        INSERT INTO audio (id, dataset_id, original_filename, content_type, declared_size_bytes, object_key,
-            upload_expires_at, status, created_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', unixepoch('subsec'), unixepoch('subsec'))
-        """,
-        [
-            audio_id,
-            dataset_id,
-            original_filename,
-            content_type,
-            declared_size_bytes,
-            object_key,
-            upload_expires_at,
-        ],
+    """Store new pending audio."""
+    tx.insert(
+        "audio",
+        id=audio_id,
+        dataset_id=dataset_id,
+        original_filename=original_filename,
+        content_type=content_type,
+        declared_size_bytes=declared_size_bytes,
+        object_key=object_key,
+        upload_expires_at=upload_expires_at,
+        status="pending",
     )
 
 
-def get_audio(db: Database, dataset_id: str, audio_id: str) -> Audio | None:
-    """The dataset's audio of this id, or None."""
+def get_audio(db: Reader, dataset_id: str, audio_id: str) -> Audio | None:
+    """Return the dataset's audio of this id, or None."""
     row = db.one(f"{SELECT} WHERE id = ? AND dataset_id = ?", [audio_id, dataset_id])
     return row and _audio(row)
 
 
-def find_audio(db: Database, audio_id: str) -> Audio | None:
-    """The audio of this id in whatever dataset, or None."""
+def find_audio(db: Reader, audio_id: str) -> Audio | None:
+    """Return the audio of this id in any dataset, or None."""
     row = db.one(f"{SELECT} WHERE id = ?", [audio_id])
     return row and _audio(row)
 
 
 def list_audio(
-    db: Database, dataset_id: str, *, status: str | None = None, before: int | None = None, limit: int = -1
+    db: Reader, dataset_id: str, *, status: str | None = None, before: int | None = None, limit: int = -1
 ) -> list[Audio]:
-    """The dataset's audio, newest first, from the one before sequence ``before`` on."""
+    """Return the dataset's audio, newest first; with ``before`` only what has a smaller sequence."""
     rows = db.all(
         f"""
         {SELECT} WHERE dataset_id = ?1 AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR sequence < ?3)
@@ -129,8 +118,8 @@ def list_audio(
     return [_audio(row) for row in rows]
 
 
-def list_overdue(db: Database, grace_seconds: float, limit: int) -> list[Audio]:
-    """Pending audio whose form expired more than ``grace_seconds`` ago, oldest first."""
+def list_overdue(db: Reader, grace_seconds: float, limit: int) -> list[Audio]:
+    """Return pending audio whose upload form expired more than ``grace_seconds`` ago, oldest first."""
     rows = db.all(
         f"{SELECT} WHERE status = 'pending' AND upload_expires_at < unixepoch('subsec') - ? "
         "ORDER BY upload_expires_at LIMIT ?",
@@ -139,36 +128,30 @@ def list_overdue(db: Database, grace_seconds: float, limit: int) -> list[Audio]:
     return [_audio(row) for row in rows]
 
 
-def mark_normalizing(db: Database, audio_id: str, etag: str) -> bool:
-    """pending → normalizing. Inside a transaction."""
-    return db.leave("audio", audio_id, "pending", "status = 'normalizing', etag = ?", [etag])
+def mark_normalizing(tx: Transaction, audio_id: str, etag: str) -> bool:
+    """Move from pending to normalizing."""
+    return tx.move(AUDIO, audio_id, "pending", "normalizing", etag=etag)
 
 
-def mark_embedding(db: Database, audio_id: str, found: Found) -> bool:
-    """normalizing → embedding, with what was found. Inside a transaction."""
-    return db.leave(
-        "audio",
-        audio_id,
-        "normalizing",
-        "status = 'embedding', duration_ms = ?, sample_rate_hz = ?, num_channels = ?, codec = ?, sha256 = ?",
-        [found.duration_ms, found.sample_rate_hz, found.num_channels, found.codec, found.sha256],
-    )
+def mark_embedding(tx: Transaction, audio_id: str, properties: Properties) -> bool:
+    """Move from normalizing to embedding, with the measured properties."""
+    return tx.move(AUDIO, audio_id, "normalizing", "embedding", **vars(properties))
 
 
-def mark_ready(db: Database, audio_id: str) -> bool:
-    """embedding → ready. Inside a transaction."""
-    return db.leave("audio", audio_id, "embedding", "status = 'ready'", [])
+def mark_ready(tx: Transaction, audio_id: str) -> bool:
+    """Move from embedding to ready."""
+    return tx.move(AUDIO, audio_id, "embedding", "ready")
 
 
-def mark_failed(db: Database, audio_id: str, leaving: str, code: str, message: str) -> bool:
-    """``leaving`` → failed. Inside a transaction."""
-    return db.leave("audio", audio_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message])
+def mark_failed(tx: Transaction, audio_id: str, leaving: AudioStatus, code: str, message: str) -> bool:
+    """Move from ``leaving`` to failed, with the reason."""
+    return tx.move(AUDIO, audio_id, leaving, "failed", error_code=code, error_message=message)
 
 
-def delete_audio(db: Database, audio_id: str) -> None:
-    """Remove audio, its embedding, its annotations and its work. Inside a transaction."""
-    db.change("DELETE FROM work WHERE kind IN ('normalize', 'embed') AND subject_id = ?", [audio_id])
-    db.change("DELETE FROM audio WHERE id = ?", [audio_id])
+def delete_audio(tx: Transaction, audio_id: str) -> None:
+    """Remove audio with its embedding, its annotations and its work."""
+    work.forget(tx, audio_id)
+    tx.change("DELETE FROM audio WHERE id = ?", [audio_id])
 
 
 def _audio(row: Row) -> Audio:

@@ -1,4 +1,4 @@
-"""SQLite in WAL mode: one connection a thread, one writer at a time in a process.
+"""SQLite in WAL mode: one connection per thread, one writer at a time in a process.
 
 Several processes writing one file queue better inside a process than at SQLite's lock, whose waiters poll.
 A write begins IMMEDIATE: a transaction that reads first and writes later fails with "database is locked" whatever
@@ -11,6 +11,7 @@ import fcntl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,16 +20,81 @@ from sqlite_utils.utils import sqlite3
 
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, DatabaseBusy, StateError
+from appliance.state.checks import apply_moves
+from appliance.state.moves import Machine
 from appliance.state.schema import migrations
 
 OLDEST_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL database that several processes write
 BUSY_SECONDS = 30.0
 
 Row = Any  # sqlite3.Row of whichever driver sqlite-utils picked: indexed by column name
+Parameters = Sequence[Any] | dict[str, Any]
 
 
-class Database:
-    """The appliance's state. Safe to use from many threads."""
+class Reader:
+    """What can be read from: the database, or a transaction, which also sees its own writes."""
+
+    @property
+    def _connection(self) -> Any:
+        raise NotImplementedError
+
+    def all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return every row of a query."""
+        with _translated():
+            return list(self._connection.execute(sql, parameters).fetchall())
+
+    def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """Return the first row of a query, or None."""
+        with _translated():
+            return self._connection.execute(sql, parameters).fetchone()
+
+
+class Transaction(Reader):
+    """A transaction in progress. Whatever writes takes one, so that its caller decides what commits together."""
+
+    def __init__(self, connection: Any) -> None:
+        self._open_connection = connection
+
+    @property
+    def _connection(self) -> Any:
+        return self._open_connection
+
+    def change(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        with _translated():
+            return int(self._connection.execute(sql, parameters).rowcount)
+
+    def insert(self, table: str, stamps: tuple[str, ...] = ("created_at", "updated_at"), **values: Any) -> None:
+        """Insert a row of ``values``; the columns ``stamps`` get the time of SQLite's clock."""
+        columns = ", ".join([*values, *stamps])
+        places = ", ".join(["?"] * len(values) + ["unixepoch('subsec')"] * len(stamps))
+        self.change(f"INSERT INTO {table} ({columns}) VALUES ({places})", [*values.values()])
+
+    def move(self, machine: Machine, row_id: str, leaving: str, entering: str, **values: Any) -> bool:
+        """Move a row from one status to another and set the columns in ``values``.
+
+        Returns False if the row has another status than ``leaving``. Raises StateError if the move is not listed.
+        """
+        if not machine.allows(leaving, entering):
+            raise StateError(f"{machine.table}: the move from {leaving} to {entering} is not listed in moves.py.")
+        return self.update(machine, row_id, leaving, status=entering, **values)
+
+    def update(self, machine: Machine, row_id: str, status_now: str, /, **values: Any) -> bool:
+        """Set the columns in ``values`` of a row that has the status ``status_now``. Returns False if it has another.
+
+        A table with a column ``updated_at`` gets the time there.
+        """
+        stamp = ", updated_at = unixepoch('subsec')" if machine.stamped else ""
+        changed = self.change(
+            f"UPDATE {machine.table} SET {', '.join(f'{name} = ?' for name in values)}{stamp} "
+            "WHERE id = ? AND status = ?",
+            [*values.values(), row_id, status_now],
+        )
+        return changed == 1
+
+
+class Database(Reader):
+    """The state of the appliance. Threads may share it."""
 
     def __init__(self, path: Path) -> None:
         check_sqlite()
@@ -38,7 +104,7 @@ class Database:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The state of the data folder."""
+        """Return the state of the data folder."""
         return cls(settings.data_dir / "appliance.db")
 
     def migrate(self) -> None:
@@ -47,44 +113,25 @@ class Database:
             fcntl.flock(lock, fcntl.LOCK_EX)
             connection = self._connect()
             connection.execute("PRAGMA journal_mode = WAL")
-            migrations.apply(sqlite_utils.Database(connection))
+            database = sqlite_utils.Database(connection)
+            migrations.apply(database)
+            connection.execute("BEGIN IMMEDIATE")
+            apply_moves(database)
+            connection.execute("COMMIT")
             connection.close()
 
-    def all(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:
-        """Every row of a query."""
-        with _translated():
-            return list(self._connection.execute(sql, parameters).fetchall())
-
-    def one(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Row | None:
-        """The first row of a query, or None."""
-        with _translated():
-            return self._connection.execute(sql, parameters).fetchone()
-
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Everything inside commits together, or not at all. The calls inside see their own writes."""
+    def transaction(self) -> Iterator[Transaction]:
+        """Everything that is written through the transaction commits together, or not at all."""
         with self._writer, _translated():
             connection = self._connection
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield Transaction(connection)
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
-
-    def change(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> int:
-        """Run a statement inside a transaction; the number of rows it changed."""
-        with _translated():
-            return int(self._connection.execute(sql, parameters).rowcount)
-
-    def leave(self, table: str, row_id: str, leaving: str, assignments: str, values: Sequence[Any]) -> bool:
-        """Change a row that is in the status ``leaving``; False where it is not. Inside a transaction."""
-        changed = self.change(
-            f"UPDATE {table} SET {assignments}, updated_at = unixepoch('subsec') WHERE id = ? AND status = ?",
-            [*values, row_id, leaving],
-        )
-        return changed == 1
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -106,14 +153,20 @@ class Database:
         return connection
 
 
+def columns(row_class: type, **expressions: str) -> str:
+    """Return the SELECT list of a dataclass: a column for each field, or the expression given for it."""
+    names = (field.name for field in fields(row_class))
+    return ", ".join(f"{expressions[name]} AS {name}" if name in expressions else name for name in names)
+
+
 def check_sqlite() -> str:
-    """The version of SQLite in use. Raises ConfigurationError where it is too old to trust."""
+    """Return the version of SQLite in use. Raises ConfigurationError if it is too old to be trusted."""
     version: str = sqlite3.sqlite_version
     if tuple(map(int, version.split("."))) < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
         raise ConfigurationError(
             f"SQLite {version} can corrupt a database that several processes write; {oldest} or newer is needed. "
-            "Install the package pysqlite3, which carries one."
+            "Install the package pysqlite3, which contains one."
         )
     return version
 

@@ -1,4 +1,4 @@
-"""Inference jobs. Their status and counts are derived from their files by SQL, never kept."""
+"""Inference jobs. SQL derives their status and their counts from their files; neither is stored."""
 
 from __future__ import annotations
 
@@ -6,43 +6,52 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.state.database import Database, Row
+from appliance.state import inference_files, work
+from appliance.state.database import Reader, Row, Transaction, columns
+from appliance.state.moves import JobStatus
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What a job was created with. Reading it counts no files, which ``Job`` does."""
+
+    id: str
+    tenant_id: int
+    model_name: str
+    model_version: str
+    client_config: dict[str, Any]  # what the client set
+    callback_url: str | None
+    cancelled_at: float | None
+
+    @property
+    def model(self) -> str:
+        """``<name>@<version>`` of the model that scores this job."""
+        return f"{self.model_name}@{self.model_version}"
 
 
 @dataclass(frozen=True)
 class Job:
-    """An inference job as it stands."""
+    """An inference job as it is now."""
 
     sequence: int
     id: str
     tenant_id: int
     model_id: str  # as the client named it
-    model_name: str
     model_version: str
     config: dict[str, Any]  # in effect
-    client_config: dict[str, Any]  # what the client set
-    status: str
+    status: JobStatus
     total_files: int
     processed_files: int
     created_at: float
     updated_at: float
     callback_url: str | None
 
-    @property
-    def model(self) -> str:
-        """``<name>@<version>`` of the weights that score this job."""
-        return f"{self.model_name}@{self.model_version}"
 
-
-SELECT = """
-    SELECT sequence, id, tenant_id, model_id, model_name, model_version, config, client_config, status,
-        total_files, processed_files, created_at, last_updated_at AS updated_at, callback_url
-    FROM inference_job_states
-"""
+SELECT = f"SELECT {columns(Job, updated_at='last_updated_at')} FROM inference_job_states"
 
 
 def insert_job(
-    db: Database,
+    tx: Transaction,
     job_id: str,
     tenant_id: int,
     model_id: str,
@@ -52,41 +61,34 @@ def insert_job(
     client_config: dict[str, Any],
     callback_url: str | None = None,
 ) -> None:
-    """Store a new job. Inside a transaction."""
-    db.change(
-        """
-        INSERT INTO inference_jobs
-            (id, tenant_id, model_id, model_name, model_version, config, client_config, callback_url, created_at,
-            updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, unixepoch('subsec'), unixepoch('subsec'))
-        """,
-        [
-            job_id,
-            tenant_id,
-            model_id,
-            model_name,
-            model_version,
-            json.dumps(config),
-            json.dumps(client_config),
-            callback_url,
-        ],
+    """Store a new job."""
+    tx.insert(
+        "inference_jobs",
+        id=job_id,
+        tenant_id=tenant_id,
+        model_id=model_id,
+        model_name=model_name,
+        model_version=model_version,
+        config=json.dumps(config),
+        client_config=json.dumps(client_config),
+        callback_url=callback_url,
     )
 
 
-def get_job(db: Database, tenant_id: int, job_id: str) -> Job | None:
-    """The tenant's job of this id, or None."""
+def get_settings(db: Reader, job_id: str) -> JobSettings | None:
+    """Return the settings of the job of this id, of any tenant, or None."""
+    row = db.one(f"SELECT {columns(JobSettings)} FROM inference_jobs WHERE id = ?", [job_id])
+    return row and JobSettings(**dict(row) | {"client_config": json.loads(row["client_config"])})
+
+
+def get_job(db: Reader, tenant_id: int, job_id: str) -> Job | None:
+    """Return the tenant's job of this id, or None."""
     row = db.one(f"{SELECT} WHERE id = ? AND tenant_id = ?", [job_id, tenant_id])
     return row and _job(row)
 
 
-def find_job(db: Database, job_id: str) -> Job | None:
-    """The job of this id, whoever's it is, or None."""
-    row = db.one(f"{SELECT} WHERE id = ?", [job_id])
-    return row and _job(row)
-
-
 def list_jobs(
-    db: Database,
+    db: Reader,
     tenant_id: int,
     *,
     model_name: str | None,
@@ -95,7 +97,7 @@ def list_jobs(
     before: int | None,
     limit: int,
 ) -> list[Job]:
-    """The tenant's jobs, newest first, from the one before sequence ``before`` on."""
+    """Return the tenant's jobs, newest first; with ``before`` only those with a smaller sequence."""
     rows = db.all(
         f"""
         {SELECT} WHERE tenant_id = :tenant
@@ -117,25 +119,18 @@ def list_jobs(
     return [_job(row) for row in rows]
 
 
-def cancel_job(db: Database, job_id: str) -> None:
-    """Cancel the job and its unfinished files, and drop their work. Inside a transaction."""
-    db.change(
+def cancel_job(tx: Transaction, job_id: str) -> None:
+    """Cancel the job and its unfinished files, and discard their work."""
+    tx.change(
         """
         UPDATE inference_jobs SET cancelled_at = unixepoch('subsec'), updated_at = unixepoch('subsec')
         WHERE id = ? AND cancelled_at IS NULL
         """,
         [job_id],
     )
-    db.change(
-        """
-        UPDATE inference_files SET status = 'cancelled', updated_at = unixepoch('subsec')
-        WHERE job_id = ? AND status IN ('pending', 'queued', 'processing')
-        """,
-        [job_id],
-    )
-    db.change("DELETE FROM work WHERE kind = 'inference' AND group_id = ?", [job_id])
+    inference_files.cancel_files(tx, job_id)
+    work.forget_group(tx, job_id)
 
 
 def _job(row: Row) -> Job:
-    fields = dict(row)
-    return Job(**fields | {"config": json.loads(row["config"]), "client_config": json.loads(row["client_config"])})
+    return Job(**dict(row) | {"config": json.loads(row["config"])})

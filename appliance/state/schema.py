@@ -1,26 +1,21 @@
 """The tables, as append-only migrations. SQL refuses impossible rows.
 
 Times are seconds since 1970 in UTC (REAL), given by SQLite itself, so that one clock decides.
-
-How a file moves (``docs/states.md`` draws it)::
-
-    pending ──► queued ──► processing ──► completed
-       │           ▲            │  └────► failed
-       │           └────────────┘ lease ran out, or a retry
-       ├──► failed      its form expired unused
-       └──► cancelled   from pending, queued and processing
+The lists of statuses below are those of the first release; ``checks.py`` puts today's from ``moves.py`` in their place.
 """
 
 from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from appliance.state.checks import name_checks
+
 migrations = Migrations("appliance")
 
 
 @migrations()
 def m001_tenants_and_keys(db: Database) -> None:
-    """Who may ask."""
+    """Tenants and their API keys."""
     _run(
         db,
         """
@@ -46,7 +41,7 @@ def m001_tenants_and_keys(db: Database) -> None:
 
 @migrations()
 def m002_inference(db: Database) -> None:
-    """Jobs, their files, and what was heard in them."""
+    """Inference jobs, their files and the detections."""
     _run(
         db,
         """
@@ -168,7 +163,7 @@ def m003_work(db: Database) -> None:
 
 @migrations()
 def m004_datasets(db: Database) -> None:
-    """Datasets, their audio, what people marked in it, and vectors to find what sounds alike."""
+    """Datasets, their audio, its annotations, and vectors for the search of similar audio."""
     _run(
         db,
         """
@@ -242,7 +237,7 @@ def m004_datasets(db: Database) -> None:
 
 @migrations()
 def m005_speech(db: Database) -> None:
-    """Media that came in by the speech services' doors, and what is asked of them."""
+    """Media of the speech routes, and the transcripts of it."""
     _run(
         db,
         """
@@ -303,7 +298,7 @@ def m005_speech(db: Database) -> None:
 
 @migrations()
 def m006_webhooks(db: Database) -> None:
-    """What is told to callback URLs, and the secrets that sign it. A replaced secret signs too until it expires."""
+    """Webhook deliveries, and the secrets that sign them. A replaced secret also signs until it expires."""
     _run(
         db,
         "ALTER TABLE inference_jobs ADD COLUMN callback_url TEXT",
@@ -339,6 +334,18 @@ def m006_webhooks(db: Database) -> None:
         """,
         "CREATE INDEX webhook_deliveries_tenant ON webhook_deliveries (tenant_id, sequence)",
         "CREATE INDEX webhook_deliveries_old ON webhook_deliveries (created_at) WHERE status <> 'pending'",
+    )
+
+
+@migrations()
+def m007_named_checks(db: Database) -> None:
+    """Every CHECK gets a name, and work is found by its subject."""
+    name_checks(db)
+    _run(
+        db,
+        "CREATE INDEX work_subject ON work (subject_id)",
+        # The objects of a deleted recording outlive its dataset: their work must not be discarded with the dataset's.
+        "UPDATE work SET group_id = subject_id WHERE kind = 'purge'",
     )
 
 

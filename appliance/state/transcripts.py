@@ -1,7 +1,4 @@
-"""What is asked of media: a transcript, or detections where the model is for detection.
-
-waiting (for its media) → queued → processing → completed, or failed.
-"""
+"""Transcripts of media, or its detections if the model is for detection. ``moves.TRANSCRIPT`` lists their statuses."""
 
 from __future__ import annotations
 
@@ -9,12 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.state.database import Database, Row
+from appliance.state import work
+from appliance.state.database import Reader, Row, Transaction, columns
+from appliance.state.moves import TRANSCRIPT, TranscriptStatus
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """A request as it stands. ``result`` : ``{"text", "segments": […], "words": […]}`` or ``{"detections": […]}``."""
+    """A transcript as it is now.
+
+    ``result`` is ``{"text", "segments": […], "words": […]}``, or ``{"detections": […]}`` of a model for detection.
+    """
 
     sequence: int
     id: str
@@ -22,9 +24,9 @@ class Transcript:
     media_id: str
     batch_id: str | None
     model: str  # <name>@<version>
-    options: dict[str, Any]  # as the client asked, to be shown again
+    options: dict[str, Any]  # as the client sent them
     callback_url: str | None
-    status: str
+    status: TranscriptStatus
     progress: float  # 0 to 1
     result: dict[str, Any] | None
     duration_ms: int | None
@@ -34,82 +36,63 @@ class Transcript:
     updated_at: float
 
 
-SELECT = """
-    SELECT sequence, id, tenant_id, media_id, batch_id, model, options, callback_url, status, progress, result,
-        duration_ms, error_code, error_message, created_at, updated_at
-    FROM transcripts
-"""
+SELECT = f"SELECT {columns(Transcript)} FROM transcripts"
 
 
 def insert_transcript(
-    db: Database,
+    tx: Transaction,
     transcript_id: str,
     tenant_id: int,
     media_id: str,
     *,
     model: str,
     options: dict[str, Any],
-    status: str,
+    status: TranscriptStatus,
     batch_id: str | None = None,
     callback_url: str | None = None,
 ) -> None:
-    """Store a new request, ``waiting`` or ``queued``. Inside a transaction."""
-    db.change(
-        """
-        INSERT INTO transcripts (id, tenant_id, media_id, model, options, status, batch_id, callback_url,
-            created_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, unixepoch('subsec'), unixepoch('subsec'))
-        """,
-        [transcript_id, tenant_id, media_id, model, json.dumps(options), status, batch_id, callback_url],
+    """Store a new transcript, ``waiting`` or ``queued``."""
+    tx.insert(
+        "transcripts",
+        id=transcript_id,
+        tenant_id=tenant_id,
+        media_id=media_id,
+        model=model,
+        options=json.dumps(options),
+        status=status,
+        batch_id=batch_id,
+        callback_url=callback_url,
     )
 
 
-def get_transcript(db: Database, tenant_id: int, transcript_id: str) -> Transcript | None:
-    """The tenant's transcript of this id, or None."""
+def get_transcript(db: Reader, tenant_id: int, transcript_id: str) -> Transcript | None:
+    """Return the tenant's transcript of this id, or None."""
     row = db.one(f"{SELECT} WHERE id = ? AND tenant_id = ?", [transcript_id, tenant_id])
     return row and _transcript(row)
 
 
-def find_transcript(db: Database, transcript_id: str) -> Transcript | None:
-    """The transcript of this id, whoever's it is, or None."""
+def find_transcript(db: Reader, transcript_id: str) -> Transcript | None:
+    """Return the transcript of this id, of any tenant, or None."""
     row = db.one(f"{SELECT} WHERE id = ?", [transcript_id])
     return row and _transcript(row)
 
 
-def list_transcripts(
-    db: Database,
-    tenant_id: int,
-    *,
-    batch_id: str | None = None,
-    media_id: str | None = None,
-    status: str | None = None,
-    before: int | None = None,
-    after: int | None = None,
-    limit: int = -1,
-) -> list[Transcript]:
-    """The tenant's transcripts, newest first."""
+def list_batch(db: Reader, tenant_id: int, batch_id: str) -> list[Transcript]:
+    """Return the tenant's transcripts of one batch, in its order."""
+    rows = db.all(f"{SELECT} WHERE tenant_id = ? AND batch_id = ? ORDER BY sequence", [tenant_id, batch_id])
+    return [_transcript(row) for row in rows]
+
+
+def list_of_media(db: Reader, media_id: str, status: str | None = None) -> list[Transcript]:
+    """Return the transcripts of one recording, newest first; with ``status`` only those that have it."""
     rows = db.all(
-        f"""
-        {SELECT} WHERE tenant_id = :tenant AND (:batch IS NULL OR batch_id = :batch)
-            AND (:media IS NULL OR media_id = :media) AND (:status IS NULL OR status = :status)
-            AND (:before IS NULL OR sequence < :before) AND (:after IS NULL OR sequence > :after)
-        ORDER BY sequence DESC LIMIT :limit
-        """,
-        {
-            "tenant": tenant_id,
-            "batch": batch_id,
-            "media": media_id,
-            "status": status,
-            "before": before,
-            "after": after,
-            "limit": limit,
-        },
+        f"{SELECT} WHERE media_id = ?1 AND (?2 IS NULL OR status = ?2) ORDER BY sequence DESC", [media_id, status]
     )
     return [_transcript(row) for row in rows]
 
 
 def list_page(
-    db: Database,
+    db: Reader,
     tenant_id: int,
     *,
     statuses: tuple[str, ...],
@@ -118,7 +101,7 @@ def list_page(
     after: int | None,
     limit: int,
 ) -> list[Transcript]:
-    """The tenant's transcripts nearest below ``before`` or above ``after``, in ``statuses``, newest first."""
+    """Return the tenant's transcripts nearest below ``before`` or above ``after``, in ``statuses``, newest first."""
     upward = after is not None and before is None
     rows = db.all(
         f"""
@@ -136,50 +119,54 @@ def list_page(
             "limit": limit,
         },
     )
-    found = [_transcript(row) for row in rows]
-    return found[::-1] if upward else found
+    page = [_transcript(row) for row in rows]
+    return page[::-1] if upward else page
 
 
-def mark_queued(db: Database, transcript_id: str) -> bool:
-    """waiting → queued. Inside a transaction."""
-    return db.leave("transcripts", transcript_id, "waiting", "status = 'queued'", [])
+def mark_queued(tx: Transaction, transcript_id: str) -> bool:
+    """Move from waiting to queued."""
+    return tx.move(TRANSCRIPT, transcript_id, "waiting", "queued")
 
 
-def mark_processing(db: Database, transcript_id: str) -> bool:
-    """queued → processing. Inside a transaction."""
-    return db.leave("transcripts", transcript_id, "queued", "status = 'processing', progress = 0", [])
+def mark_processing(tx: Transaction, transcript_id: str) -> bool:
+    """Move from queued to processing."""
+    return tx.move(TRANSCRIPT, transcript_id, "queued", "processing", progress=0)
 
 
-def mark_requeued(db: Database, transcript_id: str) -> bool:
-    """processing → queued. Inside a transaction."""
-    return db.leave("transcripts", transcript_id, "processing", "status = 'queued', progress = 0", [])
+def mark_released(tx: Transaction, transcript_id: str) -> bool:
+    """Move from processing back to queued."""
+    return tx.move(TRANSCRIPT, transcript_id, "processing", "queued", progress=0)
 
 
-def set_progress(db: Database, transcript_id: str, progress: float) -> bool:
-    """Note how far it is, 0 to 1. Inside a transaction."""
-    return db.leave("transcripts", transcript_id, "processing", "progress = ?", [progress])
+def set_progress(tx: Transaction, transcript_id: str, progress: float) -> bool:
+    """Store the progress, 0 to 1, of a transcript in processing."""
+    return tx.update(TRANSCRIPT, transcript_id, "processing", progress=progress)
 
 
-def mark_completed(db: Database, transcript_id: str, duration_ms: int, result: dict[str, Any]) -> bool:
-    """processing → completed. Inside a transaction."""
-    assignments = "status = 'completed', progress = 1, duration_ms = ?, result = ?"
-    return db.leave("transcripts", transcript_id, "processing", assignments, [duration_ms, json.dumps(result)])
-
-
-def mark_failed(db: Database, transcript_id: str, leaving: str, code: str, message: str) -> bool:
-    """``leaving`` → failed. Inside a transaction."""
-    return db.leave(
-        "transcripts", transcript_id, leaving, "status = 'failed', error_code = ?, error_message = ?", [code, message]
+def mark_completed(tx: Transaction, transcript_id: str, duration_ms: int, result: dict[str, Any]) -> bool:
+    """Move from processing to completed, with the result."""
+    return tx.move(
+        TRANSCRIPT,
+        transcript_id,
+        "processing",
+        "completed",
+        progress=1,
+        duration_ms=duration_ms,
+        result=json.dumps(result),
     )
 
 
-def delete_transcript(db: Database, transcript_id: str) -> None:
-    """Remove a transcript and its work. Inside a transaction."""
-    db.change("DELETE FROM work WHERE kind = 'transcription' AND subject_id = ?", [transcript_id])
-    db.change("DELETE FROM transcripts WHERE id = ?", [transcript_id])
+def mark_failed(tx: Transaction, transcript_id: str, leaving: TranscriptStatus, code: str, message: str) -> bool:
+    """Move from ``leaving`` to failed, with the reason."""
+    return tx.move(TRANSCRIPT, transcript_id, leaving, "failed", error_code=code, error_message=message)
+
+
+def delete_transcript(tx: Transaction, transcript_id: str) -> None:
+    """Remove a transcript and its work."""
+    work.forget(tx, transcript_id)
+    tx.change("DELETE FROM transcripts WHERE id = ?", [transcript_id])
 
 
 def _transcript(row: Row) -> Transcript:
-    fields = dict(row)
     result = json.loads(row["result"]) if row["result"] else None
-    return Transcript(**fields | {"options": json.loads(row["options"]), "result": result})
+    return Transcript(**dict(row) | {"options": json.loads(row["options"]), "result": result})

@@ -1,7 +1,4 @@
-"""What is told to callback URLs: deliveries, and the secrets that sign them.
-
-pending → delivered, or failed (the receiver is gone, or the last try was used up).
-"""
+"""Webhook deliveries, and the secrets that sign them. ``moves.DELIVERY`` lists their statuses."""
 
 from __future__ import annotations
 
@@ -9,12 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.state.database import Database, Row
+from appliance.state.database import Reader, Row, Transaction, columns
+from appliance.state.moves import DELIVERY, DeliveryStatus
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """An event on its way to a URL; ``next_attempt_at`` is None once it reached its end."""
+    """An event and the URL that it is sent to. ``next_attempt_at`` is None at the end."""
 
     sequence: int
     id: str
@@ -22,7 +20,7 @@ class Delivery:
     url: str
     event_type: str
     payload: str  # the JSON that is sent
-    status: str
+    status: DeliveryStatus
     attempts: int
     next_attempt_at: float | None
     last_attempt_at: float | None
@@ -33,43 +31,42 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret that signs; ``expires_at`` is None for the one in force."""
+    """A secret that signs. ``expires_at`` is None for the current one."""
 
     secret: str
     created_at: float
     expires_at: float | None
 
 
-SELECT = """
-    SELECT sequence, id, tenant_id, url, event_type, payload, status, attempts, next_attempt_at, last_attempt_at,
-        last_status, last_error, created_at
-    FROM webhook_deliveries
-"""
+SELECT = f"SELECT {columns(Delivery)} FROM webhook_deliveries"
 
 
 def insert_delivery(
-    db: Database, delivery_id: str, tenant_id: int, url: str, event_type: str, payload: dict[str, Any]
+    tx: Transaction, delivery_id: str, tenant_id: int, url: str, event_type: str, payload: dict[str, Any]
 ) -> None:
-    """Store a new delivery. Inside the transaction of the change that it tells of."""
-    db.change(
-        """
-        INSERT INTO webhook_deliveries (id, tenant_id, url, event_type, payload, status, next_attempt_at, created_at)
-        VALUES (?, ?, ?, ?, ?, 'pending', unixepoch('subsec'), unixepoch('subsec'))
-        """,
-        [delivery_id, tenant_id, url, event_type, json.dumps(payload, ensure_ascii=False)],
+    """Store a new pending delivery that is due now."""
+    tx.insert(
+        "webhook_deliveries",
+        ("next_attempt_at", "created_at"),
+        id=delivery_id,
+        tenant_id=tenant_id,
+        url=url,
+        event_type=event_type,
+        payload=json.dumps(payload, ensure_ascii=False),
+        status="pending",
     )
 
 
-def find_delivery(db: Database, delivery_id: str) -> Delivery | None:
-    """The delivery of this id, whoever's it is, or None."""
+def find_delivery(db: Reader, delivery_id: str) -> Delivery | None:
+    """Return the delivery of this id, of any tenant, or None."""
     row = db.one(f"{SELECT} WHERE id = ?", [delivery_id])
     return row and _delivery(row)
 
 
 def list_deliveries(
-    db: Database, tenant_id: int, *, status: str | None, before: int | None, limit: int
+    db: Reader, tenant_id: int, *, status: str | None, before: int | None, limit: int
 ) -> list[Delivery]:
-    """The tenant's deliveries, newest first, from the one before sequence ``before`` on."""
+    """Return the tenant's deliveries, newest first; with ``before`` only those with a smaller sequence."""
     rows = db.all(
         f"""
         {SELECT} WHERE tenant_id = ?1 AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR sequence < ?3)
@@ -80,69 +77,62 @@ def list_deliveries(
     return [_delivery(row) for row in rows]
 
 
-def mark_delivered(db: Database, delivery_id: str, status: int) -> bool:
-    """pending → delivered. Inside a transaction."""
-    return _tried(db, delivery_id, "status = 'delivered', next_attempt_at = NULL", [], status, None)
+def count_attempt(
+    tx: Transaction, delivery_id: str, status: int | None, error: str | None, wait_seconds: float
+) -> bool:
+    """Note an attempt on a pending delivery and its outcome; the next one is in ``wait_seconds``."""
+    changed = tx.change(
+        """
+        UPDATE webhook_deliveries SET attempts = attempts + 1, last_attempt_at = unixepoch('subsec'), last_status = ?,
+            last_error = ?, next_attempt_at = unixepoch('subsec') + ?
+        WHERE id = ? AND status = 'pending'
+        """,
+        [status, error, wait_seconds, delivery_id],
+    )
+    return changed == 1
 
 
-def mark_failed(db: Database, delivery_id: str, status: int | None, error: str) -> bool:
-    """pending → failed. Inside a transaction."""
-    return _tried(db, delivery_id, "status = 'failed', next_attempt_at = NULL", [], status, error)
+def mark_delivered(tx: Transaction, delivery_id: str) -> bool:
+    """Move from pending to delivered."""
+    return tx.move(DELIVERY, delivery_id, "pending", "delivered", next_attempt_at=None)
 
 
-def mark_postponed(db: Database, delivery_id: str, wait_seconds: float, status: int | None, error: str) -> bool:
-    """Stays pending; the next try is in ``wait_seconds``. Inside a transaction."""
-    return _tried(db, delivery_id, "next_attempt_at = unixepoch('subsec') + ?", [wait_seconds], status, error)
+def mark_failed(tx: Transaction, delivery_id: str) -> bool:
+    """Move from pending to failed."""
+    return tx.move(DELIVERY, delivery_id, "pending", "failed", next_attempt_at=None)
 
 
-def delete_old(db: Database, days: float) -> None:
-    """Forget deliveries that reached their end and are older than ``days``. Inside a transaction."""
-    db.change(
+def delete_old(tx: Transaction, days: float) -> None:
+    """Remove deliveries at an end that are older than ``days``."""
+    tx.change(
         "DELETE FROM webhook_deliveries WHERE status <> 'pending' AND created_at < unixepoch('subsec') - 86400 * ?",
         [days],
     )
 
 
-def insert_secret(db: Database, tenant_id: int, secret: str, overlap_seconds: float) -> None:
-    """Put a secret in force; the one before it signs too for ``overlap_seconds``. Inside a transaction."""
-    db.change(
+def insert_secret(tx: Transaction, tenant_id: int, secret: str, overlap_seconds: float) -> None:
+    """Store a new current secret. The one before it also signs for ``overlap_seconds``."""
+    tx.change(
         "UPDATE webhook_secrets SET expires_at = unixepoch('subsec') + ? WHERE tenant_id = ? AND expires_at IS NULL",
         [overlap_seconds, tenant_id],
     )
-    db.change(
+    tx.change(
         "DELETE FROM webhook_secrets WHERE tenant_id = ? AND expires_at < unixepoch('subsec')",
         [tenant_id],
     )
-    db.change(
-        "INSERT INTO webhook_secrets (tenant_id, secret, created_at) VALUES (?, ?, unixepoch('subsec'))",
-        [tenant_id, secret],
-    )
+    tx.insert("webhook_secrets", ("created_at",), tenant_id=tenant_id, secret=secret)
 
 
-def list_secrets(db: Database, tenant_id: int) -> list[Secret]:
-    """The secrets that sign for the tenant now, newest first."""
+def list_secrets(db: Reader, tenant_id: int) -> list[Secret]:
+    """Return the secrets that sign for the tenant now, newest first."""
     rows = db.all(
-        """
-        SELECT secret, created_at, expires_at FROM webhook_secrets
+        f"""
+        SELECT {columns(Secret)} FROM webhook_secrets
         WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at >= unixepoch('subsec')) ORDER BY id DESC
         """,
         [tenant_id],
     )
     return [Secret(**dict(row)) for row in rows]
-
-
-def _tried(
-    db: Database, delivery_id: str, assignments: str, values: list[object], status: int | None, error: str | None
-) -> bool:
-    changed = db.change(
-        f"""
-        UPDATE webhook_deliveries SET {assignments}, attempts = attempts + 1, last_attempt_at = unixepoch('subsec'),
-            last_status = ?, last_error = ?
-        WHERE id = ? AND status = 'pending'
-        """,
-        [*values, status, error, delivery_id],
-    )
-    return changed == 1
 
 
 def _delivery(row: Row) -> Delivery:

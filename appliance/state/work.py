@@ -1,7 +1,7 @@
 """The queue of background work: a row, a kind, a lease.
 
-A claim is one statement. A lease carries a token that grows with every claim: a worker that lost its lease can
-finish nothing, however late it wakes up.
+A claim is one statement. A lease has a token that grows with every claim: a worker that lost its lease can finish
+nothing, however late it wakes up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance.errors import LeaseLost
-from appliance.state.database import Database, Row
+from appliance.state.database import Reader, Row, Transaction, columns
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,15 @@ class Work:
     lease_token: int
 
 
-COLUMNS = "id, kind, subject_id, attempts, lost_leases, lease_owner, lease_token"
 READY = """
     w.lease_owner IS NULL AND w.run_after <= unixepoch('subsec')
     AND (:kinds IS NULL OR w.kind IN (SELECT value FROM json_each(:kinds)))
 """
 
 
-def enqueue(db: Database, kind: str, subject_id: str, group_id: str) -> None:
-    """Add work, unless it is there. Inside the transaction of the change that causes it."""
-    db.change(
+def enqueue(tx: Transaction, kind: str, subject_id: str, group_id: str) -> None:
+    """Add work, unless the same work is queued already."""
+    tx.change(
         """
         INSERT INTO work (kind, subject_id, group_id, run_after) VALUES (?, ?, ?, unixepoch('subsec'))
         ON CONFLICT (kind, subject_id) DO NOTHING
@@ -45,18 +44,17 @@ def enqueue(db: Database, kind: str, subject_id: str, group_id: str) -> None:
     )
 
 
-def is_ready(db: Database, kinds: Iterable[str] | None = None) -> bool:
-    """Whether there is work to claim, of ``kinds`` alone where they are given. A read, which locks nobody out."""
+def is_ready(db: Reader, kinds: Iterable[str] | None = None) -> bool:
+    """Whether there is work to claim, of any kind or only of ``kinds``. A read, which locks nobody out."""
     return db.one(f"SELECT 1 FROM work w WHERE {READY} LIMIT 1", {"kinds": _json(kinds)}) is not None
 
 
-def claim(db: Database, owner: str, lease_seconds: float, kinds: Iterable[str] | None = None) -> Work | None:
-    """Lease the next piece of work: the oldest of the group that has the fewest in progress, so that none starves.
-    Of ``kinds`` alone where they are given.
+def claim(tx: Transaction, owner: str, lease_seconds: float, kinds: Iterable[str] | None = None) -> Work | None:
+    """Lease the next piece of work, of any kind or only of ``kinds``. Returns None if none is ready.
 
-    Inside a transaction. None where nothing is ready.
+    It is the oldest of the group that has the fewest pieces in progress, so that no group starves.
     """
-    row = db.one(
+    row = tx.one(
         f"""
         UPDATE work SET
             lease_owner = :owner, lease_token = lease_token + 1, lease_until = unixepoch('subsec') + :seconds
@@ -70,34 +68,34 @@ def claim(db: Database, owner: str, lease_seconds: float, kinds: Iterable[str] |
             ), min(w.id)
             LIMIT 1
         )
-        RETURNING {COLUMNS}
+        RETURNING {columns(Work)}
         """,
         {"owner": owner, "seconds": lease_seconds, "kinds": _json(kinds)},
     )
     return row and _work(row)
 
 
-def extend(db: Database, works: Iterable[Work], lease_seconds: float) -> set[Work]:
-    """Extend the leases of ``works`` that are still held; the work whose lease was. Inside a transaction.
+def extend(tx: Transaction, works: Iterable[Work], lease_seconds: float) -> set[Work]:
+    """Extend the leases of ``works``. Returns the work whose lease was still held.
 
-    Each by its token, never all of an owner: work that its owner has let go of must become free.
+    Each lease is matched by its token, never by its owner alone: work that its owner has released must become free.
     """
     sql = """
         UPDATE work SET lease_until = unixepoch('subsec') + ?
         WHERE id = ? AND lease_owner = ? AND lease_token = ? AND lease_until >= unixepoch('subsec')
         """
-    return {work for work in works if db.change(sql, [lease_seconds, *_fence(work)]) == 1}
+    return {work for work in works if tx.change(sql, [lease_seconds, *_fence(work)]) == 1}
 
 
-def finish(db: Database, work: Work) -> None:
-    """Remove finished work. Inside the transaction of its result. Raises LeaseLost."""
-    if db.change("DELETE FROM work WHERE id = ? AND lease_owner = ? AND lease_token = ?", _fence(work)) != 1:
-        raise LeaseLost(f"Work {work.id} was taken over or cancelled.")
+def finish(tx: Transaction, work: Work) -> None:
+    """Remove finished work, in the transaction of its result. Raises LeaseLost."""
+    if tx.change("DELETE FROM work WHERE id = ? AND lease_owner = ? AND lease_token = ?", _fence(work)) != 1:
+        raise LeaseLost(f"Work {work.id} was claimed by another worker, or cancelled.")
 
 
-def give_back(db: Database, work: Work, *, attempts: int, delay_seconds: float) -> None:
-    """Free the work for another try, ``attempts`` more counted. Inside a transaction. Raises LeaseLost."""
-    changed = db.change(
+def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float) -> None:
+    """Free the work for another try after ``delay_seconds``, and count ``attempts`` more. Raises LeaseLost."""
+    changed = tx.change(
         """
         UPDATE work SET lease_owner = NULL, lease_until = NULL, attempts = attempts + ?,
             run_after = unixepoch('subsec') + ?
@@ -106,33 +104,43 @@ def give_back(db: Database, work: Work, *, attempts: int, delay_seconds: float) 
         [attempts, delay_seconds, *_fence(work)],
     )
     if changed != 1:
-        raise LeaseLost(f"Work {work.id} was taken over or cancelled.")
+        raise LeaseLost(f"Work {work.id} was claimed by another worker, or cancelled.")
 
 
-def release_expired(db: Database) -> list[Work]:
-    """Free all work whose lease ran out, one lost lease more counted on each. Inside a transaction."""
-    return _release(db, "lease_until < unixepoch('subsec')", [])
+def release_expired(tx: Transaction) -> list[Work]:
+    """Free all work whose lease ran out, and count a lost lease on each. Returns that work."""
+    return _release(tx, "lease_until < unixepoch('subsec')", [])
 
 
-def release_others(db: Database, owner: str) -> list[Work]:
-    """Free all work that someone else holds. Inside a transaction.
+def release_others(tx: Transaction, owner: str) -> list[Work]:
+    """Free all work that another worker holds, and count a lost lease on each. Returns that work.
 
-    For a worker that starts and knows, because it holds the worker's lock, that its predecessor is dead.
+    For a worker that starts and knows that its predecessor is dead, because it holds the worker's lock.
     """
-    return _release(db, "lease_owner <> ?", [owner])
+    return _release(tx, "lease_owner <> ?", [owner])
 
 
-def discard(db: Database, work_ids: Iterable[int]) -> None:
-    """Remove work that nobody holds. Inside a transaction."""
+def discard(tx: Transaction, work_ids: Iterable[int]) -> None:
+    """Remove work that nobody holds."""
     for work_id in work_ids:
-        db.change("DELETE FROM work WHERE id = ? AND lease_owner IS NULL", [work_id])
+        tx.change("DELETE FROM work WHERE id = ? AND lease_owner IS NULL", [work_id])
 
 
-def _release(db: Database, condition: str, values: list[object]) -> list[Work]:
-    rows = db.all(
+def forget(tx: Transaction, subject_id: str) -> None:
+    """Remove all work on a subject that is deleted, also work in progress."""
+    tx.change("DELETE FROM work WHERE subject_id = ?", [subject_id])
+
+
+def forget_group(tx: Transaction, group_id: str) -> None:
+    """Remove all work of a group that is cancelled or deleted, also work in progress."""
+    tx.change("DELETE FROM work WHERE group_id = ?", [group_id])
+
+
+def _release(tx: Transaction, condition: str, values: list[object]) -> list[Work]:
+    rows = tx.all(
         f"""
         UPDATE work SET lease_owner = NULL, lease_until = NULL, lost_leases = lost_leases + 1
-        WHERE lease_owner IS NOT NULL AND {condition} RETURNING {COLUMNS}
+        WHERE lease_owner IS NOT NULL AND {condition} RETURNING {columns(Work)}
         """,
         values,
     )

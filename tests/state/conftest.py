@@ -16,8 +16,8 @@ def db(tmp_path: Path) -> Database:
     """A migrated database with the tenant 1."""
     database = Database(tmp_path / "appliance.db")
     database.migrate()
-    with database.transaction():
-        assert keys.ensure_tenant(database, "one") == 1
+    with database.transaction() as tx:
+        assert keys.ensure_tenant(tx, "one") == 1
     return database
 
 
@@ -26,8 +26,8 @@ def make_job(db: Database) -> Callable[[str], None]:
     """Makes a job."""
 
     def make(job_id: str, tenant: int = 1) -> None:
-        with db.transaction():
-            inference_jobs.insert_job(db, job_id, tenant, "m", "m", "1", {"threshold": 0.5}, {})
+        with db.transaction() as tx:
+            inference_jobs.insert_job(tx, job_id, tenant, "m", "m", "1", {"threshold": 0.5}, {})
 
     return make
 
@@ -37,9 +37,9 @@ def make_file(db: Database) -> Callable[..., None]:
     """Makes a file of a job and moves it to a status."""
 
     def make(job_id: str, file_id: str, status: str = "pending", expires_at: float = 1e12) -> None:
-        with db.transaction():
+        with db.transaction() as tx:
             inference_files.insert_file(
-                db,
+                tx,
                 file_id,
                 job_id,
                 original_filename="a.wav",
@@ -49,14 +49,14 @@ def make_file(db: Database) -> Callable[..., None]:
                 upload_expires_at=expires_at,
             )
             if status in ("queued", "processing", "completed", "failed"):
-                assert inference_files.mark_queued(db, file_id, "tag")
+                assert inference_files.mark_queued(tx, file_id, "tag")
             if status in ("processing", "completed", "failed"):
-                assert inference_files.mark_processing(db, file_id)
+                assert inference_files.mark_processing(tx, file_id)
             if status == "completed":
-                assert inference_files.mark_completed(db, file_id, 1000, [])
+                assert inference_files.mark_completed(tx, file_id, 1000, [])
             if status == "failed":
-                assert inference_files.mark_failed(db, file_id, "processing", "code", "Why.")
+                assert inference_files.mark_failed(tx, file_id, "processing", "code", "Why.")
             if status == "cancelled":
-                db.change("UPDATE inference_files SET status = 'cancelled' WHERE id = ?", [file_id])
+                tx.change("UPDATE inference_files SET status = 'cancelled' WHERE id = ?", [file_id])
 
     return make

@@ -62,7 +62,7 @@ def test_every_mixture_of_three_files(db: Database, make_job: Callable, make_fil
         make_job(job_id)
         for number, status in enumerate(mixture):
             make_file(job_id, f"{job_id}/{number}", status)
-        job = inference_jobs.find_job(db, job_id)
+        job = inference_jobs.get_job(db, 1, job_id)
         assert job is not None
         assert job.status == status_in_words(mixture), mixture
 
@@ -73,8 +73,8 @@ def test_cancelling_takes_what_is_unfinished(db: Database, make_job: Callable, m
     make_file("other", "theirs", "queued")
     for status in ("pending", "queued", "processing", "completed", "failed"):
         make_file("j", status, status)
-    with db.transaction():
-        inference_jobs.cancel_job(db, "j")
+    with db.transaction() as tx:
+        inference_jobs.cancel_job(tx, "j")
     job = inference_jobs.get_job(db, 1, "j")
     assert job is not None
     assert (job.status, job.total_files, job.processed_files) == ("cancelled", 5, 5)
@@ -85,8 +85,8 @@ def test_cancelling_takes_what_is_unfinished(db: Database, make_job: Callable, m
 def test_a_change_of_a_file_is_a_change_of_its_job(db: Database, make_job: Callable, make_file: Callable) -> None:
     make_job("j")
     make_file("j", "f")
-    with db.transaction():
-        db.change("UPDATE inference_files SET updated_at = updated_at + 100")
+    with db.transaction() as tx:
+        tx.change("UPDATE inference_files SET updated_at = updated_at + 100")
     job = inference_jobs.get_job(db, 1, "j")
     assert job is not None
     assert job.updated_at >= job.created_at + 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from appliance.errors import ConfigurationError, DatabaseBusy, StateError
 from appliance.state import database as database_module
 from appliance.state import inference_files
-from appliance.state.database import Database
+from appliance.state.checks import NAMES
+from appliance.state.database import Database, Transaction
 from appliance.state.inference_files import FileDetection
+from appliance.state.moves import FILE, MACHINES, Machine
 
 STATUSES = ["pending", "queued", "processing", "completed", "failed", "cancelled"]
 
@@ -52,10 +55,10 @@ def file_db(db: Database, make_job: Callable, make_file: Callable) -> Database:
         ("failed", "status = 'queued'"),  # with its reason
     ],
 )
-def test_a_file_cannot_be_what_makes_no_sense(file_db: Database, file_id: str, change: str) -> None:
+def test_an_impossible_file_is_refused(file_db: Database, file_id: str, change: str) -> None:
     before = [tuple(row) for row in file_db.all("SELECT * FROM inference_files")]
-    with pytest.raises(StateError), file_db.transaction():
-        file_db.change(f"UPDATE inference_files SET {change} WHERE id = ?", [file_id])
+    with pytest.raises(StateError), file_db.transaction() as tx:
+        tx.change(f"UPDATE inference_files SET {change} WHERE id = ?", [file_id])
     assert [tuple(row) for row in file_db.all("SELECT * FROM inference_files")] == before
 
 
@@ -63,13 +66,11 @@ def test_a_file_cannot_be_what_makes_no_sense(file_db: Database, file_id: str, c
     ("start_ms", "end_ms", "confidence"),
     [(-1, 5, 0.5), (5, 5, 0.5), (5, 4, 0.5), (0, 5, -0.1), (0, 5, 1.1), (0.5, 5, 0.5), ("x", 5, 0.5), (0, 5, None)],
 )
-def test_a_detection_cannot_be_what_makes_no_sense(
-    file_db: Database, start_ms: int, end_ms: int, confidence: float
-) -> None:
+def test_an_impossible_detection_is_refused(file_db: Database, start_ms: int, end_ms: int, confidence: float) -> None:
     good = FileDetection("click", 1, 2, 0.5)
-    with pytest.raises(StateError), file_db.transaction():
+    with pytest.raises(StateError), file_db.transaction() as tx:
         inference_files.mark_completed(
-            file_db, "processing", 10, [good, FileDetection("click", start_ms, end_ms, confidence)]
+            tx, "processing", 10, [good, FileDetection("click", start_ms, end_ms, confidence)]
         )
     assert file_db.all("SELECT * FROM detections") == []
     found = inference_files.find_file(file_db, "processing")
@@ -95,22 +96,22 @@ def test_a_detection_cannot_be_what_makes_no_sense(
         "UPDATE inference_jobs SET tenant_id = 9",
     ],
 )
-def test_other_rows_cannot_be_what_makes_no_sense(file_db: Database, statement: str) -> None:
-    with file_db.transaction():
-        file_db.change("INSERT INTO work (kind, subject_id, group_id, run_after) VALUES ('inference', 'x', 'g', 0)")
-    with pytest.raises(StateError), file_db.transaction():
-        file_db.change(statement)
+def test_other_impossible_rows_are_refused(file_db: Database, statement: str) -> None:
+    with file_db.transaction() as tx:
+        tx.change("INSERT INTO work (kind, subject_id, group_id, run_after) VALUES ('inference', 'x', 'g', 0)")
+    with pytest.raises(StateError), file_db.transaction() as tx:
+        tx.change(statement)
 
 
-def test_a_transition_leaves_the_state_it_names_alone(file_db: Database) -> None:
-    """Every transition from every state: only the one that it is for moves."""
-    moves: dict[str, tuple[str, Callable[[str], bool]]] = {
-        "queued": ("pending", lambda i: inference_files.mark_queued(file_db, i, "tag")),
-        "processing": ("queued", lambda i: inference_files.mark_processing(file_db, i)),
-        "requeued": ("processing", lambda i: inference_files.mark_requeued(file_db, i)),
-        "completed": ("processing", lambda i: inference_files.mark_completed(file_db, i, 5, [])),
-        "failed": ("processing", lambda i: inference_files.mark_failed(file_db, i, "processing", "c", "Why.")),
-        "unused": ("pending", lambda i: inference_files.mark_failed(file_db, i, "pending", "c", "Why.")),
+def test_a_move_changes_only_rows_of_the_status_that_it_leaves(file_db: Database) -> None:
+    """Every move is tried from every status: only the status that it leaves moves."""
+    moves: dict[str, tuple[str, Callable[[Transaction, str], bool]]] = {
+        "queued": ("pending", lambda tx, i: inference_files.mark_queued(tx, i, "tag")),
+        "processing": ("queued", inference_files.mark_processing),
+        "released": ("processing", inference_files.mark_released),
+        "completed": ("processing", lambda tx, i: inference_files.mark_completed(tx, i, 5, [])),
+        "failed": ("processing", lambda tx, i: inference_files.mark_failed(tx, i, "processing", "c", "Why.")),
+        "unused": ("pending", lambda tx, i: inference_files.mark_failed(tx, i, "pending", "c", "Why.")),
     }
 
     class Undo(Exception):
@@ -118,15 +119,50 @@ def test_a_transition_leaves_the_state_it_names_alone(file_db: Database) -> None
 
     for leaving, move in moves.values():
         for status in STATUSES:
-            with pytest.raises(Undo), file_db.transaction():  # noqa: PT012
-                assert move(status) == (status == leaving)
+            with pytest.raises(Undo), file_db.transaction() as tx:  # noqa: PT012
+                assert move(tx, status) == (status == leaving)
                 raise Undo
 
 
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.table)
+def test_the_status_check_and_the_moves_trigger_are_those_of_the_list(db: Database, machine: Machine) -> None:
+    table = db.one("SELECT sql FROM sqlite_schema WHERE name = ?", [machine.table])["sql"]
+    check = re.search(rf"CONSTRAINT {machine.table}_status CHECK \(status IN \(([^)]*)\)\)", table)
+    assert check is not None
+    assert tuple(re.findall(r"'(\w+)'", check[1])) == machine.statuses
+    trigger = db.one("SELECT sql FROM sqlite_schema WHERE name = ?", [f"{machine.table}_moves"])["sql"]
+    pairs = re.findall(r"\('(\w+)', '(\w+)'\)", trigger)
+    assert pairs == [(move.leaving, move.entering) for move in machine.moves]
+    assert {status for pair in pairs for status in pair} | set(machine.initial) == set(machine.statuses)
+
+
+def test_a_move_that_is_not_listed_is_refused_by_sql(file_db: Database) -> None:
+    for leaving in STATUSES:
+        for entering in {*STATUSES} - {leaving}:
+            if FILE.allows(leaving, entering):
+                continue
+            with pytest.raises(StateError, match=r"not listed in moves\.py"), file_db.transaction() as tx:
+                tx.change("UPDATE inference_files SET status = ? WHERE id = ?", [entering, leaving])
+
+
+def test_a_move_that_is_not_listed_is_refused_before_sql(file_db: Database) -> None:
+    with pytest.raises(StateError, match="completed to queued is not listed"), file_db.transaction() as tx:
+        tx.move(FILE, "completed", "completed", "queued")
+
+
+def test_every_check_has_a_name_that_the_error_shows(file_db: Database) -> None:
+    for row in file_db.all("SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%CHECK%'"):
+        names = re.findall(r"CONSTRAINT (\w+) CHECK", row["sql"])
+        assert len(names) == row["sql"].count("CHECK ("), row["name"]
+        assert set(names) >= {f"{row['name']}_{rule}" for rule in NAMES[row["name"]]}
+    with pytest.raises(StateError, match="inference_files_size_positive"), file_db.transaction() as tx:
+        tx.change("UPDATE inference_files SET declared_size_bytes = 0")
+
+
 def test_everything_in_a_transaction_commits_together_or_not_at_all(db: Database) -> None:
-    with pytest.raises(StateError), db.transaction():  # noqa: PT012
-        db.change("INSERT INTO tenants (name, created_at) VALUES ('two', 0)")
-        db.change("INSERT INTO tenants (name, created_at) VALUES ('two', 0)")
+    with pytest.raises(StateError), db.transaction() as tx:  # noqa: PT012
+        tx.change("INSERT INTO tenants (name, created_at) VALUES ('two', 0)")
+        tx.change("INSERT INTO tenants (name, created_at) VALUES ('two', 0)")
     assert [row["name"] for row in db.all("SELECT name FROM tenants")] == ["one"]
 
 
