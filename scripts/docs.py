@@ -1,7 +1,7 @@
 """Writes the documentation that comes from code, or with ``--check`` compares it.
 
-Settings → config/appliance.toml; commands → docs/cli.md; errors → docs/errors.md; the API → docs/api.md; the manifest's
-keys → docs/manifest.md.
+Settings → config/appliance.toml; commands → docs/cli.md; errors → docs/errors.md; statuses and moves → docs/states.md;
+the API → docs/api.md; the manifest's keys → docs/manifest.md.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from appliance import errors
 from appliance.api.app import create_app
-from appliance.api.errors import status_of
 from appliance.cli.__main__ import main as cli
 from appliance.config import ROOT, Settings
 from appliance.engine.models import manifest, speech_manifest
 from appliance.engine.models.store import ModelStore
+from appliance.http_errors import FILE_ERRORS, HTTP_ERRORS
 from appliance.services.box import Box
+from appliance.state.moves import MACHINES, Machine
 
 GENERATED = "<!-- Made by scripts/docs.py from the code; change it there. -->\n\n"
 
@@ -66,32 +66,90 @@ def _help(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def errors_page() -> str:
-    """Every error: code, HTTP status, meaning."""
+    """Every error code of HTTP answers, and every error code of files."""
     lines = [
         GENERATED + "# Errors\n",
-        "Over HTTP an error is `application/problem+json` with `type`, `title`, `status`, `detail` and `code`. A file",
-        "that cannot be analysed carries `error_code` and `error_message`. Codes are stable; sentences are not.\n",
-        "| code | HTTP status | meaning |",
+        "## HTTP answers\n",
+        "An error is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail` and `code`. Below",
+        '`/v2/` it is `{"error": sentence}`, with the same statuses. Codes are stable; sentences are not. An answer',
+        "with the status 503 has the header `Retry-After`.\n",
+        "| code | status | meaning |",
         "|---|---|---|",
+        *(f"| `{error.code}` | {error.status} | {error.meaning} |" for error in HTTP_ERRORS),
+        "\n## Files\n",
+        "A file, audio or transcript whose processing failed has an `error_code` and a message.\n",
+        "| `error_code` | meaning |",
+        "|---|---|",
+        *(f"| `{kind.code}` | {' '.join((kind.__doc__ or '').split())} |" for kind in FILE_ERRORS),
     ]
-    for kind in _subclasses(errors.ApplianceError):
-        lines.append(f"| `{kind.code}` | {status_of(kind)} | {' '.join((kind.__doc__ or '').split())} |")
     return "\n".join(lines) + "\n"
 
 
-def _subclasses(kind: type[errors.ApplianceError]) -> Iterator[type[errors.ApplianceError]]:
-    if kind.__module__ == errors.__name__:
-        yield kind
-    for child in kind.__subclasses__():
-        yield from _subclasses(child)
+STATES_INTRODUCTION = """# States
+
+Each kind of row moves between the statuses below. A move that is not listed is refused, by the code and by SQL
+(`appliance/state/moves.py` has the list; the diagrams and tables here are made from it). A row with an impossible mix
+of values, such as a completed file without a duration, is refused too.
+
+Work on a row is claimed under a lease, and a lease has a token that grows with every claim. A result is written in one
+transaction that removes the work of exactly that token: a worker that lost its lease writes nothing, however late it
+wakes up.
+"""
+
+STATES_JOB = """
+## Inference job
+
+A job has no status of its own. SQL derives it from the files (`inference_job_states`):
+
+| files | job |
+|---|---|
+| the job was cancelled | `cancelled` |
+| no file, or every file `pending` | `pending` |
+| some file not at an end | `processing` |
+| every file `failed` | `failed` |
+| every file at an end otherwise | `completed` |
+
+A job accepts further files at any time, and then leaves `completed` or `failed` again. A cancelled job accepts none.
+"""
+
+STATES_FAILURES = """
+## Failures
+
+| event | effect on the file, audio or transcript |
+|---|---|
+| the recording is empty, corrupt, too short, too long, or of an unsupported codec | `failed` with the reason |
+| the decoder process dies (crash, memory, CPU time, no answer) | tried again; `failed` at the third time |
+| the worker dies | tried again when the lease runs out, or at once when a new worker starts; `failed` after 10 times |
+| storage or the database does not answer | tried again, without limit |
+| the object was replaced after it was confirmed | `failed` |
+
+A webhook is queued in the transaction of the change that it reports. The worker delivers webhooks on threads of their
+own, so a slow receiver does not delay other work. A receiver whose answer was lost in a crash is called again.
+"""
+
+
+def states_page() -> str:
+    """Every machine of statuses, drawn, with its moves."""
+    machines = "\n".join("\n".join(_machine(machine)) for machine in MACHINES)
+    return GENERATED + STATES_INTRODUCTION + "\n" + machines + STATES_JOB + STATES_FAILURES
+
+
+def _machine(machine: Machine) -> Iterator[str]:
+    yield f"## {machine.name}\n\n```mermaid\nstateDiagram-v2"
+    yield from (f"    [*] --> {status}" for status in machine.initial)
+    yield from (f"    {move.leaving} --> {move.entering}" for move in machine.moves)
+    yield from (f"    {status} --> [*]" for status in machine.ends)
+    yield "```\n\n| from | to | when |\n|---|---|---|"
+    yield from (f"| `{move.leaving}` | `{move.entering}` | {move.when} |" for move in machine.moves)
+    yield ""
 
 
 def manifest_page() -> str:
     """Every key of manifest.toml."""
     lines = [
         GENERATED + "# Keys of `manifest.toml`\n",
-        "How a model is made and added is told in [models.md](models.md). A model whose `task` is `transcription` has",
-        "the keys of the second part, see [speech.md](speech.md).",
+        "[models.md](models.md) describes how to make and add a model. A model whose `task` is `transcription` has the",
+        "keys of the second part, see [speech.md](speech.md).",
     ]
     tables = {
         "top level": manifest.Manifest,
@@ -140,7 +198,7 @@ def api_page() -> str:
     lines = [
         GENERATED + "# API\n",
         "Authenticate with the header `X-API-Key`. The appliance serves this reference at `/docs` and the OpenAPI",
-        "document at `/api/v1/openapi.json`. Every answer not listed is a problem, see [errors.md](errors.md).\n",
+        "document at `/api/v1/openapi.json`. Every other answer is a problem, see [errors.md](errors.md).\n",
         "| call | answer | what it does |",
         "|---|---|---|",
     ]
@@ -180,6 +238,7 @@ PAGES = {
     "config/appliance.toml": settings_file,
     "docs/cli.md": cli_page,
     "docs/errors.md": errors_page,
+    "docs/states.md": states_page,
     "docs/manifest.md": manifest_page,
     "docs/api.md": api_page,
 }

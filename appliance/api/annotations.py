@@ -1,4 +1,4 @@
-"""What people mark in a dataset's audio, over HTTP."""
+"""Annotations of a dataset's audio over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ blueprint = APIBlueprint(
     "annotations",
     __name__,
     url_prefix="/api/v1/datasets/<dataset_id>/audio/<audio_id>/annotations",
-    abp_tags=[Tag(name="annotations", description="What people hear.")],
+    abp_tags=[Tag(name="annotations", description="Labeled stretches of recordings.")],
     abp_security=[{"api_key": []}],
 )
 blueprint.before_request(require_key)
@@ -34,10 +34,10 @@ EXPORTS = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TY
 
 @blueprint.post("", responses={201: schemas.Annotation})
 def create_annotation(path: schemas.AudioPath, body: schemas.CreateAnnotation) -> Answer:
-    """Mark a stretch of a recording."""
+    """Annotate a stretch of a recording."""
     mark = Mark(body.artifact_type, body.start_ms, body.end_ms)
-    (made,) = service.add_annotations(box(), tenant_id(), path.dataset_id, path.audio_id, [mark])
-    return render_annotation(made), 201
+    (annotation,) = service.add_annotations(box(), tenant_id(), path.dataset_id, path.audio_id, [mark])
+    return render_annotation(annotation), 201
 
 
 @blueprint.post("/import", responses={201: schemas.AnnotationList}, request_body={"content": EXPORTS})
@@ -47,22 +47,23 @@ def import_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat)
         text = request.get_data().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidRequest("The body must be text in UTF-8.") from error
-    made = service.add_annotations(box(), tenant_id(), path.dataset_id, path.audio_id, READERS[query.format](text))
-    return {"annotations": [render_annotation(each) for each in made]}, 201
+    marks = READERS[query.format](text)
+    annotations = service.add_annotations(box(), tenant_id(), path.dataset_id, path.audio_id, marks)
+    return {"annotations": [render_annotation(annotation) for annotation in annotations]}, 201
 
 
 @blueprint.get("", responses={200: schemas.AnnotationList})
 def list_annotations(path: schemas.AudioPath) -> Answer:
     """List a recording's annotations in order of their start."""
-    found = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
-    return {"annotations": [render_annotation(each) for each in found]}, 200
+    annotations = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
+    return {"annotations": [render_annotation(annotation) for annotation in annotations]}, 200
 
 
 @blueprint.get("/export", responses={200: {"content": EXPORTS}})
 def export_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat) -> Response:
-    """Write a recording's annotations as JSON lines or as an Audacity label track."""
-    found = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
-    return Response(WRITERS[query.format](found), mimetype=MEDIA_TYPES[query.format])
+    """Export a recording's annotations as JSON lines or as an Audacity label track."""
+    annotations = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
+    return Response(WRITERS[query.format](annotations), mimetype=MEDIA_TYPES[query.format])
 
 
 @blueprint.delete("/<annotation_id>", responses={204: None})
@@ -73,7 +74,7 @@ def delete_annotation(path: schemas.AnnotationPath) -> tuple[str, int]:
 
 
 def render_annotation(annotation: Annotation) -> dict[str, Any]:
-    """An annotation."""
+    """Return the JSON of an annotation."""
     return {
         "id": annotation.id,
         "artifact_type": annotation.artifact_type,

@@ -15,7 +15,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from appliance import __version__
 from appliance.api import annotations as annotations_api
 from appliance.api import datasets, health, inference, models, speech_batch, speech_presigned, speech_raw, webhooks
-from appliance.api.errors import MEDIA_TYPE, PLAIN_PATHS, Failure, Problem, register_error_handlers, validation_problem
+from appliance.api.errors import (
+    MEDIA_TYPE,
+    Failure,
+    Problem,
+    has_plain_errors,
+    register_error_handlers,
+    validation_problem,
+)
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.speech.durations import Durations
@@ -25,7 +32,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def create_app(box: Box) -> OpenAPI:
-    """The API of one box. Work is done by the services; this only composes."""
+    """Return the API of one box. The services do the work; this only composes them."""
     app = OpenAPI(
         "appliance",
         info=Info(title="Audio inference appliance", version=__version__),
@@ -68,12 +75,12 @@ def create_app(box: Box) -> OpenAPI:
 
 
 class OrderedJSONProvider(DefaultJSONProvider):
-    """JSON whose keys stay in order: a form's fields must be sent in the order in which they came."""
+    """JSON whose keys keep their order: the fields of an upload form must be sent in the order of the answer."""
 
     sort_keys = False
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """Parse JSON. Raises ValueError, for what is nested deeper than Python can follow too."""
+        """Parse JSON. Raises ValueError, also if it is nested too deeply for Python."""
         try:
             return super().loads(s, **kwargs)
         except RecursionError:
@@ -81,8 +88,8 @@ class OrderedJSONProvider(DefaultJSONProvider):
 
 
 def _note_request_id() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    request_id = request.headers.get("X-Request-ID", "")
+    g.request_id = request_id if REQUEST_ID.fullmatch(request_id) else str(uuid.uuid4())
 
 
 def _show_request_id(response: Response) -> Response:
@@ -91,16 +98,16 @@ def _show_request_id(response: Response) -> Response:
 
 
 def _document_problems(app: OpenAPI) -> None:
-    """Say in the OpenAPI document that every other answer is a problem, or a failure where clients expect that."""
+    """Declare in the OpenAPI document that every other answer is a problem, or a failure below ``/v2/``."""
     app.api_doc["components"]["schemas"]["Failure"] = Failure.model_json_schema()
     problem, failure = _described(MEDIA_TYPE, "Problem"), _described("application/json", "Failure")
     for path, operations in app.api_doc["paths"].items():
         for operation in operations.values():
-            wrong = failure if path.startswith(PLAIN_PATHS) else problem
-            operation["responses"]["400"] = wrong
-            operation["responses"]["default"] = wrong
+            error = failure if has_plain_errors(path) else problem
+            operation["responses"]["400"] = error
+            operation["responses"]["default"] = error
 
 
 def _described(media_type: str, schema: str) -> dict[str, Any]:
     content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"description": "What went wrong.", "content": content}
+    return {"description": "An error.", "content": content}

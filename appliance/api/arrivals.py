@@ -1,6 +1,6 @@
-"""Takes the events that storage posts when an upload arrives: an app of its own, on a loopback port.
+"""Receives the events that storage posts when an upload arrives: an app of its own, on a loopback port.
 
-What comes by the unix socket, from the front door, gets the API and never this; what comes by TCP gets this and never
+Requests on the unix socket come from the front door and reach the API, never this. Requests over TCP reach this, never
 the API.
 """
 
@@ -29,7 +29,7 @@ MAX_EVENT_BYTES = 1024**2
 
 
 def beside_arrivals(api: WSGIApplication, box: Box) -> WSGIApplication:
-    """The API, and the arrivals for what comes by TCP."""
+    """Return an app that serves the API on the unix socket and the arrivals over TCP."""
     arrivals = create_arrivals(box)
 
     def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -40,10 +40,10 @@ def beside_arrivals(api: WSGIApplication, box: Box) -> WSGIApplication:
 
 
 def create_arrivals(box: Box) -> Flask:
-    """The app that takes storage's events."""
+    """Return the app that receives the events of storage."""
     app = Flask("arrivals", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_EVENT_BYTES
-    app.register_error_handler(ApplianceError, _later)
+    app.register_error_handler(ApplianceError, _try_later)
 
     @app.post("/arrivals")
     def take_arrivals() -> Response:
@@ -57,20 +57,20 @@ def create_arrivals(box: Box) -> Flask:
 
 
 def _is_storage(token: str | None) -> bool:
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return token is not None and hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
+    received = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return token is not None and hmac.compare_digest(received.encode("utf-8", "surrogateescape"), token.encode())
 
 
 def _keys_of(event: Any) -> Iterator[str]:
-    """The keys that an event names. One that cannot be read is passed over: storage would send it for ever."""
+    """Yield the keys that an event names. An unreadable event is skipped: storage would send it forever."""
     try:
         for record in event["Records"]:
             yield unquote_plus(record["s3"]["object"]["key"])
     except (KeyError, TypeError) as error:
-        log.warning("event of storage not understood", error=repr(error))
+        log.warning("storage event cannot be read", error=repr(error))
 
 
-def _later(error: ApplianceError) -> Response:
-    """Storage keeps the event and sends it again."""
-    log.error("event of storage not taken", code=error.code, error=str(error))
+def _try_later(error: ApplianceError) -> Response:
+    # With 503, storage keeps the event and sends it again.
+    log.error("storage event not handled", code=error.code, error=str(error))
     return Response(status=HTTPStatus.SERVICE_UNAVAILABLE)

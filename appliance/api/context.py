@@ -1,4 +1,4 @@
-"""What a view needs of its request: the box, the tenant, the origin that the client used."""
+"""What a view needs from its request: the box, the tenant, the origin that the client used."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
 def box() -> Box:
-    """The appliance that this app serves."""
-    found: Box = current_app.extensions["box"]
-    return found
+    """Return the box that this app serves."""
+    served: Box = current_app.extensions["box"]
+    return served
 
 
 def similarity() -> Similarity:
-    """The search of this process."""
-    found: Similarity = current_app.extensions["similarity"]
-    return found
+    """Return the search of this process."""
+    search: Similarity = current_app.extensions["similarity"]
+    return search
 
 
 def require_key() -> None:
-    """Before a request: find the tenant by its API key. Raises Unauthorized."""
+    """Find the tenant of the request by the key in X-API-Key. Raises Unauthorized."""
     g.tenant_id = keys.authenticate(box().db, request.headers.get("X-API-Key"))
 
 
 def require_authorization() -> None:
-    """Before a request of the speech doors: the key comes in Authorization, bare or as Bearer. Raises Unauthorized."""
-    given = request.headers.get("Authorization", "").strip()
-    scheme, _, rest = given.partition(" ")
-    key = rest.strip() if scheme.lower() == "bearer" else given
+    """Find the tenant of the request by the key in Authorization, bare or as Bearer. Raises Unauthorized."""
+    header = request.headers.get("Authorization", "").strip()
+    scheme, _, rest = header.partition(" ")
+    key = rest.strip() if scheme.lower() == "bearer" else header
     if not key:
         raise Unauthorized("The header Authorization is missing.")
     g.tenant_id = keys.authenticate(box().db, key)
 
 
 def require_either_key() -> None:
-    """Before a request: the key comes in X-API-Key, or in Authorization. Raises Unauthorized."""
+    """Find the tenant of the request by the key in X-API-Key or in Authorization. Raises Unauthorized."""
     if "X-API-Key" in request.headers or "Authorization" not in request.headers:
         require_key()
     else:
@@ -54,13 +54,13 @@ def require_either_key() -> None:
 
 @contextmanager
 def upload_slot() -> Iterator[None]:
-    """One of the uploads that are taken in at once: slow ones must not use up the API's threads.
+    """Hold one of the slots for uploads through the API, so that slow uploads do not use up its threads.
 
     Raises TooManyUploads.
     """
     slots: BoundedSemaphore = current_app.extensions["upload_slots"]
     if not slots.acquire(blocking=False):
-        raise TooManyUploads("As many uploads as are taken in at once are under way. Try again in a few seconds.")
+        raise TooManyUploads("Too many uploads are in progress. Try again in a few seconds.")
     try:
         yield
     finally:
@@ -68,14 +68,14 @@ def upload_slot() -> Iterator[None]:
 
 
 def tenant_id() -> int:
-    """The tenant whose key came with the request."""
+    """Return the id of the tenant whose key came with the request."""
     return int(g.tenant_id)
 
 
 def origin() -> str:
-    """Scheme, host and port for URLs that the client is to use: its own, or ``public_url``. Raises InvalidRequest."""
+    """Return scheme, host and port for the client's URLs: those it used, or ``public_url``. Raises InvalidRequest."""
     if public_url := box().settings.public_url:
         return str(public_url).rstrip("/")
     if not HOST.fullmatch(request.host):
-        raise InvalidRequest("The Host header is not a host name with a port.")
+        raise InvalidRequest("The Host header is not a host name with an optional port.")
     return f"{request.scheme}://{request.host}"

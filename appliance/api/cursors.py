@@ -1,4 +1,4 @@
-"""Pages: an opaque name for where the next one starts."""
+"""Cursors: opaque names of the place at which a page starts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from appliance.errors import InvalidRequest
 
 
 def make_cursor(before: int | None) -> str | None:
-    """An opaque name for where the next page starts."""
+    """Return an opaque name of the place at which the next page starts, None if there is no next page."""
     return None if before is None else base64.urlsafe_b64encode(f"before:{before}".encode()).decode()
 
 
 def read_cursor(cursor: str | None) -> int | None:
-    """Where a page starts. Raises InvalidRequest for a cursor that was not given out."""
+    """Return the sequence before which a page starts. Raises InvalidRequest for an invalid cursor."""
     if cursor is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What travels over HTTP for datasets, their audio and its annotations."""
+"""Requests and answers of datasets, their audio and its annotations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from appliance.api.schemas import Body, DeclaredFile, Page, Query, Text
-
-AudioStatus = Literal["pending", "normalizing", "embedding", "ready", "failed"]
+from appliance.state.moves import AudioStatus
 
 # --- requests -------------------------------------------------------------------------------------------------------
 
@@ -21,7 +20,7 @@ class CreateDataset(Body):
 
 
 class ChangeDataset(Body):
-    """What is to change; a key left out stays as it is."""
+    """Changes to a dataset; a key that is left out stays as it is."""
 
     name: Text | None = Field(None, min_length=1, max_length=200)
     description: Text | None = Field(None, max_length=10_000)
@@ -40,7 +39,7 @@ class ConfirmAudioUpload(Body):
 
 
 class CreateAnnotation(Body):
-    """A stretch that a person named."""
+    """A labeled stretch of a recording."""
 
     artifact_type: Text = Field(min_length=1, max_length=100)
     start_ms: int
@@ -78,14 +77,16 @@ class DownloadAudio(Query):
 
 
 class FindSimilar(Query):
-    """How many neighbours, and among what."""
+    """How many recordings to return, and from which dataset."""
 
     k: int = Field(10, ge=1, le=1000)
-    dataset_id: Text | None = Field(None, description="Only this dataset; all of the tenant's where it is left out.")
+    dataset_id: Text | None = Field(
+        None, description="Search only this dataset; without it, all datasets of the tenant."
+    )
 
 
 class AnnotationFormat(Query):
-    """How a file of annotations is written: an object a line, or an Audacity label track."""
+    """The format of a file of annotations: JSON lines, or an Audacity label track."""
 
     format: Literal["jsonl", "audacity"] = "jsonl"
 
@@ -112,7 +113,7 @@ class DatasetPage(BaseModel):
 
 
 class Audio(BaseModel):
-    """Audio of a dataset. What was found in it is null until it was normalised."""
+    """Audio of a dataset. Its measured properties are null until it is normalized."""
 
     id: str
     audio_id: str = Field(description="The same as `id`.")
@@ -156,14 +157,14 @@ class AudioConfirmation(BaseModel):
 
 
 class AudioDownload(BaseModel):
-    """Where to get a file."""
+    """The URL of a file."""
 
     download_url: str
     expires_in: int = Field(description="Seconds.")
 
 
 class SimilarAudio(BaseModel):
-    """A recording that sounds alike."""
+    """A similar recording."""
 
     audio_id: str
     dataset_id: str
@@ -178,7 +179,7 @@ class SimilarList(BaseModel):
 
 
 class Annotation(BaseModel):
-    """A stretch that a person named."""
+    """A labeled stretch of a recording."""
 
     id: str
     artifact_type: str

@@ -13,7 +13,7 @@ from appliance.api.schemas import Page
 from appliance.rfc3339 import rfc3339
 from appliance.services.datasets import audio as dataset_audio
 from appliance.services.datasets import datasets
-from appliance.services.datasets.similarity import Neighbour
+from appliance.services.datasets.similarity import Neighbor
 from appliance.state.audio import Audio
 from appliance.state.datasets import Dataset
 
@@ -21,7 +21,7 @@ blueprint = APIBlueprint(
     "datasets",
     __name__,
     url_prefix="/api/v1/datasets",
-    abp_tags=[Tag(name="datasets", description="Audio to annotate, to search and to train on.")],
+    abp_tags=[Tag(name="datasets", description="Collections of audio to annotate and to search.")],
     abp_security=[{"api_key": []}],
 )
 blueprint.before_request(require_key)
@@ -38,8 +38,8 @@ def create_dataset(body: schemas.CreateDataset) -> Answer:
 @blueprint.get("", responses={200: schemas.DatasetPage})
 def list_datasets(query: Page) -> Answer:
     """List datasets, newest first."""
-    page, following = datasets.list_datasets(box(), tenant_id(), read_cursor(query.cursor), query.limit)
-    return {"datasets": [render_dataset(each) for each in page], "next_cursor": make_cursor(following)}, 200
+    page, next_before = datasets.list_datasets(box(), tenant_id(), read_cursor(query.cursor), query.limit)
+    return {"datasets": [render_dataset(dataset) for dataset in page], "next_cursor": make_cursor(next_before)}, 200
 
 
 @blueprint.get("/<dataset_id>", responses={200: schemas.Dataset})
@@ -51,8 +51,8 @@ def get_dataset(path: schemas.DatasetPath) -> Answer:
 @blueprint.patch("/<dataset_id>", responses={200: schemas.Dataset})
 def change_dataset(path: schemas.DatasetPath, body: schemas.ChangeDataset) -> Answer:
     """Change a dataset's name or description."""
-    changed = datasets.change_dataset(box(), tenant_id(), path.dataset_id, body.name, body.description)
-    return render_dataset(changed), 200
+    dataset = datasets.change_dataset(box(), tenant_id(), path.dataset_id, body.name, body.description)
+    return render_dataset(dataset), 200
 
 
 @blueprint.delete("/<dataset_id>", responses={204: None})
@@ -64,7 +64,7 @@ def delete_dataset(path: schemas.DatasetPath) -> tuple[str, int]:
 
 @blueprint.post("/<dataset_id>/audio/upload-url", responses={200: schemas.AudioUpload})
 def request_audio_upload_url(path: schemas.DatasetPath, body: schemas.RequestAudioUpload) -> Answer:
-    """Ask for a form that uploads one file straight to object storage."""
+    """Request a form that uploads one file straight to object storage."""
     upload = dataset_audio.request_upload(
         box(),
         tenant_id(),
@@ -93,7 +93,7 @@ def confirm_audio_upload(path: schemas.DatasetPath, body: schemas.ConfirmAudioUp
 @blueprint.get("/<dataset_id>/audio", responses={200: schemas.AudioPage})
 def list_audio(path: schemas.DatasetPath, query: schemas.ListAudio) -> Answer:
     """List a dataset's audio, newest first."""
-    page, following = dataset_audio.list_audio(
+    page, next_before = dataset_audio.list_audio(
         box(),
         tenant_id(),
         path.dataset_id,
@@ -101,25 +101,25 @@ def list_audio(path: schemas.DatasetPath, query: schemas.ListAudio) -> Answer:
         before=read_cursor(query.cursor),
         limit=query.limit,
     )
-    return {"audio": [render_audio(each) for each in page], "next_cursor": make_cursor(following)}, 200
+    return {"audio": [render_audio(audio) for audio in page], "next_cursor": make_cursor(next_before)}, 200
 
 
 @blueprint.get("/<dataset_id>/audio/<audio_id>", responses={200: schemas.Audio})
 def get_audio(path: schemas.AudioPath) -> Answer:
-    """Get audio and how far its processing is."""
+    """Get audio and the progress of its processing."""
     return render_audio(dataset_audio.find_audio(box(), tenant_id(), path.dataset_id, path.audio_id)), 200
 
 
 @blueprint.delete("/<dataset_id>/audio/<audio_id>", responses={204: None})
 def delete_audio(path: schemas.AudioPath) -> tuple[str, int]:
-    """Delete audio with all that was made of it."""
+    """Delete audio with everything derived from it."""
     dataset_audio.delete_audio(box(), tenant_id(), path.dataset_id, path.audio_id)
     return "", 204
 
 
 @blueprint.get("/<dataset_id>/audio/<audio_id>/download-url", responses={200: schemas.AudioDownload})
 def get_audio_download_url(path: schemas.AudioPath, query: schemas.DownloadAudio) -> Answer:
-    """Get a URL of the original, or of the normalised file."""
+    """Get a URL of the original, or of the normalized file."""
     url, expires_in = dataset_audio.download_url(
         box(), tenant_id(), path.dataset_id, path.audio_id, normalized=query.normalized, origin=origin()
     )
@@ -129,12 +129,12 @@ def get_audio_download_url(path: schemas.AudioPath, query: schemas.DownloadAudio
 @blueprint.get("/<dataset_id>/audio/<audio_id>/similar", responses={200: schemas.SimilarList})
 def find_similar_audio(path: schemas.AudioPath, query: schemas.FindSimilar) -> Answer:
     """Find the recordings that sound most alike."""
-    found = similarity().similar(tenant_id(), path.dataset_id, path.audio_id, k=query.k, within=query.dataset_id)
-    return {"similar": [render_neighbour(each) for each in found]}, 200
+    neighbors = similarity().similar(tenant_id(), path.dataset_id, path.audio_id, k=query.k, within=query.dataset_id)
+    return {"similar": [render_neighbor(neighbor) for neighbor in neighbors]}, 200
 
 
 def render_dataset(dataset: Dataset) -> dict[str, Any]:
-    """A dataset."""
+    """Return the JSON of a dataset."""
     return {
         "id": dataset.id,
         "name": dataset.name,
@@ -146,7 +146,7 @@ def render_dataset(dataset: Dataset) -> dict[str, Any]:
 
 
 def render_audio(audio: Audio) -> dict[str, Any]:
-    """Audio of a dataset."""
+    """Return the JSON of audio."""
     return {
         "id": audio.id,
         "audio_id": audio.id,
@@ -166,12 +166,12 @@ def render_audio(audio: Audio) -> dict[str, Any]:
     }
 
 
-def render_neighbour(neighbour: Neighbour) -> dict[str, Any]:
-    """A recording that sounds alike."""
-    recording = neighbour.recording
+def render_neighbor(neighbor: Neighbor) -> dict[str, Any]:
+    """Return the JSON of a similar recording."""
+    recording = neighbor.recording
     return {
         "audio_id": recording.id,
         "dataset_id": recording.dataset_id,
         "original_filename": recording.original_filename,
-        "similarity": neighbour.similarity,
+        "similarity": neighbor.similarity,
     }

@@ -13,20 +13,20 @@ from appliance.api import schemas
 from appliance.api.context import box
 from appliance.services import health
 
-blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="How the appliance is.")])
+blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="Health and readiness.")])
 
 Answer = tuple[dict[str, Any], int]
 
 
 @blueprint.get("/healthz", responses={200: schemas.Health})
 def healthz() -> Answer:
-    """Whether the API process is alive."""
+    """Check that the API process is alive."""
     return {"status": "ok"}, 200
 
 
 @blueprint.get("/readyz", responses={200: schemas.Readiness, 503: schemas.Readiness})
 def readyz() -> Answer:
-    """Whether work can be taken: database, storage, model and worker, each with its state."""
+    """Check whether the appliance can take work: database, storage, model and worker."""
     checks = health.check_all(box())
     ready = all(check.ok for check in checks.values())
     body = {
@@ -38,8 +38,8 @@ def readyz() -> Answer:
 
 @blueprint.get("/docs", doc_ui=False)
 def docs() -> str:
-    """The API reference as a page that needs no internet."""
+    """Return the API reference as a page that needs no internet."""
     page = swagger_html_string.replace('"swagger/', '"/api/v1/swagger/')
-    # Without a validator URL of null the page would send its document to one on the internet.
+    # Without this, the page sends its document to a validator on the internet.
     config = {"validatorUrl": None}
     return render_template_string(page, doc_url="/api/v1/openapi.json", swagger_config=config, oauth_config=None)

@@ -39,7 +39,7 @@ def create_inference_job(body: schemas.CreateInferenceJob) -> Answer:
 @blueprint.get("", responses={200: schemas.InferenceJobPage})
 def list_inference_jobs(query: schemas.ListInferenceJobs) -> Answer:
     """List inference jobs, newest first."""
-    page, following = inference_jobs.list_jobs(
+    page, next_before = inference_jobs.list_jobs(
         box(),
         tenant_id(),
         model_id=query.model_id,
@@ -48,7 +48,7 @@ def list_inference_jobs(query: schemas.ListInferenceJobs) -> Answer:
         limit=query.limit,
     )
     jobs = [render_summary(report) for report in page]
-    return {"inference_jobs": jobs, "next_cursor": make_cursor(following)}, 200
+    return {"inference_jobs": jobs, "next_cursor": make_cursor(next_before)}, 200
 
 
 @blueprint.get("/<job_id>", responses={200: schemas.InferenceJob})
@@ -59,13 +59,13 @@ def get_inference_job(path: schemas.JobPath) -> Answer:
 
 @blueprint.delete("/<job_id>", responses={200: schemas.InferenceJob})
 def cancel_inference_job(path: schemas.JobPath) -> Answer:
-    """Cancel what is unfinished of an inference job."""
+    """Cancel the unfinished files of an inference job."""
     return render_job(inference_jobs.cancel_job(box(), tenant_id(), path.job_id)), 200
 
 
 @blueprint.post("/<job_id>/files/upload-url", responses={200: schemas.Upload})
 def request_upload_url(path: schemas.JobPath, body: schemas.RequestUpload) -> Answer:
-    """Ask for a form that uploads one file straight to object storage."""
+    """Request a form that uploads one file straight to object storage."""
     upload = inference_files.request_upload(
         box(),
         tenant_id(),
@@ -100,12 +100,12 @@ def get_download_url(path: schemas.FilePath) -> Answer:
 
 
 def render_job(report: JobReport) -> dict[str, Any]:
-    """A job with its files."""
+    """Return the JSON of a job with its files."""
     return render_summary(report) | {"files": [render_file(file) for file in report.files]}
 
 
 def render_summary(report: JobReport) -> dict[str, Any]:
-    """A job without its files."""
+    """Return the JSON of a job without its files."""
     job = report.job
     return {
         "id": job.id,
@@ -123,7 +123,7 @@ def render_summary(report: JobReport) -> dict[str, Any]:
 
 
 def render_file(report: FileReport) -> dict[str, Any]:
-    """A file with its detections; the list and its count are always there."""
+    """Return the JSON of a file; its list of detections and their count are always present."""
     file = report.file
     return {
         "id": file.id,
@@ -139,7 +139,7 @@ def render_file(report: FileReport) -> dict[str, Any]:
 
 
 def render_upload(upload: Upload) -> dict[str, Any]:
-    """An upload form under the names that inference uses."""
+    """Return the JSON of an upload form, with the field names of inference."""
     return {
         "upload_url": upload.form.url,
         "upload_fields": upload.form.fields,

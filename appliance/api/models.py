@@ -16,7 +16,7 @@ blueprint = APIBlueprint(
     "models",
     __name__,
     url_prefix="/api/v1/models",
-    abp_tags=[Tag(name="models", description="What can listen.")],
+    abp_tags=[Tag(name="models", description="Installed models.")],
     abp_security=[{"api_key": []}],
 )
 blueprint.before_request(require_key)
@@ -37,7 +37,7 @@ def get_model(path: schemas.ModelPath) -> Answer:
 
 
 def render_model(report: ModelReport) -> dict[str, Any]:
-    """A model with what its labels do where the client sets nothing."""
+    """Return the JSON of a model, with the rules of its labels that apply if the client sets none."""
     manifest = report.manifest
     common = {
         "id": manifest.id,

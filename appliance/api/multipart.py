@@ -1,6 +1,6 @@
-"""Files of a multipart form (RFC 7578) as they arrive: nothing is kept but a window of the body.
+"""Files of a multipart form (RFC 7578) as they arrive: only a window of the body is kept in memory.
 
-Werkzeug's own decoder was tried: where the body's pieces end within the closing boundary it adds a byte to the file.
+Werkzeug's own decoder was tried: it adds a byte to the file if a piece of the body ends inside the closing boundary.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Body(Protocol):
     """A request's body."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to ``size`` bytes, none at the end."""
+        """Return up to ``size`` bytes, none at the end."""
         ...
 
 
 @dataclass(frozen=True)
 class FilePart:
-    """A file; its blocks come once, before the next part does."""
+    """A file. Its blocks can be read once, and before the next part."""
 
     filename: str
     content_type: str
@@ -36,9 +36,9 @@ class FilePart:
 
 
 def file_parts(body: Body, content_type: str, names: tuple[str, ...]) -> Iterator[FilePart]:
-    """The files of a form, in parts of these names. A text field of such a name is passed over: it holds no file.
+    """Yield the files of a form, in parts of these names. A text field of such a name is skipped: it is not a file.
 
-    Raises InvalidRequest for a body that is no form, breaks off, or has a part of another name.
+    Raises InvalidRequest if the body is not a form, breaks off, or has a part of another name.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get("boundary", "")
@@ -64,35 +64,35 @@ def file_parts(body: Body, content_type: str, names: tuple[str, ...]) -> Iterato
 
 
 class _Window:
-    """The part of a body that was read and not yet taken. Raises InvalidRequest where the body ends too early."""
+    """The bytes of a body that were read but not used yet. Raises InvalidRequest if the body ends too early."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
-        self._held = bytearray(b"\r\n")  # so that the first boundary looks like all others
+        self._held = bytearray(b"\r\n")  # makes the first boundary look like all others
 
     def blocks_until(self, mark: bytes) -> Iterator[bytes]:
-        """What comes before ``mark``, as it arrives; ``mark`` is taken too."""
+        """Yield the bytes before ``mark`` as they arrive, and skip ``mark``."""
         while (at := self._held.find(mark)) < 0:
-            if block := self._taken(len(self._held) - len(mark) + 1):
+            if block := self._take(len(self._held) - len(mark) + 1):
                 yield block
             self._fill()
-        if block := self._taken(at):
+        if block := self._take(at):
             yield block
         del self._held[: len(mark)]
 
     def head_until(self, mark: bytes) -> bytes:
-        """What comes before ``mark``, which is no more than a head; ``mark`` is taken too."""
+        """Return the bytes before ``mark``, at most the size of a head, and skip ``mark``."""
         while (at := self._held.find(mark)) < 0:
             if len(self._held) > HEAD_BYTES + READ_BYTES:
                 raise InvalidRequest(f"The form has a part whose head is over {HEAD_BYTES} bytes.")
-            if self._held.startswith(b"--") and mark == b"\r\n":  # a form may end without a line's end
+            if self._held.startswith(b"--") and mark == b"\r\n":  # a form may end without a line break
                 return b"--"
             self._fill()
-        head = self._taken(at)
+        head = self._take(at)
         del self._held[: len(mark)]
         return head
 
-    def _taken(self, size: int) -> bytes:
+    def _take(self, size: int) -> bytes:
         if size <= 0:
             return b""
         block = bytes(self._held[:size])
@@ -105,7 +105,7 @@ class _Window:
         except OSError as error:
             raise InvalidRequest("The body broke off before its end.") from error
         if not block:
-            raise InvalidRequest("The body is no form, or it broke off before its end.")
+            raise InvalidRequest("The body is not a form, or it broke off before its end.")
         self._held += block
 
 

@@ -1,4 +1,4 @@
-"""What travels over HTTP: bodies, queries and answers. The OpenAPI document is made from these."""
+"""Request bodies, queries and answers. The OpenAPI document is made from these."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled"]
-FileStatus = Literal["pending", "queued", "processing", "completed", "failed", "cancelled"]
+from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
+from appliance.state.moves import FileStatus, JobStatus
 
 
 def _storable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("holds a lone surrogate, which is no character") from error
+        raise ValueError("contains a lone surrogate, which is not a character") from error
     return text
 
 
@@ -37,16 +37,23 @@ class Query(BaseModel):
 
 
 class InferenceConfig(Body):
-    """How scores become detections. A key left out leaves the choice to the model's own rules for each label."""
+    """How scores become detections. A key that is left out takes the model's own value for each label."""
 
     threshold: float | None = Field(
-        None, ge=0.0, le=1.0, allow_inf_nan=False, description="Least confidence that is reported; default 0.5."
+        None,
+        ge=MIN_THRESHOLD,
+        le=MAX_THRESHOLD,
+        allow_inf_nan=False,
+        description="Lowest confidence that is reported; default 0.5.",
     )
     merge_window_ms: int | None = Field(
-        None, ge=0, le=5000, description="Detections of one type this close are joined; default 200."
+        None, ge=0, le=MAX_MERGE_WINDOW_MS, description="Detections of one type this close are joined; default 200."
     )
     min_duration_ms: int | None = Field(
-        None, ge=0, le=1000, description="Shorter detections are dropped, points such as clicks aside; default 50."
+        None,
+        ge=0,
+        le=MAX_MIN_DURATION_MS,
+        description="Shorter detections are dropped, except points such as clicks; default 50.",
     )
 
 
@@ -58,14 +65,14 @@ class CreateInferenceJob(Body):
     )
     config: InferenceConfig | None = None
     callback_url: Text | None = Field(
-        None, description="Is told `file.completed`, `file.failed` and `job.completed`; see webhooks.md."
+        None, description="Gets the webhooks `file.completed`, `file.failed` and `job.completed`; see webhooks.md."
     )
 
 
 class DeclaredFile(Body):
-    """What a client says of a file that it is about to upload."""
+    """A file that a client is about to upload."""
 
-    filename: Text = Field("", max_length=1024, description="Shown as given; never part of a path.")
+    filename: Text = Field("", max_length=1024, description="Shown unchanged; never part of a path.")
     content_type: Text = Field(description="One of the seven audio types, or an alias that browsers send.")
 
 
@@ -151,13 +158,13 @@ class InferenceJobSummary(BaseModel):
     """A job without its files."""
 
     id: str
-    model_id: str = Field(description="As it was asked for.")
+    model_id: str = Field(description="As the client named it.")
     model_version: str = Field(description="The version that scores this job.")
     status: JobStatus
     config: EffectiveConfig
     callback_url: str | None
     total_files: int
-    processed_files: int = Field(description="Files that reached an end.")
+    processed_files: int = Field(description="Files that are completed, failed or cancelled.")
     error_message: str | None
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     updated_at: str = Field(json_schema_extra={"format": "date-time"})
@@ -194,17 +201,17 @@ class Confirmation(BaseModel):
 
 
 class Download(BaseModel):
-    """Where to get a file."""
+    """The URL of a file."""
 
     url: str
     expires_in: int = Field(description="Seconds.")
 
 
 class ModelLabel(BaseModel):
-    """What a model can report."""
+    """An artifact type that a model can report."""
 
     name: str
-    point: bool = Field(description="Has no duration, so that min_duration_ms never hides it.")
+    point: bool = Field(description="Has no duration, so min_duration_ms never drops it.")
     threshold: float
     merge_window_ms: int
     min_duration_ms: int
@@ -220,11 +227,13 @@ class Model(BaseModel):
     description: str
     licence: str
     sample_rate_hz: int
-    language: str | None = Field(description="Language that a model for transcription hears; null for the others.")
+    language: str | None = Field(
+        description="Language that a model for transcription understands; null for the others."
+    )
     labels: list[ModelLabel]
-    defaults: EffectiveConfig | None = Field(description="What applies to detections; null for transcription.")
+    defaults: EffectiveConfig | None = Field(description="Rules for detections; null for transcription.")
     provider: str | None = Field(
-        description="Where it runs: cuda or cpu, for transcription always cpu; null before the worker ever started."
+        description="Where it runs: cuda or cpu, always cpu for transcription; null before the worker ever started."
     )
 
 
@@ -235,20 +244,20 @@ class ModelList(BaseModel):
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"]
 
 
 class Check(BaseModel):
-    """One thing the appliance needs."""
+    """The result of one check."""
 
     ok: bool
     detail: str
 
 
 class Readiness(BaseModel):
-    """Whether work can be taken."""
+    """Whether the appliance can take work."""
 
     status: Literal["ready", "not ready"]
     checks: dict[str, Check]

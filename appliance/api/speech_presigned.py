@@ -1,4 +1,4 @@
-"""The door of presigned PUTs over HTTP: a URL, then the transcript or the detections of what was put there."""
+"""The presigned route over HTTP: a URL for a PUT, then the transcript or the detections of the file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from appliance.engine.scoring.events import DetectionConfig
 from appliance.services.speech import presigned
 
 blueprint = APIBlueprint(
-    "put_door",
+    "speech_presigned",
     __name__,
     url_prefix="/api",
-    abp_tags=[Tag(name="presigned put", description="A URL to put a file to; its event starts the work.")],
+    abp_tags=[Tag(name="speech presigned", description="A URL for a PUT; the upload starts the transcription.")],
     abp_security=[{"api_key": []}, {"authorization": []}],
 )
 blueprint.before_request(require_either_key)
@@ -27,14 +27,14 @@ CAMEL = ConfigDict(alias_generator=to_camel)
 
 
 class GeneratePresignedUrl(Body):
-    """A file that is about to be put."""
+    """A file that is about to be uploaded by PUT."""
 
     model_config = CAMEL
 
-    file_name: Text = Field(max_length=1024, description="Shown as given; never part of a path.")
+    file_name: Text = Field(max_length=1024, description="Shown unchanged; never part of a path.")
     content_type: Text = Field(description="One of the seven audio types, or an alias that browsers send.")
     callback_url: Text | None = Field(
-        None, description="Is told `transcription.completed` or `transcription.failed`; see webhooks.md."
+        None, description="Gets the webhook `transcription.completed` or `transcription.failed`; see webhooks.md."
     )
     model_id: Text | None = Field(
         None,
@@ -54,7 +54,7 @@ class GetTranscription(Query):
 
 
 class PresignedUrl(BaseModel):
-    """Where to put the file: `PUT`, with its bytes as the body and a Content-Type."""
+    """The URL for a `PUT` with the file's bytes as the body and a Content-Type."""
 
     model_config = CAMEL
 
@@ -64,7 +64,7 @@ class PresignedUrl(BaseModel):
 
 
 class Span(BaseModel):
-    """A word or a segment, or something that was detected."""
+    """A word, a segment or a detection."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
@@ -73,7 +73,7 @@ class Span(BaseModel):
 
 
 class Transcription(BaseModel):
-    """What was asked of a file, and its result: `detections` where the model is for that, else text."""
+    """A transcription and its result: `detections` if the model is for detection, else text."""
 
     model_config = CAMEL
 
@@ -96,8 +96,8 @@ class Transcription(BaseModel):
 
 @blueprint.post("/generate-presigned-url", responses={200: PresignedUrl})
 def generate_presigned_url(body: GeneratePresignedUrl) -> Answer:
-    """Ask for a URL that takes one file by PUT."""
-    made = presigned.request_url(
+    """Request a URL that takes one file by PUT."""
+    upload = presigned.request_url(
         box(),
         tenant_id(),
         filename=body.file_name,
@@ -107,7 +107,11 @@ def generate_presigned_url(body: GeneratePresignedUrl) -> Answer:
         config=DetectionConfig(**body.config.model_dump()) if body.config else None,
         origin=origin(),
     )
-    return {"presignedUrl": made.url, "transcriptionId": made.transcript_id, "expiresIn": made.expires_seconds}, 200
+    return {
+        "presignedUrl": upload.url,
+        "transcriptionId": upload.transcript_id,
+        "expiresIn": upload.expires_seconds,
+    }, 200
 
 
 @blueprint.get("/get-transcription", responses={200: Transcription})

@@ -1,4 +1,4 @@
-"""Transcripts as the clients of the raw door read them."""
+"""Transcripts in the JSON of the raw route."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from appliance.rfc3339 import rfc3339
-from appliance.services.speech.captions import Passage, Piece, confidence_of, pieces_of
+from appliance.services.speech.captions import Passage, Unit, confidence_of, units_of
 from appliance.state.transcripts import Transcript
 
 STATUS = {
@@ -16,64 +16,65 @@ STATUS = {
     "completed": "completed",
     "failed": "error",
 }
-ASKED = {shown: tuple(kept for kept, as_shown in STATUS.items() if as_shown == shown) for shown in STATUS.values()}
+# Status in the API → the statuses of the table that it stands for.
+STATUSES = {shown: tuple(row for row, api in STATUS.items() if api == shown) for shown in STATUS.values()}
 
 
-def render_transcript(found: Transcript, audio_url: str) -> dict[str, Any]:
-    """A transcript; what is not known yet is null."""
-    result = found.result or {}
+def render_transcript(transcript: Transcript, audio_url: str) -> dict[str, Any]:
+    """Return the JSON of a transcript; a value that is not known yet is null."""
+    result = transcript.result or {}
     return {
-        "id": found.id,
-        "status": STATUS[found.status],
+        "id": transcript.id,
+        "status": STATUS[transcript.status],
         "audio_url": audio_url,
         "text": result.get("text"),
-        "words": render_words(result.get("words") or []) if found.result else None,
+        "words": render_words(result.get("words") or []) if transcript.result else None,
         "utterances": None,
-        "confidence": confidence_of(pieces_of(result)),
-        "audio_duration": seconds_of(found),
-        "error": found.error_message,
-        "language_code": found.options.get("language_code", "en"),
+        "confidence": confidence_of(units_of(result)),
+        "audio_duration": seconds_of(transcript),
+        "error": transcript.error_message,
+        "language_code": transcript.options.get("language_code", "en"),
         "punctuate": True,
         "format_text": True,
-        "speech_model_used": found.model,
-        "created": rfc3339(found.created_at),
-        "completed": completed_at(found),
+        "speech_model_used": transcript.model,
+        "created": rfc3339(transcript.created_at),
+        "completed": completed_at(transcript),
     }
 
 
-def render_item(found: Transcript, audio_url: str, resource_url: str) -> dict[str, Any]:
-    """A transcript in a list."""
+def render_item(transcript: Transcript, audio_url: str, resource_url: str) -> dict[str, Any]:
+    """Return the JSON of a transcript in a list."""
     return {
-        "id": found.id,
+        "id": transcript.id,
         "resource_url": resource_url,
-        "status": STATUS[found.status],
-        "created": rfc3339(found.created_at),
-        "completed": completed_at(found),
+        "status": STATUS[transcript.status],
+        "created": rfc3339(transcript.created_at),
+        "completed": completed_at(transcript),
         "audio_url": audio_url,
-        "error": found.error_message,
+        "error": transcript.error_message,
     }
 
 
-def render_passages(found: Transcript, name: str, passages: Iterable[Passage]) -> dict[str, Any]:
-    """A transcript in sentences or paragraphs, listed under ``name``."""
-    words = (found.result or {}).get("words") or []
+def render_passages(transcript: Transcript, name: str, passages: Iterable[Passage]) -> dict[str, Any]:
+    """Return the JSON of a transcript in sentences or paragraphs, listed under ``name``."""
+    words = (transcript.result or {}).get("words") or []
     rendered = [
         {
             "text": passage.text,
             "start": passage.start_ms,
             "end": passage.end_ms,
-            "confidence": confidence_of(passage.pieces) or 0.0,
+            "confidence": confidence_of(passage.units) or 0.0,
             "speaker": None,
-            "words": render_words(passage.pieces) if words else [],
+            "words": render_words(passage.units) if words else [],
         }
         for passage in passages
     ]
-    confidence = confidence_of(pieces_of(found.result or {})) or 0.0
-    return {"id": found.id, "confidence": confidence, "audio_duration": seconds_of(found), name: rendered}
+    confidence = confidence_of(units_of(transcript.result or {})) or 0.0
+    return {"id": transcript.id, "confidence": confidence, "audio_duration": seconds_of(transcript), name: rendered}
 
 
-def render_words(words: Iterable[Piece]) -> list[dict[str, Any]]:
-    """Words with their times in milliseconds."""
+def render_words(words: Iterable[Unit]) -> list[dict[str, Any]]:
+    """Return the JSON of words with their times in milliseconds."""
     return [
         {
             "text": word["text"],
@@ -86,11 +87,11 @@ def render_words(words: Iterable[Piece]) -> list[dict[str, Any]]:
     ]
 
 
-def seconds_of(found: Transcript) -> int | None:
-    """Length of the recording in whole seconds, at least one."""
-    return None if found.duration_ms is None else max(1, round(found.duration_ms / 1000))
+def seconds_of(transcript: Transcript) -> int | None:
+    """Return the length of the recording in whole seconds, at least one, or None if it is not known."""
+    return None if transcript.duration_ms is None else max(1, round(transcript.duration_ms / 1000))
 
 
-def completed_at(found: Transcript) -> str | None:
-    """When it was completed."""
-    return rfc3339(found.updated_at) if found.status == "completed" else None
+def completed_at(transcript: Transcript) -> str | None:
+    """Return the time of completion, None if the transcript is not completed."""
+    return rfc3339(transcript.updated_at) if transcript.status == "completed" else None

@@ -1,4 +1,4 @@
-"""What travels through the raw door, in the shapes that its clients know."""
+"""Requests and answers of the raw route, in the shapes of the hosted service."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from appliance.api.schemas import Text
 SpeechStatus = Literal["queued", "processing", "completed", "error"]
 
 
-def _written_out(text: object) -> object:
+def _require_date(text: object) -> object:
     if isinstance(text, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        raise ValueError("must be a day, as YYYY-MM-DD")  # left to itself, pydantic counts "0" in seconds
+        raise ValueError("must be a day, as YYYY-MM-DD")  # pydantic alone would read "0" as seconds since 1970
     return text
 
 
-Day = Annotated[date, BeforeValidator(_written_out)]
+Day = Annotated[date, BeforeValidator(_require_date)]
 
 
 class RawUpload(BaseModel):
-    """Where the appliance keeps the bytes; only it can read there."""
+    """The URL of the uploaded bytes; only the appliance can read it."""
 
     upload_url: str
 
@@ -39,21 +39,21 @@ class CreateTranscript(BaseModel):
     punctuate: bool | None = Field(None, description="Always on; false is refused.")
     format_text: bool | None = Field(None, description="Always on; false is refused.")
     speech_model: Text | None = Field(None, description="A transcription model of this appliance, or `best`.")
-    speech_models: list[Text] | None = Field(None, description="The first that this appliance has is taken.")
+    speech_models: list[Text] | None = Field(None, description="The first installed one is used.")
 
 
 class SpeechWord(BaseModel):
-    """A word and when it is said, in milliseconds."""
+    """A word with its start and end in milliseconds."""
 
     text: str
     start: int
     end: int
-    confidence: float = Field(description="0 where the model gives none.")
+    confidence: float = Field(description="0 if the model gives none.")
     speaker: str | None
 
 
 class SpeechTranscript(BaseModel):
-    """A transcript as far as it is."""
+    """A transcript as it is now."""
 
     id: str
     status: SpeechStatus
@@ -109,7 +109,7 @@ class SpeechItem(BaseModel):
 
 
 class SpeechPageDetails(BaseModel):
-    """Where a page lies."""
+    """The place of a page in the list."""
 
     limit: int
     result_count: int
@@ -135,7 +135,7 @@ class ListTranscripts(BaseModel):
     created_on: Day | None = Field(None, description="A day in UTC.")
     before_id: Text | None = None
     after_id: Text | None = None
-    throttled_only: Literal["false", "False"] | None = Field(None, description="Nothing is ever throttled here.")
+    throttled_only: Literal["false", "False"] | None = Field(None, description="No transcript is ever throttled here.")
 
 
 class TranscriptPath(BaseModel):
@@ -145,7 +145,7 @@ class TranscriptPath(BaseModel):
 
 
 class CaptionQuery(BaseModel):
-    """How subtitles are cut."""
+    """How to cut subtitles."""
 
     model_config = ConfigDict(extra="forbid")
 

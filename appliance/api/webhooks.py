@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
@@ -12,15 +12,14 @@ from appliance.api.cursors import make_cursor, read_cursor
 from appliance.api.schemas import Page
 from appliance.rfc3339 import rfc3339
 from appliance.services.webhooks import events as webhooks
+from appliance.state.moves import DeliveryStatus
 from appliance.state.webhooks import Delivery, Secret
-
-DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 blueprint = APIBlueprint(
     "webhooks",
     __name__,
     url_prefix="/api/v1/webhooks",
-    abp_tags=[Tag(name="webhooks", description="What is told to callback URLs.")],
+    abp_tags=[Tag(name="webhooks", description="Webhook secrets and delivery log.")],
     abp_security=[{"api_key": []}],
 )
 blueprint.before_request(require_key)
@@ -35,7 +34,7 @@ class ListDeliveries(Page):
 
 
 class PreviousSecret(BaseModel):
-    """A secret that was replaced; it signs too until it expires."""
+    """A secret that was replaced; it also signs until it expires."""
 
     secret: str
     expires_at: str = Field(json_schema_extra={"format": "date-time"})
@@ -44,22 +43,22 @@ class PreviousSecret(BaseModel):
 class WebhookSecret(BaseModel):
     """The secret that signs the tenant's webhooks."""
 
-    secret: str = Field(description="As libraries of Standard Webhooks take it.")
+    secret: str = Field(description="In the form that libraries of Standard Webhooks take.")
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     previous: list[PreviousSecret]
 
 
 class WebhookDelivery(BaseModel):
-    """An event on its way to a URL."""
+    """An event and its delivery to a URL."""
 
-    id: str = Field(description="`webhook-id`, the same at every try.")
+    id: str = Field(description="`webhook-id`, the same at every attempt.")
     event_type: str
     url: str
     status: DeliveryStatus
     attempts: int
     next_attempt_at: str | None = Field(json_schema_extra={"format": "date-time"})
     last_attempt_at: str | None = Field(json_schema_extra={"format": "date-time"})
-    last_status: int | None = Field(description="HTTP status of the last answer, null where there was none.")
+    last_status: int | None = Field(description="HTTP status of the last answer, null if there was none.")
     last_error: str | None
     created_at: str = Field(json_schema_extra={"format": "date-time"})
 
@@ -79,28 +78,31 @@ def get_webhook_secret() -> Answer:
 
 @blueprint.post("/secret/rotate", responses={200: WebhookSecret})
 def rotate_webhook_secret() -> Answer:
-    """Put a new secret in force; the old one signs too for 24 hours."""
+    """Create a new secret; the old one also signs for 24 hours."""
     return render_secret(webhooks.rotate_secret(box(), tenant_id())), 200
 
 
 @blueprint.get("/deliveries", responses={200: WebhookDeliveryPage})
 def list_webhook_deliveries(query: ListDeliveries) -> Answer:
     """List deliveries, newest first."""
-    page, following = webhooks.list_deliveries(
+    page, next_before = webhooks.list_deliveries(
         box(), tenant_id(), status=query.status, before=read_cursor(query.cursor), limit=query.limit
     )
-    return {"deliveries": [render_delivery(each) for each in page], "next_cursor": make_cursor(following)}, 200
+    return {
+        "deliveries": [render_delivery(delivery) for delivery in page],
+        "next_cursor": make_cursor(next_before),
+    }, 200
 
 
 def render_secret(secrets: list[Secret]) -> dict[str, Any]:
-    """The secret in force, and those that sign too."""
+    """Return the JSON of the current secret and of those that also sign."""
     current, *previous = secrets
-    older = [{"secret": each.secret, "expires_at": rfc3339(each.expires_at or 0.0)} for each in previous]
+    older = [{"secret": secret.secret, "expires_at": rfc3339(secret.expires_at or 0.0)} for secret in previous]
     return {"secret": current.secret, "created_at": rfc3339(current.created_at), "previous": older}
 
 
 def render_delivery(delivery: Delivery) -> dict[str, Any]:
-    """A delivery without what it says."""
+    """Return the JSON of a delivery, without its payload."""
     times = {name: getattr(delivery, name) for name in ("next_attempt_at", "last_attempt_at", "created_at")}
-    shown = {name: getattr(delivery, name) for name in WebhookDelivery.model_fields}
-    return shown | {name: None if at is None else rfc3339(at) for name, at in times.items()}
+    fields = {name: getattr(delivery, name) for name in WebhookDelivery.model_fields}
+    return fields | {name: None if at is None else rfc3339(at) for name, at in times.items()}

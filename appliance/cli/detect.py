@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from appliance.cli.output_formats import FORMATS, FileResult
 from appliance.config import Settings, load_settings
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
+from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS
 from appliance.engine.models.session import Session, choose_provider
 from appliance.engine.models.store import ModelStore, check_checksum
 from appliance.engine.scoring.detector import analyse
@@ -34,13 +35,18 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--model", help="<name> or <name>@<version>.  [default: artifacts]")
-@click.option("--threshold", type=click.FloatRange(0, 1), callback=_refuse_nan, help="Lowest confidence to report.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    callback=_refuse_nan,
+    help="Lowest confidence to report.",
+)
 @click.option(
     "--merge-window-ms",
-    type=click.IntRange(0, 5000),
+    type=click.IntRange(0, MAX_MERGE_WINDOW_MS),
     help="Merge detections of the same type that are at most this far apart.",
 )
-@click.option("--min-duration-ms", type=click.IntRange(0, 1000), help="Drop shorter detections.")
+@click.option("--min-duration-ms", type=click.IntRange(0, MAX_MIN_DURATION_MS), help="Drop shorter detections.")
 @click.option("--format", "output", type=click.Choice(list(FORMATS)), default="table", show_default=True)
 def detect(
     files: tuple[str, ...],

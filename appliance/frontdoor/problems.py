@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 
+from appliance.errors import FileTooLarge, Forbidden, InvalidRequest
 from appliance.frontdoor.api_routes import BODY_BYTES
 from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.paths import BATCH_UPLOAD, PLAIN_ERRORS, RAW_UPLOAD
 from appliance.frontdoor.shared import bucket_matches, cors_routes
+from appliance.http_errors import (
+    INTERNAL_ERROR,
+    REQUEST_TOO_LARGE,
+    SERVICE_UNAVAILABLE,
+    TITLES,
+    HttpError,
+    http_error_of,
+)
 
 _RETRY_SECONDS = 5
 
@@ -18,19 +26,20 @@ def problem_routes(door: FrontDoor) -> list[dict]:
     largest = f"The file is over the limit of {door.max_upload_bytes} bytes."
     batch = f"The files of a batch may have up to {door.max_batch_bytes} bytes together."
     body = f"The body of a request may have up to {BODY_BYTES} bytes."
+    too_large = http_error_of(FileTooLarge)
     down = "A part of the appliance does not respond. Try again in a few seconds."
     return [
         *cors_routes(door),
         # Because there are error routes, Caddy logs the cause of an error at debug level only; this adds it.
         {"handle": [{"handler": "log_append", "key": "reason", "value": "{http.error.message}"}]},
-        *(_problem(413, "file_too_large", largest, _status("413") | bucket) for bucket in bucket_matches(door)),
-        _problem(413, "file_too_large", batch, _status("413") | {"path": [BATCH_UPLOAD]}),
-        _plain(413, largest, _status("413") | {"path": [RAW_UPLOAD]}),
-        *_both(413, "request_too_large", body, _status("413")),
-        *_both(403, "forbidden", "Storage accepts only upload forms and presigned URLs.", _status("403")),
-        *_both(400, "invalid_request", "The request is malformed.", _status("400")),
-        *_both(503, "service_unavailable", down, _status("502", "503", "504")),
-        *_both(500, "internal_error", "The front door failed.", {}),
+        *(_problem(too_large, largest, _status("413") | bucket) for bucket in bucket_matches(door)),
+        _problem(too_large, batch, _status("413") | {"path": [BATCH_UPLOAD]}),
+        _plain(too_large, largest, _status("413") | {"path": [RAW_UPLOAD]}),
+        *_both(REQUEST_TOO_LARGE, body, _status("413")),
+        *_both(http_error_of(Forbidden), "Storage accepts only upload forms and presigned URLs.", _status("403")),
+        *_both(http_error_of(InvalidRequest), "The request is malformed.", _status("400")),
+        *_both(SERVICE_UNAVAILABLE, down, _status("502", "503", "504")),
+        *_both(INTERNAL_ERROR, "The front door failed.", {}),
     ]
 
 
@@ -38,19 +47,19 @@ def _status(*codes: str) -> dict:
     return {"vars": {"{http.error.status_code}": list(codes)}}
 
 
-def _both(status: int, code: str, detail: str, match: dict) -> list[dict]:
+def _both(error: HttpError, detail: str, match: dict) -> list[dict]:
     """Return the routes of one error: first for clients that read ``{"error": …}``, then for all others."""
-    return [_plain(status, detail, match | {"path": [f"{PLAIN_ERRORS}*"]}), _problem(status, code, detail, match)]
+    return [_plain(error, detail, match | {"path": [f"{PLAIN_ERRORS}*"]}), _problem(error, detail, match)]
 
 
-def _plain(status: int, detail: str, match: dict) -> dict:
-    return _response(status, "application/json", {"error": detail}, match)
+def _plain(error: HttpError, detail: str, match: dict) -> dict:
+    return _response(error.status, "application/json", {"error": detail}, match)
 
 
-def _problem(status: int, code: str, detail: str, match: dict) -> dict:
-    title = HTTPStatus(status).phrase if status != 413 else "Content Too Large"
-    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    return _response(status, "application/problem+json", problem, match)
+def _problem(error: HttpError, detail: str, match: dict) -> dict:
+    title, code = TITLES[error.status], error.code
+    problem = {"type": "about:blank", "title": title, "status": error.status, "detail": detail, "code": code}
+    return _response(error.status, "application/problem+json", problem, match)
 
 
 def _response(status: int, media_type: str, content: dict, match: dict) -> dict:

@@ -1,4 +1,4 @@
-"""The seven audio formats that clients may declare, and the other names that browsers give them."""
+"""The seven audio types that clients may declare, and the other names that browsers give them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ALIASES = {
 
 
 def canonical_content_type(declared: str, field: str = "content_type") -> str:
-    """The format that a declared type means, its parameters dropped. Raises UnsupportedContentType."""
+    """Return the audio type that a declared type means, without parameters. Raises UnsupportedContentType."""
     essence = declared.partition(";")[0].strip().lower()
     content_type = ALIASES.get(essence, essence)
     if content_type not in EXTENSIONS:
@@ -48,7 +48,10 @@ def canonical_content_type(declared: str, field: str = "content_type") -> str:
 
 
 def known_content_type(declared: str) -> str:
-    """The format that a declared type means, or that of any bytes: a door that takes all types keeps no stranger's."""
+    """Return the audio type that a declared type means, or ``application/octet-stream`` for any other.
+
+    For routes that accept every declared type but store only known ones.
+    """
     try:
         return canonical_content_type(declared)
     except UnsupportedContentType:

@@ -1,4 +1,4 @@
-"""Whether the appliance can take work: database, storage, model and worker, each by itself."""
+"""Whether the appliance can take work: its database, storage, model and worker, each checked by itself."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from appliance.state import workers
 
 @dataclass(frozen=True)
 class Check:
-    """One thing the appliance needs, and how it is."""
+    """The result of one check."""
 
     ok: bool
     detail: str
 
 
 def check_all(box: Box) -> dict[str, Check]:
-    """Every check by name."""
+    """Run every check. Returns the results by name."""
     checks = {"database": _database, "storage": _storage, "model": _model, "worker": _worker}
     return {name: _guarded(check, box) for name, check in checks.items()}
 

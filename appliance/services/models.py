@@ -1,4 +1,4 @@
-"""The models that jobs may name."""
+"""The models that jobs can name."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from appliance.state import workers
 
 @dataclass(frozen=True)
 class ModelReport:
-    """A model, and the provider that the worker runs it on; None before a worker ever started."""
+    """A model, and the provider on which the worker runs it; None before a worker ever started."""
 
     manifest: Manifest | SpeechManifest
     provider: str | None
 
 
 def list_models(box: Box) -> list[ModelReport]:
-    """Every readable model, by name, newest version first."""
+    """Return every readable model, by name, newest version first."""
     provider = _provider(box)
     return [_report(model.manifest, provider) for model in box.models.models()]
 
 
 def get_model(box: Box, model_id: str) -> ModelReport:
-    """A model by ``<name>`` or ``<name>@<version>``. Raises ModelNotFound."""
+    """Return a model by ``<name>`` or ``<name>@<version>``. Raises ModelNotFound."""
     return _report(box.models.resolve(model_id).manifest, _provider(box))
 
 
 def _report(manifest: Manifest | SpeechManifest, provider: str | None) -> ModelReport:
-    """A worker on a GPU transcribes on the CPU all the same."""
+    # A worker on a GPU also transcribes on the CPU.
     return ModelReport(manifest, "cpu" if provider and isinstance(manifest, SpeechManifest) else provider)
 
 

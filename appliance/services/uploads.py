@@ -1,4 +1,4 @@
-"""One way in: a declared file, the form that uploads it, and whether it arrived. Jobs and datasets share it."""
+"""Uploads by form: what a client declares, the form, and the uploaded object. Jobs and datasets share it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from appliance.storage.objects import ObjectInfo, UploadForm
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a client says of a file that it is about to upload; ``content_type`` is one of the seven."""
+    """A file that a client is about to upload; ``content_type`` is one of the seven audio types."""
 
     filename: str
     content_type: str
@@ -23,7 +23,7 @@ class Declaration:
 
 @dataclass(frozen=True)
 class Upload:
-    """A form that takes one file until ``expires_at``, and the id to confirm it by."""
+    """A form that takes one file until ``expires_at`` (seconds since 1970), and the id to confirm it with."""
 
     file_id: str
     form: UploadForm
@@ -31,8 +31,8 @@ class Upload:
     expires_at: float
 
 
-class Stored(Protocol):
-    """A row that names an object in storage."""
+class UploadRow(Protocol):
+    """A row that names an uploaded object."""
 
     @property
     def id(self) -> str: ...
@@ -47,7 +47,7 @@ class Stored(Protocol):
 
 
 def declare(box: Box, filename: str, content_type: str, size_bytes: int, size_field: str) -> Declaration:
-    """Check what a client declares; ``size_field`` is what its contract calls the size.
+    """Check a declared file; ``size_field`` is the name of the size in the client's request.
 
     Raises UnsupportedContentType, InvalidRequest for an empty file, FileTooLarge.
     """
@@ -61,7 +61,7 @@ def declare(box: Box, filename: str, content_type: str, size_bytes: int, size_fi
 
 
 def make_upload(box: Box, file_id: str, key: str, declared: Declaration, origin: str) -> Upload:
-    """A form that posts the declared file under ``key``, through ``origin`` as the client reaches it."""
+    """Return a form that posts the declared file under ``key``, at ``origin`` as the client reaches it."""
     expires_seconds = box.settings.upload_expires_seconds
     expires_at = time.time() + expires_seconds
     form = box.objects.upload_form(
@@ -74,24 +74,24 @@ def make_upload(box: Box, file_id: str, key: str, declared: Declaration, origin:
     return Upload(file_id, form, expires_seconds, expires_at)
 
 
-def arrived(box: Box, file: Stored) -> ObjectInfo:
-    """The uploaded object. Raises NotUploaded, and SizeMismatch where it has another size than was declared."""
+def uploaded_object(box: Box, file: UploadRow) -> ObjectInfo:
+    """Return the uploaded object. Raises NotUploaded, and SizeMismatch if its size is not the declared one."""
     try:
-        stored = box.objects.stat(file.object_key)
+        info = box.objects.stat(file.object_key)
     except ObjectMissing as error:
         raise NotUploaded("The file has not been uploaded yet.") from error
-    if stored.size_bytes != file.declared_size_bytes:
+    if info.size_bytes != file.declared_size_bytes:
         raise SizeMismatch(
-            f"The uploaded file has {stored.size_bytes} bytes, {file.declared_size_bytes} were declared; "
-            "upload it again with the same form, or ask for a new one."
+            f"The uploaded file has {info.size_bytes} bytes, but {file.declared_size_bytes} were declared; "
+            "upload it again with the same form, or request a new form."
         )
-    return stored
+    return info
 
 
-def download_url(box: Box, file: Stored, origin: str) -> tuple[str, int]:
-    """A URL of the original under its own name, and how many seconds it is valid.
+def download_url(box: Box, file: UploadRow, origin: str) -> tuple[str, int]:
+    """Return a URL that downloads the original under its own name, and how many seconds the URL is valid.
 
-    Raises NotUploaded where there is nothing to download.
+    Raises NotUploaded if there is nothing to download.
     """
     try:
         box.objects.stat(file.object_key)
@@ -102,7 +102,7 @@ def download_url(box: Box, file: Stored, origin: str) -> tuple[str, int]:
 
 
 def presign(box: Box, key: str, filename: str, content_type: str, origin: str) -> tuple[str, int]:
-    """A URL of an object, and how many seconds it is valid."""
+    """Return a URL that downloads an object, and how many seconds the URL is valid."""
     seconds = box.settings.upload_expires_seconds
     url = box.objects.download_url(
         key, filename=filename, content_type=content_type, origin=origin, expires_seconds=seconds

@@ -1,4 +1,4 @@
-"""``python -m appliance.worker``: the worker of the box that the environment's settings name."""
+"""``python -m appliance.worker``: the worker process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT. 1 where a fresh process is needed, 2 where none would help."""
+    """Work until SIGTERM or SIGINT. Returns 1 if a new process is needed, 2 if a new one would fail too."""
     settings = load_settings()
     configure_logging(settings.log_level, "worker")
     try:
@@ -31,13 +31,13 @@ def main() -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Choose the provider and work; see ``main``."""
+    """Choose the provider and work. Returns as ``main`` does."""
     provider = choose_provider(settings.provider)
     if provider == "cpu" and settings.provider == "auto":
         log.warning("models run on the CPU", reason=why_no_cuda())
     prepare_folder(settings.data_dir)
     with (settings.data_dir / "worker.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a predecessor that is still ending is waited for
+        fcntl.flock(lock, fcntl.LOCK_EX)  # wait for a predecessor that is still ending
         lanes = settings.decoders or max(2, len(os.sched_getaffinity(0)))
         worker = Worker(open_box(settings), provider, lanes)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""Delivers webhooks on threads of its own."""
+"""Delivers webhooks, on threads of their own."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from appliance.state.work import Work
 log = structlog.get_logger()
 
 STOP_SECONDS = 2.0
-SPARE_SECONDS = 60.0  # a name may take this long to resolve, beside the time that its receiver has
+MARGIN_SECONDS = 60.0  # resolving the host name may take this long, besides the time that the receiver has
 
 
 class Courier:
-    """A few threads that claim webhooks and try them. ``stopping`` ends them after the try in progress."""
+    """A few threads that claim webhooks and try to deliver them, until ``stopping`` is set."""
 
     def __init__(self, box: Box, worker_id: str, stopping: threading.Event) -> None:
         self._box = box
         self._worker_id = worker_id
         self._stopping = stopping
-        # Daemons: a slow receiver must not hold up the end of the process; its webhook is tried again.
+        # Daemons: a slow receiver must not delay the end of the process; its webhook is tried again.
         self._threads = [
             threading.Thread(target=self._run, name=f"courier-{number}", daemon=True)
             for number in range(box.settings.webhook_threads)
         ]
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def join(self) -> None:
-        """Wait a little for the tries in progress."""
+        """Wait a little for the tries in progress to end."""
         for thread in self._threads:
             thread.join(STOP_SECONDS / len(self._threads))
 
@@ -46,23 +46,25 @@ class Courier:
             try:
                 idle = not self._deliver_one()
             except ApplianceError as error:
-                log.error("webhook left behind", code=error.code, error=str(error))
+                log.error(
+                    "webhook not tried; it is claimed again when its lease ends", code=error.code, error=str(error)
+                )
                 idle = True
-            except Exception as error:  # its lease runs out, and it is tried again
-                log.error("webhook left behind", exc_info=error)
+            except Exception as error:
+                log.error("unexpected error; the webhook is claimed again when its lease ends", exc_info=error)
                 idle = True
             if idle:
                 self._stopping.wait(self._box.settings.poll_seconds)
 
     def _deliver_one(self) -> bool:
-        """Try one webhook; False where none is due."""
-        claimed = self._claim()
-        if claimed is None:
+        """Try one webhook. Returns False if none is due."""
+        work = self._claim()
+        if work is None:
             return False
-        delivered = webhooks.deliver(self._box, claimed)
-        log.info("webhook delivered" if delivered else "webhook not delivered", delivery=claimed.subject_id)
+        delivered = webhooks.deliver(self._box, work)
+        log.info("webhook delivered" if delivered else "webhook not delivered", delivery=work.subject_id)
         return True
 
     def _claim(self) -> Work | None:
-        lease_seconds = self._box.settings.webhook_timeout_seconds + SPARE_SECONDS
-        return leases.claim(self._box, self._worker_id, (webhooks.KIND,), lease_seconds=lease_seconds)
+        lease_seconds = self._box.settings.webhook_timeout_seconds + MARGIN_SECONDS
+        return leases.claim(self._box, self._worker_id, (webhooks.WEBHOOK.name,), lease_seconds=lease_seconds)

@@ -1,4 +1,4 @@
-"""What is done for each kind of work. A handler commits its own result; what it raises decides what happens next."""
+"""A handler for each kind of work. It commits its own result; the error that it raises decides what happens next."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from appliance.engine.decode.normalize import SAMPLE_RATE_HZ
-from appliance.engine.decode.normalize import normalize as normalize_audio
+from appliance.engine.decode.normalize import SAMPLE_RATE_HZ, normalize
 from appliance.engine.scoring.detector import analyse
 from appliance.engine.scoring.embedding import embed, mean_direction
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.engine.speech.transcriber import transcribe
-from appliance.errors import LeaseLost
+from appliance.errors import LeaseLost, UnexpectedStatus
 from appliance.services.datasets import work as dataset_work
+from appliance.services.datasets.work import EMBED, NORMALIZE
 from appliance.services.inference import work as inference_work
-from appliance.services.speech import batch_uploads, transcripts
-from appliance.state.audio import Audio, Found
+from appliance.services.inference.work import INFERENCE
+from appliance.services.purge import PURGE
+from appliance.services.purge import purge as purge_objects
+from appliance.services.speech import batch_uploads
+from appliance.services.speech import work as speech_work
+from appliance.services.speech.batch_uploads import STORE
+from appliance.services.speech.work import TRANSCRIPTION
+from appliance.state.audio import Audio, Properties
 from appliance.state.transcripts import Transcript
 from appliance.worker.lane import Lane, sha256_of
 from appliance.worker.progress import Progress
@@ -34,13 +40,13 @@ def infer(lane: Lane) -> None:
     inference_work.complete(lane.box, lane.work, analysis.duration_ms, analysis.detections)
 
 
-def normalize(lane: Lane) -> None:
+def normalize_audio(lane: Lane) -> None:
     """Make the 16 kHz mono WAV of a dataset's recording."""
     recording = dataset_work.load_audio(lane.box, lane.work)
     with lane.fetched(recording.object_key, recording.etag) as file, lane.scratch() as wav:
         with lane.decoder.decode(file, SAMPLE_RATE_HZ) as audio:
-            normalize_audio(audio, wav, lane.checkpoint)
-        found = Found(
+            normalize(audio, wav, lane.checkpoint)
+        properties = Properties(
             duration_ms=audio.duration_ms,
             sample_rate_hz=audio.info.sample_rate_hz,
             num_channels=audio.info.num_channels,
@@ -50,15 +56,15 @@ def normalize(lane: Lane) -> None:
         size_bytes = wav.seek(0, io.SEEK_END)
         wav.seek(0)
         lane.box.objects.put(recording.normalized_key, wav, size_bytes=size_bytes, content_type="audio/wav")
-    _commit(lane, recording.normalized_key, lambda: _normalized(lane, recording, found))
+    _commit(lane, recording.normalized_key, lambda: _normalized(lane, recording, properties))
 
 
-def _normalized(lane: Lane, recording: Audio, found: Found) -> None:
-    dataset_work.complete_normalizing(lane.box, lane.work, recording, found)
+def _normalized(lane: Lane, recording: Audio, properties: Properties) -> None:
+    dataset_work.complete_normalizing(lane.box, lane.work, recording, properties)
 
 
 def embed_audio(lane: Lane) -> None:
-    """Embed a normalised recording."""
+    """Embed a normalized recording."""
     recording = dataset_work.load_audio(lane.box, lane.work)
     scorer = lane.scorers.embedder(lane.box.settings.embedding_model)
     with lane.fetched(recording.normalized_key, None) as file:
@@ -75,53 +81,53 @@ def embed_audio(lane: Lane) -> None:
 
 
 def transcribe_media(lane: Lane) -> None:
-    """Write media down; or find detections in it, where the model is for that."""
-    asked, source = transcripts.load(lane.box, lane.work)
-    spoken = lane.box.models.resolve(asked.model).manifest.task == "transcription"
-    hear = _transcript if spoken else _detections
-    with lane.fetched(source.object_key, source.etag) as file:
-        progress = Progress(lane, source.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
-        duration_ms, result = hear(lane, asked, file, progress)
-    transcripts.complete(lane.box, lane.work, duration_ms, result)
+    """Transcribe media, or find detections in it if the model is for that."""
+    transcript, media = speech_work.load_transcript(lane.box, lane.work)
+    task = lane.box.models.resolve(transcript.model).manifest.task
+    analyze = _transcribe if task == "transcription" else _detect
+    with lane.fetched(media.object_key, media.etag) as file:
+        progress = Progress(lane, media.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
+        duration_ms, result = analyze(lane, transcript, file, progress)
+    speech_work.complete(lane.box, lane.work, duration_ms, result)
 
 
-def _transcript(lane: Lane, asked: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
-    heard = transcribe(file, lane.decoder, lane.scorers.transcriber(asked.model), progress)
-    segments, words = ([asdict(each) for each in listed] for listed in (heard.segments, heard.words))
-    return heard.duration_ms, {"text": heard.text, "segments": segments, "words": words}
+def _transcribe(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
+    speech = transcribe(file, lane.decoder, lane.scorers.transcriber(transcript.model), progress)
+    segments, words = ([asdict(span) for span in spans] for spans in (speech.segments, speech.words))
+    return speech.duration_ms, {"text": speech.text, "segments": segments, "words": words}
 
 
-def _detections(lane: Lane, asked: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
-    config = DetectionConfig(**{each.name: asked.options.get(each.name) for each in fields(DetectionConfig)})
-    analysis = analyse(file, lane.decoder, lane.scorers.detector(asked.model), config, progress)
+def _detect(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
+    config = DetectionConfig(**{field.name: transcript.options.get(field.name) for field in fields(DetectionConfig)})
+    analysis = analyse(file, lane.decoder, lane.scorers.detector(transcript.model), config, progress)
     return analysis.duration_ms, {"detections": [asdict(detection) for detection in analysis.detections]}
 
 
 def store(lane: Lane) -> None:
-    """Take a spooled file to storage."""
+    """Copy a spooled file to storage."""
     batch_uploads.store(lane.box, lane.work)
 
 
 def purge(lane: Lane) -> None:
     """Delete the objects of a recording that is gone."""
-    dataset_work.purge(lane.box, lane.work)
+    purge_objects(lane.box, lane.work)
 
 
 def _commit(lane: Lane, key: str, complete: Callable[[], None]) -> None:
-    """Commit; where the recording was deleted meanwhile, delete what was stored for it too."""
+    """Commit. If the recording was deleted meanwhile, also delete the object that was stored for it."""
     try:
         complete()
-    except LeaseLost:
+    except (LeaseLost, UnexpectedStatus):
         if dataset_work.is_gone(lane.box, lane.work):
             lane.box.objects.delete(key)
         raise
 
 
 HANDLERS: dict[str, Callable[[Lane], None]] = {
-    "inference": infer,
-    "normalize": normalize,
-    "embed": embed_audio,
-    "transcription": transcribe_media,
-    "store": store,
-    "purge": purge,
+    INFERENCE.name: infer,
+    NORMALIZE.name: normalize_audio,
+    EMBED.name: embed_audio,
+    TRANSCRIPTION.name: transcribe_media,
+    STORE.name: store,
+    PURGE.name: purge,
 }

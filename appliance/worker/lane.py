@@ -1,4 +1,4 @@
-"""What the handlers of the worker work with: a decoder, the scorers, and whether to go on."""
+"""A lane: what a handler gets to do its work with."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from appliance.engine.decode.decoder import Decoder
-from appliance.errors import ApplianceError, LeaseLost
+from appliance.errors import LeaseLost, Stopped
 from appliance.services.box import Box
 from appliance.state.work import Work
 from appliance.worker.scorers import Scorers
 
 
-class Stopped(ApplianceError):
-    """The worker was asked to stop; the file goes back to the queue as it was."""
-
-    code = "stopped"
-
-
 @dataclass(frozen=True)
 class Lane:
-    """One piece of work in progress on one thread."""
+    """One piece of work in progress on one thread, with a decoder and the models.
+
+    ``stopping`` is set when the worker stops, ``lost`` when the lease on the work is lost.
+    """
 
     box: Box
     work: Work
@@ -35,21 +32,21 @@ class Lane:
     lost: threading.Event
 
     def checkpoint(self, _: float = 0.0) -> None:
-        """Called again and again while work is done. Raises Stopped, LeaseLost."""
+        """Check whether to go on; the engine calls this after every block. Raises Stopped, LeaseLost."""
         if self.stopping.is_set():
-            raise Stopped("The worker stops.")
+            raise Stopped("The worker is stopping.")
         if self.lost.is_set():
-            raise LeaseLost(f"{self.work.kind} {self.work.subject_id} was taken over or cancelled.")
+            raise LeaseLost(f"{self.work.kind} {self.work.subject_id} was claimed by another worker, or cancelled.")
 
     @contextmanager
     def scratch(self) -> Iterator[BinaryIO]:
-        """An unlinked file on the data folder's disk: nothing stays behind after a crash."""
+        """Open an unlinked file on the data folder's disk: nothing stays behind after a crash."""
         with tempfile.TemporaryFile(dir=self.box.settings.data_dir / "tmp") as file:
             yield file
 
     @contextmanager
     def fetched(self, key: str, etag: str | None) -> Iterator[BinaryIO]:
-        """An object's bytes as a file. Raises ObjectMissing; ObjectChanged where its tag is not ``etag``."""
+        """Open an object as a local file. Raises ObjectMissing, and ObjectChanged if its tag is not ``etag``."""
         with self.scratch() as file:
             self.box.objects.fetch(key, etag or self.box.objects.stat(key).etag, file)
             file.flush()
@@ -58,6 +55,6 @@ class Lane:
 
 
 def sha256_of(file: BinaryIO) -> str:
-    """The checksum of a whole file."""
+    """Return the SHA-256 of a whole file in hexadecimal."""
     file.seek(0)
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

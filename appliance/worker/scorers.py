@@ -29,15 +29,18 @@ class Scorers:
         self._transcribers: dict[str, Transcriber] = {}
 
     def detector(self, model_id: str) -> Scorer:
-        """The scorer of a model for detection. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
+        """Return the scorer of a model for detection. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
         return self._get(model_id, "scores", Slot.score)
 
     def embedder(self, model_id: str) -> Scorer:
-        """The scorer that gives a model's vectors. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
+        """Return the scorer that gives a model's vectors.
+
+        Raises ModelNotFound, InvalidManifest, ProviderUnavailable.
+        """
         return self._get(model_id, "vectors", Slot.embed)
 
     def transcriber(self, model_id: str) -> Transcriber:
-        """A loaded model for transcription. Raises ModelNotFound, InvalidManifest."""
+        """Return a loaded model for transcription. Raises ModelNotFound, InvalidManifest."""
         with self._lock:
             model = self._box.models.resolve(model_id)
             name = model.manifest.id
@@ -47,19 +50,22 @@ class Scorers:
                 log.info("model loaded", model=name, use="text", provider="cpu")
             return self._transcribers[name]
 
-    def _get(self, model_id: str, use: str, ask: Callable[[Slot, int], np.ndarray]) -> Scorer:
+    def _get(self, model_id: str, use: str, score: Callable[[Slot, int], np.ndarray]) -> Scorer:
         with self._lock:
             model = self._box.models.resolve(model_id)
             key = (model.manifest.id, use)
             if key not in self._loaded:
                 check_checksum(model)
                 session = Session(model, self._provider, self._box.settings.batch_size)
-                self._loaded[key] = Scorer(session, ask)
+                self._loaded[key] = Scorer(session, score)
                 log.info("model loaded", model=key[0], use=use, provider=session.provider, batch=session.batch_size)
             return self._loaded[key]
 
     def load_default(self) -> None:
-        """Load the default model ahead of the first file; a fault in it is told, and met again by its files."""
+        """Load the default model before the first file.
+
+        If it does not load, log it and go on: files that use it fail with the same error.
+        """
         try:
             self.detector(self._box.settings.default_model)
         except ApplianceError as error:

@@ -1,8 +1,8 @@
 """The worker: one process that owns the accelerator.
 
-The main thread claims files and hands each to a lane, a thread with a decoder process of its own; the lanes of one
-model share a scorer. A heartbeat keeps the leases, a sweep does what time alone brings about, and a courier with
-threads of its own delivers webhooks, so that a slow receiver holds no lane.
+The main thread claims work and gives each piece to a lane, a thread with a decoder process of its own; the lanes of one
+model share a scorer. A heartbeat keeps the leases, a sweep handles what expires, and a courier delivers webhooks on
+threads of its own, so that a slow receiver blocks no lane.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from appliance.errors import (
     LeaseLost,
     ModelError,
     ScoringFailed,
+    Stopped,
     StorageError,
     StorageUnavailable,
+    SubjectGone,
+    UnexpectedStatus,
 )
 from appliance.services.box import Box
 from appliance.services.work import leases
@@ -35,14 +38,16 @@ from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
 from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
-from appliance.worker.lane import Lane, Stopped
+from appliance.worker.lane import Lane
 from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
 
+NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
+
 
 class Worker:
-    """Takes files from the queue until told to stop."""
+    """Takes work from the queue until it is stopped."""
 
     def __init__(self, box: Box, provider: Provider, lanes: int) -> None:
         self.id = str(uuid.uuid4())
@@ -57,11 +62,11 @@ class Worker:
         self._failed = False
 
     def stop(self) -> None:
-        """Ask for the end; files in progress go back to the queue."""
+        """Request the end; work in progress goes back to the queue."""
         self._stopping.set()
 
     def run(self) -> bool:
-        """Work until stopped. False where the accelerator failed, so that a fresh process is needed."""
+        """Work until stopped. Returns False if the accelerator failed, so that a new process is needed."""
         leases.start_worker(self._box, self.id, self._provider)
         self._scorers.load_default()
         helpers = [
@@ -88,7 +93,7 @@ class Worker:
         return not self._failed
 
     def _dispatch(self) -> None:
-        """Claim one piece of work for a lane that is free, or wait a little."""
+        """Claim a piece of work for a free lane, or wait a little if there is none."""
         try:
             work = leases.claim(self._box, self.id, HANDLERS)
         except ApplianceError as error:
@@ -105,10 +110,10 @@ class Worker:
         names = {"kind": work.kind, "subject": work.subject_id}
         try:
             self._handle(work)
-        except LeaseLost as error:
-            log.warning("lease lost", **names, error=str(error))
-        except Exception as error:  # its lease runs out, and it is tried again
-            log.error("work left behind", **names, exc_info=error)
+        except NOT_OURS as error:
+            log.warning("result not written", **names, code=error.code, error=str(error))
+        except Exception as error:
+            log.error("unexpected error; work is retried when its lease expires", **names, exc_info=error)
         finally:
             del self._active[work]
             self._free.release()
@@ -120,14 +125,14 @@ class Worker:
         try:
             HANDLERS[work.kind](lane)
             log.info("work done", **names, took_seconds=round(time.monotonic() - started, 3))
-        except LeaseLost:
+        except NOT_OURS:
             raise
         except DecoderDied as error:
             leases.retry(self._box, work, error, counts=True)
         except (Stopped, StorageUnavailable, DatabaseBusy) as error:
             leases.retry(self._box, work, error, counts=False)
         except ScoringFailed as error:
-            if self._provider == "cuda":  # a device that failed once may not recover within this process
+            if self._provider == "cuda":  # a device that failed may not recover in this process
                 self._failed = True
                 self.stop()
             leases.retry(self._box, work, error, counts=True)
@@ -135,7 +140,7 @@ class Worker:
             leases.fail(self._box, work, error)
             log.info("work failed", **names, code=error.code)
         except Exception as error:
-            log.error("work broke the worker's code", **names, exc_info=error)
+            log.error("handler raised an unexpected exception", **names, exc_info=error)
             reason = ApplianceError(f"The appliance failed on this file: {type(error).__name__}.")
             leases.retry(self._box, work, reason, counts=not isinstance(error, OSError))
 
@@ -146,9 +151,9 @@ class Worker:
         return decoder
 
     def _heartbeat(self) -> None:
-        active = dict(self._active)  # before asking: what is claimed meanwhile must not count as lost
-        held = leases.heartbeat(self._box, self.id, active)
-        for work in active.keys() - held:
+        active = dict(self._active)  # copied first: work that is claimed meanwhile must not count as lost
+        kept = leases.heartbeat(self._box, self.id, active)
+        for work in active.keys() - kept:
             active[work].set()
 
     def _sweep(self) -> None:
@@ -165,5 +170,5 @@ class Worker:
 
 
 def prepare_folder(data_dir: Path) -> None:
-    """Make the folder for recordings in progress."""
+    """Make the folder for temporary files of work in progress."""
     (data_dir / "tmp").mkdir(parents=True, exist_ok=True, mode=0o700)

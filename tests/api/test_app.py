@@ -15,10 +15,10 @@ from structlog.testing import CapturingLogger
 from appliance import errors
 from appliance.api import errors as errors_module
 from appliance.api.app import create_app
-from appliance.api.errors import STATUS, status_of
 from appliance.config import Settings
 from appliance.engine.models.store import ModelStore
 from appliance.errors import ApplianceError, DatabaseBusy, StorageError, StorageUnavailable
+from appliance.http_errors import FILE_ERRORS, HTTP_ERRORS, TITLES, http_error_of, http_error_of_status
 from appliance.services import keys
 from appliance.services.box import Box
 from appliance.services.inference import jobs as inference_jobs
@@ -70,21 +70,29 @@ def ask(client: FlaskClient) -> Any:
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
-def test_every_error_has_a_code_a_status_and_says_what_it_means(kind: type[ApplianceError]) -> None:
+def test_every_error_has_a_code_a_status_and_a_meaning(kind: type[ApplianceError]) -> None:
     assert re.fullmatch(r"[a-z_]+", kind.code)
     assert "code" in vars(kind)
     assert kind.__doc__
     assert kind.__doc__.strip().endswith(".")
-    assert 400 <= status_of(kind) <= 599
+    assert 400 <= http_error_of(kind).status <= 599
 
 
-def test_codes_are_different_and_statuses_are_for_errors_alone() -> None:
+def test_every_code_is_one_error() -> None:
     codes = [kind.code for kind in ERRORS]
     assert len(codes) == len(set(codes)) > 20
-    assert set(STATUS) <= set(ERRORS)
+    http_codes = [error.code for error in HTTP_ERRORS]
+    assert len(http_codes) == len(set(http_codes))
+    assert {error.status for error in HTTP_ERRORS} == set(TITLES)
+    assert set(FILE_ERRORS) <= set(ERRORS)
 
 
-def test_storage_that_is_away_is_a_503_that_says_when_to_retry(box: Box, client: FlaskClient) -> None:
+@pytest.mark.parametrize("status", [400, 404, 405, 406, 413, 414, 415, 418, 429, 500, 501, 503, 507])
+def test_a_status_of_the_framework_is_answered_with_a_listed_code(status: int) -> None:
+    assert http_error_of_status(status) in HTTP_ERRORS
+
+
+def test_storage_that_does_not_answer_is_a_503_with_retry_after(box: Box, client: FlaskClient) -> None:
     box.objects.error = StorageUnavailable("Object storage does not answer.")
     answer = ask(client)
     assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
@@ -97,7 +105,7 @@ def test_storage_that_is_away_is_a_503_that_says_when_to_retry(box: Box, client:
 @pytest.mark.parametrize(
     "error", [StorageError("secret: hunter2"), RuntimeError("secret: hunter2"), KeyError("hunter2")]
 )
-def test_what_nobody_foresaw_is_a_500_that_tells_nothing_but_its_request(
+def test_an_unexpected_error_is_a_500_that_shows_only_the_request_id(
     box: Box, client: FlaskClient, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
@@ -106,7 +114,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing_but_its_request(
     answer = ask(client)
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert set(answer.json) == {"type", "title", "status", "detail", "code"}
-    assert answer.json["code"] == "internal_server_error"
+    assert answer.json["code"] == "internal_error"
     assert "hunter2" not in answer.text
     request_id = answer.headers["X-Request-ID"]
     assert request_id in answer.json["detail"]
@@ -133,27 +141,27 @@ def test_readyz_follows_each_part(box: Box, client: FlaskClient) -> None:
         return checks
 
     assert unready() == {"worker": "has not started yet"}
-    with box.db.transaction():
-        workers.register(box.db, "w", "cpu")
+    with box.db.transaction() as tx:
+        workers.register(tx, "w", "cpu")
     assert unready() == {}
     box.objects.is_ready = False
     assert set(unready()) == {"storage"}
     box.objects.is_ready = True
-    with box.db.transaction():
-        box.db.change("UPDATE workers SET seen_at = seen_at - 100")
+    with box.db.transaction() as tx:
+        tx.change("UPDATE workers SET seen_at = seen_at - 100")
     assert "silent for 100 s" in unready()["worker"]
-    with box.db.transaction():
-        workers.touch(box.db, "w")
+    with box.db.transaction() as tx:
+        workers.touch(tx, "w")
     (box.models.root / "loud-frames" / "1.0.0" / "model.onnx").unlink()
     assert set(unready()) == {"model"}
 
 
 def test_readyz_and_healthz_need_no_key_and_healthz_no_parts(box: Box) -> None:
     client = create_app(box).test_client()
-    with box.db.transaction():
-        box.db.change("DROP VIEW inference_job_states")
-        box.db.change("DROP VIEW inference_job_counts")
-        box.db.change("ALTER TABLE inference_jobs RENAME TO gone")
+    with box.db.transaction() as tx:
+        tx.change("DROP VIEW inference_job_states")
+        tx.change("DROP VIEW inference_job_counts")
+        tx.change("ALTER TABLE inference_jobs RENAME TO gone")
     assert client.get("/healthz").status_code == 200
     answer = client.get("/readyz")
     assert answer.status_code == 503

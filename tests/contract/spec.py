@@ -10,8 +10,12 @@ from urllib.parse import urlsplit
 import requests
 from jsonschema import Draft202012Validator, FormatChecker
 
+from appliance.frontdoor.paths import PLAIN_ERRORS
+from appliance.http_errors import FILE_ERRORS, HTTP_ERRORS
+
 PROBLEM = "application/problem+json"
-PLAIN_PATHS = "/v2/"  # where an error is {"error": sentence}
+CODES = {error.code: error.status for error in HTTP_ERRORS}
+FILE_CODES = {kind.code for kind in FILE_ERRORS}
 FORMATS = FormatChecker(())
 
 
@@ -19,6 +23,16 @@ FORMATS = FormatChecker(())
 def is_rfc3339_utc(text: object) -> bool:
     """RFC 3339 in UTC, as the contract says."""
     return not isinstance(text, str) or bool(text.endswith("Z") and datetime.fromisoformat(text))
+
+
+def file_codes(value: Any) -> set[str]:
+    """Every ``error_code`` in an answer, at any depth."""
+    if isinstance(value, list):
+        return set().union(*map(file_codes, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {value[name] for name in ("error_code", "errorCode") if value.get(name)}
+    return own.union(*map(file_codes, value.values()))
 
 
 class Spec:
@@ -30,7 +44,7 @@ class Spec:
         self._paths = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): operations for path, operations in literal_first}
 
     def check(self, response: requests.Response) -> None:
-        """Fail where an answer has another status, type or shape than the document promises."""
+        """Fail if an answer differs from the document in status, type or shape, or has a code that is not listed."""
         request = response.request
         assert len(response.raw.headers.getlist("X-Request-ID")) == 1, dict(response.headers)
         path = urlsplit(str(request.url)).path
@@ -41,7 +55,7 @@ class Spec:
             self.check_problem(response)
             return
         if response.status_code >= 400 and path != "/readyz":
-            plain = path.startswith(PLAIN_PATHS)
+            plain = path.startswith(PLAIN_ERRORS)
             expected = "application/json" if plain else PROBLEM
             assert media_type == expected, f"{request.method} {path}: {media_type} {response.text[:200]}"
             (self.check_failure if plain else self.check_problem)(response)
@@ -57,13 +71,14 @@ class Spec:
         assert media_type in promised, f"{request.method} {path}: {response.status_code} {media_type}"
         if media_type in ("application/json", PROBLEM):
             self.validate(response.json(), promised[media_type]["schema"])
+            assert file_codes(response.json()) <= FILE_CODES
 
     def check_problem(self, response: requests.Response) -> None:
         problem = response.json()
         self.validate(problem, {"$ref": "#/components/schemas/Problem"})
         assert problem["status"] == response.status_code
         assert set(problem) == {"type", "title", "status", "detail", "code"}
-        assert re.fullmatch(r"[a-z0-9_]+", problem["code"])
+        assert CODES.get(problem["code"]) == problem["status"], f"{problem} is not in docs/errors.md"
         assert problem["detail"].strip()
 
     def check_failure(self, response: requests.Response) -> None:

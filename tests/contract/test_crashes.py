@@ -221,7 +221,7 @@ def test_a_decoder_that_dies_three_times_fails_its_file(appliance: Appliance, ap
 
     def kill_decoders() -> None:
         for pid in children(worker):
-            if pid not in killed and "decoder_process" in command_of(pid):
+            if pid not in killed and "appliance.engine.decode.child" in command_of(pid):
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
 
@@ -299,7 +299,7 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path, models: Path) -> N
         first.api.finished(job_id)  # a decoder runs too
         processes = descendants(first.process.pid)
         commands = " ".join(map(command_of, processes))
-        for part in ("minio", "caddy", "gunicorn", "appliance.worker", "decoder_process"):
+        for part in ("minio", "caddy", "gunicorn", "appliance.worker", "appliance.engine.decode.child"):
             assert part in commands, commands
         first.process.kill()
         first.process.wait()

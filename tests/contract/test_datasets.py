@@ -102,7 +102,7 @@ def test_a_dataset_is_made_listed_changed_and_deleted(api: Api, other: Api):
     api.get(path, 404)
 
 
-def test_audio_is_normalised_embedded_and_downloaded(datasets: Datasets):
+def test_audio_is_normalized_embedded_and_downloaded(datasets: Datasets):
     stereo = np.stack([sweep(2, 7000), sweep(2, 7000)], axis=1)
     content = wav(stereo.astype(np.float32), RATE_HZ)
     audio_id = datasets.send(content, name="a/b\\c\n.wav")
@@ -114,9 +114,9 @@ def test_audio_is_normalised_embedded_and_downloaded(datasets: Datasets):
     assert audio["size_bytes"] == len(content)
     assert datasets.download(audio_id).content == content
     for yes in ("True", "true", "1"):
-        normalised = datasets.download(audio_id, normalized=yes)
-        samples, rate = soundfile.read(io.BytesIO(normalised.content))
-        assert (rate, samples.ndim, normalised.headers["Content-Type"]) == (16_000, 1, "audio/wav")
+        normalized = datasets.download(audio_id, normalized=yes)
+        samples, rate = soundfile.read(io.BytesIO(normalized.content))
+        assert (rate, samples.ndim, normalized.headers["Content-Type"]) == (16_000, 1, "audio/wav")
         assert abs(len(samples) - 32_000) <= 1
     for no in ("False", "false", "0"):
         assert datasets.download(audio_id, normalized=no).content == content

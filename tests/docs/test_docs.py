@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from http import HTTPStatus
 
 import pytest
 
 from appliance import errors
-from appliance.api.errors import status_of
 from appliance.config import ROOT, Settings, load_settings
-from appliance.errors import ApplianceError
 
 
 def test_every_setting_can_be_uncommented(tmp_path, monkeypatch):
@@ -43,22 +39,6 @@ def test_a_wrong_setting_is_named(tmp_path, monkeypatch):
     path.write_text("= nothing")
     with pytest.raises(errors.ConfigurationError, match="cannot be read"):
         load_settings()
-
-
-def every_error(kind: type[ApplianceError] = ApplianceError) -> Iterator[type[ApplianceError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from every_error(child)
-
-
-def test_every_error_has_a_code_a_docstring_and_a_status():
-    kinds = [kind for kind in every_error() if kind.__module__ == errors.__name__]
-    assert len(kinds) > 30
-    assert len({kind.code for kind in kinds}) == len(kinds)
-    for kind in kinds:
-        assert "code" in vars(kind), kind
-        assert (kind.__doc__ or "").strip().endswith("."), kind
-        assert isinstance(status_of(kind), HTTPStatus)
 
 
 def test_relative_links_lead_somewhere():

@@ -13,8 +13,9 @@ import pytest
 from appliance.engine.speech.transcriber import Transcriber
 from appliance.errors import DatabaseBusy
 from appliance.services.speech import transcripts
+from appliance.services.speech import work as speech_work
 from appliance.services.work import leases
-from appliance.state import media
+from appliance.state import media as media_rows
 from appliance.state import transcripts as transcript_rows
 from appliance.state.transcripts import Transcript
 from appliance.worker import progress
@@ -26,25 +27,24 @@ from tests.worker.test_worker import Fixture
 
 
 class Speech(Fixture):
-    """A box whose media can be written down."""
+    """A box whose media can be transcribed."""
 
-    def ask(self, content: bytes, model: str, **options: Any) -> str:
-        """The id of a transcript of stored media."""
+    def request(self, content: bytes, model: str, **options: Any) -> str:
+        """Create a transcript of stored media and return its id."""
         media_id, key = str(uuid.uuid4()), f"k/{uuid.uuid4()}"
         self.objects.contents[key] = content
         model = transcripts.resolve_model(self.box, model, "model", ("transcription", "detection"))
-        with self.box.db.transaction():
-            media.insert_media(
-                self.box.db, media_id, 1, status="stored", object_key=key, size_bytes=len(content), etag="tag"
-            )
-            source = media.find_media(self.box.db, media_id)
-            assert source is not None
-            return transcripts.request(self.box, source, model=model, options=options)
+        with self.box.db.transaction() as tx:
+            media_rows.insert_media(tx, media_id, 1, status="spooled", object_key=key, size_bytes=len(content))
+            media_rows.mark_stored(tx, media_id, "spooled", len(content), "tag")
+            media = media_rows.find_media(tx, media_id)
+            assert media is not None
+            return transcripts.create_transcript(tx, media, model=model, options=options)
 
     def transcript(self, transcript_id: str) -> Transcript:
-        found = transcript_rows.find_transcript(self.box.db, transcript_id)
-        assert found is not None
-        return found
+        transcript = transcript_rows.find_transcript(self.box.db, transcript_id)
+        assert transcript is not None
+        return transcript
 
     def finished(self, transcript_id: str) -> Transcript:
         wait_for(lambda: self.transcript(transcript_id).status in ("completed", "failed"))
@@ -58,91 +58,93 @@ def make(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 @needs_model
-def test_speech_is_written_down_and_told_while_it_runs(
+def test_speech_is_transcribed_and_its_progress_reported(
     make: Callable[..., Speech], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = make()
-    told: list[float] = []
-    report = transcripts.report_progress
+    reported: list[float] = []
+    report = speech_work.report_progress
 
-    def noting(box: Any, transcript_id: str, share: float) -> None:
+    def record(box: Any, transcript_id: str, share: float) -> None:
         report(box, transcript_id, share)
-        told.append(here.transcript(transcript_id).progress)
+        reported.append(here.transcript(transcript_id).progress)
 
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(transcripts, "report_progress", noting)
-    asked = here.ask(SAMPLE.read_bytes(), "moonshine-tiny-en")
+    monkeypatch.setattr(speech_work, "report_progress", record)
+    transcript_id = here.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
     with here.working():
-        found = here.finished(asked)
-    assert (found.status, found.duration_ms, found.progress) == ("completed", SAMPLE_MS, 1)
-    assert found.result is not None
-    assert set(found.result) == {"text", "segments", "words"}
-    assert wrong_words(found.result["text"]) <= 2
-    assert set(found.result["segments"][0]) == {"text", "start_ms", "end_ms"}
-    assert set(found.result["words"][0]) == {"text", "start_ms", "end_ms", "confidence"}
-    assert told == sorted(told)
-    assert 0.8 < told[-1] < 1
+        transcript = here.finished(transcript_id)
+    assert (transcript.status, transcript.duration_ms, transcript.progress) == ("completed", SAMPLE_MS, 1)
+    assert transcript.result is not None
+    assert set(transcript.result) == {"text", "segments", "words"}
+    assert wrong_words(transcript.result["text"]) <= 2
+    assert set(transcript.result["segments"][0]) == {"text", "start_ms", "end_ms"}
+    assert set(transcript.result["words"][0]) == {"text", "start_ms", "end_ms", "confidence"}
+    assert reported == sorted(reported)
+    assert 0.8 < reported[-1] < 1
     assert here.work() == []
 
 
 @needs_model
 def test_a_recording_without_speech_is_completed_without_text(make: Callable[..., Speech]) -> None:
     here = make()
-    asked = here.ask(loud_wav(), "moonshine-tiny-en")
+    transcript_id = here.request(loud_wav(), "moonshine-tiny-en")
     with here.working():
-        found = here.finished(asked)
-    assert (found.status, found.duration_ms) == ("completed", LOUD_DURATION_MS)
-    assert found.result == {"text": "", "segments": [], "words": []}
+        transcript = here.finished(transcript_id)
+    assert (transcript.status, transcript.duration_ms) == ("completed", LOUD_DURATION_MS)
+    assert transcript.result == {"text": "", "segments": [], "words": []}
 
 
 def test_a_model_for_detection_gives_detections(make: Callable[..., Speech]) -> None:
     here = make()
-    plain = here.ask(loud_wav(), "loud-frames")
-    strict = here.ask(loud_wav(), "loud-frames", threshold=1.0, min_duration_ms=1000)
+    plain = here.request(loud_wav(), "loud-frames")
+    strict = here.request(loud_wav(), "loud-frames", threshold=1.0, min_duration_ms=1000)
     with here.working():
-        found, none = here.finished(plain), here.finished(strict)
-    assert found.duration_ms == LOUD_DURATION_MS
-    assert found.result is not None
-    (detection,) = found.result["detections"]
+        transcript, nothing = here.finished(plain), here.finished(strict)
+    assert transcript.duration_ms == LOUD_DURATION_MS
+    assert transcript.result is not None
+    (detection,) = transcript.result["detections"]
     assert set(detection) == {"artifact_type", "start_ms", "end_ms", "confidence"}
     assert (detection["artifact_type"], detection["start_ms"], detection["end_ms"]) == ("loud", 1160, 1742)
-    assert none.result == {"detections": []}
+    assert nothing.result == {"detections": []}
 
 
-def test_what_cannot_be_decoded_fails_with_its_reason(make: Callable[..., Speech]) -> None:
+def test_media_that_cannot_be_decoded_fails_with_the_reason(make: Callable[..., Speech]) -> None:
     here = make()
-    asked = here.ask(b"text", "loud-frames")
+    transcript_id = here.request(b"text", "loud-frames")
     with here.working():
-        found = here.finished(asked)
-    assert (found.status, found.error_code, found.result) == ("failed", "corrupt_audio", None)
+        transcript = here.finished(transcript_id)
+    assert (transcript.status, transcript.error_code, transcript.result) == ("failed", "corrupt_audio", None)
 
 
-def test_a_model_that_vanished_fails_its_transcripts(make: Callable[..., Speech]) -> None:
+def test_a_missing_model_fails_its_transcripts(make: Callable[..., Speech]) -> None:
     here = make()
-    asked = here.ask(loud_wav(), "loud-frames")
-    with here.box.db.transaction():
-        here.box.db.change("UPDATE transcripts SET model = 'moonshine-tiny-en@9' WHERE id = ?", [asked])
+    transcript_id = here.request(loud_wav(), "loud-frames")
+    with here.box.db.transaction() as tx:
+        tx.change("UPDATE transcripts SET model = 'moonshine-tiny-en@9' WHERE id = ?", [transcript_id])
     with here.working():
-        assert here.finished(asked).error_code == "model_not_found"
+        assert here.finished(transcript_id).error_code == "model_not_found"
 
 
 @needs_model
-def test_a_transcript_deleted_meanwhile_stays_deleted(make: Callable[..., Speech]) -> None:
+def test_a_transcript_that_is_deleted_meanwhile_stays_deleted(make: Callable[..., Speech]) -> None:
     here = make()
-    asked = here.ask(SAMPLE.read_bytes(), "moonshine-tiny-en")
+    transcript_id = here.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
     here.objects.gate.clear()
     with here.working():
         wait_for(lambda: here.objects.reads)
-        with here.box.db.transaction():
-            transcript_rows.delete_transcript(here.box.db, asked)
+        with here.box.db.transaction() as tx:
+            transcript_rows.delete_transcript(tx, transcript_id)
         here.objects.gate.set()
-        other = here.ask(loud_wav(), "loud-frames")
+        other = here.request(loud_wav(), "loud-frames")
         assert here.finished(other).status == "completed"
-    assert transcript_rows.find_transcript(here.box.db, asked) is None
+    assert transcript_rows.find_transcript(here.box.db, transcript_id) is None
 
 
 @needs_model
-def test_a_busy_database_is_waited_for(make: Callable[..., Speech], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_is_tried_again_if_the_database_is_busy(
+    make: Callable[..., Speech], monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = make()
     faults = [DatabaseBusy("busy")]
     read = Transcriber.read
@@ -153,25 +155,25 @@ def test_a_busy_database_is_waited_for(make: Callable[..., Speech], monkeypatch:
         return read(*arguments)
 
     monkeypatch.setattr(Transcriber, "read", failing)
-    asked = here.ask(SAMPLE.read_bytes(), "moonshine-tiny-en")
+    transcript_id = here.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
     with here.working():
-        assert here.finished(asked).status == "completed"
+        assert here.finished(transcript_id).status == "completed"
     assert here.objects.reads == 2
 
 
-def test_progress_is_told_seldom_and_never_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[float] = []
+def test_progress_is_reported_seldom_and_never_as_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[float] = []
     clock = [0.0]
     lane: Any = SimpleNamespace(checkpoint=lambda: None, box=None, work=SimpleNamespace(subject_id="x"))
-    monkeypatch.setattr(transcripts, "report_progress", lambda box, subject_id, share: told.append(share))
+    monkeypatch.setattr(speech_work, "report_progress", lambda box, subject_id, share: reported.append(share))
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     report = Progress(lane, 100.0)
     for second in range(0, 120, 1):
         clock[0] = second / 10
         report(float(second))
-    assert told == [0.2, 0.4, 0.6, 0.8, 0.99]
-    told.clear()
+    assert reported == [0.2, 0.4, 0.6, 0.8, 0.99]
+    reported.clear()
     silent = Progress(lane, None)
     clock[0] += 60
     silent(50.0)
-    assert told == []
+    assert reported == []

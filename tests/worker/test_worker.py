@@ -76,8 +76,8 @@ class Fixture:
         prepare_folder(folder)
         db = Database(folder / "appliance.db")
         db.migrate()
-        with db.transaction():
-            db.change("INSERT INTO tenants (name, created_at) VALUES ('one', 0)")
+        with db.transaction() as tx:
+            tx.change("INSERT INTO tenants (name, created_at) VALUES ('one', 0)")
         self.box = Box(Settings(**chosen), db, self.objects, ModelStore(models))
 
     def make_job(self, model: str = "loud-frames") -> str:
@@ -88,9 +88,9 @@ class Fixture:
         file_id = str(uuid.uuid4())
         key = f"k/{file_id}"
         self.objects.contents[key] = content
-        with self.box.db.transaction():
+        with self.box.db.transaction() as tx:
             inference_files.insert_file(
-                self.box.db,
+                tx,
                 file_id,
                 job_id,
                 original_filename="a.wav",
@@ -229,8 +229,8 @@ def test_a_bug_in_the_worker_fails_the_file_and_not_the_worker(make: Callable[..
 def test_a_model_that_vanished_fails_its_files_alone(make: Callable[..., Fixture]) -> None:
     here = make()
     gone, kept = here.make_job("loud-softmax"), here.make_job()
-    with here.box.db.transaction():
-        here.box.db.change("UPDATE inference_jobs SET model_version = '9' WHERE id = ?", [gone])
+    with here.box.db.transaction() as tx:
+        tx.change("UPDATE inference_jobs SET model_version = '9' WHERE id = ?", [gone])
     lost, good = here.add(gone, loud_wav()), here.add(kept, loud_wav())
     with here.working():
         assert here.ended(lost).error_code == "model_not_found"
@@ -291,8 +291,8 @@ def test_a_lost_lease_that_the_same_worker_takes_up_again_is_another_one(make: C
     here.objects.gate.clear()
     with here.working(lanes=2):
         wait_for(lambda: here.objects.reads == 1)
-        with here.box.db.transaction():
-            here.box.db.change("UPDATE work SET lease_until = 1")
+        with here.box.db.transaction() as tx:
+            tx.change("UPDATE work SET lease_until = 1")
         wait_for(lambda: here.objects.reads == 2)
         here.objects.gate.set()
         assert here.ended(file_id).status == "completed"
@@ -310,7 +310,7 @@ def test_a_file_that_loses_its_worker_too_often_fails(make: Callable[..., Fixtur
         assert task.lost_leases == number
     leases.start_worker(here.box, "last", "cpu")
     file = here.file(file_id)
-    assert (file.status, file.error_code) == ("failed", "lease_lost")
+    assert (file.status, file.error_code) == ("failed", "worker_lost")
     assert "3 times" in (file.error_message or "")
     assert here.work() == []
 
@@ -320,8 +320,8 @@ def test_who_lost_the_lease_writes_nothing(make: Callable[..., Fixture]) -> None
     file_id = here.add(here.make_job(), loud_wav())
     late = leases.claim(here.box, "late")
     assert late is not None
-    with here.box.db.transaction():
-        here.box.db.change("UPDATE work SET lease_until = 1")
+    with here.box.db.transaction() as tx:
+        tx.change("UPDATE work SET lease_until = 1")
     sweep(here.box)
     assert here.file(file_id).status == "queued"
     detection = Detection("loud", 1, 2, 0.5)

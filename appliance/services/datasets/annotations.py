@@ -1,4 +1,4 @@
-"""What people mark in a dataset's audio; also as JSON lines and as Audacity label tracks."""
+"""Annotations of a dataset's audio; also as JSON lines and as Audacity label tracks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from appliance.audacity import audacity_line
 from appliance.errors import InvalidRequest, NotFound, NotReady
 from appliance.services.box import Box
 from appliance.services.datasets.audio import find_audio
-from appliance.state import annotations as table
+from appliance.state import annotations as annotation_rows
 from appliance.state.annotations import Annotation
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A stretch that a person named; times in whole milliseconds."""
+    """A stretch of a recording with a label, not stored yet; times in whole milliseconds."""
 
     artifact_type: str
     start_ms: int
@@ -26,42 +26,43 @@ class Mark:
 
 
 def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, marks: list[Mark]) -> list[Annotation]:
-    """Store all marks, or none. Raises NotFound, NotReady, and InvalidRequest naming the mark that is wrong."""
+    """Store all marks, or none. Raises NotFound, NotReady, and InvalidRequest with the number of the invalid mark."""
     recording = find_audio(box, tenant_id, dataset_id, audio_id)
     if recording.status != "ready" or recording.duration_ms is None:
         raise NotReady("The audio is not ready to be annotated; see processing_status and processing_error.")
     for number, mark in enumerate(marks, 1):
         _check(mark, recording.duration_ms, f"annotation {number}: " if len(marks) > 1 else "")
     ids = [str(uuid.uuid4()) for _ in marks]
-    with box.db.transaction():
+    with box.db.transaction() as tx:
         find_audio(box, tenant_id, dataset_id, audio_id)
         rows = [(i, mark.artifact_type, mark.start_ms, mark.end_ms) for i, mark in zip(ids, marks, strict=True)]
-        table.insert_annotations(box.db, audio_id, rows)
-    return [each for each in table.list_annotations(box.db, audio_id) if each.id in set(ids)]
+        annotation_rows.insert_annotations(tx, audio_id, rows)
+    new = set(ids)
+    return [annotation for annotation in annotation_rows.list_annotations(box.db, audio_id) if annotation.id in new]
 
 
 def list_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> list[Annotation]:
-    """The annotations in order of their start. Raises NotFound."""
+    """Return the annotations in order of their start. Raises NotFound."""
     find_audio(box, tenant_id, dataset_id, audio_id)
-    return table.list_annotations(box.db, audio_id)
+    return annotation_rows.list_annotations(box.db, audio_id)
 
 
 def delete_annotation(box: Box, tenant_id: int, dataset_id: str, audio_id: str, annotation_id: str) -> None:
-    """Remove one annotation. Raises NotFound."""
+    """Remove an annotation. Raises NotFound."""
     find_audio(box, tenant_id, dataset_id, audio_id)
-    with box.db.transaction():
-        if not table.delete_annotation(box.db, audio_id, annotation_id):
+    with box.db.transaction() as tx:
+        if not annotation_rows.delete_annotation(tx, audio_id, annotation_id):
             raise NotFound("There is no such annotation.")
 
 
-def to_json_lines(found: Iterable[Annotation]) -> str:
-    """One JSON object a line."""
-    rows = ({"artifact_type": a.artifact_type, "start_ms": a.start_ms, "end_ms": a.end_ms} for a in found)
+def to_json_lines(annotations: Iterable[Annotation]) -> str:
+    """Write annotations as JSON lines, one object on each."""
+    rows = ({"artifact_type": a.artifact_type, "start_ms": a.start_ms, "end_ms": a.end_ms} for a in annotations)
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def from_json_lines(text: str) -> list[Mark]:
-    """Read one JSON object a line; empty lines are skipped. Raises InvalidRequest naming the line."""
+    """Read JSON lines; empty lines are skipped. Raises InvalidRequest with the number of the invalid line."""
     marks = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -79,15 +80,15 @@ def from_json_lines(text: str) -> list[Mark]:
     return marks
 
 
-def to_audacity(found: Iterable[Annotation]) -> str:
+def to_audacity(annotations: Iterable[Annotation]) -> str:
     """A label track: start and end in seconds, and the label."""
-    return "".join(f"{audacity_line(a.start_ms, a.end_ms, a.artifact_type)}\n" for a in found)
+    return "".join(f"{audacity_line(a.start_ms, a.end_ms, a.artifact_type)}\n" for a in annotations)
 
 
 def from_audacity(text: str) -> list[Mark]:
-    """Read a label track; a point label lasts a millisecond. Raises InvalidRequest naming the line.
+    """Read a label track; a point label becomes one millisecond. Raises InvalidRequest with the invalid line's number.
 
-    Lines that begin with a backslash hold the frequencies of a spectral selection and are skipped.
+    Lines that begin with a backslash are skipped: they hold the frequencies of a spectral selection.
     """
     marks = []
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""Datasets: create, list, look at, change, delete."""
+"""Datasets: create, list, read, change, delete."""
 
 from __future__ import annotations
 
@@ -6,45 +6,47 @@ import uuid
 
 from appliance.errors import NotFound
 from appliance.services.box import Box
-from appliance.state import audio, datasets, work
+from appliance.services.paging import split_page
+from appliance.services.purge import enqueue_purge
+from appliance.state import audio
+from appliance.state import datasets as dataset_rows
 from appliance.state.datasets import Dataset
 
 
 def create_dataset(box: Box, tenant_id: int, name: str, description: str) -> Dataset:
-    """Make an empty dataset."""
+    """Create an empty dataset."""
     dataset_id = str(uuid.uuid4())
-    with box.db.transaction():
-        datasets.insert_dataset(box.db, dataset_id, tenant_id, name, description)
+    with box.db.transaction() as tx:
+        dataset_rows.insert_dataset(tx, dataset_id, tenant_id, name, description)
     return find_dataset(box, tenant_id, dataset_id)
 
 
 def find_dataset(box: Box, tenant_id: int, dataset_id: str) -> Dataset:
-    """The tenant's dataset. Raises NotFound."""
-    dataset = datasets.get_dataset(box.db, tenant_id, dataset_id)
+    """Return the tenant's dataset. Raises NotFound."""
+    dataset = dataset_rows.get_dataset(box.db, tenant_id, dataset_id)
     if dataset is None:
         raise NotFound("There is no such dataset.")
     return dataset
 
 
 def list_datasets(box: Box, tenant_id: int, before: int | None, limit: int) -> tuple[list[Dataset], int | None]:
-    """A page of datasets, newest first, and the sequence that the next page starts before."""
-    page = datasets.list_datasets(box.db, tenant_id, before, limit + 1)
-    return page[:limit], page[limit - 1].sequence if len(page) > limit else None
+    """Return a page of datasets, newest first, and the sequence before which the next page starts."""
+    return split_page(dataset_rows.list_datasets(box.db, tenant_id, before, limit + 1), limit)
 
 
 def change_dataset(box: Box, tenant_id: int, dataset_id: str, name: str | None, description: str | None) -> Dataset:
-    """Change what is given. Raises NotFound."""
-    with box.db.transaction():
+    """Change the name and the description; None leaves the old one. Raises NotFound."""
+    with box.db.transaction() as tx:
         find_dataset(box, tenant_id, dataset_id)
-        datasets.update_dataset(box.db, dataset_id, name, description)
+        dataset_rows.update_dataset(tx, dataset_id, name, description)
     return find_dataset(box, tenant_id, dataset_id)
 
 
 def delete_dataset(box: Box, tenant_id: int, dataset_id: str) -> None:
-    """Remove a dataset and its audio; the worker then deletes the objects. Raises NotFound."""
-    with box.db.transaction():
+    """Remove a dataset and its audio. The worker then deletes the objects. Raises NotFound."""
+    with box.db.transaction() as tx:
         find_dataset(box, tenant_id, dataset_id)
-        folders = [recording.folder for recording in audio.list_audio(box.db, dataset_id)]
-        datasets.delete_dataset(box.db, dataset_id)
+        folders = [recording.folder for recording in audio.list_audio(tx, dataset_id)]
+        dataset_rows.delete_dataset(tx, dataset_id)
         for folder in folders:
-            work.enqueue(box.db, "purge", folder, dataset_id)
+            enqueue_purge(tx, folder)

@@ -1,8 +1,8 @@
-"""Which recordings sound alike: the cosine between their mean vectors.
+"""The search for recordings that sound alike, by the cosine between their mean vectors.
 
 All vectors of a tenant and a model are kept as one matrix in memory, and a search is one product with it: exact, and
-fast enough for a whole archive (``docs/datasets.md`` has the measurement), so that an approximate index or an extension
-of SQLite would only add a part that can be wrong.
+fast enough for a whole archive (``docs/datasets.md`` has the measurement). An approximate index or an extension of
+SQLite would only add a part that can be wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from appliance.state.audio import Audio
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbor:
     """A recording and the cosine of its vector, -1 to 1."""
 
     recording: Audio
@@ -39,7 +39,7 @@ class _Index:
 
 
 class Similarity:
-    """Finds neighbours; keeps its matrices from one search to the next. Safe to use from many threads."""
+    """Finds the nearest recordings and keeps its matrices from one search to the next. Threads may share it."""
 
     def __init__(self, box: Box) -> None:
         self._box = box
@@ -48,10 +48,10 @@ class Similarity:
 
     def similar(
         self, tenant_id: int, dataset_id: str, audio_id: str, *, k: int, within: str | None = None
-    ) -> list[Neighbour]:
-        """The ``k`` recordings nearest to one, itself left out, in all the tenant's datasets or in ``within``.
+    ) -> list[Neighbor]:
+        """Return the ``k`` recordings nearest to one, without itself, in all the tenant's datasets or in ``within``.
 
-        Raises NotFound, and NotReady where the recording has no vector yet.
+        Raises NotFound, and NotReady if the recording has no vector yet.
         """
         find_audio(self._box, tenant_id, dataset_id, audio_id)
         if within is not None:
@@ -67,11 +67,11 @@ class Similarity:
             members = embeddings.audio_ids(self._box.db, within)
             similarities[[key not in members for key in keys]] = -np.inf
         order = [i for i in nearest(similarities, k) if np.isfinite(similarities[i])]
-        found = ((audio.find_audio(self._box.db, keys[i]), float(similarities[i])) for i in order)
-        return [Neighbour(recording, round(min(s, 1.0), 6)) for recording, s in found if recording]
+        nearest_rows = ((audio.find_audio(self._box.db, keys[i]), float(similarities[i])) for i in order)
+        return [Neighbor(recording, round(min(s, 1.0), 6)) for recording, s in nearest_rows if recording]
 
     def _vectors(self, tenant_id: int, model: str) -> tuple[list[str], np.ndarray]:
-        """Audio ids and their vectors as they are now: what was added is appended, a deletion rebuilds."""
+        """Return the audio ids and their vectors as they are now. New vectors are appended; a deletion rebuilds all."""
         with self._lock:
             index = self._indexes.setdefault((tenant_id, model), _Index())
         with index.lock:
@@ -84,8 +84,8 @@ class Similarity:
             return list(index.matrix.keys), index.matrix.rows
 
     def _append(self, index: _Index, tenant_id: int, model: str) -> None:
-        added = embeddings.list_embeddings(self._box.db, tenant_id, model, index.last)
-        if added:
-            rows = np.stack([np.frombuffer(each.vector, "<f4") for each in added])
-            index.matrix.append([each.audio_id for each in added], rows)
-            index.last = added[-1].sequence
+        embedding_rows = embeddings.list_embeddings(self._box.db, tenant_id, model, index.last)
+        if embedding_rows:
+            rows = np.stack([np.frombuffer(row.vector, "<f4") for row in embedding_rows])
+            index.matrix.append([row.audio_id for row in embedding_rows], rows)
+            index.last = embedding_rows[-1].sequence

@@ -1,52 +1,61 @@
-"""The work on a dataset's audio: normalise, embed, delete the objects of what is gone."""
+"""The work on a dataset's audio: normalize, then embed."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from appliance.errors import LeaseLost
+from appliance.errors import SubjectGone, UnexpectedStatus
 from appliance.services.box import Box
-from appliance.state import audio, embeddings, work
-from appliance.state.audio import Audio, Found
+from appliance.services.kind import Kind
+from appliance.state import audio, embeddings
+from appliance.state import work as queue
+from appliance.state.audio import Audio, Properties
 from appliance.state.datasets import tenant_of
 from appliance.state.work import Work
 
+NORMALIZE = Kind(
+    "normalize",
+    fail=lambda tx, audio_id, code, message: audio.mark_failed(tx, audio_id, "normalizing", code, message),
+)
+EMBED = Kind(
+    "embed",
+    fail=lambda tx, audio_id, code, message: audio.mark_failed(tx, audio_id, "embedding", code, message),
+)
 
-def load_audio(box: Box, claimed: Work) -> Audio:
-    """The recording to work on. Raises LeaseLost where it is gone."""
-    recording = audio.find_audio(box.db, claimed.subject_id)
+
+def load_audio(box: Box, work: Work) -> Audio:
+    """Return the recording that the work is about. Raises SubjectGone."""
+    recording = audio.find_audio(box.db, work.subject_id)
     if recording is None:
-        raise LeaseLost(f"Audio {claimed.subject_id} is gone.")
+        raise SubjectGone(f"The audio {work.subject_id} was deleted.")
     return recording
 
 
-def is_gone(box: Box, claimed: Work) -> bool:
+def is_gone(box: Box, work: Work) -> bool:
     """Whether the recording was deleted."""
-    return audio.find_audio(box.db, claimed.subject_id) is None
+    return audio.find_audio(box.db, work.subject_id) is None
 
 
-def complete_normalizing(box: Box, claimed: Work, recording: Audio, found: Found) -> None:
-    """normalizing → embedding, with the work that follows. Raises LeaseLost, and then nothing is written."""
-    with box.db.transaction():
-        work.finish(box.db, claimed)
-        if not audio.mark_embedding(box.db, recording.id, found):
-            raise LeaseLost(f"Audio {recording.id} is not being normalised.")
-        work.enqueue(box.db, "embed", recording.id, recording.dataset_id)
+def complete_normalizing(box: Box, work: Work, recording: Audio, properties: Properties) -> None:
+    """Move the audio on to embedding and queue that. If this raises, nothing is written.
+
+    Raises LeaseLost, UnexpectedStatus.
+    """
+    with box.db.transaction() as tx:
+        queue.finish(tx, work)
+        if not audio.mark_embedding(tx, recording.id, properties):
+            raise UnexpectedStatus(f"The audio {recording.id} is not in normalizing.")
+        queue.enqueue(tx, EMBED.name, recording.id, recording.dataset_id)
 
 
-def complete_embedding(box: Box, claimed: Work, recording: Audio, model: str, direction: np.ndarray) -> None:
-    """embedding → ready, with its vector (num_dimensions,). Raises LeaseLost, and then nothing is written."""
-    with box.db.transaction():
-        work.finish(box.db, claimed)
-        if not audio.mark_ready(box.db, recording.id):
-            raise LeaseLost(f"Audio {recording.id} is not being embedded.")
+def complete_embedding(box: Box, work: Work, recording: Audio, model: str, direction: np.ndarray) -> None:
+    """Make the audio ready and store its mean vector, (num_dimensions,) float32. If this raises, nothing is written.
+
+    Raises LeaseLost, UnexpectedStatus.
+    """
+    with box.db.transaction() as tx:
+        queue.finish(tx, work)
+        if not audio.mark_ready(tx, recording.id):
+            raise UnexpectedStatus(f"The audio {recording.id} is not in embedding.")
         vector = direction.astype("<f4").tobytes()
-        embeddings.insert_embedding(box.db, recording.id, tenant_of(box.db, recording.dataset_id), model, vector)
-
-
-def purge(box: Box, claimed: Work) -> None:
-    """Delete the objects under the subject, a recording's folder. Raises LeaseLost."""
-    for name in ("original", "normalized", "embedding"):
-        box.objects.delete(f"{claimed.subject_id}/{name}")
-    with box.db.transaction():
-        work.finish(box.db, claimed)
+        embeddings.insert_embedding(tx, recording.id, tenant_of(tx, recording.dataset_id), model, vector)

@@ -1,7 +1,6 @@
-"""What ends, and whom it is told to. Every ending of a subject that has a callback passes here.
+"""The end of a file or a job of inference, and the webhooks that report it, in one transaction.
 
-Each function is called inside the transaction of the change, so that the event commits with its cause. A job ends
-when its last open file does; one that takes further files ends again, and is told again.
+A job ends when its last open file ends. A job that takes further files ends again, and its webhook is sent again.
 """
 
 from __future__ import annotations
@@ -11,33 +10,34 @@ from typing import Any
 
 from appliance.services.webhooks.events import announce
 from appliance.state import inference_files, inference_jobs
-from appliance.state.database import Database
+from appliance.state.database import Transaction
 from appliance.state.inference_files import InferenceFile
-from appliance.state.inference_jobs import Job
+from appliance.state.moves import FileStatus
 
 
-def fail_file(db: Database, file_id: str, leaving: str, code: str, message: str) -> bool:
-    """``leaving`` → failed, told to the job's callback."""
-    if not inference_files.mark_failed(db, file_id, leaving, code, message):
+def fail_file(tx: Transaction, file_id: str, leaving: FileStatus, code: str, message: str) -> bool:
+    """Move a file from ``leaving`` to failed and queue the webhooks of its end."""
+    if not inference_files.mark_failed(tx, file_id, leaving, code, message):
         return False
-    file_ended(db, file_id)
+    file_ended(tx, file_id)
     return True
 
 
-def file_ended(db: Database, file_id: str) -> None:
-    """Tell of a file that is completed or failed, and of its job where that was the last one."""
-    file = inference_files.find_file(db, file_id)
-    job = inference_jobs.find_job(db, file.job_id) if file else None
-    if file is None or job is None or job.callback_url is None:
+def file_ended(tx: Transaction, file_id: str) -> None:
+    """Queue the webhook ``file.completed`` or ``file.failed``, and ``job.completed`` if no file of the job is left."""
+    file = inference_files.find_file(tx, file_id)
+    settings = inference_jobs.get_settings(tx, file.job_id) if file else None
+    if file is None or settings is None or settings.callback_url is None:
         return
-    announce(db, job.tenant_id, job.callback_url, f"file.{file.status}", _file_data(db, file))
-    if job.processed_files == job.total_files:
-        job_ended(db, job)
+    announce(tx, settings.tenant_id, settings.callback_url, f"file.{file.status}", _file_data(tx, file))
+    if not inference_files.has_unfinished(tx, file.job_id):
+        job_ended(tx, settings.tenant_id, file.job_id)
 
 
-def job_ended(db: Database, job: Job) -> None:
-    """Tell of a job that reached its end, whichever: ``status`` says."""
-    if job.callback_url is None:
+def job_ended(tx: Transaction, tenant_id: int, job_id: str) -> None:
+    """Queue the webhook ``job.completed`` of a job at its end; its ``status`` says which end."""
+    job = inference_jobs.get_job(tx, tenant_id, job_id)
+    if job is None or job.callback_url is None:
         return
     data = {
         "job_id": job.id,
@@ -47,10 +47,10 @@ def job_ended(db: Database, job: Job) -> None:
         "total_files": job.total_files,
         "processed_files": job.processed_files,
     }
-    announce(db, job.tenant_id, job.callback_url, "job.completed", data)
+    announce(tx, tenant_id, job.callback_url, "job.completed", data)
 
 
-def _file_data(db: Database, file: InferenceFile) -> dict[str, Any]:
+def _file_data(tx: Transaction, file: InferenceFile) -> dict[str, Any]:
     data: dict[str, Any] = {
         "job_id": file.job_id,
         "file_id": file.id,
@@ -59,6 +59,9 @@ def _file_data(db: Database, file: InferenceFile) -> dict[str, Any]:
     }
     if file.status == "failed":
         return data | {"error_code": file.error_code, "error_message": file.error_message}
-    found = inference_files.list_detections(db, file.job_id, file.id).get(file.id, [])
-    detections = [asdict(detection) for detection in found]
-    return data | {"duration_ms": file.duration_ms, "detection_count": len(found), "detections": detections}
+    detections = inference_files.list_detections(tx, file.job_id, file.id).get(file.id, [])
+    return data | {
+        "duration_ms": file.duration_ms,
+        "detection_count": len(detections),
+        "detections": [asdict(detection) for detection in detections],
+    }

@@ -1,4 +1,4 @@
-"""Files of an inference job: ask for an upload, confirm it, look at it, download it."""
+"""Files of an inference job: request an upload, confirm it, read the results, download the original."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import uuid
 from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
 from appliance.services import uploads
 from appliance.services.box import Box
-from appliance.services.inference.jobs import FileReport, find_job
+from appliance.services.inference.jobs import FileReport, find_settings
+from appliance.services.inference.work import INFERENCE
 from appliance.services.uploads import Upload
-from appliance.state import inference_files, work
+from appliance.state import inference_files
+from appliance.state import work as queue
 from appliance.state.inference_files import InferenceFile
 from appliance.storage.objects import ObjectInfo
 
@@ -17,24 +19,24 @@ from appliance.storage.objects import ObjectInfo
 def request_upload(
     box: Box, tenant_id: int, job_id: str, *, filename: str, content_type: str, size_bytes: int, origin: str
 ) -> Upload:
-    """Make a pending file and the form that uploads it to ``origin``, as the client reaches it.
+    """Create a pending file and return the form that uploads it to ``origin``, as the client reaches it.
 
     Raises NotFound, JobCancelled, UnsupportedContentType, InvalidRequest, FileTooLarge.
     """
-    declared = uploads.declare(box, filename, content_type, size_bytes, "file_size_bytes")
-    _open_job(box, tenant_id, job_id)
+    declaration = uploads.declare(box, filename, content_type, size_bytes, "file_size_bytes")
+    _require_open_job(box, tenant_id, job_id)
     file_id = str(uuid.uuid4())
     key = f"tenant-{tenant_id}/inference-{job_id}/{file_id}/original"
-    upload = uploads.make_upload(box, file_id, key, declared, origin)
-    with box.db.transaction():
-        _open_job(box, tenant_id, job_id)
+    upload = uploads.make_upload(box, file_id, key, declaration, origin)
+    with box.db.transaction() as tx:
+        _require_open_job(box, tenant_id, job_id)
         inference_files.insert_file(
-            box.db,
+            tx,
             file_id,
             job_id,
-            original_filename=declared.filename,
-            content_type=declared.content_type,
-            declared_size_bytes=declared.size_bytes,
+            original_filename=declaration.filename,
+            content_type=declaration.content_type,
+            declared_size_bytes=declaration.size_bytes,
             object_key=key,
             upload_expires_at=upload.expires_at,
         )
@@ -42,49 +44,49 @@ def request_upload(
 
 
 def confirm_upload(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
-    """Queue an uploaded file; a file that was confirmed before stays as it is.
+    """Queue an uploaded file. A file that was confirmed before stays as it is.
 
-    Raises NotFound, JobCancelled, NotUploaded, SizeMismatch, and Conflict where the upload came too late.
+    Raises NotFound, JobCancelled, NotUploaded, SizeMismatch, and Conflict if the form expired without an upload.
     """
-    _open_job(box, tenant_id, job_id)
+    _require_open_job(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
     if file.error_code == NotUploaded.code:
-        raise Conflict("The upload form expired unused; ask for a new one.")
+        raise Conflict("The upload form expired unused; request a new one.")
     if file.status == "pending":
-        accept(box, file, uploads.arrived(box, file))
+        accept(box, file, uploads.uploaded_object(box, file))
 
 
-def accept(box: Box, file: InferenceFile, stored: ObjectInfo) -> None:
-    """pending → queued, with the work that it causes; nothing where it left pending meanwhile."""
-    with box.db.transaction():
-        if inference_files.mark_queued(box.db, file.id, stored.etag):
-            work.enqueue(box.db, "inference", file.id, file.job_id)
+def accept(box: Box, file: InferenceFile, info: ObjectInfo) -> None:
+    """Queue a pending file with its work. Does nothing if the file is no longer pending."""
+    with box.db.transaction() as tx:
+        if inference_files.mark_queued(tx, file.id, info.etag):
+            queue.enqueue(tx, INFERENCE.name, file.id, file.job_id)
 
 
 def get_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> FileReport:
-    """A file and its detections. Raises NotFound."""
-    find_job(box, tenant_id, job_id)
+    """Return a file and its detections. Raises NotFound."""
+    find_settings(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
     return FileReport(file, inference_files.list_detections(box.db, job_id, file_id).get(file_id, []))
 
 
 def download_url(box: Box, tenant_id: int, job_id: str, file_id: str, origin: str) -> tuple[str, int]:
-    """A URL of the original under its own name, and how many seconds it is valid.
+    """Return a URL that downloads the original under its own name, and how many seconds the URL is valid.
 
-    Raises NotFound, and NotUploaded where there is nothing to download.
+    Raises NotFound, and NotUploaded if there is nothing to download.
     """
-    find_job(box, tenant_id, job_id)
+    find_settings(box, tenant_id, job_id)
     return uploads.download_url(box, find_file(box, job_id, file_id), origin)
 
 
 def find_file(box: Box, job_id: str, file_id: str) -> InferenceFile:
-    """The job's file. Raises NotFound."""
+    """Return the job's file. Raises NotFound."""
     file = inference_files.get_file(box.db, job_id, file_id)
     if file is None:
         raise NotFound("There is no such file in this inference job.")
     return file
 
 
-def _open_job(box: Box, tenant_id: int, job_id: str) -> None:
-    if find_job(box, tenant_id, job_id).status == "cancelled":
+def _require_open_job(box: Box, tenant_id: int, job_id: str) -> None:
+    if find_settings(box, tenant_id, job_id).cancelled_at is not None:
         raise JobCancelled("The job was cancelled; it takes no further files.")

@@ -1,4 +1,4 @@
-"""Inference jobs: create, list, look at, cancel."""
+"""Inference jobs: create, list, read, cancel."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from appliance.engine.scoring.events import DetectionConfig
 from appliance.errors import InvalidRequest, ModelNotFound, NotFound
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
+from appliance.services.paging import split_page
 from appliance.services.webhooks.urls import check_callback
 from appliance.state import inference_files, inference_jobs
 from appliance.state.inference_files import FileDetection, InferenceFile
-from appliance.state.inference_jobs import Job
+from appliance.state.inference_jobs import Job, JobSettings
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """A file and what was heard in it."""
+    """A file and its detections."""
 
     file: InferenceFile
     detections: list[FileDetection]
@@ -25,7 +26,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class JobReport:
-    """A job with its files in the order they were asked for."""
+    """A job with its files, in the order in which their uploads were requested."""
 
     job: Job
     error_message: str | None
@@ -35,9 +36,9 @@ class JobReport:
 def create_job(
     box: Box, tenant_id: int, model_id: str, config: DetectionConfig, callback_url: str | None = None
 ) -> JobReport:
-    """Make a job for a model, which is pinned to the version it has now. ``callback_url`` is told what becomes of it.
+    """Create a job for a model, pinned to the version that the model has now. Its webhooks go to ``callback_url``.
 
-    Raises InvalidRequest where there is no such model, or it is not for detection, or the URL is not one to call.
+    Raises InvalidRequest if there is no such model, if the model is not for detection, or if the URL may not be called.
     """
     check_callback(box, callback_url, "callback_url")
     try:
@@ -48,9 +49,9 @@ def create_job(
         raise InvalidRequest(f"model_id: {manifest.id} is for {manifest.task}, not for detection.")
     job_id = str(uuid.uuid4())
     client_config = {name: value for name, value in asdict(config).items() if value is not None}
-    with box.db.transaction():
+    with box.db.transaction() as tx:
         inference_jobs.insert_job(
-            box.db,
+            tx,
             job_id,
             tenant_id,
             model_id,
@@ -64,7 +65,7 @@ def create_job(
 
 
 def get_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
-    """The job with its files. Raises NotFound."""
+    """Return the job with its files. Raises NotFound."""
     job = find_job(box, tenant_id, job_id)
     detections = inference_files.list_detections(box.db, job_id)
     reports = [FileReport(file, detections.get(file.id, [])) for file in inference_files.list_files(box.db, job_id)]
@@ -72,19 +73,27 @@ def get_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
 
 
 def find_job(box: Box, tenant_id: int, job_id: str) -> Job:
-    """The tenant's job without its files. Raises NotFound."""
+    """Return the tenant's job without its files. Raises NotFound."""
     job = inference_jobs.get_job(box.db, tenant_id, job_id)
     if job is None:
         raise NotFound("There is no such inference job.")
     return job
 
 
+def find_settings(box: Box, tenant_id: int, job_id: str) -> JobSettings:
+    """Return the settings of the tenant's job, without counting its files. Raises NotFound."""
+    settings = inference_jobs.get_settings(box.db, job_id)
+    if settings is None or settings.tenant_id != tenant_id:
+        raise NotFound("There is no such inference job.")
+    return settings
+
+
 def list_jobs(
     box: Box, tenant_id: int, *, model_id: str | None, status: str | None, before: int | None, limit: int
 ) -> tuple[list[JobReport], int | None]:
-    """A page of jobs without their files, newest first, and the sequence that the next page starts before."""
+    """Return a page of jobs without their files, newest first, and the sequence before which the next page starts."""
     name, _, version = (model_id or "").partition("@")
-    page = inference_jobs.list_jobs(
+    rows = inference_jobs.list_jobs(
         box.db,
         tenant_id,
         model_name=name or None,
@@ -93,21 +102,21 @@ def list_jobs(
         before=before,
         limit=limit + 1,
     )
-    following = page[limit - 1].sequence if len(page) > limit else None
-    return [JobReport(job, error_message(box, job), []) for job in page[:limit]], following
+    page, next_before = split_page(rows, limit)
+    return [JobReport(job, error_message(box, job), []) for job in page], next_before
 
 
 def cancel_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
-    """Cancel what is unfinished; a job that ended stays as it is. Raises NotFound."""
-    with box.db.transaction():
+    """Cancel the unfinished files of a job. A job at its end stays as it is. Raises NotFound."""
+    with box.db.transaction() as tx:
         if find_job(box, tenant_id, job_id).status in ("pending", "processing"):
-            inference_jobs.cancel_job(box.db, job_id)
-            job_ended(box.db, find_job(box, tenant_id, job_id))
+            inference_jobs.cancel_job(tx, job_id)
+            job_ended(tx, tenant_id, job_id)
     return get_job(box, tenant_id, job_id)
 
 
 def error_message(box: Box, job: Job) -> str | None:
-    """Why a failed job failed."""
+    """Return why a failed job failed, None for any other job."""
     if job.status != "failed":
         return None
     which = "The file" if job.total_files == 1 else f"All {job.total_files} files"

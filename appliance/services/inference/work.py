@@ -6,37 +6,46 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from appliance.engine.scoring.events import Detection, DetectionConfig
-from appliance.errors import LeaseLost
+from appliance.errors import SubjectGone, UnexpectedStatus
 from appliance.services.box import Box
-from appliance.services.inference.endings import file_ended
-from appliance.state import inference_files, inference_jobs, work
+from appliance.services.inference.endings import fail_file, file_ended
+from appliance.services.kind import Kind
+from appliance.state import inference_files, inference_jobs
+from appliance.state import work as queue
 from appliance.state.inference_files import FileDetection, InferenceFile
 from appliance.state.work import Work
+
+INFERENCE = Kind(
+    "inference",
+    start=inference_files.mark_processing,
+    release=inference_files.mark_released,
+    fail=lambda tx, file_id, code, message: fail_file(tx, file_id, "processing", code, message),
+)
 
 
 @dataclass(frozen=True)
 class InferenceTask:
-    """A file in progress, and how it is to be scored."""
+    """A file in progress, the model that scores it, and how its scores become detections."""
 
     file: InferenceFile
     model: str
     config: DetectionConfig
 
 
-def load_task(box: Box, claimed: Work) -> InferenceTask:
-    """What is to be done. Raises LeaseLost where it is gone."""
-    file = inference_files.find_file(box.db, claimed.subject_id)
-    job = inference_jobs.find_job(box.db, file.job_id) if file else None
-    if file is None or job is None:
-        raise LeaseLost(f"File {claimed.subject_id} is gone.")
-    return InferenceTask(file, job.model, DetectionConfig(**job.client_config))
+def load_task(box: Box, work: Work) -> InferenceTask:
+    """Return what the work is about. Raises SubjectGone."""
+    file = inference_files.find_file(box.db, work.subject_id)
+    settings = inference_jobs.get_settings(box.db, file.job_id) if file else None
+    if file is None or settings is None:
+        raise SubjectGone(f"The file {work.subject_id} was deleted.")
+    return InferenceTask(file, settings.model, DetectionConfig(**settings.client_config))
 
 
-def complete(box: Box, claimed: Work, duration_ms: int, detections: Iterable[Detection]) -> None:
-    """processing → completed with its detections. Raises LeaseLost, and then nothing is written."""
-    with box.db.transaction():
-        work.finish(box.db, claimed)
-        found = [FileDetection(**asdict(detection)) for detection in detections]
-        if not inference_files.mark_completed(box.db, claimed.subject_id, duration_ms, found):
-            raise LeaseLost(f"File {claimed.subject_id} is not in progress.")
-        file_ended(box.db, claimed.subject_id)
+def complete(box: Box, work: Work, duration_ms: int, detections: Iterable[Detection]) -> None:
+    """Complete the file with its detections. If this raises LeaseLost or UnexpectedStatus, nothing is written."""
+    rows = [FileDetection(**asdict(detection)) for detection in detections]
+    with box.db.transaction() as tx:
+        queue.finish(tx, work)
+        if not inference_files.mark_completed(tx, work.subject_id, duration_ms, rows):
+            raise UnexpectedStatus(f"The file {work.subject_id} is not in processing.")
+        file_ended(tx, work.subject_id)

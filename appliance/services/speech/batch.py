@@ -1,4 +1,4 @@
-"""Transcripts of many files at once."""
+"""The batch route: transcripts of many files at once."""
 
 from __future__ import annotations
 
@@ -7,67 +7,68 @@ from dataclasses import dataclass
 
 from appliance.errors import InvalidRequest, NotFound
 from appliance.services.box import Box
-from appliance.services.speech import transcripts as requests
-from appliance.services.speech.batch_uploads import find_batch
-from appliance.state import media, transcripts
+from appliance.services.speech import transcripts
+from appliance.services.speech.batch_uploads import find_batch as find_upload_batch
+from appliance.state import media as media_rows
+from appliance.state import transcripts as transcript_rows
 from appliance.state.media import Media
 from appliance.state.transcripts import Transcript
 
 
 @dataclass(frozen=True)
 class BatchReport:
-    """A batch: each transcript with the media that it is of, in the order in which they were asked for."""
+    """A batch: each transcript with its media, in the order in which they were requested."""
 
     id: str
     items: list[tuple[Transcript, Media]]
 
     @property
     def status(self) -> str:
-        """pending until one begins, processing until all ended, then completed, or failed where all failed."""
-        found = {transcript.status for transcript, _ in self.items}
-        if found <= {"waiting", "queued"}:
+        """pending until one begins, processing until all end, then completed, or failed if all failed."""
+        statuses = {transcript.status for transcript, _ in self.items}
+        if statuses <= {"waiting", "queued"}:
             return "pending"
-        if found <= {"completed", "failed"}:
-            return "failed" if found == {"failed"} else "completed"
+        if statuses <= {"completed", "failed"}:
+            return "failed" if statuses == {"failed"} else "completed"
         return "processing"
 
 
 def create_batch(
     box: Box, tenant_id: int, batch_upload_id: str | None, file_ids: list[str] | None, model: str | None
 ) -> BatchReport:
-    """Ask for a transcript of every file of an upload, or of the files named; they may still be on their way.
+    """Create a transcript of every file of an upload, or of the named files. They need not be in storage yet.
 
-    Raises NotFound, and InvalidRequest for another model than one for transcription, or a file whose upload failed.
+    Raises NotFound, and InvalidRequest if the model is not for transcription or the upload of a file failed.
     """
-    resolved = requests.resolve_model(box, model or box.settings.transcription_model, "model")
+    model_id = transcripts.resolve_model(box, model or box.settings.transcription_model, "model")
     batch_id = str(uuid.uuid4())
-    with box.db.transaction():
-        for source in _sources(box, tenant_id, batch_upload_id, file_ids):
-            if source.status == "failed":
-                raise InvalidRequest(f"{source.id}: its upload failed: {source.error_message}")
-            requests.request(box, source, model=resolved, options={}, batch_id=batch_id)
-    return find(box, tenant_id, batch_id)
+    with box.db.transaction() as tx:
+        for media in _media(box, tenant_id, batch_upload_id, file_ids):
+            if media.status == "failed":
+                raise InvalidRequest(f"{media.id}: its upload failed: {media.error_message}")
+            transcripts.create_transcript(tx, media, model=model_id, options={}, batch_id=batch_id)
+    return find_batch(box, tenant_id, batch_id)
 
 
-def find(box: Box, tenant_id: int, batch_id: str) -> BatchReport:
-    """The tenant's batch. Raises NotFound."""
-    found = transcripts.list_transcripts(box.db, tenant_id, batch_id=batch_id)[::-1]
-    sources = {each.media_id: media.find_media(box.db, each.media_id) for each in found}
-    items = [(each, source) for each in found if (source := sources[each.media_id])]
+def find_batch(box: Box, tenant_id: int, batch_id: str) -> BatchReport:
+    """Return the tenant's batch. Raises NotFound."""
+    rows = transcript_rows.list_batch(box.db, tenant_id, batch_id)
+    media = {row.media_id: media_rows.find_media(box.db, row.media_id) for row in rows}
+    items = [(row, recording) for row in rows if (recording := media[row.media_id])]
     if not items:
         raise NotFound("There is no such batch.")
     return BatchReport(batch_id, items)
 
 
-def _sources(box: Box, tenant_id: int, batch_upload_id: str | None, file_ids: list[str] | None) -> list[Media]:
+def _media(box: Box, tenant_id: int, batch_upload_id: str | None, file_ids: list[str] | None) -> list[Media]:
     if (batch_upload_id is None) == (not file_ids):
-        raise InvalidRequest("batch_upload_id, file_ids: give one of the two.")
+        raise InvalidRequest("batch_upload_id, file_ids: send exactly one of the two.")
     if batch_upload_id is not None:
-        return find_batch(box, tenant_id, batch_upload_id)
-    sources = []
+        return find_upload_batch(box, tenant_id, batch_upload_id)
+    recordings = []
     for file_id in dict.fromkeys(file_ids or []):
-        source = media.get_media(box.db, tenant_id, file_id)
-        if source is None:
+        media = media_rows.get_media(box.db, tenant_id, file_id)
+        if media is None:
             raise NotFound(f"There is no file {file_id}.")
-        sources.append(source)
-    return sources
+        recordings.append(media)
+    return recordings

@@ -1,4 +1,4 @@
-"""Batches of files through the API: spooled as they arrive, taken to storage in the background."""
+"""Batch uploads: files that are written to the local disk as they arrive, and copied to storage in the background."""
 
 from __future__ import annotations
 
@@ -9,33 +9,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from appliance.errors import InvalidRequest, LeaseLost, NotFound
+from appliance.errors import InvalidRequest, LeaseLost, NotFound, SubjectGone
 from appliance.services.box import Box
 from appliance.services.content_types import known_content_type
-from appliance.services.speech import spool, transcripts
+from appliance.services.kind import Kind
+from appliance.services.speech import spool
 from appliance.services.speech.durations import Durations
-from appliance.services.speech.raw import folder_of
-from appliance.state import media, work
+from appliance.services.speech.media import fail_media, media_stored, object_key_of
+from appliance.state import media as media_rows
+from appliance.state import work as queue
+from appliance.state.database import Transaction
 from appliance.state.media import Media
 from appliance.state.work import Work
 
-LONGEST_NAME = 1024
+MAX_NAME_LENGTH = 1024
+
+STORE = Kind("store", fail=lambda tx, media_id, code, message: fail_media(tx, media_id, "spooled", code, message))
 
 
 class IncomingFile(Protocol):
     """A file as it arrives."""
 
     @property
-    def filename(self) -> str: ...
+    def filename(self) -> str:
+        """The client's name for it."""
+        ...
+
     @property
-    def content_type(self) -> str: ...
+    def content_type(self) -> str:
+        """Its declared type, which may be anything."""
+        ...
+
     @property
-    def blocks(self) -> Iterable[bytes]: ...
+    def blocks(self) -> Iterable[bytes]:
+        """Its bytes, which can be read once."""
+        ...
 
 
 @dataclass(frozen=True)
 class BatchUpload:
-    """The receipt of a batch: its media, all on disk, and how long that took."""
+    """A batch whose files are all on disk, and how many seconds that took."""
 
     id: str
     files: list[Media]
@@ -43,81 +56,84 @@ class BatchUpload:
 
 
 @dataclass(frozen=True)
-class _Spooled:
+class _SpooledFile:
     media_id: str
     filename: str
     content_type: str
     size_bytes: int
-    seconds: float | None
+    duration_seconds: float | None
 
 
-def accept(box: Box, durations: Durations, tenant_id: int, incoming: Iterable[IncomingFile]) -> BatchUpload:
-    """Spool the files of a request and queue their way to storage: all of them, or none.
+def accept(box: Box, durations: Durations, tenant_id: int, files: Iterable[IncomingFile]) -> BatchUpload:
+    """Write the files of a request to disk and queue their copy to storage: all of them, or none.
 
-    Raises InvalidRequest for an empty file or none at all, FileTooLarge.
+    Raises InvalidRequest if there is no file or an empty one, FileTooLarge.
     """
     started = time.monotonic()
     batch_id = str(uuid.uuid4())
     with spool.folder_for(box, batch_id) as folder:
-        spooled = [_spool(box, durations, folder, file) for file in incoming]
+        spooled = [_spool(box, durations, folder, file) for file in files]
         if not spooled:
             raise InvalidRequest("files: send one or more files, each as a part named files.")
         spool.sync(folder)
-        with box.db.transaction():
-            for each in spooled:
-                _insert(box, tenant_id, batch_id, each)
-    return BatchUpload(batch_id, media.list_batch(box.db, tenant_id, batch_id), time.monotonic() - started)
+        with box.db.transaction() as tx:
+            for file in spooled:
+                _insert(tx, tenant_id, batch_id, file)
+    return BatchUpload(batch_id, media_rows.list_batch(box.db, tenant_id, batch_id), time.monotonic() - started)
 
 
 def find_batch(box: Box, tenant_id: int, batch_id: str) -> list[Media]:
-    """The media of the tenant's batch, in their order. Raises NotFound."""
-    found = media.list_batch(box.db, tenant_id, batch_id)
-    if not found:
+    """Return the media of the tenant's batch, in its order. Raises NotFound."""
+    batch = media_rows.list_batch(box.db, tenant_id, batch_id)
+    if not batch:
         raise NotFound("There is no such batch of uploads.")
-    return found
+    return batch
 
 
-def store(box: Box, claimed: Work) -> None:
-    """spooled → stored; what waits for the media is queued with it. Raises LeaseLost, ObjectMissing."""
-    source = media.find_media(box.db, claimed.subject_id)
-    if source is None or source.size_bytes is None:
-        raise LeaseLost(f"Media {claimed.subject_id} is gone.")
-    with spool.path_of(box, source).open("rb") as file:
-        made = box.objects.put(source.object_key, file, size_bytes=source.size_bytes, content_type=source.content_type)
+def store(box: Box, work: Work) -> None:
+    """Copy a file from the disk to storage, and queue the transcripts that wait for it.
+
+    Raises LeaseLost, SubjectGone, ObjectMissing.
+    """
+    media = media_rows.find_media(box.db, work.subject_id)
+    if media is None or media.size_bytes is None:
+        raise SubjectGone(f"The media {work.subject_id} was deleted.")
+    with spool.path_of(box, media).open("rb") as file:
+        info = box.objects.put(media.object_key, file, size_bytes=media.size_bytes, content_type=media.content_type)
     try:
-        with box.db.transaction():
-            work.finish(box.db, claimed)
-            transcripts.media_stored(box, source.id, "spooled", made.size_bytes, made.etag)
+        with box.db.transaction() as tx:
+            queue.finish(tx, work)
+            media_stored(tx, media.id, "spooled", info.size_bytes, info.etag)
     except LeaseLost:
-        if media.find_media(box.db, source.id) is None:
-            box.objects.delete(source.object_key)
+        if media_rows.find_media(box.db, media.id) is None:
+            box.objects.delete(media.object_key)
         raise
-    spool.discard(box, source)
+    spool.discard(box, media)
 
 
-def _spool(box: Box, durations: Durations, folder: Path, file: IncomingFile) -> _Spooled:
-    if len(file.filename) > LONGEST_NAME:
-        raise InvalidRequest(f"files: a file name may have {LONGEST_NAME} characters.")
+def _spool(box: Box, durations: Durations, folder: Path, file: IncomingFile) -> _SpooledFile:
+    if len(file.filename) > MAX_NAME_LENGTH:
+        raise InvalidRequest(f"files: a file name may have up to {MAX_NAME_LENGTH} characters.")
     media_id = str(uuid.uuid4())
     path = folder / media_id
     size_bytes = spool.write(path, file.blocks, box.settings.max_upload_bytes)
     if not size_bytes:
         raise InvalidRequest(f"files: {file.filename!r} is empty.")
     content_type, seconds = known_content_type(file.content_type), durations.estimate_seconds(path)
-    return _Spooled(media_id, file.filename, content_type, size_bytes, seconds)
+    return _SpooledFile(media_id, file.filename, content_type, size_bytes, seconds)
 
 
-def _insert(box: Box, tenant_id: int, batch_id: str, spooled: _Spooled) -> None:
-    media.insert_media(
-        box.db,
-        spooled.media_id,
+def _insert(tx: Transaction, tenant_id: int, batch_id: str, file: _SpooledFile) -> None:
+    media_rows.insert_media(
+        tx,
+        file.media_id,
         tenant_id,
         status="spooled",
-        object_key=f"{folder_of(tenant_id, spooled.media_id)}/original",
-        original_filename=spooled.filename,
-        content_type=spooled.content_type,
-        size_bytes=spooled.size_bytes,
+        object_key=object_key_of(tenant_id, file.media_id),
+        original_filename=file.filename,
+        content_type=file.content_type,
+        size_bytes=file.size_bytes,
         batch_id=batch_id,
-        estimated_duration_seconds=spooled.seconds,
+        estimated_duration_seconds=file.duration_seconds,
     )
-    work.enqueue(box.db, "store", spooled.media_id, batch_id)
+    queue.enqueue(tx, STORE.name, file.media_id, batch_id)

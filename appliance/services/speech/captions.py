@@ -1,6 +1,6 @@
-"""A finished transcript cut into sentences, paragraphs and subtitles.
+"""A completed transcript cut into sentences, paragraphs and subtitles.
 
-All are made of the transcript's pieces: its words, or its segments where the model gives no words.
+All are made of the transcript's units: its words, or its segments if the model gives no words.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-Piece = dict[str, Any]
+Unit = dict[str, Any]
 
 PARAGRAPH_PAUSE_MS = 1500
 PARAGRAPH_SENTENCES = 5
@@ -20,44 +20,44 @@ _CLOSING = "\"')]}”’»"
 
 @dataclass(frozen=True)
 class Passage:
-    """Consecutive pieces of a transcript: ``{"text", "start_ms", "end_ms", "confidence"?}`` each, at least one."""
+    """One or more consecutive units of a transcript, each ``{"text", "start_ms", "end_ms", "confidence"?}``."""
 
-    pieces: list[Piece]
+    units: list[Unit]
 
     @property
     def text(self) -> str:
-        """What is said."""
-        return " ".join(piece["text"] for piece in self.pieces)
+        """The text."""
+        return " ".join(unit["text"] for unit in self.units)
 
     @property
     def start_ms(self) -> int:
-        """When it begins."""
-        return int(self.pieces[0]["start_ms"])
+        """Its start in milliseconds."""
+        return int(self.units[0]["start_ms"])
 
     @property
     def end_ms(self) -> int:
-        """When it ends."""
-        return int(self.pieces[-1]["end_ms"])
+        """Its end in milliseconds."""
+        return int(self.units[-1]["end_ms"])
 
 
-def pieces_of(result: dict[str, Any]) -> list[Piece]:
-    """The words of a result, or its segments where there are none."""
+def units_of(result: dict[str, Any]) -> list[Unit]:
+    """Return the words of a result, or its segments if it has no words."""
     return result.get("words") or result.get("segments") or []
 
 
-def confidence_of(pieces: Iterable[Piece]) -> float | None:
-    """Mean confidence of pieces, 0 to 1; None where the model gives none."""
-    known = [float(piece["confidence"]) for piece in pieces if piece.get("confidence") is not None]
-    return sum(known) / len(known) if known else None
+def confidence_of(units: Iterable[Unit]) -> float | None:
+    """Return the mean confidence of units, 0 to 1, or None if the model gives none."""
+    values = [float(unit["confidence"]) for unit in units if unit.get("confidence") is not None]
+    return sum(values) / len(values) if values else None
 
 
 def sentences(result: dict[str, Any]) -> list[Passage]:
-    """The transcript cut after every full stop, question mark and exclamation mark."""
-    return list(_cut(pieces_of(result), lambda held, _: _ends_sentence(held[-1]["text"])))
+    """Cut a transcript after every full stop, question mark and exclamation mark."""
+    return list(_cut(units_of(result), lambda held, _: _ends_sentence(held[-1]["text"])))
 
 
 def paragraphs(result: dict[str, Any]) -> list[Passage]:
-    """Sentences joined until there is a pause, or five of them."""
+    """Join sentences until there is a pause, or five of them."""
     joined: list[list[Passage]] = []
     for sentence in sentences(result):
         last = joined[-1] if joined else []
@@ -65,44 +65,44 @@ def paragraphs(result: dict[str, Any]) -> list[Passage]:
             last.append(sentence)
         else:
             joined.append([sentence])
-    return [Passage([piece for sentence in each for piece in sentence.pieces]) for each in joined]
+    return [Passage([unit for sentence in paragraph for unit in sentence.units]) for paragraph in joined]
 
 
 def captions(result: dict[str, Any], max_chars: int) -> list[Passage]:
-    """Pieces that fit on the screen together: up to ``max_chars`` of one sentence, seven seconds, without a pause."""
+    """Cut a transcript into lines for a screen: up to ``max_chars`` of one sentence, seven seconds, without a pause."""
 
-    def full(held: list[Piece], piece: Piece) -> bool:
+    def full(held: list[Unit], unit: Unit) -> bool:
         return (
-            len(" ".join(each["text"] for each in [*held, piece])) > max_chars
-            or piece["start_ms"] - held[-1]["end_ms"] >= CAPTION_PAUSE_MS
-            or piece["end_ms"] - held[0]["start_ms"] > CAPTION_MS
+            len(" ".join(item["text"] for item in [*held, unit])) > max_chars
+            or unit["start_ms"] - held[-1]["end_ms"] >= CAPTION_PAUSE_MS
+            or unit["end_ms"] - held[0]["start_ms"] > CAPTION_MS
             or _ends_sentence(held[-1]["text"])
         )
 
-    return list(_cut(pieces_of(result), full))
+    return list(_cut(units_of(result), full))
 
 
 def srt(result: dict[str, Any], max_chars: int) -> str:
-    """Subtitles in SubRip's form."""
+    """Return SubRip subtitles."""
     cues = enumerate(captions(result, max_chars), start=1)
     return "".join(f"{n}\n{_time(c.start_ms, ',')} --> {_time(c.end_ms, ',')}\n{c.text}\n\n" for n, c in cues)
 
 
 def vtt(result: dict[str, Any], max_chars: int) -> str:
-    """Subtitles in WebVTT's form."""
+    """Return WebVTT subtitles."""
     cues = captions(result, max_chars)
-    written = (f"{_time(c.start_ms, '.')} --> {_time(c.end_ms, '.')}\n{_escaped(c.text)}\n\n" for c in cues)
-    return "WEBVTT\n\n" + "".join(written)
+    lines = (f"{_time(c.start_ms, '.')} --> {_time(c.end_ms, '.')}\n{_escaped(c.text)}\n\n" for c in cues)
+    return "WEBVTT\n\n" + "".join(lines)
 
 
-def _cut(pieces: list[Piece], full: Callable[[list[Piece], Piece], bool]) -> Iterator[Passage]:
-    """Passages of pieces; a new one begins where ``full(held, piece)``."""
-    held: list[Piece] = []
-    for piece in pieces:
-        if held and full(held, piece):
+def _cut(units: list[Unit], full: Callable[[list[Unit], Unit], bool]) -> Iterator[Passage]:
+    """Yield passages of units; a new one begins at a unit for which ``full(held, unit)``."""
+    held: list[Unit] = []
+    for unit in units:
+        if held and full(held, unit):
             yield Passage(held)
             held = []
-        held.append(piece)
+        held.append(unit)
     if held:
         yield Passage(held)
 

@@ -1,4 +1,4 @@
-"""How long recordings say they are, asked in a decoder process: the bytes are a stranger's."""
+"""The duration that a recording's header claims, read in a decoder process: the bytes are untrusted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STALL_SECONDS = 30.0
 
 
 class Durations:
-    """One decoder, started when first asked, that many threads may ask."""
+    """One decoder for many threads, started at the first call."""
 
     def __init__(self, settings: Settings) -> None:
         limits = DecodeLimits.from_settings(settings)
@@ -23,10 +23,10 @@ class Durations:
         self._lock = threading.Lock()
 
     def estimate_seconds(self, path: Path) -> float | None:
-        """What the header of a file says, to the millisecond; None where it says nothing or is none."""
+        """Return the claimed duration in seconds, to the millisecond, or None if the file has no readable header."""
         try:
             with self._lock, path.open("rb") as file:
-                claimed = self._decoder.claimed_seconds(file)
+                seconds = self._decoder.claimed_seconds(file)
         except AudioError:
             return None
-        return None if claimed is None else round(claimed, 3)
+        return None if seconds is None else round(seconds, 3)

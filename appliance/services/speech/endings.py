@@ -1,26 +1,29 @@
-"""The end of a transcript: its new status and the webhook that reports it, in one transaction."""
+"""The end of a transcript and the webhook that reports it, in one transaction."""
 
 from __future__ import annotations
 
 from appliance.services.speech.outcome import outcome
 from appliance.services.webhooks.events import announce
-from appliance.state import media, transcripts
-from appliance.state.database import Database
+from appliance.state import media as media_rows
+from appliance.state import transcripts as transcript_rows
+from appliance.state.database import Transaction
+from appliance.state.moves import TranscriptStatus
 
 
-def fail_transcript(db: Database, transcript_id: str, leaving: str, code: str, message: str) -> bool:
-    """``leaving`` → failed, told to the transcript's callback."""
-    if not transcripts.mark_failed(db, transcript_id, leaving, code, message):
+def fail_transcript(tx: Transaction, transcript_id: str, leaving: TranscriptStatus, code: str, message: str) -> bool:
+    """Move a transcript from ``leaving`` to failed and queue the webhook of its end."""
+    if not transcript_rows.mark_failed(tx, transcript_id, leaving, code, message):
         return False
-    transcript_ended(db, transcript_id)
+    transcript_ended(tx, transcript_id)
     return True
 
 
-def transcript_ended(db: Database, transcript_id: str) -> None:
-    """Tell of a transcript that is completed or failed."""
-    ended = transcripts.find_transcript(db, transcript_id)
-    if ended is None or ended.callback_url is None:
+def transcript_ended(tx: Transaction, transcript_id: str) -> None:
+    """Queue the webhook ``transcription.completed`` or ``transcription.failed``, if the transcript has a callback."""
+    transcript = transcript_rows.find_transcript(tx, transcript_id)
+    if transcript is None or transcript.callback_url is None:
         return
-    source = media.find_media(db, ended.media_id)
-    assert source is not None
-    announce(db, ended.tenant_id, ended.callback_url, f"transcription.{ended.status}", outcome(ended, source))
+    media = media_rows.find_media(tx, transcript.media_id)
+    assert media is not None
+    event_type = f"transcription.{transcript.status}"
+    announce(tx, transcript.tenant_id, transcript.callback_url, event_type, outcome(transcript, media))

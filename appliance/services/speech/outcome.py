@@ -1,4 +1,4 @@
-"""What became of a request for a transcript, in the words of the door of presigned PUTs: answered and called back."""
+"""The JSON of a transcript on the presigned route: the body of ``GET /api/get-transcription`` and of its webhooks."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ STATUS = {
 RESULT = ("text", "segments", "words", "detections")
 
 
-def outcome(asked: Transcript, source: Media) -> dict[str, Any]:
-    """Every field at every status; what is not there is None."""
-    result = camel(asked.result or {})
+def outcome(transcript: Transcript, media: Media) -> dict[str, Any]:
+    """Return every field at every status; a field that has no value yet is None."""
+    result = camel_case(transcript.result or {})
     return {
-        "transcriptionId": asked.id,
-        "status": STATUS[asked.status],
-        "progress": asked.progress,
-        "fileName": source.original_filename,
-        "contentType": source.content_type,
-        "modelId": asked.model,
-        "durationMs": asked.duration_ms,
+        "transcriptionId": transcript.id,
+        "status": STATUS[transcript.status],
+        "progress": transcript.progress,
+        "fileName": media.original_filename,
+        "contentType": media.content_type,
+        "modelId": transcript.model,
+        "durationMs": transcript.duration_ms,
         **{name: result.get(name) for name in RESULT},
-        "error": asked.error_message,
-        "errorCode": asked.error_code,
-        "createdAt": rfc3339(asked.created_at),
-        "updatedAt": rfc3339(asked.updated_at),
+        "error": transcript.error_message,
+        "errorCode": transcript.error_code,
+        "createdAt": rfc3339(transcript.created_at),
+        "updatedAt": rfc3339(transcript.updated_at),
     }
 
 
-def camel(value: Any) -> Any:
-    """The same with ``start_ms`` as ``startMs`` in every key."""
+def camel_case(value: Any) -> Any:
+    """Return the value with ``start_ms`` written ``startMs`` in every key, at every depth."""
     if isinstance(value, dict):
-        return {re.sub(r"_(\w)", lambda m: m[1].upper(), key): camel(each) for key, each in value.items()}
-    return [camel(each) for each in value] if isinstance(value, list) else value
+        return {re.sub(r"_(\w)", lambda m: m[1].upper(), key): camel_case(item) for key, item in value.items()}
+    return [camel_case(item) for item in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""The door of presigned PUTs: the client puts the bytes and says nothing more.
+"""The presigned route: the client puts a file to a URL, and the transcript begins without a further call.
 
-Storage's event tells of what arrived. A sweep finds what an event missed, and is all there is where storage tells of
-nothing.
+MinIO posts an event for each upload. The sweep finds uploads whose event was lost; with SeaweedFS and external servers,
+which send none, it is the only signal.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from appliance.errors import EmptyFile, FileTooLarge, InvalidRequest, NotUploade
 from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
 from appliance.services.speech import transcripts
+from appliance.services.speech.media import fail_media, media_stored, object_key_of, purge_media
 from appliance.services.speech.outcome import outcome
-from appliance.services.speech.raw import folder_of
 from appliance.services.webhooks.urls import check_callback
-from appliance.state import media, work
+from appliance.state import media as media_rows
 from appliance.state.media import Media
 
-PATIENCE_SECONDS = 5.0  # how long the sweep leaves an upload to its event
+EVENT_SECONDS = 5.0  # for so long the sweep leaves an upload to its event
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,22 @@ def request_url(
     config: DetectionConfig | None,
     origin: str,
 ) -> PresignedPut:
-    """A URL at ``origin`` for a file, and a transcript that waits for it. Raises InvalidRequest naming the field."""
+    """Return a URL at ``origin`` for a file, and a transcript that waits for it.
+
+    Raises InvalidRequest naming the field.
+    """
     content_type = canonical_content_type(content_type, "contentType")
     check_callback(box, callback_url, "callbackUrl")
     model = transcripts.resolve_model(
         box, model_id or box.settings.transcription_model, "modelId", ("transcription", "detection")
     )
     media_id, expires_seconds = str(uuid.uuid4()), box.settings.upload_expires_seconds
-    key = f"{folder_of(tenant_id, media_id)}/original"
+    key = object_key_of(tenant_id, media_id)
     url = box.objects.upload_url(key, origin=origin, expires_seconds=expires_seconds)
     options = _options(box, model, config)
-    with box.db.transaction():
-        media.insert_media(
-            box.db,
+    with box.db.transaction() as tx:
+        media_rows.insert_media(
+            tx,
             media_id,
             tenant_id,
             status="pending",
@@ -66,59 +69,59 @@ def request_url(
             content_type=content_type,
             upload_expires_at=time.time() + expires_seconds,
         )
-        source = media.find_media(box.db, media_id)
-        assert source is not None
-        asked = transcripts.request(box, source, model=model, options=options, callback_url=callback_url)
-    return PresignedPut(url, asked, expires_seconds)
-
-
-def _options(box: Box, model: str, config: DetectionConfig | None) -> dict[str, Any]:
-    given = {name: value for name, value in asdict(config).items() if value is not None} if config else {}
-    if given and box.models.resolve(model).manifest.task != "detection":
-        raise InvalidRequest(f"config: {model} is for transcription, which has nothing to configure.")
-    return given
+        media = media_rows.find_media(tx, media_id)
+        assert media is not None
+        transcript_id = transcripts.create_transcript(
+            tx, media, model=model, options=options, callback_url=callback_url
+        )
+    return PresignedPut(url, transcript_id, expires_seconds)
 
 
 def report(box: Box, tenant_id: int, transcript_id: str) -> dict[str, Any]:
-    """How far a transcript is, and its result. Raises NotFound."""
-    asked = transcripts.find(box, tenant_id, transcript_id)
-    source = media.find_media(box.db, asked.media_id)
-    assert source is not None
-    return outcome(asked, source)
+    """Return the progress of a transcript and its result as JSON values. Raises NotFound."""
+    transcript = transcripts.find_transcript(box, tenant_id, transcript_id)
+    media = media_rows.find_media(box.db, transcript.media_id)
+    assert media is not None
+    return outcome(transcript, media)
 
 
 def key_arrived(box: Box, key: str) -> None:
-    """Begin with what storage says has arrived. It may say so twice, or of what came in by another door."""
-    found = media.find_by_key(box.db, key)
-    if found and found.status == "pending":
-        settle(box, found)
+    """Take note of an object that storage reports. It may report one twice, or one of another route."""
+    media = media_rows.find_by_key(box.db, key)
+    if media and media.status == "pending":
+        settle(box, media)
 
 
 def settle_pending(box: Box) -> None:
-    """Look in storage for what is awaited; give up what was never uploaded."""
+    """Look in storage for all pending media, and fail what was not uploaded in time."""
     overdue = time.time() - box.settings.upload_grace_seconds
-    for awaited in media.list_pending(box.db, PATIENCE_SECONDS):
-        if not settle(box, awaited) and (awaited.upload_expires_at or 0.0) < overdue:
-            with box.db.transaction():
-                message = "The file was never uploaded."
-                transcripts.media_failed(box, awaited.id, "pending", NotUploaded.code, message)
+    for media in media_rows.list_pending(box.db, EVENT_SECONDS):
+        if not settle(box, media) and (media.upload_expires_at or 0.0) < overdue:
+            with box.db.transaction() as tx:
+                fail_media(tx, media.id, "pending", NotUploaded.code, "The file was never uploaded.")
 
 
-def settle(box: Box, awaited: Media) -> bool:
-    """Begin with media that is in storage, or refuse it; False where it is not there."""
+def settle(box: Box, media: Media) -> bool:
+    """Accept or fail pending media if it is in storage. Returns False if it is not there."""
     try:
-        stored = box.objects.stat(awaited.object_key)
+        info = box.objects.stat(media.object_key)
     except ObjectMissing:
         return False
     limit = box.settings.max_upload_bytes
-    with box.db.transaction():
-        if stored.size_bytes == 0:
-            transcripts.media_failed(box, awaited.id, "pending", EmptyFile.code, "The file has no bytes.")
-        elif stored.size_bytes > limit:
-            message = f"The file has {stored.size_bytes} bytes, over the limit of {limit}."
-            transcripts.media_failed(box, awaited.id, "pending", FileTooLarge.code, message)
-            folder = folder_of(awaited.tenant_id, awaited.id)
-            work.enqueue(box.db, "purge", folder, folder)
+    with box.db.transaction() as tx:
+        if info.size_bytes == 0:
+            fail_media(tx, media.id, "pending", EmptyFile.code, "The file has no bytes.")
+        elif info.size_bytes > limit:
+            message = f"The file has {info.size_bytes} bytes, over the limit of {limit}."
+            fail_media(tx, media.id, "pending", FileTooLarge.code, message)
+            purge_media(tx, media.tenant_id, media.id)
         else:
-            transcripts.media_stored(box, awaited.id, "pending", stored.size_bytes, stored.etag)
+            media_stored(tx, media.id, "pending", info.size_bytes, info.etag)
     return True
+
+
+def _options(box: Box, model: str, config: DetectionConfig | None) -> dict[str, Any]:
+    options = {name: value for name, value in asdict(config).items() if value is not None} if config else {}
+    if options and box.models.resolve(model).manifest.task != "detection":
+        raise InvalidRequest(f"config: {model} is for transcription, which has no configuration.")
+    return options

@@ -1,7 +1,7 @@
-"""Files on their way to storage: on this disk, and synced, before their sender is told that they are here.
+"""The spool: files of batch uploads on the local disk, synced before the request is answered.
 
-A request spools into a folder of its own, ``spool/<batch>/<media>``, and locks that while it lasts. So the sweep can
-tell the folder of a request in progress from what an interrupted one left, without guessing by age.
+A request writes into a folder of its own, ``spool/<batch>/<media>``, and locks it until its end. So the sweep can
+distinguish the folder of a request in progress from one that an interrupted request left, without guessing by age.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from appliance.errors import FileTooLarge, ObjectMissing
 from appliance.services.box import Box
-from appliance.state import media
+from appliance.state import media as media_rows
 from appliance.state.media import Media
 
 UNLOCKED_SECONDS = 60.0  # a folder this young may be about to be locked
@@ -24,7 +24,7 @@ UNLOCKED_SECONDS = 60.0  # a folder this young may be about to be locked
 
 @contextmanager
 def folder_for(box: Box, batch_id: str) -> Iterator[Path]:
-    """The locked folder of a request; it is gone again where the block raises."""
+    """Make and lock the folder of a request; remove it if the block raises."""
     folder = _root(box) / batch_id
     folder.mkdir(parents=True, mode=0o700)
     with _locked(folder):
@@ -36,7 +36,7 @@ def folder_for(box: Box, batch_id: str) -> Iterator[Path]:
 
 
 def write(path: Path, blocks: Iterable[bytes], max_bytes: int) -> int:
-    """Write a file as its blocks arrive, and sync it; its size. Raises FileTooLarge."""
+    """Write a file as its blocks arrive, and sync it. Returns its size in bytes. Raises FileTooLarge."""
     size_bytes = 0
     with path.open("xb") as file:
         for block in blocks:
@@ -51,34 +51,36 @@ def write(path: Path, blocks: Iterable[bytes], max_bytes: int) -> int:
 
 def sync(folder: Path) -> None:
     """Sync the names of the files in a folder, and those of the folders above it up to the data folder."""
-    for each in (folder, folder.parent, folder.parent.parent):
-        descriptor = os.open(each, os.O_RDONLY)
+    for path in (folder, folder.parent, folder.parent.parent):
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
 
-def path_of(box: Box, source: Media) -> Path:
-    """Where spooled media is. Raises ObjectMissing where it is not."""
-    path = _root(box) / (source.batch_id or "") / source.id
+def path_of(box: Box, media: Media) -> Path:
+    """Return the path of spooled media. Raises ObjectMissing if there is no file."""
+    path = _root(box) / (media.batch_id or "") / media.id
     if not path.is_file():
         raise ObjectMissing("The file is no longer in the spool folder.")
     return path
 
 
-def discard(box: Box, source: Media) -> None:
-    """Remove the file of media that is stored, and its folder with the last one."""
-    folder = _root(box) / (source.batch_id or "")
-    (folder / source.id).unlink(missing_ok=True)
-    with suppress(OSError):  # other files of the batch are still on their way
+def discard(box: Box, media: Media) -> None:
+    """Remove the file of stored media, and the folder after its last file."""
+    folder = _root(box) / (media.batch_id or "")
+    (folder / media.id).unlink(missing_ok=True)
+    with suppress(OSError):  # other files of the batch are not stored yet
         folder.rmdir()
 
 
 def sweep(box: Box) -> None:
-    """Remove files that no spooled media names: what interrupted requests left, and what is stored."""
+    """Remove files that belong to no spooled media: those of interrupted requests, and stored ones."""
     for folder in _root(box).iterdir() if _root(box).is_dir() else ():
-        with suppress(BlockingIOError, FileNotFoundError):  # its request lasts; its last file was stored just now
+        with suppress(
+            BlockingIOError, FileNotFoundError
+        ):  # its request is in progress, or its last file was stored just now
             if time.time() - folder.stat().st_mtime >= UNLOCKED_SECONDS:
                 _sweep(box, folder)
 
@@ -86,16 +88,16 @@ def sweep(box: Box) -> None:
 def _sweep(box: Box, folder: Path) -> None:
     with _locked(folder):
         for path in folder.iterdir():
-            source = media.find_media(box.db, path.name)
-            if source is None or source.status != "spooled":
+            media = media_rows.find_media(box.db, path.name)
+            if media is None or media.status != "spooled":
                 path.unlink(missing_ok=True)
-        with suppress(OSError):  # what is still on its way
+        with suppress(OSError):  # some files are not stored yet
             folder.rmdir()
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with its holder. Raises BlockingIOError where someone else has it."""
+    """Hold a folder's lock, which ends with the process. Raises BlockingIOError if another holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,64 +1,76 @@
-"""Webhooks as Standard Webhooks has them: queued with the change that they tell of, signed, tried again for days."""
+"""Webhooks (Standard Webhooks): queued with the change that they report, signed, retried for days."""
 
 from __future__ import annotations
 
 import base64
-import secrets
 import time
 import uuid
 from datetime import UTC, datetime
+from secrets import token_bytes
 from typing import Any
 from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
 
 from appliance import __version__
-from appliance.errors import CallbackFailed, CallbackRefused, LeaseLost
+from appliance.errors import CallbackFailed, CallbackRefused, SubjectGone
 from appliance.rfc3339 import rfc3339
 from appliance.services.box import Box
+from appliance.services.kind import Kind
+from appliance.services.paging import split_page
 from appliance.services.webhooks.post import post
 from appliance.services.webhooks.urls import parse_callback, resolve
-from appliance.state import webhooks, work
-from appliance.state.database import Database
+from appliance.state import webhooks as webhook_rows
+from appliance.state import work as queue
+from appliance.state.database import Transaction
 from appliance.state.webhooks import Delivery, Secret
 from appliance.state.work import Work
 
-KIND = "webhook"
 GONE = 410
 OVERLAP_SECONDS = 86400.0
 
+WEBHOOK = Kind("webhook", fail=lambda tx, delivery_id, code, message: _fail(tx, delivery_id, message))
 
-def announce(db: Database, tenant_id: int, url: str, event_type: str, data: dict[str, Any]) -> None:
-    """Queue an event. In the transaction of the change that it tells of."""
+
+def announce(tx: Transaction, tenant_id: int, url: str, event_type: str, data: dict[str, Any]) -> None:
+    """Queue an event, in the transaction of the change that it reports."""
     delivery_id = f"msg_{uuid.uuid4().hex}"
     payload = {"type": event_type, "timestamp": rfc3339(time.time()), "data": data}
-    webhooks.insert_delivery(db, delivery_id, tenant_id, url, event_type, payload)
-    # What goes to one host is one group: those that answer go on while a slow one is waited for.
-    work.enqueue(db, KIND, delivery_id, f"{KIND} {urlsplit(url).netloc}")
+    webhook_rows.insert_delivery(tx, delivery_id, tenant_id, url, event_type, payload)
+    # One group per host: hosts that answer are served while a slow one keeps a thread waiting.
+    queue.enqueue(tx, WEBHOOK.name, delivery_id, f"{WEBHOOK.name} {urlsplit(url).netloc}")
 
 
-def load(box: Box, claimed: Work) -> Delivery:
-    """The delivery to try. Raises LeaseLost where it is gone."""
-    delivery = webhooks.find_delivery(box.db, claimed.subject_id)
+def deliver(box: Box, work: Work) -> bool:
+    """Try to deliver a webhook once. Returns False if the try failed. Raises LeaseLost, SubjectGone."""
+    delivery = webhook_rows.find_delivery(box.db, work.subject_id)
     if delivery is None:
-        raise LeaseLost(f"Delivery {claimed.subject_id} is gone.")
-    return delivery
-
-
-def deliver(box: Box, claimed: Work) -> bool:
-    """Try once and note how it went; False where it will be tried again, or never. Raises LeaseLost."""
-    delivery = load(box, claimed)
+        raise SubjectGone(f"The delivery {work.subject_id} was deleted.")
     status, error = _try(box, delivery)
-    with box.db.transaction():
-        if error is None and status is not None:
-            work.finish(box.db, claimed)
-            return webhooks.mark_delivered(box.db, delivery.id, status)
-        _put_off(box, claimed, delivery, status, error or "")
-    return False
+    waits = box.settings.webhook_retry_seconds
+    with box.db.transaction() as tx:
+        if error is None:
+            queue.finish(tx, work)
+            webhook_rows.count_attempt(tx, delivery.id, status, None, 0.0)
+            webhook_rows.mark_delivered(tx, delivery.id)
+        elif status == GONE or delivery.attempts >= len(waits):
+            queue.finish(tx, work)
+            webhook_rows.count_attempt(tx, delivery.id, status, error, 0.0)
+            webhook_rows.mark_failed(tx, delivery.id)
+        else:
+            wait_seconds = waits[delivery.attempts]
+            queue.release(tx, work, attempts=1, delay_seconds=wait_seconds)
+            webhook_rows.count_attempt(tx, delivery.id, status, error, wait_seconds)
+    return error is None
+
+
+def _fail(tx: Transaction, delivery_id: str, message: str) -> bool:
+    webhook_rows.count_attempt(tx, delivery_id, None, message, 0.0)
+    return webhook_rows.mark_failed(tx, delivery_id)
 
 
 def _try(box: Box, delivery: Delivery) -> tuple[int | None, str | None]:
-    """The status of the answer, if there was one, and what was wrong with it."""
+    """Post a delivery. Returns the HTTP status, None without an answer, and the error, None if it was delivered."""
     try:
         callback = parse_callback(delivery.url)
         headers = _headers(box, delivery)
@@ -69,21 +81,10 @@ def _try(box: Box, delivery: Delivery) -> tuple[int | None, str | None]:
     return status, None if 200 <= status < 300 else f"The receiver answered {status}."
 
 
-def _put_off(box: Box, claimed: Work, delivery: Delivery, status: int | None, error: str) -> None:
-    waits = box.settings.webhook_retry_seconds
-    if status == GONE or delivery.attempts >= len(waits):
-        work.finish(box.db, claimed)
-        webhooks.mark_failed(box.db, delivery.id, status, error)
-        return
-    wait_seconds = waits[delivery.attempts]
-    work.give_back(box.db, claimed, attempts=1, delay_seconds=wait_seconds)
-    webhooks.mark_postponed(box.db, delivery.id, wait_seconds, status, error)
-
-
 def _headers(box: Box, delivery: Delivery) -> dict[str, str]:
     now = datetime.now(UTC)
-    signing = current_secrets(box, delivery.tenant_id)
-    signatures = [Webhook(each.secret).sign(delivery.id, now, delivery.payload) for each in signing]
+    secrets = current_secrets(box, delivery.tenant_id)
+    signatures = [Webhook(secret.secret).sign(delivery.id, now, delivery.payload) for secret in secrets]
     return {
         "Content-Type": "application/json",
         "User-Agent": f"appliance/{__version__}",
@@ -94,36 +95,34 @@ def _headers(box: Box, delivery: Delivery) -> dict[str, str]:
 
 
 def current_secrets(box: Box, tenant_id: int) -> list[Secret]:
-    """The secrets that sign for a tenant, the one in force first; made where there is none yet."""
-    found = webhooks.list_secrets(box.db, tenant_id)
-    if found:
-        return found
-    with box.db.transaction():
-        if not webhooks.list_secrets(box.db, tenant_id):
-            webhooks.insert_secret(box.db, tenant_id, _new_secret(), OVERLAP_SECONDS)
-    return webhooks.list_secrets(box.db, tenant_id)
+    """Return the secrets that sign for a tenant, the current one first. Creates one if there is none yet."""
+    if not webhook_rows.list_secrets(box.db, tenant_id):
+        with box.db.transaction() as tx:
+            if not webhook_rows.list_secrets(tx, tenant_id):
+                webhook_rows.insert_secret(tx, tenant_id, _new_secret(), OVERLAP_SECONDS)
+    return webhook_rows.list_secrets(box.db, tenant_id)
 
 
 def rotate_secret(box: Box, tenant_id: int) -> list[Secret]:
-    """Put a new secret in force; the old one signs too for a day, so that receivers can change over."""
-    with box.db.transaction():
-        webhooks.insert_secret(box.db, tenant_id, _new_secret(), OVERLAP_SECONDS)
-    return webhooks.list_secrets(box.db, tenant_id)
+    """Create a new current secret. The old one also signs for a day, so that receivers can change over."""
+    with box.db.transaction() as tx:
+        webhook_rows.insert_secret(tx, tenant_id, _new_secret(), OVERLAP_SECONDS)
+    return webhook_rows.list_secrets(box.db, tenant_id)
 
 
 def list_deliveries(
     box: Box, tenant_id: int, *, status: str | None, before: int | None, limit: int
 ) -> tuple[list[Delivery], int | None]:
-    """A page of deliveries, newest first, and the sequence that the next page starts before."""
-    page = webhooks.list_deliveries(box.db, tenant_id, status=status, before=before, limit=limit + 1)
-    return page[:limit], page[limit - 1].sequence if len(page) > limit else None
+    """Return a page of deliveries, newest first, and the sequence before which the next page starts."""
+    rows = webhook_rows.list_deliveries(box.db, tenant_id, status=status, before=before, limit=limit + 1)
+    return split_page(rows, limit)
 
 
-def forget_old(box: Box) -> None:
-    """Drop from the log what reached its end long ago."""
-    with box.db.transaction():
-        webhooks.delete_old(box.db, box.settings.webhook_log_days)
+def delete_old(box: Box) -> None:
+    """Remove deliveries from the log that ended longer ago than the setting ``webhook_log_days``."""
+    with box.db.transaction() as tx:
+        webhook_rows.delete_old(tx, box.settings.webhook_log_days)
 
 
 def _new_secret() -> str:
-    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    return f"whsec_{base64.b64encode(token_bytes(32)).decode()}"

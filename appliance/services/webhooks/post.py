@@ -1,4 +1,4 @@
-"""One POST to one address, that ends: no redirect is followed, and a receiver cannot hold it by sending slowly."""
+"""One bounded POST to one address: no redirect is followed, and a slow receiver cannot prolong it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from appliance.services.webhooks.urls import Callback
 
 
 def post(callback: Callback, address: str, body: bytes, headers: dict[str, str], seconds: float) -> int:
-    """Post to ``address`` under the callback's name; the HTTP status. Raises CallbackFailed where there is none."""
+    """Post to ``address`` under the callback's host name and return the HTTP status.
+
+    Raises CallbackFailed if there is no answer within ``seconds``.
+    """
     secure = callback.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(callback.host, callback.port)
+    connection_type = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = connection_type(callback.host, callback.port)
     deadline = time.monotonic() + seconds
     cut = threading.Timer(seconds, _cut, [connection])
     cut.daemon = True
@@ -32,7 +35,7 @@ def post(callback: Callback, address: str, body: bytes, headers: dict[str, str],
             secured.do_handshake()
         connection.request("POST", callback.target, body, headers)
         status = connection.getresponse().status
-        if time.monotonic() >= deadline:  # what was cut off can look like an answer
+        if time.monotonic() >= deadline:  # an answer that was cut off can look like a whole one
             raise TimeoutError
         return status
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -45,7 +48,7 @@ def post(callback: Callback, address: str, body: bytes, headers: dict[str, str],
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:
-    """End what another thread waits for: a timeout of the socket starts anew with every byte."""
+    """End the wait of another thread: a socket's own timeout starts again with every byte."""
     if sock := connection.sock:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)

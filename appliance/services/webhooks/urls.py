@@ -1,7 +1,7 @@
-"""Which URLs the appliance calls back: those that the operator's networks hold, and never itself.
+"""Which callback URLs may be called: those in the networks that the operator allows, and never the appliance itself.
 
-A client's URL makes this machine connect to where it says. So a name is resolved once, every address is looked at, and
-the connection goes to the address that was.
+A client's URL makes this machine connect to any address that it names. So a name is resolved once, every address is
+checked, and the connection goes to the address that was checked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from appliance.errors import CallbackRefused, InvalidRequest
 from appliance.services.box import Box
 
-LONGEST_URL = 2000
+MAX_URL_LENGTH = 2000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -32,26 +32,26 @@ class Callback:
 
 
 def check_callback(box: Box, url: str | None, field: str) -> None:
-    """Raise InvalidRequest naming ``field`` where a URL is none, or names an address that is not called."""
+    """Raise InvalidRequest naming ``field`` if the URL is invalid, or names an address that may not be called."""
     if url is None:
         return
     try:
         callback = parse_callback(url)
-        if address := _literal(callback.host):
+        if address := _address_of(callback.host):
             check_address(box, address, callback.port)
     except CallbackRefused as error:
         raise InvalidRequest(f"{field}: {error}") from error
 
 
 def parse_callback(url: str) -> Callback:
-    """The parts of an absolute URL of http or https. Raises CallbackRefused."""
-    if not re.fullmatch(r"[!-~]+", url) or len(url) > LONGEST_URL:
-        raise CallbackRefused(f"Must be up to {LONGEST_URL} printable ASCII characters without spaces.")
+    """Split an absolute http or https URL into its parts. Raises CallbackRefused."""
+    if not re.fullmatch(r"[!-~]+", url) or len(url) > MAX_URL_LENGTH:
+        raise CallbackRefused(f"Must be up to {MAX_URL_LENGTH} printable ASCII characters without spaces.")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise CallbackRefused(f"Is not a URL: {error}.") from error
+        raise CallbackRefused(f"Is not a valid URL: {error}.") from error
     if parts.scheme not in DEFAULT_PORTS:
         raise CallbackRefused("Must begin with http:// or https://.")
     if not parts.hostname:
@@ -65,13 +65,13 @@ def parse_callback(url: str) -> Callback:
 
 
 def resolve(box: Box, callback: Callback) -> str:
-    """The address to connect to. Raises CallbackRefused where there is none that may be called."""
+    """Return the address to connect to. Raises CallbackRefused if the host has none that may be called."""
     try:
-        found = socket.getaddrinfo(callback.host, callback.port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(callback.host, callback.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise CallbackRefused(f"The name {callback.host} does not resolve: {error}.") from error
     refusal: CallbackRefused | None = None
-    for *_, place in found:
+    for *_, place in addresses:
         try:
             check_address(box, ipaddress.ip_address(place[0]), callback.port)
             return str(place[0])
@@ -81,20 +81,20 @@ def resolve(box: Box, callback: Callback) -> str:
 
 
 def check_address(box: Box, address: Address, port: int) -> None:
-    """Raise CallbackRefused where the operator's networks do not hold an address, or it is the appliance itself."""
+    """Raise CallbackRefused if an address is in none of the allowed networks, or is the appliance itself."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     address = mapped or address
     networks = map(ipaddress.ip_network, box.settings.webhook_networks)
-    if address.is_unspecified or address.is_multicast or not any(_holds(network, address) for network in networks):
+    if address.is_unspecified or address.is_multicast or not any(_contains(network, address) for network in networks):
         raise CallbackRefused(f"The address {address} is in none of the networks of the setting webhook_networks.")
     if port in _own_ports(box) and _is_ours(address):
-        raise CallbackRefused(f"Port {port} of {address} is the appliance's own.")
+        raise CallbackRefused(f"Port {port} of {address} belongs to the appliance itself.")
 
 
-def _holds(network: ipaddress.IPv4Network | ipaddress.IPv6Network, address: Address) -> bool:
-    # 0.0.0.0/0 opens the internet, not this machine nor its link: those must be listed as what they are.
-    special = network.is_loopback >= address.is_loopback and network.is_link_local >= address.is_link_local
-    return address in network and special
+def _contains(network: ipaddress.IPv4Network | ipaddress.IPv6Network, address: Address) -> bool:
+    # 0.0.0.0/0 allows the internet, but not this machine nor its link-local network: those must be listed themselves.
+    is_special_allowed = network.is_loopback >= address.is_loopback and network.is_link_local >= address.is_link_local
+    return address in network and is_special_allowed
 
 
 def _own_ports(box: Box) -> set[int]:
@@ -102,7 +102,7 @@ def _own_ports(box: Box) -> set[int]:
 
 
 def _is_ours(address: Address) -> bool:
-    """Whether this machine has the address: only then can it be bound."""
+    """Whether this machine has the address: only then can a socket be bound to it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:
@@ -112,7 +112,7 @@ def _is_ours(address: Address) -> bool:
     return True
 
 
-def _literal(host: str) -> Address | None:
+def _address_of(host: str) -> Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:

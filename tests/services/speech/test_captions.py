@@ -65,7 +65,7 @@ def test_segments_stand_in_for_words() -> None:
     ]
     result = {"text": "Good morning. Bye.", "segments": segments, "words": []}
     assert [each.text for each in captions.sentences(result)] == ["Good morning.", "Bye."]
-    assert captions.confidence_of(captions.pieces_of(result)) is None
+    assert captions.confidence_of(captions.units_of(result)) is None
 
 
 def test_silence_has_no_subtitles() -> None:
@@ -78,7 +78,7 @@ def test_silence_has_no_subtitles() -> None:
 def test_every_word_is_in_one_place(words: list[str], max_chars: int) -> None:
     result = said(" ".join(words))
     for cut in (captions.sentences(result), captions.paragraphs(result), captions.captions(result, max_chars)):
-        assert [piece for passage in cut for piece in passage.pieces] == result["words"]
+        assert [piece for passage in cut for piece in passage.units] == result["words"]
     for passage in captions.captions(result, max_chars):
-        assert len(passage.text) <= max_chars or len(passage.pieces) == 1
+        assert len(passage.text) <= max_chars or len(passage.units) == 1
     assert len(re.findall(" --> ", captions.srt(result, max_chars))) == len(captions.captions(result, max_chars))

@@ -26,19 +26,19 @@ URL = "http://127.0.0.1:9/a"
 def box(tmp_path: Path) -> Box:
     db = Database(tmp_path / "appliance.db")
     db.migrate()
-    with db.transaction():
-        assert keys.ensure_tenant(db, "one") == 1
+    with db.transaction() as tx:
+        assert keys.ensure_tenant(tx, "one") == 1
     settings = Settings(data_dir=tmp_path, webhook_networks=["127.0.0.0/8"])
     objects: Any = SimpleNamespace(local_ports=set())
     return Box(settings, db, objects, None)  # type: ignore[arg-type]
 
 
 def make_job(box: Box, *file_ids: str, callback_url: str | None = URL) -> None:
-    with box.db.transaction():
-        inference_jobs.insert_job(box.db, "job", 1, "m", "m", "1", {}, {}, callback_url)
+    with box.db.transaction() as tx:
+        inference_jobs.insert_job(tx, "job", 1, "m", "m", "1", {}, {}, callback_url)
         for file_id in file_ids:
             inference_files.insert_file(
-                box.db,
+                tx,
                 file_id,
                 "job",
                 original_filename="a.wav",
@@ -57,8 +57,8 @@ def announced(box: Box) -> list[str]:
 
 def fail_and_break(box: Box) -> None:
     """A transaction that ends badly after it failed a file."""
-    with box.db.transaction():
-        assert endings.fail_file(box.db, "f1", "pending", "not_uploaded", "Never.")
+    with box.db.transaction() as tx:
+        assert endings.fail_file(tx, "f1", "pending", "not_uploaded", "Never.")
         assert announced(box) == ["file.failed", "job.completed"]
         raise RuntimeError
 
@@ -69,16 +69,16 @@ def test_an_event_commits_with_its_cause_or_not_at_all(box: Box) -> None:
         fail_and_break(box)
     assert announced(box) == []
     assert leases.claim(box, "w", ("webhook",)) is None
-    with box.db.transaction():
-        assert endings.fail_file(box.db, "f1", "pending", "not_uploaded", "Never.")
+    with box.db.transaction() as tx:
+        assert endings.fail_file(tx, "f1", "pending", "not_uploaded", "Never.")
     assert announced(box) == ["file.failed", "job.completed"]
 
 
 def test_a_change_that_someone_else_made_is_told_once(box: Box) -> None:
     make_job(box, "f1")
     for _ in range(2):
-        with box.db.transaction():
-            endings.fail_file(box.db, "f1", "pending", "not_uploaded", "Never.")
+        with box.db.transaction() as tx:
+            endings.fail_file(tx, "f1", "pending", "not_uploaded", "Never.")
     assert announced(box) == ["file.failed", "job.completed"]
 
 
@@ -86,8 +86,8 @@ def test_a_job_ends_with_its_last_file_whatever_its_files_became(box: Box) -> No
     make_job(box, "f1", "f2", "f3")
     for number, file_id in enumerate(("f2", "f1", "f3")):
         assert announced(box) == ["file.failed"] * number
-        with box.db.transaction():
-            endings.fail_file(box.db, file_id, "pending", "not_uploaded", "Never.")
+        with box.db.transaction() as tx:
+            endings.fail_file(tx, file_id, "pending", "not_uploaded", "Never.")
     assert announced(box) == ["file.failed"] * 3 + ["job.completed"]
     [last] = rows.list_deliveries(box.db, 1, status=None, before=None, limit=1)
     assert json.loads(last.payload)["data"]["status"] == "failed"
@@ -95,20 +95,20 @@ def test_a_job_ends_with_its_last_file_whatever_its_files_became(box: Box) -> No
 
 def test_a_job_without_a_callback_tells_nobody(box: Box) -> None:
     make_job(box, "f1", callback_url=None)
-    with box.db.transaction():
-        endings.fail_file(box.db, "f1", "pending", "not_uploaded", "Never.")
+    with box.db.transaction() as tx:
+        endings.fail_file(tx, "f1", "pending", "not_uploaded", "Never.")
     assert announced(box) == []
 
 
 def announce(box: Box) -> None:
-    with box.db.transaction():
-        webhooks.announce(box.db, 1, URL, "file.completed", {"name": "Gr\u00f6\u00dfe"})
+    with box.db.transaction() as tx:
+        webhooks.announce(tx, 1, URL, "file.completed", {"name": "Gr\u00f6\u00dfe"})
 
 
 def try_now(box: Box) -> Any:
     """Try the one delivery, as if its time had come; the delivery after that."""
-    with box.db.transaction():
-        box.db.change("UPDATE work SET run_after = 0")
+    with box.db.transaction() as tx:
+        tx.change("UPDATE work SET run_after = 0")
     claimed = leases.claim(box, "w", ("webhook",))
     assert claimed
     webhooks.deliver(box, claimed)
@@ -155,8 +155,8 @@ def test_a_try_whose_lease_was_lost_notes_nothing(box: Box, monkeypatch: pytest.
     announce(box)
     claimed = leases.claim(box, "w", ("webhook",))
     assert claimed
-    with box.db.transaction():
-        box.db.change("UPDATE work SET lease_token = lease_token + 1")
+    with box.db.transaction() as tx:
+        tx.change("UPDATE work SET lease_token = lease_token + 1")
     with pytest.raises(LeaseLost):
         webhooks.deliver(box, claimed)
     [delivery], _ = webhooks.list_deliveries(box, 1, status=None, before=None, limit=2)
@@ -176,8 +176,8 @@ def test_an_old_secret_signs_for_a_day(box: Box) -> None:
     assert (old.secret, second.expires_at) == (first.secret, None)
     assert old.expires_at == pytest.approx(second.created_at + 86400, abs=1)
     assert [each.secret for each in webhooks.rotate_secret(box, 1)][1:] == [second.secret, first.secret]
-    with box.db.transaction():
-        box.db.change("UPDATE webhook_secrets SET expires_at = 1 WHERE expires_at IS NOT NULL")
+    with box.db.transaction() as tx:
+        tx.change("UPDATE webhook_secrets SET expires_at = 1 WHERE expires_at IS NOT NULL")
     assert len(webhooks.current_secrets(box, 1)) == 1
 
 
@@ -186,10 +186,10 @@ def test_the_log_forgets_what_ended_long_ago(box: Box, monkeypatch: pytest.Monke
     announce(box)
     try_now(box)
     announce(box)
-    webhooks.forget_old(box)
+    webhooks.delete_old(box)
     assert len(announced(box)) == 2
-    with box.db.transaction():
-        box.db.change("UPDATE webhook_deliveries SET created_at = created_at - 31 * 86400")
-    webhooks.forget_old(box)
+    with box.db.transaction() as tx:
+        tx.change("UPDATE webhook_deliveries SET created_at = created_at - 31 * 86400")
+    webhooks.delete_old(box)
     [left], _ = webhooks.list_deliveries(box, 1, status=None, before=None, limit=2)
     assert left.status == "pending"

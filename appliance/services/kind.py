@@ -1,0 +1,28 @@
+"""A kind of background work: what happens to the subject when work on it is claimed, released or given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.state.database import Transaction
+
+
+def _no_move(tx: Transaction, subject_id: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of work on the queue.
+
+    ``fail(tx, subject_id, code, message)`` moves the subject when its work is given up. ``start`` moves it when the
+    work is claimed, ``release`` when the work goes back to the queue; a subject that has one status for waiting and
+    running needs neither. Each runs in the transaction that changes the work, and returns False if the subject has
+    not the status that it would leave.
+    """
+
+    name: str
+    fail: Callable[[Transaction, str, str, str], bool]
+    start: Callable[[Transaction, str], bool] = _no_move
+    release: Callable[[Transaction, str], bool] = _no_move
