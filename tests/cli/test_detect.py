@@ -14,8 +14,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.support.appliances import ROOT, environment
-from tests.support.audio import video_only, wav
-from tests.support.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
+from tests.support.encoded_files import video_only, wav
+from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
 
 @pytest.fixture

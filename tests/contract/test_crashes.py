@@ -30,7 +30,7 @@ from tests.support.appliances import (
     running_appliance,
     wait_for,
 )
-from tests.support.recordings import LOUD_DETECTIONS, long_flac, loud_wav
+from tests.support.toy_recordings import LOUD_DETECTIONS, long_flac, loud_wav
 
 LONG_MINUTES = 80
 

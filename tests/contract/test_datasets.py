@@ -14,8 +14,8 @@ import requests
 import soundfile
 
 from tests.support.appliances import Api, Appliance, wait_for
-from tests.support.audio import encode, noise, wav
-from tests.support.recordings import long_flac
+from tests.support.encoded_files import encode, noise, wav
+from tests.support.toy_recordings import long_flac
 
 RATE_HZ = 44_100
 NOWHERE = "00000000-0000-4000-8000-000000000000"

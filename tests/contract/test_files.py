@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from tests.support.appliances import Api, Appliance, post_form
-from tests.support.audio import KINDS, encode, noise, video_only, wav
-from tests.support.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
+from tests.support.encoded_files import KINDS, encode, noise, video_only, wav
+from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
 JOBS = "/api/v1/inference-jobs"
 LIMIT = 500 * 1024**2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.appliances import Api
-from tests.support.recordings import loud_wav
+from tests.support.toy_recordings import loud_wav
 
 JOBS = "/api/v1/inference-jobs"
 

@@ -11,7 +11,7 @@ import pytest
 from tests.contract import reference
 from tests.support import toy_models
 from tests.support.appliances import Appliance
-from tests.support.recordings import LOUD_DETECTIONS, loud_wav
+from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 Run = Callable[..., dict[str, Any]]
 

@@ -10,7 +10,7 @@ import requests
 
 from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
-from tests.support.recordings import LOUD_DETECTIONS, loud_wav
+from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 
 @pytest.fixture(scope="module")

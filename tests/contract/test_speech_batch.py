@@ -17,7 +17,7 @@ import requests
 
 from tests.contract.test_speech_raw import SPEECH, assert_right
 from tests.support.appliances import Api, Appliance, descendants, peak_bytes, running_appliance, wait_for
-from tests.support.recordings import loud_wav
+from tests.support.toy_recordings import loud_wav
 
 MEBIBYTE = 1024**2
 

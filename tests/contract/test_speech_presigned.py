@@ -20,7 +20,7 @@ from tests.contract.spec import Spec
 from tests.contract.test_speech_raw import SPEECH, assert_right
 from tests.support.appliances import Api, Appliance, children, running_appliance, wait_for
 from tests.support.receivers import Receiver, receiving
-from tests.support.recordings import LOUD_DURATION_MS, loud_wav
+from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 
 NEVER = 3600
 LOUD = [{"artifactType": "loud", "startMs": 1160, "endMs": 1742, "confidence": 1.0}]

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
 from tests.support.receivers import Receiver, receiving
-from tests.support.recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
+from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
 JOBS = "/api/v1/inference-jobs"
 DELIVERIES = "/api/v1/webhooks/deliveries"

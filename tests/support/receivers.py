@@ -1,4 +1,4 @@
-"""A receiver of webhooks on the loopback, which answers as a test tells it."""
+"""A receiver of webhooks on the loopback. A test chooses how it answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it came."""
+    """A request that arrived."""
 
     path: str
     headers: dict[str, str]
@@ -25,34 +25,35 @@ class Call:
 
     @property
     def event(self) -> Any:
+        """The event in the body, not verified."""
         return json.loads(self.body)
 
     def verified(self, secret: str) -> Any:
-        """The event; fails where the secret did not sign it."""
+        """The event. Fails if it is not signed with this secret."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
 @dataclass
 class Receiver:
-    """What came, and what is answered: ``answer(path, number)`` gives a status, counted from 0 for each path."""
+    """The calls so far. ``answer(path, number)`` returns the status of the next one; each path counts from 0."""
 
     url: str = ""
     answer: Callable[[str, int], int] = lambda path, number: 204
     calls: list[Call] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)  # of every answer
+    headers: dict[str, str] = field(default_factory=dict)  # sent with every answer
 
     def to(self, path: str) -> list[Call]:
-        """What came to a path."""
+        """The calls of a path."""
         return [call for call in self.calls if call.path == path]
 
     def taken(self, path: str) -> list[Call]:
-        """What came to a path and was answered with 2xx."""
+        """The calls of a path that were answered with 2xx."""
         return [call for call in self.to(path) if 200 <= call.status < 300]
 
 
 @contextlib.contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver until the block ends."""
+    """Run a receiver until the block ends."""
     receiver = Receiver()
     lock = threading.Lock()
     counts: Counter[str] = Counter()

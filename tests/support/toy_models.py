@@ -1,7 +1,7 @@
-"""Models made for tests: small graphs whose answers can be worked out by hand.
+"""Models for tests: small graphs whose scores can be worked out by hand.
 
-Each hears loudness: the mean absolute value of a window or frame, as a probability or a logit. They stand for models
-from outside, with other rates, layouts, hops and activations.
+Each measures loudness: the mean absolute value of a window or frame, as a probability or a logit. They stand for the
+models that a user brings, with other rates, layouts, hops and activations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOUD = 0.1  # mean absolute value at which a score reaches 0.5
 
 
 def write_model(folder: Path, manifest: str, graph: onnx.GraphProto) -> Path:
-    """Write model.onnx and manifest.toml, its ``{sha256}`` filled in."""
+    """Write model.onnx and manifest.toml, with ``{sha256}`` of the manifest filled in."""
     folder.mkdir(parents=True, exist_ok=True)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -65,7 +65,7 @@ def loudness_graph(
     else:
         nodes.append(helper.make_node("Identity", ["frames"], ["scores"]))
     num_labels = 2 if logits else 1
-    shape = ["batch", num_labels] if kind == "window" else ["batch", num_frames, num_labels]
+    shape: list[int | str] = ["batch", num_labels] if kind == "window" else ["batch", num_frames, num_labels]
     return helper.make_graph(
         nodes,
         "loudness",

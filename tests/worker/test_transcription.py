@@ -21,8 +21,8 @@ from appliance.state.transcripts import Transcript
 from appliance.worker import progress
 from appliance.worker.progress import Progress
 from tests.support.appliances import wait_for
-from tests.support.recordings import LOUD_DURATION_MS, loud_wav
-from tests.support.speech import SAMPLE, SAMPLE_MS, needs_model, wrong_words
+from tests.support.speech_sample import SAMPLE, SAMPLE_MS, needs_model, wrong_words
+from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 from tests.worker.test_worker import Fixture
 
 

@@ -38,7 +38,7 @@ from appliance.state.inference_files import InferenceFile
 from appliance.storage.objects import ObjectInfo
 from appliance.worker.worker import Worker, prepare_folder
 from tests.support.appliances import wait_for
-from tests.support.recordings import LOUD_DURATION_MS, loud_wav
+from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 
 FAST = {"poll_seconds": 0.02, "sweep_seconds": 0.05, "lease_seconds": 6.0}
 

@@ -10,7 +10,7 @@ import pytest
 from appliance.engine.decode import wire
 from appliance.engine.decode.decoder import Decoder
 from appliance.errors import CorruptAudio
-from tests.support.audio import KINDS, encode, noise
+from tests.support.encoded_files import KINDS, encode, noise
 
 Recording = Callable[..., Path]
 RATE_HZ = 48_000

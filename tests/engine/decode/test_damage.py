@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.engine.decode.recording import decode_mono
 from appliance.errors import AudioError
-from tests.support.audio import KINDS, clicks, encode, noise
+from tests.support.encoded_files import KINDS, clicks, encode, noise
 
 SECONDS = 16
 CLICKS = [float(second) for second in range(1, SECONDS)]

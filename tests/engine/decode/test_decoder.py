@@ -20,7 +20,7 @@ from appliance.engine.decode import wire
 from appliance.engine.decode.decoder import DecodedAudio, DecodeLimits, Decoder
 from appliance.engine.decode.parent import DecoderChild
 from appliance.errors import AudioError, AudioTooLong, AudioTooShort, CorruptAudio, DecoderDied, EmptyFile
-from tests.support.audio import clicks, noise, silent_flac, wav
+from tests.support.encoded_files import clicks, noise, silent_flac, wav
 
 Recording = Callable[..., Path]
 GOOD = wav(clicks(44_100, 3.3, [1.5], 2), 44_100)

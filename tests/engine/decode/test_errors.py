@@ -18,7 +18,7 @@ from appliance.errors import (
     NoAudioStream,
     UnsupportedAudio,
 )
-from tests.support.audio import KINDS, encode, foreign, noise, video_only, wav
+from tests.support.encoded_files import KINDS, encode, noise, noise_as, video_only, wav
 
 RNG = np.random.default_rng(3)
 CUT_MP4 = encode("m4a", noise(44_100, 2), 44_100)[:-3_000]
@@ -47,10 +47,10 @@ def decode(content: bytes, max_duration_seconds: float = 3600) -> int:
         (CUT_MP4, CorruptAudio, "index"),
         (video_only("mp4"), NoAudioStream, "video"),
         (video_only("matroska"), NoAudioStream, "video"),
-        (foreign("ac3", "mp4"), UnsupportedAudio, "ac3"),
-        (foreign("ac3", "matroska"), UnsupportedAudio, "ac3"),
-        (foreign("ac3", "ac3"), UnsupportedAudio, "AC-3"),
-        (foreign("pcm_s16be", "aiff"), UnsupportedAudio, "AIFF"),
+        (noise_as("ac3", "mp4"), UnsupportedAudio, "ac3"),
+        (noise_as("ac3", "matroska"), UnsupportedAudio, "ac3"),
+        (noise_as("ac3", "ac3"), UnsupportedAudio, "AC-3"),
+        (noise_as("pcm_s16be", "aiff"), UnsupportedAudio, "AIFF"),
         (b"#!AMR\n" + bytes(100), UnsupportedAudio, "AMR"),
         (wav(noise(4_000, 1), 4_000), UnsupportedAudio, "4000 Hz"),
         (wav(noise(384_000, 0.2), 384_000), UnsupportedAudio, "384000 Hz"),

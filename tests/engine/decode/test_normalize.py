@@ -11,7 +11,7 @@ import soxr
 
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.decode.normalize import SAMPLE_RATE_HZ, normalize
-from tests.support.audio import wav
+from tests.support.encoded_files import wav
 
 RATE_HZ = 44_100
 

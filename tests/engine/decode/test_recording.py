@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from appliance.engine.decode.recording import decode_mono, open_audio
-from tests.support import audio
-from tests.support.audio import KINDS, OPUS_RATES_HZ, clicks, encode, noise, wav
+from tests.support import encoded_files
+from tests.support.encoded_files import KINDS, OPUS_RATES_HZ, clicks, encode, noise, wav
 
 # Samples by which a file may differ from its source in length if it does not state its end: one frame of the codec.
 UNSTATED_END = {"mp3-no-header": 1152, "aac": 1024, "webm-vorbis": 1024}
@@ -134,7 +134,7 @@ def test_samples_that_are_not_finite_become_silence_and_loud_ones_stay() -> None
 
 @pytest.mark.parametrize(("muxer", "codec"), [("mp4", "aac"), ("matroska", "libopus"), ("mp4", "libmp3lame")])
 def test_the_audio_of_a_video_file_is_decoded(muxer: str, codec: str) -> None:
-    samples, rate_hz = decoded(audio.with_picture(muxer, codec, clicks(48_000, 2, [1]), 48_000))
+    samples, rate_hz = decoded(encoded_files.with_picture(muxer, codec, clicks(48_000, 2, [1]), 48_000))
     assert onsets(samples[:, 0], rate_hz) == pytest.approx([1], abs=0.001)
 
 
@@ -167,9 +167,9 @@ def test_blocks_are_about_a_second() -> None:
 def test_the_info_has_the_properties_of_the_content() -> None:
     info = open_audio(io.BytesIO(encode("alac", noise(48_000, 1, 2), 48_000))).info
     assert (info.container, info.codec, info.sample_rate_hz, info.num_channels) == ("mp4", "alac", 48_000, 2)
-    assert open_audio(io.BytesIO(audio.encode("opus", noise(48_000, 1), 48_000))).info.codec == "opus"
+    assert open_audio(io.BytesIO(encoded_files.encode("opus", noise(48_000, 1), 48_000))).info.codec == "opus"
 
 
 def test_mp3_in_a_wav_is_decoded() -> None:
-    samples, rate_hz = decoded(audio.foreign("libmp3lame", "wav"))
+    samples, rate_hz = decoded(encoded_files.noise_as("libmp3lame", "wav"))
     assert len(samples) / rate_hz == pytest.approx(1, abs=0.06)

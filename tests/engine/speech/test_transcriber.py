@@ -18,7 +18,7 @@ from appliance.engine.models.store import ModelStore, check_checksum
 from appliance.engine.registration import add_model, check_model
 from appliance.engine.speech.transcriber import Transcriber, transcribe
 from appliance.errors import InvalidManifest, LeaseLost, ModelNotFound
-from tests.support.speech import SAMPLE, SAMPLE_MS, SAMPLE_TEXT, needs_model, spoken, wrong_words
+from tests.support.speech_sample import SAMPLE, SAMPLE_MS, SAMPLE_TEXT, needs_model, words_of, wrong_words
 
 pytestmark = needs_model
 FOLDER = ROOT / "model_store" / "moonshine-tiny-en" / "0.0.59"
@@ -55,7 +55,7 @@ def test_the_sample_is_transcribed_with_at_most_two_wrong_words(transcriber: Tra
         assert all(0 <= start < end <= SAMPLE_MS for start, end in times)
     assert all(0 < word.confidence <= 1 for word in result.words)
     # Three seconds of silence begin at 8,969 ms, and the recorded prompts have a little silence around them too.
-    first, second = (s for s in result.segments if spoken(s.text)[-1] in ("received", "busy"))
+    first, second = (s for s in result.segments if words_of(s.text)[-1] in ("received", "busy"))
     assert first.end_ms == pytest.approx(8_900, abs=250)
     assert second.start_ms == pytest.approx(12_000, abs=250)
 

@@ -1,4 +1,4 @@
-"""Recordings whose detections by the toy models can be worked out by hand."""
+"""Recordings in which one can work out by hand what the toy models detect."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tests.support.audio import wav
+from tests.support.encoded_files import wav
 
 RATE_HZ = 22_050  # of the model loud-frames, so that nothing is resampled
 FRAME = 256  # samples of one of its frames
 
 
 def loud_frames(num_frames: int, loud: Iterable[tuple[int, int]], extra_samples: int = 0) -> np.ndarray:
-    """Silence with loud stretches, given as half-open ranges of frames: (num_samples,) float32."""
+    """Silence with loud stretches, which are half-open ranges of frames: (num_samples,) float32."""
     samples = np.zeros(num_frames * FRAME + extra_samples, np.float32)
     for first, last in loud:
         samples[first * FRAME : last * FRAME] = 0.5
@@ -23,7 +23,7 @@ def loud_frames(num_frames: int, loud: Iterable[tuple[int, int]], extra_samples:
 
 
 def loud_wav(num_frames: int = 200, loud: Iterable[tuple[int, int]] = ((100, 150),)) -> bytes:
-    """The same as a WAV file. As it stands: 2.322 s, loud from 1,160.998 ms to 1,741.497 ms."""
+    """The same as a WAV file. With the default values it has 2.322 s and is loud from 1,160.998 ms to 1,741.497 ms."""
     return wav(loud_frames(num_frames, loud), RATE_HZ)
 
 
@@ -32,7 +32,7 @@ LOUD_DURATION_MS = 2322
 
 
 def long_flac(path: Path, minutes: int) -> Path:
-    """Minutes of silence with a second of loudness at the start of the last one: small, and long to decode."""
+    """Minutes of silence; the last one begins with a loud second. The file is small, but takes long to decode."""
     minute = np.zeros((60 * 44_100, 2), np.float32)
     with soundfile.SoundFile(path, "w", 44_100, 2, "PCM_16", format="FLAC") as sound:
         for number in range(minutes):

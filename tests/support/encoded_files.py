@@ -1,4 +1,4 @@
-"""Test recordings in every format, made on the spot: nothing committed, nothing downloaded."""
+"""Sounds as the bytes of audio files in every format, encoded when a test asks for them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
 
 @dataclass(frozen=True)
 class Kind:
-    """A container and codec, and how it is written."""
+    """A container and codec, and how to write it."""
 
     extension: str
     codec: str
-    muxer: str = ""  # empty: written by soundfile
+    muxer: str = ""  # if empty, soundfile writes it
     options: dict[str, str] = field(default_factory=dict)
     rates_hz: range = range(8_000, 192_001)
     max_channels: int = 8
@@ -46,7 +46,7 @@ KINDS = {
 
 
 def clicks(rate_hz: int, seconds: float, at_seconds: Iterable[float], num_channels: int = 1) -> np.ndarray:
-    """Silence with half-millisecond clicks that begin at the given times: (num_samples, num_channels) float32."""
+    """Silence with half-millisecond clicks that begin at these times: (num_samples, num_channels) float32."""
     samples = np.zeros((round(rate_hz * seconds), num_channels), np.float32)
     length = max(2, rate_hz // 2000)
     for at in at_seconds:
@@ -62,7 +62,7 @@ def noise(rate_hz: int, seconds: float, num_channels: int = 1, level: float = 0.
 
 
 def encode(kind: str, samples: np.ndarray, rate_hz: int) -> bytes:
-    """A recording of (num_samples,) or (num_samples, num_channels) float32 as the bytes of a ``kind`` file."""
+    """Encode (num_samples,) or (num_samples, num_channels) float32; returns the bytes of a file of this kind."""
     samples = samples.reshape(len(samples), -1)
     how = KINDS[kind]
     if kind == "webm-vorbis":
@@ -73,13 +73,13 @@ def encode(kind: str, samples: np.ndarray, rate_hz: int) -> bytes:
 
 
 def write(path: Path, kind: str, samples: np.ndarray, rate_hz: int) -> Path:
-    """Encode into ``path``; returns it."""
+    """Encode into the file ``path``. Returns the path."""
     path.write_bytes(encode(kind, samples, rate_hz))
     return path
 
 
 def wav(samples: np.ndarray, rate_hz: int, subtype: str = "PCM_16", container: str = "WAV") -> bytes:
-    """A WAV (or WAVEX, RF64, W64) file of the given sample format."""
+    """A WAV (or WAVEX, RF64, W64) file with this sample format."""
     return _by_soundfile(container, subtype, samples, rate_hz)
 
 
@@ -144,13 +144,13 @@ def video_only(muxer: str = "mp4") -> bytes:
     return target.getvalue()
 
 
-def foreign(codec: str, muxer: str) -> bytes:
-    """A second of noise in a codec that the appliance does not decode, such as ac3 in mp4."""
+def noise_as(codec: str, muxer: str) -> bytes:
+    """A second of noise in a codec and container that KINDS does not list, such as ac3 in mp4."""
     return _by_ffmpeg(Kind(muxer, codec, muxer), noise(48_000, 1), 48_000)
 
 
 def with_picture(muxer: str, codec: str, samples: np.ndarray, rate_hz: int) -> bytes:
-    """Mono audio with a video stream beside it, as a film or a song with its cover."""
+    """Mono audio with a video stream, like a film or a song with its cover."""
     target = io.BytesIO()
     with av.open(target, "w", format=muxer) as container:
         video = container.add_stream("mjpeg", rate=5)
