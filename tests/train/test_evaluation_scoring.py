@@ -1,12 +1,8 @@
 """The evaluation's rules for a right detection: what counts, what does not, and never twice."""
 
-import sys
-from pathlib import Path
+from __future__ import annotations
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "train"))
-
 from evaluation import scoring
 from evaluation.scoring import Span
 

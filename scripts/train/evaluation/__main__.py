@@ -1,4 +1,6 @@
-"""The command behind `scripts/train/evaluate`."""
+"""The command behind ``scripts/train/evaluate``."""
+
+from __future__ import annotations
 
 import argparse
 import json

@@ -1,7 +1,9 @@
-"""Make the evaluation set in the cache: faulty clips, clean recordings, and `truth.jsonl` that says what is in them.
+"""Make the evaluation set in the cache: faulty clips, clean recordings, and ``truth.jsonl`` that says what is in them.
 
 Seeded by the name of each clip, so that adding a kind leaves every other clip as it was.
 """
+
+from __future__ import annotations
 
 import json
 import shutil

@@ -1,8 +1,10 @@
-"""Make the committed clips: `tests/clips/` and the demonstration recording `appliance/samples/demo.flac`.
+"""Make the committed clips: ``tests/clips/`` and the demonstration recording ``appliance/samples/demo.flac``.
 
 Their sources may be redistributed (CC0 and CC BY-SA 3.0; see the LICENCE.md beside them) and are held back from the
 evaluation set. Their faults are plain ones: they show that the product works, not how well the model does.
 """
+
+from __future__ import annotations
 
 import json
 from pathlib import Path

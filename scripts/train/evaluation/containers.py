@@ -1,5 +1,7 @@
 """Write audio into the containers that clients send, at the bit rates that they use."""
 
+from __future__ import annotations
+
 import fractions
 import io
 from pathlib import Path

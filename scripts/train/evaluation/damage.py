@@ -5,6 +5,8 @@ truth about real mechanisms is measured: losses go in one at a time, in order, a
 one before.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from evaluation.labels import Event
@@ -23,10 +25,11 @@ def _block_rms(audio: np.ndarray, size: int) -> np.ndarray:
 
 
 def event_between(before: np.ndarray, after: np.ndarray, rate_hz: int, mechanism: str) -> Event | None:
-    """The fault that turned `before` into `after`, both (num_samples, num_channels); None if it is none to report.
+    """Return the fault that turned ``before`` into ``after``, both (num_samples, num_channels), or None.
 
-    `after` may be shorter or longer: then time is missing, or was put in, from where the two part until they run alike
-    again. The label is what is heard there: near-silence in sound is a dropout, anything else is a glitch.
+    ``after`` may be shorter or longer: then time is missing, or was added, from the sample at which the two begin to
+    differ to the one from which they are alike again. The label is what can be heard there: near-silence inside sound
+    is a dropout, anything else is a glitch. None means that there is no fault to report.
     """
     size = int(BLOCK_SECONDS * rate_hz)
     start, end = _extent(before, after, size)
@@ -53,7 +56,7 @@ def event_between(before: np.ndarray, after: np.ndarray, rate_hz: int, mechanism
 
 
 def _extent(before: np.ndarray, after: np.ndarray, size: int) -> tuple[int | None, int]:
-    """First and last sample of the damage in `after`, found from the front and from the back."""
+    """First and last sample of the damage in ``after``, found from the front and from the back."""
     floor = 1e-4 + AUDIBLE_DIFFERENCE * max(rms(before), 1e-4)
 
     def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:

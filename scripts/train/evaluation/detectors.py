@@ -1,5 +1,7 @@
 """Ask a detector about files: ours through the product's command, Essentia's through its own environment."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -11,7 +13,7 @@ FILES_PER_CALL = 60
 
 
 def product(paths: list[Path], model: str, store: Path | None, threshold: float | None) -> list[dict]:
-    """What `appliance detect` says of each file, at the default configuration of a job unless a threshold is given.
+    """What ``appliance detect`` says of each file, at the default configuration of a job unless a threshold is given.
 
     store : a model store other than the repository's, for a candidate.
     """

@@ -1,8 +1,10 @@
-"""Essentia's detectors on files, in the shape that `appliance detect --format json` prints. For comparison only.
+"""Essentia's detectors on files, in the shape that ``appliance detect --format json`` prints. For comparison only.
 
-Runs in its own environment (`pip install --pre essentia`), with every parameter at its default. A detector without an
+Runs in its own environment (``pip install --pre essentia``), with every parameter at its default. A detector without an
 extent marks points; marks of one detector closer than 50 ms are one detection, so that a fault is not counted often.
 """
+
+from __future__ import annotations
 
 import json
 import sys

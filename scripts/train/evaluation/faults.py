@@ -1,9 +1,11 @@
-"""The six labels as they are defined, put into sound by arithmetic: the evaluation's own injector.
+"""The evaluation's own injector: it computes faults of the six labels from their definitions.
 
-Every injector takes `audio` : (num_samples, num_channels) float32, its rate, the place `start` in samples and a random
-generator, and returns the damaged audio with the `Event` that a listener would report. An injector may change the
-length (a skip does), so faults are put in from left to right.
+Every injector takes ``audio`` : (num_samples, num_channels) float32, its rate, the position ``start`` in samples and a
+random generator. It returns the damaged audio with the ``Event`` that a listener would report. An injector may change
+the length (a skip does), so faults are put in from left to right.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 

@@ -1,5 +1,7 @@
 """The six labels, and an event of the truth."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 LABELS = ("click", "dropout", "glitch", "clipping", "hum", "noise_burst")

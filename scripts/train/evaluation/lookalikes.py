@@ -1,5 +1,7 @@
 """Clean recordings that look faulty and are not. Each takes and returns (num_samples, num_channels) float32."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 
 import numpy as np

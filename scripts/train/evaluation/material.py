@@ -1,5 +1,7 @@
 """Excerpts for the set: what goes into faulty clips is never in the clean recordings."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from evaluation.placing import rms

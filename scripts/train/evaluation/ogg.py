@@ -1,5 +1,7 @@
 """Ogg pages, taken apart and put together again, so that single packets can be taken out of a Vorbis stream."""
 
+from __future__ import annotations
+
 import struct
 from functools import lru_cache
 
@@ -73,7 +75,7 @@ def without_packets(stream: bytes, lost: frozenset[int]) -> bytes:
 
 
 def pick_near(stream: bytes, share: float, count: int, rng: np.random.Generator) -> frozenset[int]:
-    """`count` neighbouring packets at about this share of the stream."""
+    """``count`` neighbouring packets at about this share of the stream."""
     total = count_packets(stream)
     first = int(np.clip(share * total + rng.integers(-3, 4), 4, total - count - 4))
     return frozenset(range(first, first + count))

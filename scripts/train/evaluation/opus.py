@@ -1,5 +1,7 @@
 """libopus, driven packet by packet: PyAV cannot tell its decoder that a packet is lost."""
 
+from __future__ import annotations
+
 import ctypes
 import ctypes.util
 from functools import lru_cache

@@ -1,5 +1,7 @@
 """Where a fault goes: a place where it is one, and far enough from its neighbours to be told from them."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from evaluation.faults import INJECTORS, Injector, UnsuitableError

@@ -1,5 +1,7 @@
 """The tables of an evaluation, as markdown that reads well as plain text too."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np
@@ -137,7 +139,7 @@ def calibration_table(files: list[ScoredFile]) -> str:
 
 
 def full_report(name: str, results: dict[str, list[ScoredFile]]) -> str:
-    """results : scored files by detector; the tables after the first are those of `name`."""
+    """results : scored files by detector; the tables after the first are those of ``name``."""
     files = results[name]
     failed = [f"`{f.entry['file']}`: {f.error}" for part in results.values() for f in part if f.error]
     parts = [

@@ -1,5 +1,7 @@
 """Scoring as events: which detections are right, which events were found, and how sure one may be of a confidence."""
 
+from __future__ import annotations
+
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -30,7 +32,7 @@ class Counts:
     missed: int = 0
     false: int = 0
 
-    def __iadd__(self, other: "Counts") -> "Counts":
+    def __iadd__(self, other: Counts) -> Counts:
         self.found += other.found
         self.missed += other.missed
         self.false += other.false
@@ -51,8 +53,8 @@ class Counts:
 
 @dataclass
 class ScoredFile:
-    """One file of the set with what was said of it. `right` : for each detection, whether it matches an event;
-    `onset_errors` : label and absolute error in seconds of each match."""
+    """One file of the set with what was said of it. ``right`` : for each detection, whether it matches an event;
+    ``onset_errors`` : label and absolute error in seconds of each match."""
 
     entry: dict
     events: list[Span]
@@ -93,7 +95,7 @@ def match(events: list[Span], detections: list[Span]) -> dict[int, int]:
 
 
 def score_file(entry: dict, answer: dict) -> ScoredFile:
-    """entry : a line of truth.jsonl; answer : an item of `files` that `appliance detect --format json` prints."""
+    """entry : a line of truth.jsonl; answer : an item of ``files`` that ``appliance detect --format json`` prints."""
     events = [Span(e["label"], e["start_seconds"], e["end_seconds"], 1.0, e["mechanism"]) for e in entry["events"]]
     said = [
         Span(d["artifact_type"], d["start_ms"] / 1000, d["end_ms"] / 1000, d["confidence"])

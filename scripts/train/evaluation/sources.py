@@ -1,4 +1,6 @@
-"""The recordings that the evaluation set is cut from: the packages that `scripts/train/fetch` lists as `evaluate`."""
+"""The recordings that the evaluation set is cut from: ``evaluate_packages`` in ``scripts/train/fetch``."""
+
+from __future__ import annotations
 
 import hashlib
 import io
@@ -27,7 +29,7 @@ HELD_BACK = frozenset(
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording of a package; `member` names a file inside `path` when `path` is an archive."""
+    """One recording of a package; ``member`` names a file inside ``path`` when ``path`` is an archive."""
 
     package: str
     name: str
@@ -131,5 +133,5 @@ def mono(audio: np.ndarray) -> np.ndarray:
 
 
 def stable_seed(*parts: object) -> int:
-    """A seed that depends on the parts alone, not on the process (`hash` is salted) nor on the order of work."""
+    """A seed that depends on the parts alone, not on the process (``hash`` is salted) nor on the order of work."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big")

@@ -1,10 +1,12 @@
 """Real mechanisms: coded streams that lose packets or have bytes overwritten, and what decoders make of them.
 
 Each takes (num_samples, num_channels) float32, its rate, how many losses to try and a random generator, and returns a
-`Damaged`: the decoded recording with its events, and the damaged stream itself where a client sends it so. What a
+``Damaged``: the decoded recording with its events, and the damaged stream itself where a client sends it so. What a
 recording holds was decoded by libsndfile, which closes gaps up. Of a stream that is sent, what there is to hear is up
 to the product's decoder, which keeps its time: so that one, and nothing else of the product, makes the truth about it.
 """
+
+from __future__ import annotations
 
 import io
 import os
@@ -37,7 +39,7 @@ class Damaged:
 def _one_at_a_time(
     decode: Callable[[list], np.ndarray], losses: list, count: int, rate_hz: int, mechanism: str
 ) -> tuple[np.ndarray, list[Event], list]:
-    """Keep `count` of the losses (in order of time) that make an event; return audio, events and the losses kept."""
+    """Keep ``count`` of the losses (in order of time) that make an event; return audio, events and the losses kept."""
     kept: list = []
     audio, events = decode(kept), []
     for loss in losses:

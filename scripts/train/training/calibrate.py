@@ -3,16 +3,17 @@
 For each label the development clips and clean recordings are cut into events at many thresholds. An event's maximum
 and whether it is right give a logistic curve. Clean recordings weigh as the hours of them do."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
 
-from .events import Event, Rule, detect, matched
-from .places import LABELS
+from training.events import Event, Rule, detect, matched
+from training.labels import LABELS
 
-Scored = list[tuple[np.ndarray, list[Event]]]
-"""(scores (frames, labels), true events) of each recording."""
+Scored = list[tuple[np.ndarray, list[Event]]]  # (scores (frames, labels), true events) of each recording
 
 LOGIT_RANGE = 13.0
 
@@ -23,7 +24,7 @@ def logit(p: np.ndarray) -> np.ndarray:
 
 
 def maxima(scored: Scored, label: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """(events,) maxima and (events,) bool rightness of one label's events cut at `threshold`."""
+    """(events,) maxima and (events,) bool rightness of one label's events cut at ``threshold``."""
     only = {name: Rule(threshold if name == label else 2.0) for name in LABELS}
     tops, right = [], []
     for scores, true in scored:
@@ -41,7 +42,7 @@ class Curve:
     scale: float
     offset: float
 
-    def shifted(self, by: float) -> "Curve":
+    def shifted(self, by: float) -> Curve:
         """The curve that is more confident by so much."""
         return Curve(self.scale, self.offset + by)
 

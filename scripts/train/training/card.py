@@ -1,9 +1,13 @@
 """The model card: what is shipped, what it learned from, what was measured."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
-from .places import DEV_PACKAGES, FIT_PACKAGES, LABELS, SOURCES
+from training.labels import LABELS
+from training.places import DEV_PACKAGES, FIT_PACKAGES, SOURCES
 
+# As /usr/share/doc/<package>/copyright of each package states for its recordings.
 LICENCES = {
     "wesnoth-1.16-music": "GPL-2+",
     "ufoai-music": "per file: GPL-2+, GPL-2, CC-BY-SA-3.0, CC-BY-3.0, public domain",
@@ -13,7 +17,6 @@ LICENCES = {
     "asterisk-core-sounds-ru-wav": "CC-BY-SA-3.0",
     "singularity-music": "CC-BY-SA-3.0",
 }
-"""As /usr/share/doc/<package>/copyright of each package states for its recordings."""
 
 MEANINGS = {
     "click": "an impulsive click or pop, one sample to a few milliseconds; a point",
@@ -50,7 +53,8 @@ quality control of archives, calls and streams; not a measure of how pleasant a 
 ## Graph
 Input `waveform` float32 (batch, samples), mono at 32 kHz. Outputs: `scores` (batch, frames of 10 ms, labels),
 calibrated; `embedding` (batch, 128), the mean of the last hidden layer. The front end (mel bands, millisecond energies,
-wave shape, correlation with the past 400 ms, departures from the foretold phase, fine bins under 434 Hz), the networks
+wave shape, correlation with the past 400 ms, phase-prediction error per band (complex-domain onset function,
+Duxbury 2003), fine bins under 434 Hz), the networks
 ({figures["parameters"]:,} parameters; where there are two, their mean counts) and the calibration are inside.
 {figures["bytes"] / 1e6:.1f} MB; measured
 {figures["speed"]:.0f} x real time through onnxruntime with two threads on a shared two-core machine, overlap counted.

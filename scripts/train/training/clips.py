@@ -1,26 +1,28 @@
 """One training clip: a stretch of a recording, coded, made faulty or not, coded again."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import codecs, faults, long_faults, streams
-from .levels import gain
-from .lookalikes import lookalike
-from .places import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
-from .sources import Pool
-from .variety import varied
+from training import codecs, faults, long_faults, streams
+from training.labels import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
+from training.levels import gain
+from training.lookalikes import lookalike
+from training.sources import Pool
+from training.variety import varied
 
 CLIP_SECONDS = 8
 CLIP_SAMPLES = CLIP_SECONDS * SAMPLE_RATE_HZ
 CLIP_FRAMES = CLIP_SAMPLES // FRAME_HOP_SAMPLES
 
 OVERLOADED = "overloaded"
+# Columns of the targets. Clipping covers the quiet moments between overloaded ones too; ``overloaded`` does not.
 TARGETS = (*LABELS, OVERLOADED)
-"""Columns of the targets. Clipping covers the quiet moments between overloaded ones too; `overloaded` does not."""
 
+# A short fault's target lasts 70 ms at least: the onset stays, and a client's minimum of 50 ms does not hide it.
 SHORTEST_TARGET_FRAMES = 7
-"""A short fault's target lasts 70 ms at least: the onset stays, and a client's minimum of 50 ms does not hide it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) 
 
 
 def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
-    """Add the faults of one kind of mishap to x (samples,), and their places to `spans`."""
+    """Add the faults of one kind of mishap to x (samples,), and their places to ``spans``."""
     mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.36, 0.26, 0.08, 0.25, 0.05])
     if mishap == "stream":
         x, found = streams.damaged_stream(rng, x, rate_hz)

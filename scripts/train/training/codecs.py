@@ -1,5 +1,7 @@
 """Lossy coders as augmentation: a recording goes through one and comes back at the same length and place in time."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable, Iterable
 
@@ -9,13 +11,13 @@ import soundfile
 import soxr
 from scipy import signal
 
-from .levels import bandpass
+from training.levels import bandpass
 
 Coder = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
 
 
 def delay(decoded: np.ndarray, original: np.ndarray, most: int = 6000) -> int:
-    """Samples by which `decoded` is late: its coder's delay, found by correlation up to `most`."""
+    """Samples by which ``decoded`` is late: its coder's delay, found by correlation up to ``most``."""
     num = min(len(original), len(decoded), 1 << 16)
     middle = max(0, (len(original) - num) // 2)
     a, b = original[middle : middle + num], decoded[middle : middle + num + most]
@@ -24,7 +26,7 @@ def delay(decoded: np.ndarray, original: np.ndarray, most: int = 6000) -> int:
 
 
 def aligned(decoded: np.ndarray, original: np.ndarray) -> np.ndarray:
-    """`decoded` shifted by its coder's delay and fitted to the original's length."""
+    """``decoded`` shifted by its coder's delay and fitted to the original's length."""
     return fitted(decoded[delay(decoded, original) :], len(original))
 
 

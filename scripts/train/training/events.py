@@ -1,13 +1,22 @@
-"""Scores to events and events to figures, by the appliance's rules; all on arrays of one recording at a time."""
+"""From scores to events by the appliance's own rule, and from events to figures; one recording at a time.
+
+Detecting is ``appliance.engine.scoring.spans``, which imports numpy alone. So what is calibrated here is what the
+appliance reports.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .places import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
+from appliance.engine.scoring.spans import find_spans
+from training.labels import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
 
 FRAME_SECONDS = FRAME_HOP_SAMPLES / SAMPLE_RATE_HZ
 POINTS = {"click"}
+ONSET_COLLAR_SECONDS = 0.1
+OFFSET_COLLAR_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Event:
-    """One detection or one true fault."""
+    """A detection or a true fault, in seconds."""
 
     label: str
     start: float
@@ -30,90 +39,97 @@ class Event:
     confidence: float = 1.0
 
 
-def runs(above: np.ndarray) -> list[tuple[int, int]]:
-    """[first, last + 1) of each stretch of True in (frames,) bool."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], above.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
 def detect(scores: np.ndarray, rules: dict[str, Rule]) -> list[Event]:
-    """Events of scores (frames, labels) in [0, 1]."""
-    found = []
+    """Return the events of scores (frames, labels) in [0, 1], label by label. The default rule is ``Rule()``."""
+    edges = FRAME_SECONDS * np.arange(len(scores) + 1)
+    events = []
     for column, label in enumerate(LABELS):
         rule = rules.get(label, Rule())
-        s = scores[:, column]
-        stretches = [
-            (a, b) for a, b in runs(s >= rule.threshold * rule.hysteresis_ratio) if s[a:b].max() >= rule.threshold
-        ]
-        joined: list[list[int]] = []
-        for a, b in stretches:
-            if joined and (a - joined[-1][1]) * FRAME_SECONDS <= rule.merge_seconds + 1e-9:
-                joined[-1][1] = b
-            else:
-                joined.append([a, b])
-        for a, b in joined:
-            if label in POINTS or (b - a) * FRAME_SECONDS >= rule.min_seconds - 1e-9:
-                found.append(Event(label, a * FRAME_SECONDS, b * FRAME_SECONDS, float(s[a:b].max())))
-    return found
+        spans = find_spans(
+            scores[:, column],
+            1000 * edges,
+            threshold=rule.threshold,
+            merge_window_ms=1000 * rule.merge_seconds,
+            min_duration_ms=0 if label in POINTS else 1000 * rule.min_seconds,
+            hysteresis_ratio=rule.hysteresis_ratio,
+        )
+        for first, last in spans:
+            confidence = float(scores[first:last, column].max())
+            events.append(Event(label, float(edges[first]), float(edges[last]), confidence))
+    return events
 
 
-def matched(found: list[Event], true: list[Event]) -> tuple[list[bool], list[bool]]:
-    """Which found and which true events pair up: one label, onset within 100 ms, end within 200 ms or half of it."""
-    hit_found, hit_true = [False] * len(found), [False] * len(true)
-    for i in sorted(range(len(found)), key=lambda k: -found[k].confidence):
-        for j, fault in enumerate(true):
-            collar = max(0.2, 0.5 * (fault.end - fault.start))
-            same = found[i].label == fault.label and not hit_true[j]
-            if same and abs(found[i].start - fault.start) <= 0.1 and abs(found[i].end - fault.end) <= collar:
-                hit_found[i] = hit_true[j] = True
+def matched(detections: list[Event], faults: list[Event]) -> tuple[list[bool], list[bool]]:
+    """Return which detections and which true faults pair up, the most confident detection first.
+
+    A pair has one label, onsets within 100 ms, and ends within the larger of 200 ms and half the fault.
+    """
+    right, hit = [False] * len(detections), [False] * len(faults)
+    for i in sorted(range(len(detections)), key=lambda k: -detections[k].confidence):
+        for j, fault in enumerate(faults):
+            if not hit[j] and _fits(detections[i], fault):
+                right[i] = hit[j] = True
                 break
-    return hit_found, hit_true
+    return right, hit
+
+
+def _fits(detection: Event, fault: Event) -> bool:
+    collar = max(OFFSET_COLLAR_SECONDS, 0.5 * (fault.end - fault.start))
+    return (
+        detection.label == fault.label
+        and abs(detection.start - fault.start) <= ONSET_COLLAR_SECONDS
+        and abs(detection.end - fault.end) <= collar
+    )
 
 
 @dataclass
 class Tally:
-    """Counts per label, and from them precision, recall and F1."""
+    """Counts by label, and from them precision, recall and F1."""
 
-    true_positive: dict[str, int]
-    found: dict[str, int]
-    true: dict[str, int]
+    true_positives: dict[str, int]
+    detections: dict[str, int]
+    faults: dict[str, int]
     clean_hours: float = 0.0
     clean_false: int = 0
 
     @classmethod
-    def empty(cls) -> "Tally":
+    def empty(cls) -> Tally:
+        """Return a tally of no recordings."""
         return cls(*(dict.fromkeys(LABELS, 0) for _ in range(3)))
 
-    def add(self, found: list[Event], true: list[Event], seconds: float) -> None:
-        """Count one recording; one without faults counts towards false alarms per hour."""
-        hit_found, _ = matched(found, true)
-        for event, hit in zip(found, hit_found, strict=True):
-            self.found[event.label] += 1
-            self.true_positive[event.label] += hit
-        for event in true:
-            self.true[event.label] += 1
-        if not true:
+    def add(self, detections: list[Event], faults: list[Event], seconds: float) -> None:
+        """Count one recording. One without faults counts towards false alarms per hour."""
+        right, _ = matched(detections, faults)
+        for event, is_right in zip(detections, right, strict=True):
+            self.detections[event.label] += 1
+            self.true_positives[event.label] += is_right
+        for event in faults:
+            self.faults[event.label] += 1
+        if not faults:
             self.clean_hours += seconds / 3600
-            self.clean_false += len(found)
+            self.clean_false += len(detections)
 
     def f1(self, label: str) -> float:
-        return 2 * self.true_positive[label] / max(1, self.found[label] + self.true[label])
+        """F1 of one label, 0 if it has neither faults nor detections."""
+        return 2 * self.true_positives[label] / max(1, self.detections[label] + self.faults[label])
 
     @property
     def macro_f1(self) -> float:
+        """Mean of the labels' F1."""
         return float(np.mean([self.f1(label) for label in LABELS]))
 
     @property
     def false_per_hour(self) -> float:
+        """Detections per hour in recordings without faults."""
         return self.clean_false / max(1e-9, self.clean_hours)
 
     def table(self) -> str:
+        """Return the counts as a Markdown table for the model card."""
         lines = ["| label | precision | recall | F1 | faults |", "|---|---|---|---|---|"]
         for label in LABELS:
-            tp, found, true = self.true_positive[label], self.found[label], self.true[label]
-            lines.append(
-                f"| {label} | {tp / max(1, found):.2f} | {tp / max(1, true):.2f} | {self.f1(label):.2f} | {true} |"
-            )
+            right, detections, faults = self.true_positives[label], self.detections[label], self.faults[label]
+            precision, recall = right / max(1, detections), right / max(1, faults)
+            lines.append(f"| {label} | {precision:.2f} | {recall:.2f} | {self.f1(label):.2f} | {faults} |")
         lines.append(
             f"\nmacro-F1 {self.macro_f1:.3f}, {self.false_per_hour:.1f} false alarms an hour on "
             f"{self.clean_hours:.2f} h without faults"

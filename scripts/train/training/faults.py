@@ -1,16 +1,18 @@
 """Short and long faults written into a recording.
 
-Every fault is a function `(rng, x, rate_hz, at) -> (y, start, end) | None`: x and y are (samples,) float32, `at` is the
-sample where the fault should begin, [start, end) is where it is in y. None means that the place does not suit it (a gap
-in silence is no dropout). A fault may shorten or lengthen what follows it, never what precedes it.
+Every fault is a function ``(rng, x, rate_hz, at) -> (y, start, end) | None``. x and y are (samples,) float32. ``at`` is
+the sample at which the fault should begin, and [start, end) is its range in y. None means that the place does not suit
+it: a gap in silence is not a dropout. A fault may shorten or lengthen what follows it, never what precedes it.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
 from scipy import signal
 
-from .levels import around, audible_floor, bandpass, db, envelope, fade_in, gain, rms, sounding
+from training.levels import around, audible_floor, bandpass, db, envelope, fade_in, gain, rms, sounding
 
 Placed = tuple[np.ndarray, int, int] | None
 Fault = Callable[[np.random.Generator, np.ndarray, int, int], Placed]

@@ -1,5 +1,7 @@
 """Features of rendered clips, computed once: the front end learns nothing, so no epoch needs to run it again."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import sys
@@ -10,10 +12,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from .clips import CLIP_FRAMES, CLIP_SAMPLES
-from .front_end import FEATURE_CHANNELS, LOW_BINS, FrontEnd
-from .places import WORK
-from .render import load, rendered
+from training.clips import CLIP_FRAMES, CLIP_SAMPLES
+from training.front_end import FEATURE_CHANNELS, LOW_BINS, FrontEnd
+from training.places import WORK
+from training.render import load, rendered
 
 ROW = FEATURE_CHANNELS * CLIP_FRAMES + LOW_BINS * CLIP_FRAMES // 4
 
@@ -56,7 +58,7 @@ def row(split: str, index: int) -> np.ndarray:
 
 
 def compute(split: str, num_clips: int) -> None:
-    """Grow the features of a split to its first `num_clips` clips."""
+    """Grow the features of a split to its first ``num_clips`` clips."""
     os.nice(5)
     path = features_path(split)
     done = path.stat().st_size // (2 * ROW) if path.exists() else 0

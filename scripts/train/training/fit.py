@@ -1,5 +1,8 @@
 """Fitting the network to rendered clips, and scoring the development split after each epoch."""
 
+from __future__ import annotations
+
+import argparse
 import copy
 import json
 import math
@@ -10,19 +13,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from .events import Event, Rule, Tally, detect
-from .features import has_features, load_features, unpack
-from .front_end import MEL_BANDS, MEL_CHANNELS
-from .network import LONG, Network, evened, probabilities
-from .places import LABELS, SHORT_LABELS, WORK
-from .render import load, paths
+from training.events import Event, Rule, Tally, detect
+from training.features import has_features, load_features, unpack
+from training.front_end import MEL_BANDS, MEL_CHANNELS
+from training.labels import LABELS, SHORT_LABELS
+from training.network import LONG, Network, evened, probabilities
+from training.places import WORK
+from training.render import load, paths
 
+# What an epoch goes through: the mined negatives are few, and are seen three times.
 SPLITS = ("fit", "mined", "mined", "mined")
-"""What an epoch goes through: the mined negatives are few, and are seen three times."""
 
 RETIMBRED_SHARE = 0.5
-SILENT_BAND = -2.7
-"""Log-mel under which a band holds nothing: just over the floor of the front end's logarithm."""
+SILENT_BAND = -2.7  # log-mel under which a band holds nothing: just over the floor of the front end's logarithm
 
 SHORT = [LABELS.index(name) for name in SHORT_LABELS]
 
@@ -62,7 +65,7 @@ def retimbred(features: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _near_an_edge(target: Tensor, reach: int = 20) -> Tensor:
-    """1 in the frames of (batch, channels, T) that lie within `reach` of a beginning or an end, else 0."""
+    """1 in the frames of (batch, channels, T) that lie within ``reach`` of a beginning or an end, else 0."""
     risen = F.max_pool1d(target, 2 * reach + 1, 1, reach)
     fallen = 1 - F.max_pool1d(1 - target, 2 * reach + 1, 1, reach)
     return risen - fallen
@@ -126,7 +129,8 @@ class Average:
 def fit(
     name: str, minutes: float, peak_rate: float = 2e-3, batch: int = 16, start_from: str | None = None, threads: int = 2
 ) -> None:
-    """Fit for `minutes`, the learning rate falling as a cosine of the time; keeps WORK/<name>.pt (averaged weights)."""
+    """Fit for ``minutes`` with a learning rate that falls as a cosine of the time. Keep the averaged weights as
+    WORK/<name>.pt."""
     torch.manual_seed(7)
     torch.set_num_threads(threads)
     rng = np.random.default_rng(7)
@@ -176,3 +180,13 @@ def fit(
         scores = dev_scores(average.network)
         torch.save(average.network.state_dict(), WORK / f"{name}.pt")
         print(f"epoch {epoch}: " + best_tally(scores, spans).table(), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Fit a network to the rendered clips.")
+    parser.add_argument("name", help="the weights are kept as <name>.pt")
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("--start-from", metavar="NAME", help="start from the weights of this network")
+    parser.add_argument("--peak-rate", type=float, default=2e-3, help="highest learning rate")
+    options = parser.parse_args()
+    fit(options.name, options.minutes, options.peak_rate, start_from=options.start_from)

@@ -4,38 +4,33 @@ All of it is slicing, pooling and matrix products, so that the exported graph ru
 operators. T is the number of 10 ms frames; x is (batch, samples) at SAMPLE_RATE_HZ.
 """
 
+from __future__ import annotations
+
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from .places import FRAME_HOP_SAMPLES, SAMPLE_RATE_HZ
+from training.labels import FRAME_HOP_SAMPLES, SAMPLE_RATE_HZ
 
 MEL_BANDS = 64
-MEL_WINDOW, MEL_HOP = 640, 160
-"""20 ms every 5 ms."""
+MEL_WINDOW, MEL_HOP = 640, 160  # 20 ms every 5 ms
 
 MILLISECOND = SAMPLE_RATE_HZ // 1000
 LOW_DECIMATION = 16
-LOW_WINDOW, LOW_HOP = 512, 80
-"""At 2 kHz: 256 ms every 40 ms, bins of 3.9 Hz."""
-LOW_FIRST_BIN, LOW_BINS = 8, 104
-"""31 to 434 Hz."""
+LOW_WINDOW, LOW_HOP = 512, 80  # at 2 kHz: 256 ms every 40 ms, bins of 3.9 Hz
+LOW_FIRST_BIN, LOW_BINS = 8, 104  # 31 to 434 Hz
 
 REPEAT_DECIMATION = 4
-REPEAT_BLOCK = 80
-"""10 ms at 8 kHz: each is looked for in the past."""
+REPEAT_BLOCK = 80  # 10 ms at 8 kHz: each is looked for in the past
+# Blocks that share one stretch of past, 200 ms: lags reach 200 ms for the first and 400 ms for the last.
 REPEAT_GROUP = 20
-"""Blocks that share one stretch of past, 200 ms: lags reach 200 ms for the first and 400 ms for the last."""
 
-PHASE_BINS, PHASE_BANDS = 160, 10
-"""Of the mel path's spectrum: up to 8 kHz, where phase can be foretold."""
-TONE_WINDOW, TONE_BANDS = 320, 8
-"""At 8 kHz: 40 ms every 10 ms, which tells the harmonics of a voice apart."""
+PHASE_BINS, PHASE_BANDS = 160, 10  # of the mel path's spectrum: up to 8 kHz, where phase can be predicted
+TONE_WINDOW, TONE_BANDS = 320, 8  # at 8 kHz: 40 ms every 10 ms, which tells the harmonics of a voice apart
 
-TOPS = (0.97, 0.93, 0.87, 0.78, 0.65)
-"""Shares of the local peak over which samples are counted."""
+TOPS = (0.97, 0.93, 0.87, 0.78, 0.65)  # shares of the local peak over which samples are counted
 
 MEL_CHANNELS = 2 * MEL_BANDS
 FINE_CHANNELS = 4 * 10 + 4
@@ -80,20 +75,21 @@ def _bands(bins: int, bands: int) -> Tensor:
     return member
 
 
-def _unforeseen(real: Tensor, imaginary: Tensor, bands: Tensor) -> Tensor:
-    """How far a spectrum (batch, frames, bins) is from what the phases of the two before it foretell, by bands.
+def _phase_error(real: Tensor, imaginary: Tensor, bands: Tensor) -> Tensor:
+    """Return the phase-prediction error per band of a spectrum (batch, frames, bins): (batch, frames, bands).
 
-    A steady tone turns by the same angle at each hop; where time jumps, it does not, though its level stays. The
-    complex-domain onset function of Duxbury et al. (2003), over the energy in the band: log, (batch, frames, bands)."""
+    It is the complex-domain onset function of Duxbury et al. (2003), as the log of its share in the band's energy. The
+    phase of a steady tone turns by the same angle at each hop. If time jumps, it does not, although the level stays.
+    """
     real, imaginary = F.pad(real, (0, 0, 2, 0)), F.pad(imaginary, (0, 0, 2, 0))
     a, b, c, d = real[:, 1:-1], imaginary[:, 1:-1], real[:, :-2], imaginary[:, :-2]
     turn_real, turn_imaginary = a * c + b * d, b * c - a * d
     scale = torch.rsqrt(turn_real.square() + turn_imaginary.square() + 1e-18)
-    foretold_real = (a * turn_real - b * turn_imaginary) * scale
-    foretold_imaginary = (a * turn_imaginary + b * turn_real) * scale
+    predicted_real = (a * turn_real - b * turn_imaginary) * scale
+    predicted_imaginary = (a * turn_imaginary + b * turn_real) * scale
     a, b = real[:, 2:], imaginary[:, 2:]
-    error = (a - foretold_real).square() + (b - foretold_imaginary).square()
-    energy = a.square() + b.square() + foretold_real.square() + foretold_imaginary.square()
+    error = (a - predicted_real).square() + (b - predicted_imaginary).square()
+    energy = a.square() + b.square() + predicted_real.square() + predicted_imaginary.square()
     return torch.log((error @ bands + 1e-11) / (energy @ bands + 1e-10)) * 0.5
 
 
@@ -124,12 +120,12 @@ def _log(power: Tensor, floor: float) -> Tensor:
 
 
 def _smooth(x: Tensor, frames: int) -> Tensor:
-    """Moving average of (batch, channels, T) along T, `frames` wide and odd; edges average what is there."""
+    """Moving average of (batch, channels, T) along T, ``frames`` wide and odd; edges average what is there."""
     return F.avg_pool1d(x, frames, 1, frames // 2, count_include_pad=False)
 
 
 def _local_max(x: Tensor, frames: int) -> Tensor:
-    """Moving maximum along the last axis of (batch, channels, T), `frames` wide and odd."""
+    """Moving maximum along the last axis of (batch, channels, T), ``frames`` wide and odd."""
     return F.max_pool1d(x, frames, 1, frames // 2)
 
 
@@ -166,24 +162,26 @@ class FrontEnd(nn.Module):
         return torch.cat(parts, 1), self.low_features(x, frames)
 
     def spectral_features(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Log-mel (batch, 2 * MEL_BANDS, T) and what phases did not foretell (batch, 2 * PHASE_BANDS, T): the bands of
-        a frame's first and second 5 ms, one after the other."""
+        """Return the log-mel (batch, 2 * MEL_BANDS, T) and the phase-prediction error (batch, 2 * PHASE_BANDS, T).
+
+        Each has the bands of a frame's first 5 ms, then those of its second 5 ms.
+        """
         spectrum = _framed(x, MEL_WINDOW, MEL_HOP, 2 * frames) @ self.mel_dft
         half = spectrum.shape[2] // 2
         power = spectrum[:, :, :half].square() + spectrum[:, :, half:].square()
         logs = _log(power @ self.mel, 1e-10) + 3.0
         low = slice(0, PHASE_BINS), slice(half, half + PHASE_BINS)
-        phase = _unforeseen(spectrum[:, :, low[0]], spectrum[:, :, low[1]], self.phase_bands)
+        phase = _phase_error(spectrum[:, :, low[0]], spectrum[:, :, low[1]], self.phase_bands)
         return (
             logs.reshape(-1, frames, 2 * MEL_BANDS).transpose(1, 2),
             phase.reshape(-1, frames, 2 * PHASE_BANDS).transpose(1, 2),
         )
 
     def tone_features(self, sharp: Tensor, frames: int) -> Tensor:
-        """What phases did not foretell, with windows of 40 ms at 8 kHz: (batch, TONE_BANDS, T)."""
+        """Return the phase-prediction error with windows of 40 ms at 8 kHz: (batch, TONE_BANDS, T)."""
         spectrum = _framed(sharp, TONE_WINDOW, REPEAT_BLOCK, frames) @ self.tone_dft
         half = TONE_WINDOW // 2
-        return _unforeseen(spectrum[:, :, :half], spectrum[:, :, half:], self.tone_bands).transpose(1, 2)
+        return _phase_error(spectrum[:, :, :half], spectrum[:, :, half:], self.tone_bands).transpose(1, 2)
 
     def top_features(self, x: Tensor, frames: int) -> Tensor:
         """How often the wave is near its 210 ms peak, for both halves; how much it bends there, at two scales, and

@@ -1,5 +1,7 @@
 """Levels of a signal near an instant: what a fault must stand out from."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy import signal
 
@@ -25,7 +27,7 @@ def around(x: np.ndarray, start: int, end: int, margin: int) -> np.ndarray:
 
 
 def sounding(x: np.ndarray, rate_hz: int, start: int, end: int, floor: float) -> bool:
-    """Whether sound goes on before, inside and after [start, end): each stretch of 60 ms or more is above `floor`."""
+    """Whether sound goes on before, inside and after [start, end): each stretch of 60 ms or more is above ``floor``."""
     margin = int(0.06 * rate_hz)
     if start < margin or end + margin > len(x):
         return False
@@ -51,7 +53,7 @@ def fade_in(num_samples: int) -> np.ndarray:
 
 
 def envelope(num_samples: int, edge: int) -> np.ndarray:
-    """Ones (num_samples,) with raised-cosine edges of `edge` samples on both sides."""
+    """Ones (num_samples,) with raised-cosine edges of ``edge`` samples on both sides."""
     shape = np.ones(num_samples, np.float32)
     edge = min(edge, num_samples // 2)
     if edge:

@@ -1,13 +1,15 @@
 """Training clips as WAV files, each with a JSON list of its faults."""
 
+from __future__ import annotations
+
 import json
 import sys
 from pathlib import Path
 
 import soundfile
 
-from .places import SAMPLE_RATE_HZ
-from .render import clip_of
+from training.labels import SAMPLE_RATE_HZ
+from training.render import clip_of
 
 
 def write(folder: Path, count: int, split: str = "fit") -> None:

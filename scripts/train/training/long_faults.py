@@ -1,10 +1,12 @@
-"""Clipping and hum: faults that last. Hum has the form of `faults`; clipping says which samples are overloaded."""
+"""Clipping and hum: faults that last. Hum has the form of ``faults``; clipping says which samples are overloaded."""
+
+from __future__ import annotations
 
 import numpy as np
 from scipy.signal import sosfilt
 
-from .faults import Placed, log_uniform
-from .levels import bandpass, db, envelope, fade_in, gain, rms
+from training.faults import Placed, log_uniform
+from training.levels import bandpass, db, envelope, fade_in, gain, rms
 
 
 def squash(x: np.ndarray, limit: float, kind: str) -> np.ndarray:
@@ -27,7 +29,7 @@ def distortion_db(x: np.ndarray, limit: float, kind: str) -> float:
 
 
 def limit_for(x: np.ndarray, target_db: float, kind: str) -> float:
-    """The limit at which squashing x (samples,) leaves `target_db` of signal over distortion, by bisection."""
+    """The limit at which squashing x (samples,) leaves ``target_db`` of signal over distortion, by bisection."""
     low, high = 1e-3 * float(np.abs(x).max()), float(np.abs(x).max())
     for _ in range(14):
         middle = float(np.sqrt(low * high))

@@ -1,7 +1,9 @@
 """Hard negatives: sounds that resemble a fault and are none, added to a clean recording or made of it.
 
-Each is `(rng, x, rate_hz) -> y`, both (samples,) float32 of one length.
+Each is ``(rng, x, rate_hz) -> y``, both (samples,) float32 of one length.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -9,14 +11,14 @@ import numpy as np
 from scipy import signal
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-from .faults import log_uniform
-from .levels import bandpass, envelope, fade_in, gain, rms
+from training.faults import log_uniform
+from training.levels import bandpass, envelope, fade_in, gain, rms
 
 Lookalike = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
 
 
 def _add(x: np.ndarray, sound: np.ndarray, at: int, level: float) -> None:
-    """Add `sound`, scaled to a peak of `level`, into x from sample `at` on, cut at the end."""
+    """Add ``sound``, scaled to a peak of ``level``, into x from sample ``at`` on, cut at the end."""
     part = x[at : at + len(sound)]
     peak = float(np.abs(sound).max()) or 1.0
     part += (sound[: len(part)] * (level / peak)).astype(np.float32)

@@ -1,5 +1,7 @@
 """Hard negatives mined: clean clips that a fitted network takes for faulty, kept for the next epochs to learn from."""
 
+from __future__ import annotations
+
 import json
 import multiprocessing
 import os
@@ -11,17 +13,17 @@ import numpy as np
 import onnxruntime
 import torch
 
-from . import codecs
-from .clips import CLIP_FRAMES, CLIP_SAMPLES, TARGETS, make_clip
-from .events import Rule, detect
-from .export import session, write_graph
-from .network import Detector, fitted
-from .places import LABELS, WORK
-from .render import paths, pcm
-from .sources import pool_of
+from training import codecs
+from training.clips import CLIP_FRAMES, CLIP_SAMPLES, TARGETS, make_clip
+from training.events import Rule, detect
+from training.export import session, write_graph
+from training.labels import LABELS
+from training.network import Detector, fitted
+from training.places import WORK
+from training.render import paths, pcm
+from training.sources import pool_of
 
-THRESHOLD = 0.3
-"""Taken before calibration: what comes near an alarm is worth learning too."""
+THRESHOLD = 0.3  # taken before calibration: what comes near an alarm is worth learning too
 
 
 @cache
@@ -58,7 +60,7 @@ def heard(graph: Path, index: int) -> tuple[np.ndarray, list[str]]:
 
 
 def mine(name: str, first: int, last: int) -> None:
-    """Grow split `mined` by those of candidates [first, last) in which network `name` finds anything."""
+    """Grow split ``mined`` by those of candidates [first, last) in which network ``name`` finds anything."""
     os.nice(5)
     graph = WORK / f"mine-{name}.onnx"
     write_graph(Detector(fitted(name), torch.ones(len(LABELS)), torch.zeros(len(LABELS))), graph)

@@ -4,23 +4,25 @@ A shared trunk of dilated convolutions over 10 ms frames; one output says that s
 (its evidence pooled over the event), two more follow clipping and hum, and one marks where samples are overloaded.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from .front_end import FEATURE_CHANNELS, LOW_BINS, MEL_BANDS, MEL_CHANNELS, FrontEnd
-from .places import LABELS, LONG_LABELS, SHORT_LABELS, WORK
+from training.front_end import FEATURE_CHANNELS, LOW_BINS, MEL_BANDS, MEL_CHANNELS, FrontEnd
+from training.labels import LABELS, LONG_LABELS, SHORT_LABELS
+from training.places import WORK
 
 LONG = [LABELS.index(name) for name in LONG_LABELS]
 CHANNELS = 128
 DILATIONS = (1, 2, 4, 8, 16, 32, 1, 4, 16)
+# Probability before calibration at which a frame belongs to an event.
 EXTENT_LEVELS = {"click": 0.3, "dropout": 0.3, "glitch": 0.3, "clipping": 0.5, "hum": 0.5, "noise_burst": 0.3}
-"""Probability before calibration at which a frame belongs to an event."""
 
-POOL_FRAMES = 15
-"""The name of an event is decided on what is heard within 70 ms of each of its frames."""
+POOL_FRAMES = 15  # the name of an event is decided on what is heard within 70 ms of each of its frames
 
 
 class Block(nn.Module):
@@ -124,7 +126,7 @@ def probabilities(logits: dict[str, Tensor]) -> Tensor:
 class Detector(nn.Module):
     """The shipped graph: waveform (batch, samples) to (scores (batch, T, labels), embedding (batch, CHANNELS)).
 
-    Raw probabilities become events first (`evened`), then a line on each label's logit, fitted on the maxima of
+    Raw probabilities become events first (``evened``), then a line on each label's logit, fitted on the maxima of
     detected events, makes them confidences: scale, offset (labels,).
     """
 
@@ -141,7 +143,7 @@ class Detector(nn.Module):
 
 
 def closed(p: Tensor, frames: int = 121) -> Tensor:
-    """p (batch, T, labels) with the gaps of clipping and hum filled that are shorter than `frames`."""
+    """p (batch, T, labels) with the gaps of clipping and hum filled that are shorter than ``frames``."""
     long = p[:, :, LONG].transpose(1, 2)
     risen = F.max_pool1d(long, frames, 1, frames // 2)
     filled = -F.max_pool1d(-risen, frames, 1, frames // 2)
@@ -161,8 +163,10 @@ def evened(p: Tensor) -> Tensor:
 
 
 def trimmed(extent: Tensor, active: Tensor) -> Tensor:
-    """(batch, 1, T): within each stretch that `extent` holds, the lesser of the highest `active` up to a frame and from
-    it on. So what is active at both sides of a frame, not the extent alone, says where an event begins and ends."""
+    """Return (batch, 1, T): within each stretch of ``extent``, the lesser of the highest ``active`` before and after.
+
+    So an event begins and ends at what is active on both sides of a frame, not at the extent alone.
+    """
     inside = (extent >= EXTENT_LEVELS["clipping"]).to(extent.dtype)
     before, after = (_spread(active * inside, inside, forward) for forward in (True, False))
     return torch.maximum(torch.minimum(before, after), torch.minimum(extent, active))
@@ -170,7 +174,7 @@ def trimmed(extent: Tensor, active: Tensor) -> Tensor:
 
 def _spread(top: Tensor, inside: Tensor, forward: bool) -> Tensor:
     """top (batch, labels, T) with each frame at the highest of its stretch so far (or of what follows), by doubling
-    steps; `inside` is 1 in the frames of stretches."""
+    steps; ``inside`` is 1 in the frames of stretches."""
     step, joined = 1, inside * _shifted(inside, 1, forward)
     while step < top.shape[2]:
         top = torch.maximum(top, _shifted(top, step, forward) * joined)
@@ -180,7 +184,7 @@ def _spread(top: Tensor, inside: Tensor, forward: bool) -> Tensor:
 
 
 def _shifted(x: Tensor, step: int, forward: bool) -> Tensor:
-    """x (batch, labels, T) later (or earlier) by `step` frames, zeros coming in."""
+    """x (batch, labels, T) later (or earlier) by ``step`` frames, zeros coming in."""
     frames = x.shape[2]
     return F.pad(x, (step, 0))[:, :, :frames] if forward else F.pad(x, (0, step))[:, :, step:]
 

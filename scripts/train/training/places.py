@@ -1,4 +1,6 @@
-"""Where training keeps its files, and which package plays which part."""
+"""The folders of training's files, and which packages of recordings are used for what."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
@@ -6,8 +8,10 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "appliance" / "train"
 SOURCES = CACHE / "sources" / "train"
 WORK = CACHE / "work"
-ARTIFACTS = Path(__file__).resolve().parents[3] / "model_store" / "artifacts"
+MODEL_STORE = Path(__file__).resolve().parents[3] / "model_store"
+ARTIFACTS = MODEL_STORE / "artifacts"
 
+# The network is fitted to recordings of these packages.
 FIT_PACKAGES = (
     "wesnoth-1.16-music",
     "ufoai-music",
@@ -15,16 +19,6 @@ FIT_PACKAGES = (
     "asterisk-core-sounds-en-wav",
     "asterisk-core-sounds-ru-wav",
 )
-"""Packages whose recordings the network is fitted to."""
 
+# These packages are kept out of fitting: epochs are compared, and calibration is fitted, on them.
 DEV_PACKAGES = ("singularity-music", "asterisk-core-sounds-fr-wav")
-"""Packages kept out of fitting: epochs are compared, and calibration is fitted, on these."""
-
-SAMPLE_RATE_HZ = 32_000
-"""Rate of everything the network sees; recordings at other rates are resampled to it."""
-
-LABELS = ("click", "dropout", "glitch", "clipping", "hum", "noise_burst")
-SHORT_LABELS = ("click", "dropout", "glitch", "noise_burst")
-LONG_LABELS = ("clipping", "hum")
-FRAME_HOP_SAMPLES = 320
-"""10 ms at SAMPLE_RATE_HZ: the hop of the network's output frames."""

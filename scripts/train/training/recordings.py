@@ -1,20 +1,21 @@
 """Whole recordings of the development packages, clean and as coded, scored as the appliance scores them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from . import codecs
-from .clips import CLIP_SAMPLES
-from .events import FRAME_SECONDS
-from .places import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
-from .sources import Pool
+from training import codecs
+from training.clips import CLIP_SAMPLES
+from training.events import FRAME_SECONDS
+from training.labels import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
+from training.sources import Pool
 
 HOP_SECONDS = 7
 HOP_SAMPLES = HOP_SECONDS * SAMPLE_RATE_HZ
 
-Scorer = Callable[[np.ndarray], np.ndarray]
-"""(batch, CLIP_SAMPLES) float32 to (batch, T, labels)."""
+Scorer = Callable[[np.ndarray], np.ndarray]  # (batch, CLIP_SAMPLES) float32 to (batch, T, labels)
 
 
 def score(audio: np.ndarray, scorer: Scorer, batch: int = 4) -> np.ndarray:

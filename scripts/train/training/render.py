@@ -1,5 +1,7 @@
 """Clips rendered to disk: audio and targets of a split as flat arrays, grown clip by clip, each from its own seed."""
 
+from __future__ import annotations
+
 import json
 import multiprocessing
 import os
@@ -9,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import clips
-from .places import WORK
-from .sources import pool_of
+from training import clips
+from training.places import WORK
+from training.sources import pool_of
 
+# Of each split: its seed, the pool it draws from, whether it is always clean.
 SPLITS = {"fit": (1, "fit", False), "dev": (2, "dev", False), "clean": (6, "dev", True)}
-"""Of each split: its seed, the pool it draws from, whether it is always clean."""
 
 
 def paths(split: str) -> tuple[Path, Path, Path]:
@@ -34,13 +36,13 @@ def pcm(audio: np.ndarray) -> np.ndarray:
 
 
 def clip_of(split: str, index: int) -> clips.Clip:
-    """Clip `index` of a split, from its own seed."""
+    """Clip ``index`` of a split, from its own seed."""
     seed, pool, always_clean = SPLITS[split]
     return clips.make_clip(np.random.default_rng((seed, index)), pool_of(pool), always_clean)
 
 
 def render(split: str, num_clips: int) -> None:
-    """Grow a split to `num_clips`; clip i depends on (split, i) alone."""
+    """Grow a split to ``num_clips``; clip i depends on (split, i) alone."""
     os.nice(5)
     audio_path, targets_path, spans_path = paths(split)
     done = rendered(split)

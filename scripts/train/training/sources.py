@@ -1,5 +1,7 @@
 """The pool: every recording of the training packages, decoded once into one int16 memory map."""
 
+from __future__ import annotations
+
 import io
 import json
 import zipfile
@@ -11,10 +13,11 @@ import numpy as np
 import soundfile
 import soxr
 
-from .places import DEV_PACKAGES, FIT_PACKAGES, SAMPLE_RATE_HZ, SOURCES, WORK
+from training.labels import SAMPLE_RATE_HZ
+from training.places import DEV_PACKAGES, FIT_PACKAGES, SOURCES, WORK
 
+# Decoded Vorbis may overshoot full scale; the pool keeps room so that storing it as int16 never clips it.
 POOL_GAIN = 0.8
-"""Decoded Vorbis may overshoot full scale; the pool keeps room so that storing it as int16 never clips it."""
 
 SPEECH_GAP_SECONDS = 0.15
 SHORT_RECORDING_SECONDS = 12.0
@@ -40,7 +43,7 @@ def decode(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def build_pool(split: str, packages: tuple[str, ...]) -> Path:
-    """Decode `packages` into WORK/pool-<split>.i16 with an index; short utterances are strung together."""
+    """Decode ``packages`` into WORK/pool-<split>.i16 with an index; short utterances are strung together."""
     target = WORK / f"pool-{split}.i16"
     if target.with_suffix(".json").exists():
         return target
@@ -103,5 +106,4 @@ class Pool:
         return out, entry
 
 
-pool_of = cache(Pool)
-"""The pool of a split, opened once in each process."""
+pool_of = cache(Pool)  # the pool of a split, opened once in each process

@@ -1,5 +1,7 @@
 """Real stream damage: packets lost from coded streams, bytes overwritten, losses concealed by the decoder itself."""
 
+from __future__ import annotations
+
 import ctypes
 import io
 from collections.abc import Callable
@@ -11,11 +13,10 @@ import av
 import numpy as np
 import soundfile
 
-from . import codecs
-from .levels import audible_floor, rms, sounding
+from training import codecs
+from training.levels import audible_floor, rms, sounding
 
-Spans = list[tuple[str, int, int]]
-"""(label, start sample, end sample) of each fault."""
+Spans = list[tuple[str, int, int]]  # (label, start sample, end sample) of each fault
 
 OPUS_RATE_HZ = 48_000
 
@@ -58,7 +59,7 @@ def libopus() -> ctypes.CDLL:
 
 
 def decode_opus_with_losses(packets: list[bytes | None], size: int) -> list[np.ndarray]:
-    """Decode Opus packets of `size` samples, concealing those that are None. Returns (size,) float32 for each."""
+    """Decode Opus packets of ``size`` samples, concealing those that are None. Returns (size,) float32 for each."""
     library = libopus()
     error = ctypes.c_int()
     decoder = library.opus_decoder_create(OPUS_RATE_HZ, 1, ctypes.byref(error))
@@ -139,7 +140,7 @@ def _vorbis(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> Coded:
 
 
 def _levels(x: np.ndarray, size: int) -> np.ndarray:
-    """Root mean square of each whole block of `size` samples: (len(x) // size,)."""
+    """Root mean square of each whole block of ``size`` samples: (len(x) // size,)."""
     blocks = x[: len(x) // size * size].reshape(-1, size)
     return np.sqrt(np.mean(np.square(blocks, dtype=np.float64), axis=1))
 
@@ -153,7 +154,7 @@ def _parted(before: np.ndarray, after: np.ndarray, rate_hz: int) -> int:
 
 
 def _heard(before: np.ndarray, after: np.ndarray, rate_hz: int) -> tuple[str, int, int] | None:
-    """What a loss made of `before`, both (samples,): a dropout where sound fell silent, else a glitch, from where the
+    """What a loss made of ``before``, both (samples,): a dropout where sound fell silent, else a glitch, from where the
     two part to where they run alike again, up to their ends. None if it is inaudible, too long, or half of each."""
     size = rate_hz // 200
     start = _parted(before, after, rate_hz)

@@ -1,12 +1,14 @@
 """More recordings out of few: stretches played faster or slower, mixed, filtered, in a room. None of it is a fault."""
 
+from __future__ import annotations
+
 import numpy as np
 import soxr
 from scipy import signal
 
-from .levels import gain
-from .places import SAMPLE_RATE_HZ
-from .sources import Pool
+from training.labels import SAMPLE_RATE_HZ
+from training.levels import gain
+from training.sources import Pool
 
 
 def _speed(rng: np.random.Generator, pool: Pool, num_samples: int) -> tuple[np.ndarray, dict]:

@@ -1,15 +1,14 @@
 """Makes model_store/spectrum: embeddings from log-mel statistics, whitened on the training recordings.
 
-Run it by ``.venv/bin/python scripts/train/spectrum.py``, after ``scripts/train/fetch`` and ``scripts/bootstrap test``.
-No network is trained: each window's spectral shape, its spread and its speed of change are measured, and a linear map
-fitted on recordings (PCA whitening) makes their cosine tell recordings apart. Seed fixed; made anew, the file is the
-same.
+Run ``PYTHONPATH=scripts/train .venv/bin/python -m training.spectrum``, after ``scripts/train/fetch`` and
+``scripts/bootstrap test``. No network is trained. The graph measures each window's spectral shape, its spread and its
+speed of change. A linear map fitted on recordings (PCA whitening) makes the cosine of two vectors tell recordings
+apart. The seed is fixed: run again with the same libraries, it writes the same file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ import soundfile
 import soxr
 from onnx import TensorProto, helper, numpy_helper
 
+from training.places import MODEL_STORE, SOURCES
+
 VERSION = "1.0.0"
 RATE_HZ = 16_000
 WINDOW_SAMPLES = RATE_HZ
@@ -26,8 +27,6 @@ FRAME_SAMPLES, HOP_SAMPLES = 512, 160
 NUM_BANDS, LOWEST_HZ, HIGHEST_HZ = 40, 50.0, 5500.0  # below what low bit rates cut off
 NUM_DIMENSIONS = 64
 WINDOWS_PER_FILE = 40
-ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "appliance"
 
 MANIFEST = """\
 name = "spectrum"
@@ -52,7 +51,7 @@ kind = "window"
 
 def main() -> None:
     """Fit and write the model."""
-    folder = ROOT / "model_store" / "spectrum" / VERSION
+    folder = MODEL_STORE / "spectrum" / VERSION
     folder.mkdir(parents=True, exist_ok=True)
     files = training_files()
     statistics = measure(files)
@@ -65,21 +64,20 @@ def main() -> None:
 
 
 def training_files() -> list[Path]:
-    """Every recording of the training packages that soundfile reads."""
+    """Return up to 120 recordings of each training package, of those that soundfile reads."""
     kinds = {".wav", ".ogg", ".flac"}
-    root = CACHE / "train" / "sources" / "train"
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in kinds and path.is_file())
+    files = sorted(path for path in SOURCES.rglob("*") if path.suffix.lower() in kinds and path.is_file())
     if not files:
-        raise SystemExit(f"There are no recordings in {root}: run scripts/train/fetch first.")
+        raise SystemExit(f"There are no recordings in {SOURCES}: run scripts/train/fetch first.")
     by_package: dict[str, list[Path]] = {}
     for path in files:
-        by_package.setdefault(path.relative_to(root).parts[0], []).append(path)
+        by_package.setdefault(path.relative_to(SOURCES).parts[0], []).append(path)
     rng = np.random.default_rng(0)
     return [p for group in by_package.values() for p in rng.permutation(np.array(group, object))[:120]]
 
 
 def measure(files: list[Path]) -> np.ndarray:
-    """Statistics of some windows of each file: (num_windows, 3 * NUM_BANDS)."""
+    """Return the statistics of some windows of each file: (num_windows, 3 * NUM_BANDS)."""
     session = onnxruntime.InferenceSession(graph(None, None).SerializeToString(), providers=["CPUExecutionProvider"])
     rows = []
     for file in files:
@@ -90,7 +88,7 @@ def measure(files: list[Path]) -> np.ndarray:
 
 
 def windows_of(file: Path) -> np.ndarray:
-    """Up to WINDOWS_PER_FILE windows spread over a file: (num_windows, WINDOW_SAMPLES) float32."""
+    """Return up to WINDOWS_PER_FILE windows, spread over a file: (num_windows, WINDOW_SAMPLES) float32."""
     audio, rate = soundfile.read(file, dtype="float32", always_2d=True, frames=rate_limit(file))
     mono = soxr.resample(audio.mean(axis=1), rate, RATE_HZ)
     count = len(mono) // WINDOW_SAMPLES
@@ -100,12 +98,12 @@ def windows_of(file: Path) -> np.ndarray:
 
 
 def rate_limit(file: Path) -> int:
-    """Two minutes of a file, in its own samples."""
+    """Return the number of samples in two minutes of a file."""
     return 120 * soundfile.info(file).samplerate
 
 
 def whiten(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean, and the map to NUM_DIMENSIONS uncorrelated directions of unit variance."""
+    """Return the mean and the map to NUM_DIMENSIONS uncorrelated directions of unit variance."""
     mean = statistics.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(statistics - mean, rowvar=False))
     largest = np.argsort(values)[::-1][:NUM_DIMENSIONS]
@@ -115,7 +113,10 @@ def whiten(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def graph(offset: np.ndarray | None, whitening: np.ndarray | None) -> onnx.ModelProto:
-    """Waveform (batch, samples) → unit vectors (batch, NUM_DIMENSIONS); without a map, the bare statistics."""
+    """Return the graph from a waveform (batch, samples) to unit vectors (batch, NUM_DIMENSIONS).
+
+    Without the mean and the map, its output is the statistics (batch, 3 * NUM_BANDS).
+    """
     constants = {
         "shape": np.array([-1, 1, WINDOW_SAMPLES], np.int64),
         "fourier": fourier_kernels(),
@@ -132,7 +133,7 @@ def graph(offset: np.ndarray | None, whitening: np.ndarray | None) -> onnx.Model
         ("Reshape", ["waveform", "shape"], "line", {}),
         ("Conv", ["line", "fourier"], "spectrum", {"strides": [HOP_SAMPLES]}),
         ("Mul", ["spectrum", "spectrum"], "squares", {}),
-        # Each band sums its bins' real and imaginary squares: the filters stand twice, side by side.
+        # Each band sums its bins' real and imaginary squares: so the filters are there twice.
         ("Conv", ["squares", "mel"], "power", {}),
         ("ReduceMax", ["power"], "loudest", {"axes": [1, 2], "keepdims": 1}),
         ("Mul", ["loudest", "range"], "floor0", {}),
@@ -165,20 +166,20 @@ def graph(offset: np.ndarray | None, whitening: np.ndarray | None) -> onnx.Model
             ("Div", ["white", "length"], "embedding", {}),
         ]
         output, size = "embedding", NUM_DIMENSIONS
-    made = helper.make_graph(
+    network = helper.make_graph(
         [helper.make_node(kind, inputs, [name], **attributes) for kind, inputs, name, attributes in nodes],
         "spectrum",
         [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["batch", WINDOW_SAMPLES])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", size])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(network, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     return model
 
 
 def fourier_kernels() -> np.ndarray:
-    """Windowed cosines and sines: (2 * num_bins, 1, FRAME_SAMPLES)."""
+    """Return windowed cosines and sines: (2 * num_bins, 1, FRAME_SAMPLES)."""
     bins = np.arange(FRAME_SAMPLES // 2 + 1)[:, None]
     phase = 2 * np.pi * bins * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES
     kernels = np.concatenate([np.cos(phase), np.sin(phase)]) * np.hanning(FRAME_SAMPLES)
@@ -186,7 +187,7 @@ def fourier_kernels() -> np.ndarray:
 
 
 def mel_filters() -> np.ndarray:
-    """Triangles over the squares of cosines and sines: (NUM_BANDS, 2 * num_bins)."""
+    """Return triangles over the squares of cosines and sines: (NUM_BANDS, 2 * num_bins)."""
     edges_mel = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (LOWEST_HZ, HIGHEST_HZ)), NUM_BANDS + 2)
     edges = 700 * (10 ** (edges_mel / 2595) - 1)
     frequencies = np.arange(FRAME_SAMPLES // 2 + 1) * RATE_HZ / FRAME_SAMPLES
