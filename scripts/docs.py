@@ -151,7 +151,7 @@ def manifest_page() -> str:
         "[models.md](models.md) describes how to make and add a model. A model whose `task` is `transcription` has the",
         "keys of the second part, see [speech.md](speech.md).",
     ]
-    tables = {
+    tables: dict[str, type[BaseModel]] = {
         "top level": manifest.Manifest,
         "[input]": manifest.Input,
         "[output]": manifest.Output,
@@ -218,7 +218,7 @@ def api_page() -> str:
 
 
 def _schema_of(answer: dict[str, Any]) -> str:
-    content = next(iter(answer.get("content", {}).values()), {})
+    content: dict[str, Any] = next(iter(answer.get("content", {}).values()), {})
     return f"`{content.get('schema', {}).get('$ref', '').rpartition('/')[2]}`"
 
 

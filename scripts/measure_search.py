@@ -38,12 +38,12 @@ def main() -> None:
 
 def fill(db: Database, vectors: np.ndarray) -> None:
     """Store a dataset whose recordings have these vectors."""
-    with db.transaction():
-        tenant_id = keys.ensure_tenant(db, "default")
-        datasets.insert_dataset(db, "dataset", tenant_id, "measured", "")
+    with db.transaction() as tx:
+        tenant_id = keys.ensure_tenant(tx, "default")
+        datasets.insert_dataset(tx, "dataset", tenant_id, "measured", "")
         for i, vector in enumerate(vectors):
             audio.insert_audio(
-                db,
+                tx,
                 str(i),
                 "dataset",
                 original_filename="",
@@ -52,7 +52,7 @@ def fill(db: Database, vectors: np.ndarray) -> None:
                 object_key=f"{i}/original",
                 upload_expires_at=0.0,
             )
-            embeddings.insert_embedding(db, str(i), tenant_id, "spectrum@1.0.0", vector.tobytes())
+            embeddings.insert_embedding(tx, str(i), tenant_id, "spectrum@1.0.0", vector.tobytes())
 
 
 if __name__ == "__main__":

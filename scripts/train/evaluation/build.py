@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def _all_clips(folder: Path) -> Iterator[dict]:
 
 
 def _faulty_clip(folder: Path, name: str, kind: str, what: str, rng: np.random.Generator) -> dict | None:
-    """One clip with at least one fault, or None where no fault found its place."""
+    """Return one clip with at least one fault, or None if no fault finds a place."""
     is_speech = rng.random() < 0.45
     if is_speech:
         recordings, audio, rate_hz = material.speech_for_faults(rng)
@@ -102,7 +102,16 @@ def _faulty_clip(folder: Path, name: str, kind: str, what: str, rng: np.random.G
     return _entry(path, "faulty", kind, damaged, target_hz, package, source, events)
 
 
-def _stream_clip(folder, name, mechanism, audio, rate_hz: int, package: str, source: list[str], rng) -> dict | None:
+def _stream_clip(
+    folder: Path,
+    name: str,
+    mechanism: str,
+    audio: np.ndarray,
+    rate_hz: int,
+    package: str,
+    source: list[str],
+    rng: np.random.Generator,
+) -> dict | None:
     damaged = MECHANISMS[mechanism](audio, rate_hz, int(rng.integers(1, 4)), rng)
     if not damaged.events:
         return None
@@ -130,7 +139,17 @@ def _clean_files(folder: Path) -> Iterator[dict]:
         yield _clean_file(folder, name, kind, audio, rate_hz, recordings[0].package, source, [], rng)
 
 
-def _clean_file(folder, name, kind, audio, rate_hz: int, package, source, unsure: list[str], rng) -> dict:
+def _clean_file(
+    folder: Path,
+    name: str,
+    kind: str,
+    audio: np.ndarray,
+    rate_hz: int,
+    package: str,
+    source: list[str],
+    unsure: list[str],
+    rng: np.random.Generator,
+) -> dict:
     if rng.random() < 0.4:
         audio = mono(audio)
     target_hz = int(rng.choice([rate_hz, *RATES_HZ]))
@@ -144,7 +163,17 @@ def _clean_file(folder, name, kind, audio, rate_hz: int, package, source, unsure
     return _entry(path, "clean", kind, audio, target_hz, package, source, [], unsure)
 
 
-def _entry(path, kind, group, audio, rate_hz: int, package, source, events: list[Event], unsure=()) -> dict:
+def _entry(
+    path: Path,
+    kind: str,
+    group: str,
+    audio: np.ndarray,
+    rate_hz: int,
+    package: str,
+    source: list[str],
+    events: list[Event],
+    unsure: Sequence[str] = (),
+) -> dict:
     return {
         "file": path.name,
         "kind": kind,

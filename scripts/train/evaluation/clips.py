@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from evaluation.faults import INJECTORS, Injected, UnsuitableError
+from evaluation.faults import INJECTORS, Injected, Injector, UnsuitableError
 from evaluation.labels import Event
 from evaluation.placing import put_faults, rms
 from evaluation.sources import SPEECH_PACKAGE, by_name, mono, package_version, resampled, stable_seed
@@ -52,7 +52,7 @@ PLAIN = {
 }
 
 
-def _plain(label: str):
+def _plain(label: str) -> Injector:
     kinds, shortest_seconds = PLAIN[label]
 
     def inject(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -> Injected:

@@ -57,7 +57,9 @@ def mp3_bytes(audio: np.ndarray, rate_hz: int, kilobits: int) -> bytes:
     return stream.getvalue()
 
 
-def _encode(target, container: str, codec: str, audio: np.ndarray, rate_hz: int, kilobits: int) -> None:
+def _encode(
+    target: Path | io.BytesIO, container: str, codec: str, audio: np.ndarray, rate_hz: int, kilobits: int
+) -> None:
     opened = av.open(target if isinstance(target, io.BytesIO) else str(target), "w", format=container)
     with opened:
         stream = opened.add_stream(codec, rate=rate_hz)

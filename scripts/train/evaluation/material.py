@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from evaluation.placing import rms
@@ -35,7 +37,7 @@ def speech_for_faults(rng: np.random.Generator) -> tuple[list[Recording], np.nda
     return _joined(choices, list(rng.permutation(len(choices))), rng.uniform(5, 14), rng)
 
 
-def clean_music():
+def clean_music() -> Iterator[tuple[Recording, np.ndarray, int]]:
     """Yield (recording, excerpt, rate): every second of music that faults do not use, in pieces of 30 to 75 s."""
     for package in MUSIC_PACKAGES:
         for number, recording in enumerate(recordings(package)):
@@ -49,7 +51,7 @@ def clean_music():
                     yield recording, *recording.read(first + piece * length, length)
 
 
-def clean_speech(rng: np.random.Generator):
+def clean_speech(rng: np.random.Generator) -> Iterator[tuple[list[Recording], np.ndarray, int]]:
     """Yield (recordings, excerpt, rate): the other half of the prompts, in pieces of about 30 s."""
     choices = recordings(SPEECH_PACKAGE)[1::2]
     order = [int(number) for number in rng.permutation(len(choices))]
@@ -59,8 +61,12 @@ def clean_speech(rng: np.random.Generator):
         yield used, audio, rate_hz
 
 
-def _joined(choices: list[Recording], order: list, seconds: float, rng: np.random.Generator):
-    used, pieces, length = [], [], 0
+def _joined(
+    choices: list[Recording], order: list[int], seconds: float, rng: np.random.Generator
+) -> tuple[list[Recording], np.ndarray, int]:
+    used: list[Recording] = []
+    pieces: list[np.ndarray] = []
+    length = 0
     for number in order:
         audio, rate_hz = choices[number].read()
         # Prompts end in near-silence, so silence between them is a pause and no gap.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
@@ -108,11 +109,16 @@ def real_table(files: list[ScoredFile]) -> str:
     return table(["real mechanism", "clips", "precision", "recall", "F1"], rows)
 
 
+def _padded(key: str, scored: ScoredFile) -> str:
+    """Return a value of the entry, padded so that rates sort as numbers."""
+    return f"{scored.entry[key]:>6}"
+
+
 def format_table(files: list[ScoredFile]) -> str:
     faulty, clean, _real = _split(files)
     rows = []
     for what in ("container", "rate_hz"):
-        groups = grouped(files, lambda scored, what=what: f"{scored.entry[what]:>6}")
+        groups = grouped(files, partial(_padded, what))
         for name, part in groups.items():
             ill = [scored for scored in part if scored in faulty]
             well = [scored for scored in part if scored in clean]

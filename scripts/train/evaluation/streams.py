@@ -41,7 +41,8 @@ def _one_at_a_time(
 ) -> tuple[np.ndarray, list[Event], list]:
     """Keep ``count`` of the losses (in order of time) that make an event; return audio, events and the losses kept."""
     kept: list = []
-    audio, events = decode(kept), []
+    events: list[Event] = []
+    audio = decode(kept)
     for loss in losses:
         if len(events) == count:
             break
@@ -68,7 +69,7 @@ def opus_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Gen
     return _opus(audio, rate_hz, count, rng, "opus_dropped", told=False)
 
 
-def _opus(audio, rate_hz: int, count: int, rng: np.random.Generator, mechanism: str, told: bool) -> Damaged:
+def _opus(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator, mechanism: str, told: bool) -> Damaged:
     num_channels = audio.shape[1]
     coded = opus.packets(audio, rate_hz, int(rng.choice([16, 24, 32, 64])) * num_channels)
 

@@ -26,7 +26,8 @@ def logit(p: np.ndarray) -> np.ndarray:
 def maxima(scored: Scored, label: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """(events,) maxima and (events,) bool rightness of one label's events cut at ``threshold``."""
     only = {name: Rule(threshold if name == label else 2.0) for name in LABELS}
-    tops, right = [], []
+    tops: list[float] = []
+    right: list[bool] = []
     for scores, true in scored:
         found = detect(scores, only)
         hits, _ = matched(found, [event for event in true if event.label == label])

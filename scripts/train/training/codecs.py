@@ -41,6 +41,13 @@ def encode(
     x: np.ndarray, rate_hz: int, codec: str, bit_rate: int, options: dict[str, str] | None = None
 ) -> list[bytes]:
     """Encode x (samples,) to a list of bare packets."""
+    return encode_with_header(x, rate_hz, codec, bit_rate, options)[0]
+
+
+def encode_with_header(
+    x: np.ndarray, rate_hz: int, codec: str, bit_rate: int, options: dict[str, str] | None = None
+) -> tuple[list[bytes], bytes | None]:
+    """Encode x (samples,) to a list of bare packets. Returns them with the header that the decoder needs, if any."""
     context = av.CodecContext.create(codec, "w")
     context.sample_rate = rate_hz
     context.layout = "mono"
@@ -50,7 +57,7 @@ def encode(
     context.options = options or {}
     context.open()
     size = context.frame_size or 1024
-    packets = []
+    packets: list[bytes] = []
     padded = np.concatenate([x, np.zeros(-len(x) % size + size, np.float32)])
     as_int = context.format.name.startswith("s16")
     samples = (np.clip(padded, -1, 1) * 32767).astype(np.int16) if as_int else padded.astype(np.float32)
@@ -60,17 +67,16 @@ def encode(
         frame.pts = index
         packets.extend(bytes(packet) for packet in context.encode(frame))
     packets.extend(bytes(packet) for packet in context.encode(None))
-    decode.extradata = context.extradata
-    return packets
+    return packets, context.extradata
 
 
-def decode(packets: Iterable[bytes], rate_hz: int, codec: str, extradata: bytes | None = None) -> np.ndarray:
-    """Decode bare packets to (samples,) float32, passing over those that the decoder refuses."""
+def decode(packets: Iterable[bytes], rate_hz: int, codec: str, header: bytes | None = None) -> np.ndarray:
+    """Decode bare packets to (samples,) float32. Packets that the decoder refuses are skipped."""
     context = av.CodecContext.create(codec, "r")
     context.sample_rate = rate_hz
     context.layout = "mono"
-    if extradata:
-        context.extradata = extradata
+    if header:
+        context.extradata = header
     parts = []
     for data in packets:
         try:
@@ -112,8 +118,8 @@ def aac(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
     """AAC-LC at 24 to 128 kbit/s."""
     inner_hz = 16000 if rate_hz <= 16000 else 44100
     y = resampled(x, rate_hz, inner_hz)
-    packets = encode(y, inner_hz, "aac", int(rng.choice([24, 32, 48, 64, 128])) * 1000)
-    return fitted(resampled(aligned(decode(packets, inner_hz, "aac", decode.extradata), y), inner_hz, rate_hz), len(x))
+    packets, header = encode_with_header(y, inner_hz, "aac", int(rng.choice([24, 32, 48, 64, 128])) * 1000)
+    return fitted(resampled(aligned(decode(packets, inner_hz, "aac", header), y), inner_hz, rate_hz), len(x))
 
 
 def vorbis_file(x: np.ndarray, rate_hz: int, quality: float) -> bytes:

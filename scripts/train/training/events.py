@@ -95,7 +95,7 @@ class Tally:
     @classmethod
     def empty(cls) -> Tally:
         """Return a tally of no recordings."""
-        return cls(*(dict.fromkeys(LABELS, 0) for _ in range(3)))
+        return cls(dict.fromkeys(LABELS, 0), dict.fromkeys(LABELS, 0), dict.fromkeys(LABELS, 0))
 
     def add(self, detections: list[Event], faults: list[Event], seconds: float) -> None:
         """Count one recording. One without faults counts towards false alarms per hour."""

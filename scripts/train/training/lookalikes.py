@@ -103,11 +103,11 @@ def drone(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
         phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + vibrato)) / rate_hz
         sound = np.sin(phase)
         if timbre == "saw":
-            sound = sum(np.sin(k * phase) / k for k in range(1, 12))
+            sound = np.sum([np.sin(k * phase) / k for k in range(1, 12)], axis=0)
         elif timbre == "square":
-            sound = sum(np.sin(k * phase) / k for k in range(1, 16, 2))
+            sound = np.sum([np.sin(k * phase) / k for k in range(1, 16, 2)], axis=0)
         elif timbre == "organ":
-            sound = sum(np.sin(k * phase) for k in (1, 2, 4, 6)) / 4
+            sound = np.sum([np.sin(k * phase) for k in (1, 2, 4, 6)], axis=0) / 4
         sound = (
             sound
             * np.exp(-t / rng.choice([100.0, rng.uniform(0.2, 2)]))

@@ -7,6 +7,7 @@ A shared trunk of dilated convolutions over 10 ms frames; one output says that s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class Block(nn.Module):
         return x + self.mix(F.relu(self.norm(self.wide(x))))
 
 
-def _layer(kind: type, inside: int, outside: int, kernel, **options) -> nn.Sequential:
+def _layer(kind: type, inside: int, outside: int, kernel: int | tuple[int, int], **options: Any) -> nn.Sequential:
     norm = nn.BatchNorm1d(outside) if kind is nn.Conv1d else nn.BatchNorm2d(outside)
     return nn.Sequential(kind(inside, outside, kernel, bias=False, **options), norm, nn.ReLU())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -129,7 +130,7 @@ def graph(offset: np.ndarray | None, whitening: np.ndarray | None) -> onnx.Model
         "minus1": np.array([-1], np.int64),
         "big": np.array([10_000], np.int64),
     }
-    nodes = [
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Reshape", ["waveform", "shape"], "line", {}),
         ("Conv", ["line", "fourier"], "spectrum", {"strides": [HOP_SAMPLES]}),
         ("Mul", ["spectrum", "spectrum"], "squares", {}),
@@ -188,7 +189,8 @@ def fourier_kernels() -> np.ndarray:
 
 def mel_filters() -> np.ndarray:
     """Return triangles over the squares of cosines and sines: (NUM_BANDS, 2 * num_bins)."""
-    edges_mel = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (LOWEST_HZ, HIGHEST_HZ)), NUM_BANDS + 2)
+    lowest_mel, highest_mel = (float(2595 * np.log10(1 + f / 700)) for f in (LOWEST_HZ, HIGHEST_HZ))
+    edges_mel = np.linspace(lowest_mel, highest_mel, NUM_BANDS + 2)
     edges = 700 * (10 ** (edges_mel / 2595) - 1)
     frequencies = np.arange(FRAME_SAMPLES // 2 + 1) * RATE_HZ / FRAME_SAMPLES
     rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,7 +58,7 @@ def libopus() -> ctypes.CDLL:
     return library
 
 
-def decode_opus_with_losses(packets: list[bytes | None], size: int) -> list[np.ndarray]:
+def decode_opus_with_losses(packets: Sequence[bytes | None], size: int) -> list[np.ndarray]:
     """Decode Opus packets of ``size`` samples, concealing those that are None. Returns (size,) float32 for each."""
     library = libopus()
     error = ctypes.c_int()
