@@ -113,7 +113,7 @@ def write_test_clips(folder: Path) -> None:
         truth[f"{stem}.flac"] = _as_truth(events)
     (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
     lines = [(f"{stem}.flac", package, name) for stem, package, name, _offset, _seconds, _labels in TEST_CLIPS]
-    (folder / "LICENCE.md").write_text(_licence("Test clips", lines))
+    (folder / "LICENCE.md").write_text(_license("Test clips", lines))
 
 
 def write_demo(folder: Path) -> None:
@@ -128,12 +128,12 @@ def write_demo(folder: Path) -> None:
     truth = {"file": "demo.flac", "detections": sorted(events, key=lambda event: event["start_ms"])}
     (folder / "demo.json").write_text(json.dumps(truth, indent=2) + "\n")
     lines = [("demo.flac", package, name) for package, name, _start, _seconds, _labels in DEMO]
-    (folder / "LICENCE.md").write_text(_licence("Demonstration recording", lines))
+    (folder / "LICENCE.md").write_text(_license("Demonstration recording", lines))
 
 
-def _licence(title: str, lines: list[tuple[str, str, str]]) -> str:
+def _license(title: str, lines: list[tuple[str, str, str]]) -> str:
     rows = "\n".join(f"| `{clip}` | {package} | `{source}` |" for clip, package, source in lines)
-    return f"""# {title}: sources and licence
+    return f"""# {title}: sources and license
 
 Each file is an excerpt of a recording in a Debian package, converted to mono at {RATE_HZ // 1000} kHz, with faults put
 in on purpose by `scripts/train/evaluation/clips.py`. The files are therefore modified versions. They are
@@ -143,7 +143,7 @@ distributed under **CC BY-SA 3.0** (<https://creativecommons.org/licenses/by-sa/
 |---|---|---|
 {rows}
 
-| package | version | author and licence of the recordings used |
+| package | version | author and license of the recordings used |
 |---|---|---|
 | {SPEECH_PACKAGE} | {package_version(SPEECH_PACKAGE)} | {SPEECH_CREDIT} |
 | {MUSIC_PACKAGE} | {package_version(MUSIC_PACKAGE)} | {MUSIC_CREDIT} |

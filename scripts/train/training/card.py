@@ -43,8 +43,8 @@ def write_card(path: Path, figures: dict) -> None:
     shifts = ", ".join(f"{label} {shift:+.1f}" for label, shift in figures["shifts"].items())
     path.write_text(f"""# artifacts: detector of faults in recordings
 
-Finds six kinds of fault in recordings of any kind, with times and a confidence that reads as a probability. Made for
-quality control of archives, calls and streams; not a measure of how pleasant a recording is.
+Finds six kinds of fault in recordings of any kind, with times and a confidence that can be read as a probability. It is
+made for quality control of archives, calls and streams. It does not measure how pleasant a recording is.
 
 | label | what it is |
 |---|---|
@@ -62,7 +62,7 @@ Duxbury 2003), fine bins under 434 Hz), the networks
 ## Training data
 Recordings of Debian packages, and faults, lookalikes and coders applied to them by `scripts/train/training`:
 
-| package | version | licence of the recordings | used for |
+| package | version | license of the recordings | used for |
 |---|---|---|---|
 {chr(10).join(packages)}
 
@@ -70,8 +70,8 @@ A short fault's target is at least 70 ms long, so that a client's minimum durati
 which has no length, is reported as the 50 ms at its seam.
 
 ## Development figures
-On rendered clips of the development packages, which took no part in fitting, but on whose scores the calibration was
-fitted; faults by the same injector as in training, so these figures flatter the model. Threshold 0.5, merge 200 ms,
+Measured on rendered clips of the development packages. The network was not fitted to them, but the calibration was, and
+their faults come from the same injector as in training. So these figures flatter the model. Threshold 0.5, merge 200 ms,
 minimum 50 ms.
 
 {figures["table"]}
@@ -84,9 +84,10 @@ Expected calibration error of event maxima, calibrated on one half of the develo
 macro-F1 with at most {figures["most_alarms_per_hour"]:g} false alarms an hour on this clean audio.
 
 {EVALUATION_MARK}
-To be filled with the tables of `scripts/train/evaluate`: recordings and faults made by another hand.
+To be filled with the tables of `scripts/train/evaluate`: other recordings, with faults by separate code.
 
 ## Limits
-Recordings are judged as the mean of their channels: a fault in opposite phase in both is not heard. Sounds that
-imitate a fault on purpose can be reported. A skip or a concealed loss inside steady sound leaves little to find.
+The model gets the mean of a recording's channels: a fault that is in both with opposite phase cancels out and is not
+found. Sounds that imitate a fault on purpose can be reported. A skip or a concealed loss inside steady sound leaves
+little to find.
 """)
