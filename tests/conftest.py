@@ -21,5 +21,5 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def speech_model() -> None:
-    """The weights that scripts/install-speech gets; without them the tests of speech fail, they are not left out."""
+    """Fails if the weights that scripts/install-speech downloads are missing: the tests of speech are never skipped."""
     ModelStore(ROOT / "model_store").resolve("moonshine-tiny-en")

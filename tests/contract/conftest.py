@@ -1,4 +1,4 @@
-"""One whole appliance for all tests of the contract; every answer of it is checked against its OpenAPI document."""
+"""One appliance for all tests of the contract. Each of its responses is checked against its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def spec(appliance: Appliance) -> Spec:
 
 
 @pytest.fixture(autouse=True)
-def _every_answer_is_checked(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a test sends with ``requests``: its answer has one X-Request-ID and is what the document promises."""
+def _check_every_response(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check each response to ``requests``: it has one X-Request-ID and is as the document says."""
     send = requests.Session.send
 
     @functools.wraps(send)

@@ -1,4 +1,4 @@
-"""The snippets of the reference's page on inference, word for word, in the order in which a script would use them."""
+"""The snippets of the inference page of the reference, verbatim, in the order in which a script would use them."""
 
 CREATE = """
 import requests

@@ -1,4 +1,4 @@
-"""Checks an answer against the OpenAPI document that the appliance serves."""
+"""Checks responses against the OpenAPI document that the appliance serves."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FORMATS = FormatChecker(())
 
 @FORMATS.checks("date-time", ValueError)
 def is_rfc3339_utc(text: object) -> bool:
-    """RFC 3339 in UTC, as the contract says."""
+    """Whether a string is RFC 3339 in UTC, as the contract says."""
     return not isinstance(text, str) or bool(text.endswith("Z") and datetime.fromisoformat(text))
 
 
 def file_codes(value: Any) -> set[str]:
-    """Every ``error_code`` in an answer, at any depth."""
+    """Every ``error_code`` in a response, at any depth."""
     if isinstance(value, list):
         return set().union(*map(file_codes, value))
     if not isinstance(value, dict):
@@ -44,14 +44,14 @@ class Spec:
         self._paths = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): operations for path, operations in literal_first}
 
     def check(self, response: requests.Response) -> None:
-        """Fail if an answer differs from the document in status, type or shape, or has a code that is not listed."""
+        """Fail if a response differs from the document in status, type or shape, or has a code that is not listed."""
         request = response.request
         assert len(response.raw.headers.getlist("X-Request-ID")) == 1, dict(response.headers)
         path = urlsplit(str(request.url)).path
         if path.startswith("/audio"):
             return
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
-        if path == "/readyz" and media_type == PROBLEM:  # the front door's, while there is no API
+        if path == "/readyz" and media_type == PROBLEM:  # from the front door, while no API runs
             self.check_problem(response)
             return
         if response.status_code >= 400 and path != "/readyz":
@@ -59,18 +59,18 @@ class Spec:
             expected = "application/json" if plain else PROBLEM
             assert media_type == expected, f"{request.method} {path}: {media_type} {response.text[:200]}"
             (self.check_failure if plain else self.check_problem)(response)
-        operation = next((o for regex, o in self._paths.items() if regex.fullmatch(path)), {})
-        operation = operation.get(str(request.method).lower())
+        operations = next((methods for regex, methods in self._paths.items() if regex.fullmatch(path)), {})
+        operation = operations.get(str(request.method).lower())
         if operation is None:
-            return  # a page, or a request that there is no operation for
-        answers = operation["responses"]
-        promised = answers.get(str(response.status_code), answers["default"]).get("content", {})
-        if not promised:
+            return  # a page, or a request without an operation
+        responses = operation["responses"]
+        content = responses.get(str(response.status_code), responses["default"]).get("content", {})
+        if not content:
             assert response.content == b"", f"{request.method} {path}: {response.text[:200]}"
             return
-        assert media_type in promised, f"{request.method} {path}: {response.status_code} {media_type}"
+        assert media_type in content, f"{request.method} {path}: {response.status_code} {media_type}"
         if media_type in ("application/json", PROBLEM):
-            self.validate(response.json(), promised[media_type]["schema"])
+            self.validate(response.json(), content[media_type]["schema"])
             assert file_codes(response.json()) <= FILE_CODES
 
     def check_problem(self, response: requests.Response) -> None:

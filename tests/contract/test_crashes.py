@@ -1,4 +1,4 @@
-"""Whatever dies, work is done once: processes are killed as the kernel would kill them. Leases are short here."""
+"""Whichever process is killed, each file is completed once. Leases are short here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LONG_MINUTES = 80
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
-    """An appliance whose worker is missed after two seconds."""
+    """An appliance whose leases last two seconds."""
     folder = tmp_path_factory.mktemp("crashing")
     with running_appliance(folder, models, storage_server="minio", lease_seconds=2, decoders=2) as running:
         yield running
@@ -45,29 +45,29 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def spec(appliance: Appliance) -> Spec:
-    """The document of this appliance."""
+    """The OpenAPI document of this appliance."""
     return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 @pytest.fixture(autouse=True)
-def _all_is_well_before(appliance: Appliance) -> None:
+def _wait_until_ready(appliance: Appliance) -> None:
     wait_for(appliance.ready)
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A recording that takes seconds to analyse, and whose detection comes at its very end."""
+def long_recording(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A recording that takes seconds to analyze. Its only detection is at the end."""
     return long_flac(tmp_path_factory.mktemp("long") / "long.flac", LONG_MINUTES).read_bytes()
 
 
-def start_long(api: Api, job_id: str, long: bytes) -> str:
-    """Send the long recording; its id, when it is being processed."""
-    file_id = api.send(job_id, long, name="long.flac", content_type="audio/flac")
+def start_long_file(api: Api, job_id: str, long_recording: bytes) -> str:
+    """Send the long recording and wait until it is being processed. Returns its id."""
+    file_id = api.send(job_id, long_recording, name="long.flac", content_type="audio/flac")
     wait_for(lambda: api.file(job_id, file_id)["status"] == "processing", every_seconds=0.005)
     return file_id
 
 
-def assert_heard(file: dict[str, Any]) -> None:
+def assert_detected(file: dict[str, Any]) -> None:
     assert file["status"] == "completed", file
     assert file["duration_ms"] == LONG_MINUTES * 60_000
     assert file["detection_count"] == 1
@@ -77,7 +77,7 @@ def assert_heard(file: dict[str, Any]) -> None:
 
 
 def completions(appliance: Appliance, file_id: str) -> int:
-    """How often a worker said that it was done with a file."""
+    """How often a worker logged that it completed a file."""
     log = (appliance.data_dir / "logs" / "worker.log").read_text()
     return sum("work done" in line and file_id in line for line in log.splitlines())
 
@@ -87,7 +87,7 @@ def restarted(appliance: Appliance, name: str, killed: int) -> bool:
 
 
 def pause_worker(appliance: Appliance) -> int:
-    """Stop the worker where it is, but not amid a write, which would lock everyone out; its process id."""
+    """Stop the worker, but not during a write, which would keep the database locked. Returns its process id."""
     worker = appliance.pid("worker")
 
     def paused() -> bool:
@@ -105,52 +105,55 @@ def pause_worker(appliance: Appliance) -> int:
     return worker
 
 
-def test_a_worker_killed_in_the_middle_of_a_file_completes_it_once(appliance: Appliance, api: Api, long: bytes) -> None:
+def test_a_worker_killed_in_the_middle_of_a_file_completes_it_once(
+    appliance: Appliance, api: Api, long_recording: bytes
+) -> None:
     job_id = api.make_job()
-    file_id = start_long(api, job_id, long)
+    file_id = start_long_file(api, job_id, long_recording)
     neighbour = api.send(job_id, loud_wav())
     killed = appliance.kill("worker")
     wait_for(lambda: restarted(appliance, "worker", killed))
-    assert_heard(api.finished_file(job_id, file_id))
+    assert_detected(api.finished_file(job_id, file_id))
     assert api.finished_file(job_id, neighbour)["detections"] == LOUD_DETECTIONS
     assert api.job(job_id)["status"] == "completed"
     assert (completions(appliance, file_id), completions(appliance, neighbour)) == (1, 1)
 
 
-def test_a_worker_that_hangs_loses_its_lease_and_can_finish_nothing(
-    appliance: Appliance, api: Api, long: bytes
+def test_a_worker_that_hangs_past_its_lease_starts_the_file_again(
+    appliance: Appliance, api: Api, long_recording: bytes
 ) -> None:
-    """It is stopped in the middle of a file; its lease runs out; woken up, it must start again."""
+    """It is stopped in the middle of a file and its lease expires. When it goes on, it must start the file again."""
     job_id = api.make_job()
-    file_id = start_long(api, job_id, long)
+    file_id = start_long_file(api, job_id, long_recording)
     worker = pause_worker(appliance)
     database = Database(appliance.data_dir / "appliance.db")
 
     def expired() -> bool:
         row = database.one("SELECT lease_until < unixepoch('subsec') AS over FROM work WHERE subject_id = ?", [file_id])
+        assert row is not None
         return bool(row["over"])
 
     try:
         wait_for(expired)
     finally:
         os.kill(worker, signal.SIGCONT)
-    assert_heard(api.finished_file(job_id, file_id))
+    assert_detected(api.finished_file(job_id, file_id))
     assert completions(appliance, file_id) == 1
     assert appliance.pid("worker") == worker
 
 
 def test_a_file_in_progress_is_cancelled_and_leaves_its_worker_free(
-    appliance: Appliance, api: Api, long: bytes
+    appliance: Appliance, api: Api, long_recording: bytes
 ) -> None:
     job_id = api.make_job()
-    file_id = start_long(api, job_id, long)
+    file_id = start_long_file(api, job_id, long_recording)
     assert api.job(job_id)["status"] == "processing"
     job = api.cancel(job_id)
     assert (job["status"], job["files"][0]["status"], job["processed_files"]) == ("cancelled", "cancelled", 1)
     others = api.make_job()
-    for _ in range(2):  # as many as it has lanes
+    for _ in range(2):  # one for each lane
         api.send(others, loud_wav())
-    assert api.finished(others)["status"] == "completed"
+    assert api.finished_job(others)["status"] == "completed"
     assert api.job(job_id) == job
     assert completions(appliance, file_id) == 0
 
@@ -169,18 +172,18 @@ def test_a_queued_file_is_cancelled(appliance: Appliance, api: Api) -> None:
         os.kill(worker, signal.SIGCONT)
     later = api.make_job()
     api.send(later, loud_wav())
-    api.finished(later)
+    api.finished_job(later)
     assert api.job(job_id) == job
     assert completions(appliance, file_id) == 0
 
 
 def test_a_file_that_was_replaced_after_its_confirm_is_not_scored(appliance: Appliance, api: Api) -> None:
-    """A form can be used until it expires; what was confirmed is what counts."""
+    """A form can be used until it expires, but only the object that was confirmed may be scored."""
     content = loud_wav()
     job_id = api.make_job()
     worker = pause_worker(appliance)
     try:
-        form = api.ask(job_id, len(content))
+        form = api.request_upload(job_id, len(content))
         post_form(form, content)
         api.confirm(job_id, form["file_id"])
         post_form(form, loud_wav(200, []))
@@ -191,21 +194,21 @@ def test_a_file_that_was_replaced_after_its_confirm_is_not_scored(appliance: App
 
 
 @pytest.mark.parametrize("name", ["api", "frontdoor", "storage"])
-def test_what_is_killed_is_restarted_and_works_again(appliance: Appliance, api: Api, name: str) -> None:
+def test_a_killed_process_is_restarted_and_works_again(appliance: Appliance, api: Api, name: str) -> None:
     job_id = api.make_job()
     content = loud_wav()
-    form = api.ask(job_id, len(content))
+    form = api.request_upload(job_id, len(content))
     killed = appliance.kill(name)
     wait_for(lambda: restarted(appliance, name, killed))
     wait_for(appliance.ready)
-    post_form(form, content)  # what was given out before still holds
+    post_form(form, content)  # a form from before the kill is still valid
     api.confirm(job_id, form["file_id"])
-    assert api.finished(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
+    assert api.finished_job(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
     assert requests.get(appliance.url + "/healthz").status_code == 200
 
 
-def test_files_wait_while_storage_is_away(appliance: Appliance, api: Api) -> None:
-    """Storage that does not answer is no fault of the file: it is tried until it comes back."""
+def test_files_wait_while_storage_is_down(appliance: Appliance, api: Api) -> None:
+    """If storage does not answer, the file is not at fault: the worker retries until storage is back."""
     worker, job_id = appliance.pid("worker"), api.make_job()
     os.kill(worker, signal.SIGSTOP)
     file_id = api.send(job_id, loud_wav())
@@ -216,8 +219,9 @@ def test_files_wait_while_storage_is_away(appliance: Appliance, api: Api) -> Non
 
 
 def test_a_decoder_that_dies_three_times_fails_its_file(appliance: Appliance, api: Api) -> None:
-    """Whatever decoder there is dies at once, long before it has loaded what it decodes with."""
-    worker, killed = appliance.pid("worker"), set()
+    """Each decoder is killed as soon as it starts, before it has loaded its libraries."""
+    worker = appliance.pid("worker")
+    killed: set[int] = set()
 
     def kill_decoders() -> None:
         for pid in children(worker):
@@ -225,20 +229,20 @@ def test_a_decoder_that_dies_three_times_fails_its_file(appliance: Appliance, ap
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
 
-    kill_decoders()  # those that idle, which costs no file anything
-    idle = len(killed)
+    kill_decoders()  # idle ones: no file loses an attempt
+    num_idle = len(killed)
     job_id = api.make_job()
     file_id = api.send(job_id, loud_wav())
-    asked = itertools.cycle([False] * 50 + [True])
+    is_time_to_ask = itertools.cycle([False] * 50 + [True])
 
     def failed() -> bool:
         kill_decoders()
-        return next(asked) and api.file(job_id, file_id)["status"] not in ("queued", "processing")
+        return next(is_time_to_ask) and api.file(job_id, file_id)["status"] not in ("queued", "processing")
 
     wait_for(failed, every_seconds=0.005)
     file = api.file(job_id, file_id)
     assert (file["status"], file["error_code"], file["detections"]) == ("failed", "decoder_died", [])
-    assert len(killed) - idle == 3
+    assert len(killed) - num_idle == 3
     neighbour = api.send(job_id, loud_wav())
     assert api.finished_file(job_id, neighbour)["detections"] == LOUD_DETECTIONS
 
@@ -256,11 +260,11 @@ def test_a_port_in_use_is_refused(appliance: Appliance, tmp_path: Path) -> None:
     up = [sys.executable, "-m", "appliance.cli", "up", "--port", port, "--data-dir", str(tmp_path)]
     second = subprocess.run(up, env=appliance.settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
-    assert f"127.0.0.1:{port} is in use" in second.stderr
+    assert f"127.0.0.1:{port} is already in use" in second.stderr
 
 
-def gone(pid: int) -> bool:
-    """Whether a process is no more; a zombie that nobody collects is none."""
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended. A zombie counts as ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
@@ -268,27 +272,27 @@ def gone(pid: int) -> bool:
 
 
 def test_sigterm_stops_all_in_order_and_a_second_start_keeps_everything(
-    tmp_path: Path, models: Path, long: bytes
+    tmp_path: Path, models: Path, long_recording: bytes
 ) -> None:
     settings = {"storage_server": "minio", "lease_seconds": 2}
     with running_appliance(tmp_path / "data", models, **settings) as first:
         api = first.api
         job_id = api.make_job()
-        done = api.send(job_id, loud_wav())
-        api.finished(job_id)
-        unfinished = start_long(api, job_id, long)
+        completed = api.send(job_id, loud_wav())
+        api.finished_job(job_id)
+        unfinished = start_long_file(api, job_id, long_recording)
         processes = descendants(first.process.pid)
         assert len(processes) >= 5
         first.process.terminate()
         assert first.process.wait(60) == 0
-        assert all(map(gone, processes))
+        assert all(map(has_ended, processes))
         assert first.output.read_text().rstrip().endswith("Stopped.")
         assert "had to be killed" not in first.output.read_text()
     with running_appliance(tmp_path / "data", models, **settings) as second:
-        assert second.key == ""  # shown once, at the first start
+        assert second.key == ""  # only the first start shows it
         api = Api(second.url, first.key)
-        assert api.file(job_id, done)["detections"] == LOUD_DETECTIONS
-        assert_heard(api.finished_file(job_id, unfinished))
+        assert api.file(job_id, completed)["detections"] == LOUD_DETECTIONS
+        assert_detected(api.finished_file(job_id, unfinished))
 
 
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path, models: Path) -> None:
@@ -296,14 +300,14 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path, models: Path) -> N
     with running_appliance(tmp_path / "data", models, **settings) as first:
         job_id = first.api.make_job()
         first.api.send(job_id, loud_wav())
-        first.api.finished(job_id)  # a decoder runs too
+        first.api.finished_job(job_id)  # so that a decoder runs too
         processes = descendants(first.process.pid)
         commands = " ".join(map(command_of, processes))
         for part in ("minio", "caddy", "gunicorn", "appliance.worker", "appliance.engine.decode.child"):
             assert part in commands, commands
         first.process.kill()
         first.process.wait()
-        wait_for(lambda: all(map(gone, processes)))
+        wait_for(lambda: all(map(has_ended, processes)))
     with running_appliance(tmp_path / "data", models, **settings) as second:
         assert Api(second.url, first.key).job(job_id)["status"] == "completed"
 

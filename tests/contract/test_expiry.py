@@ -1,4 +1,4 @@
-"""What time brings about: forms that expire, uploads that nobody confirmed. Forms are short-lived here."""
+"""Forms that expire and uploads that nobody confirms. Forms last three seconds here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLIC = "https://box.example:8443"
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
-    """An appliance whose forms last three seconds, known outside under another address."""
+    """An appliance whose forms last three seconds and whose public URL is another one."""
     folder = tmp_path_factory.mktemp("expiring")
     settings = {"upload_expires_seconds": 3, "upload_grace_seconds": 1, "public_url": PUBLIC}
     with running_appliance(folder, models, storage_server="minio", **settings) as running:
@@ -27,15 +27,15 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def spec(appliance: Appliance) -> Spec:
-    """The document of this appliance."""
+    """The OpenAPI document of this appliance."""
     return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
-def test_a_form_that_expired_unused_fails_its_file_and_ends_the_loop(api: Api) -> None:
+def test_a_form_that_expires_unused_fails_its_file_and_ends_the_job(api: Api) -> None:
     job_id = api.make_job()
-    form = api.ask(job_id, 100)
+    form = api.request_upload(job_id, 100)
     assert form["expires_in"] == 3
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     file = job["files"][0]
     assert (job["status"], file["status"], file["error_code"]) == ("failed", "failed", "not_uploaded")
     assert "never uploaded" in file["error_message"]
@@ -48,41 +48,41 @@ def test_a_form_that_expired_unused_fails_its_file_and_ends_the_loop(api: Api) -
 def test_an_upload_that_nobody_confirmed_is_queued_by_the_sweep(api: Api) -> None:
     job_id = api.make_job()
     content = loud_wav()
-    form = api.ask(job_id, len(content))
+    form = api.request_upload(job_id, len(content))
     form["upload_url"] = form["upload_url"].replace(PUBLIC, api.url)
     post_form(form, content)
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     assert (job["status"], job["files"][0]["detections"]) == ("completed", LOUD_DETECTIONS)
 
 
 def test_an_upload_of_another_size_that_nobody_confirmed_fails(api: Api) -> None:
     job_id = api.make_job()
-    form = api.ask(job_id, 100)
+    form = api.request_upload(job_id, 100)
     form["upload_url"] = form["upload_url"].replace(PUBLIC, api.url)
     post_form(form, b"x" * 99)
-    file = api.finished(job_id)["files"][0]
+    file = api.finished_job(job_id)["files"][0]
     assert (file["status"], file["error_code"]) == ("failed", "size_mismatch")
 
 
 def test_a_cancelled_file_stays_cancelled_when_its_form_expires(api: Api) -> None:
     job_id = api.make_job()
-    form = api.ask(job_id, 100)
+    form = api.request_upload(job_id, 100)
     job = api.cancel(job_id)
     later = api.make_job()
-    api.ask(later, 100)
-    api.finished(later)  # the sweep has been there
+    api.request_upload(later, 100)
+    api.finished_job(later)  # so the sweep has run
     assert api.job(job_id) == job
     assert api.confirm(job_id, form["file_id"], 409)["code"] == "job_cancelled"
 
 
-def test_public_url_stands_in_every_url(api: Api) -> None:
+def test_every_url_begins_with_the_public_url(api: Api) -> None:
     job_id = api.make_job()
     content = loud_wav()
-    form = api.ask(job_id, len(content))
+    form = api.request_upload(job_id, len(content))
     assert form["upload_url"] == f"{PUBLIC}/audio"
     post_form(form | {"upload_url": f"{api.url}/audio"}, content)
     url = api.get(f"{JOBS}/{job_id}/files/{form['file_id']}/download-url")["url"]
     assert url.startswith(f"{PUBLIC}/audio/")
-    here = url.replace(PUBLIC, api.url)
-    assert requests.get(here).content == content
-    wait_for(lambda: requests.get(here).status_code == 403)  # it expires as the form does
+    local_url = url.replace(PUBLIC, api.url)
+    assert requests.get(local_url).content == content
+    wait_for(lambda: requests.get(local_url).status_code == 403)  # it expires like the form

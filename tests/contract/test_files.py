@@ -1,4 +1,4 @@
-"""Files of a job: asked for, uploaded, confirmed, looked at, downloaded."""
+"""Files of a job: request, upload, confirm, read and download them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def job_id(api: Api) -> str:
 
 def test_from_form_to_detections(api: Api, job_id: str) -> None:
     content = loud_wav()
-    form = api.ask(job_id, len(content))
+    form = api.request_upload(job_id, len(content))
     assert set(form) == {"upload_url", "upload_fields", "file_id", "expires_in"}
     assert form["expires_in"] == 3600
     uuid.UUID(form["file_id"])
@@ -46,7 +46,7 @@ def test_from_form_to_detections(api: Api, job_id: str) -> None:
     confirmed = api.confirm(job_id, form["file_id"])
     assert (confirmed["file_id"], confirmed["status"]) == (form["file_id"], "queued")
     assert confirmed["message"]
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     completed = pending | {
         "status": "completed",
         "detection_count": 1,
@@ -58,7 +58,7 @@ def test_from_form_to_detections(api: Api, job_id: str) -> None:
 
 
 def test_a_form_has_the_fields_of_signature_version_4(api: Api, job_id: str) -> None:
-    fields = api.ask(job_id, 100)["upload_fields"]
+    fields = api.request_upload(job_id, 100)["upload_fields"]
     assert {name.lower() for name in fields} == {
         "key",
         "content-type",
@@ -74,7 +74,7 @@ def test_a_form_has_the_fields_of_signature_version_4(api: Api, job_id: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("declared", "kept"),
+    ("declared", "canonical"),
     [
         ("audio/wav", "audio/wav"),
         ("audio/x-wav", "audio/wav"),
@@ -96,13 +96,15 @@ def test_a_form_has_the_fields_of_signature_version_4(api: Api, job_id: str) -> 
         ("audio/aacp", "audio/aac"),
     ],
 )
-def test_seven_types_and_the_names_that_browsers_give_them(api: Api, job_id: str, declared: str, kept: str) -> None:
-    assert api.ask(job_id, 100, content_type=declared)["upload_fields"]["Content-Type"] == kept
+def test_seven_content_types_and_their_other_names_are_accepted(
+    api: Api, job_id: str, declared: str, canonical: str
+) -> None:
+    assert api.request_upload(job_id, 100, content_type=declared)["upload_fields"]["Content-Type"] == canonical
 
 
 @pytest.mark.parametrize("declared", ["", "audio", "audio/", "audio/x", "text/plain", "video/mp4", "image/png", "*/*"])
 def test_another_type_is_a_400(api: Api, job_id: str, declared: str) -> None:
-    problem = api.ask(job_id, 100, content_type=declared, status=400)
+    problem = api.request_upload(job_id, 100, content_type=declared, status=400)
     assert problem["code"] == "unsupported_content_type"
     assert "content_type" in problem["detail"]
     assert api.job(job_id)["total_files"] == 0
@@ -116,13 +118,13 @@ def test_another_type_is_a_400(api: Api, job_id: str, declared: str) -> None:
     ],
 )
 def test_a_wrong_size_is_refused(api: Api, job_id: str, size: Any, status: int) -> None:
-    assert "file_size_bytes" in api.ask(job_id, size, status=status)["detail"]
+    assert "file_size_bytes" in api.request_upload(job_id, size, status=status)["detail"]
     assert api.job(job_id)["total_files"] == 0
 
 
 @pytest.mark.parametrize("size", [1, LIMIT])
-def test_the_ends_of_the_size_are_allowed(api: Api, job_id: str, size: int) -> None:
-    api.ask(job_id, size)
+def test_the_smallest_and_the_largest_size_are_allowed(api: Api, job_id: str, size: int) -> None:
+    api.request_upload(job_id, size)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_the_ends_of_the_size_are_allowed(api: Api, job_id: str, size: int) -> N
         ([], "body"),
     ],
 )
-def test_a_malformed_question_is_a_400_that_names_the_field(api: Api, job_id: str, body: Any, field: str) -> None:
+def test_a_malformed_upload_request_is_a_400_that_names_the_field(api: Api, job_id: str, body: Any, field: str) -> None:
     assert field in api.post(f"{JOBS}/{job_id}/files/upload-url", body, 400)["detail"]
 
 
@@ -183,42 +185,42 @@ def test_a_file_name_is_kept_as_it_is_and_downloads_under_a_safe_one(api: Api, j
 def test_a_download_has_its_own_file_name(api: Api, job_id: str, name: str, disposition: str) -> None:
     file_id = api.upload(job_id, b"RIFF", name=name)
     download = requests.get(api.get(f"{JOBS}/{job_id}/files/{file_id}/download-url")["url"])
-    plain = disposition.replace("Große", "Gro_e")  # the name for old readers is ASCII
-    assert download.headers["Content-Disposition"] == plain
+    expected = disposition.replace("Große", "Gro_e")  # the name for old clients is ASCII
+    assert download.headers["Content-Disposition"] == expected
 
 
-def test_a_download_honours_range(api: Api, job_id: str) -> None:
+def test_a_download_supports_range(api: Api, job_id: str) -> None:
     content = loud_wav()
     file_id = api.send(job_id, content)
-    answer = api.get(f"{JOBS}/{job_id}/files/{file_id}/download-url")
-    assert answer["expires_in"] == 3600
-    part = requests.get(answer["url"], headers={"Range": "bytes=100-199"})
+    download = api.get(f"{JOBS}/{job_id}/files/{file_id}/download-url")
+    assert download["expires_in"] == 3600
+    part = requests.get(download["url"], headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, content[100:200])
     assert part.headers["Content-Range"] == f"bytes 100-199/{len(content)}"
-    assert requests.get(answer["url"], headers={"Range": "bytes=-10"}).content == content[-10:]
-    assert requests.get(answer["url"], headers={"Range": f"bytes={len(content)}-"}).status_code == 416
+    assert requests.get(download["url"], headers={"Range": "bytes=-10"}).content == content[-10:]
+    assert requests.get(download["url"], headers={"Range": f"bytes={len(content)}-"}).status_code == 416
 
 
-def test_there_is_nothing_to_download_before_the_upload(api: Api, job_id: str) -> None:
-    file_id = api.ask(job_id, 100)["file_id"]
+def test_a_download_url_before_the_upload_is_a_409(api: Api, job_id: str) -> None:
+    file_id = api.request_upload(job_id, 100)["file_id"]
     assert api.get(f"{JOBS}/{job_id}/files/{file_id}/download-url", 409)["code"] == "not_uploaded"
 
 
 def test_a_confirm_before_the_upload_is_a_409_and_works_after_it(api: Api, job_id: str) -> None:
     content = loud_wav()
-    form = api.ask(job_id, len(content))
+    form = api.request_upload(job_id, len(content))
     assert api.confirm(job_id, form["file_id"], 409)["code"] == "not_uploaded"
     assert api.file(job_id, form["file_id"])["status"] == "pending"
     post_form(form, content)
     api.confirm(job_id, form["file_id"])
-    assert api.finished(job_id)["status"] == "completed"
+    assert api.finished_job(job_id)["status"] == "completed"
 
 
 def test_a_second_confirm_changes_nothing(api: Api, job_id: str) -> None:
     file_id = api.upload(job_id, loud_wav())
     first = api.confirm(job_id, file_id)
     assert api.confirm(job_id, file_id) == first
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     assert api.confirm(job_id, file_id) == first
     assert api.job(job_id) == job
     assert job["files"][0]["detections"] == LOUD_DETECTIONS
@@ -228,38 +230,38 @@ def test_many_confirms_at_once_queue_the_file_once(appliance: Appliance, api: Ap
     file_id = api.upload(job_id, loud_wav())
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: Api(api.url, api.key).confirm(job_id, file_id), range(16)))
-    assert api.finished(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
+    assert api.finished_job(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
     log = (appliance.data_dir / "logs" / "worker.log").read_text()
     assert sum("work done" in line and file_id in line for line in log.splitlines()) == 1
 
 
-def test_a_job_that_is_cancelled_amid_its_uploads_ends(api: Api, job_id: str) -> None:
-    """Whoever is first: in the end every file reached one, and nothing more is taken."""
+def test_a_job_that_is_cancelled_during_its_uploads_ends(api: Api, job_id: str) -> None:
+    """Whether an upload or the cancel comes first: in the end every file has ended, and no more are accepted."""
 
     def send(number: int) -> int:
-        one = Api(api.url, api.key)
+        client = Api(api.url, api.key)
         if number == 12:
-            one.cancel(job_id)
+            client.cancel(job_id)
         body = {"filename": "a", "content_type": "audio/wav", "file_size_bytes": len(content)}
-        asked = one.raw("POST", f"{JOBS}/{job_id}/files/upload-url", json=body)
-        if asked.status_code == 200:
-            post_form(asked.json(), content)
-            one.raw("POST", f"{JOBS}/{job_id}/files/confirm", json={"file_id": asked.json()["file_id"]})
-        return asked.status_code
+        response = client.response("POST", f"{JOBS}/{job_id}/files/upload-url", json=body)
+        if response.status_code == 200:
+            post_form(response.json(), content)
+            client.response("POST", f"{JOBS}/{job_id}/files/confirm", json={"file_id": response.json()["file_id"]})
+        return response.status_code
 
     content = loud_wav()
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(send, range(24)))
-    assert set(answers) == {200, 409}
+        statuses = list(pool.map(send, range(24)))
+    assert set(statuses) == {200, 409}
     job = api.job(job_id)
-    assert (job["status"], job["total_files"]) == ("cancelled", answers.count(200))
+    assert (job["status"], job["total_files"]) == ("cancelled", statuses.count(200))
     assert job["processed_files"] == job["total_files"]
     assert {file["status"] for file in job["files"]} <= {"completed", "cancelled"}
 
 
-def test_a_wrong_size_is_a_400_and_the_right_file_can_still_come(api: Api, job_id: str) -> None:
+def test_an_upload_of_the_wrong_size_is_a_400_and_can_be_replaced(api: Api, job_id: str) -> None:
     content = loud_wav()
-    form = api.ask(job_id, len(content))
+    form = api.request_upload(job_id, len(content))
     post_form(form, content[:-2])
     problem = api.confirm(job_id, form["file_id"], 400)
     assert problem["code"] == "size_mismatch"
@@ -267,7 +269,7 @@ def test_a_wrong_size_is_a_400_and_the_right_file_can_still_come(api: Api, job_i
     assert api.file(job_id, form["file_id"])["status"] == "pending"
     post_form(form, content)
     api.confirm(job_id, form["file_id"])
-    assert api.finished(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
+    assert api.finished_job(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
 
 
 @pytest.mark.parametrize("body", [{}, {"file_id": 1}, {"file_id": None}, {"id": "x"}, [], "x"])
@@ -276,7 +278,7 @@ def test_a_malformed_confirm_is_a_400(api: Api, job_id: str, body: Any) -> None:
 
 
 @pytest.mark.parametrize("file_id", ["nothing", "00000000-0000-0000-0000-000000000000", "%00", "'"])
-def test_a_file_id_that_is_none_is_a_404(api: Api, job_id: str, file_id: str) -> None:
+def test_an_unknown_file_id_is_a_404(api: Api, job_id: str, file_id: str) -> None:
     assert api.confirm(job_id, file_id, 404)["code"] == "not_found"
     api.get(f"{JOBS}/{job_id}/files/{file_id}", 404)
     api.get(f"{JOBS}/{job_id}/files/{file_id}/download-url", 404)
@@ -297,15 +299,15 @@ def test_a_bad_file_fails_with_its_reason_and_its_neighbours_complete(api: Api, 
         "no_audio_stream": video_only(),
         "unsupported_audio": wav(noise(4_000, 1), 4_000),
     }
-    sent = {}
+    bad_ids = {}
     good = [api.send(job_id, loud_wav())]
     for code, content in bad.items():
-        sent[code] = api.send(job_id, content)
+        bad_ids[code] = api.send(job_id, content)
         good.append(api.send(job_id, loud_wav()))
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     files = {file["id"]: file for file in job["files"]}
     assert (job["status"], job["processed_files"], job["error_message"]) == ("completed", 9, None)
-    for code, file_id in sent.items():
+    for code, file_id in bad_ids.items():
         file = files[file_id]
         assert (file["status"], file["error_code"]) == ("failed", code), file
         assert file["error_message"].endswith(".")
@@ -314,15 +316,15 @@ def test_a_bad_file_fails_with_its_reason_and_its_neighbours_complete(api: Api, 
         assert files[file_id]["detections"] == LOUD_DETECTIONS
 
 
-def test_a_cut_upload_is_told_by_its_size(api: Api, job_id: str) -> None:
-    """An empty object cannot be declared; it comes of an upload that was cut."""
-    form = api.ask(job_id, 100)
+def test_a_cut_upload_is_recognized_by_its_size(api: Api, job_id: str) -> None:
+    """An empty file cannot be declared, but a cut upload can leave one."""
+    form = api.request_upload(job_id, 100)
     post_form(form, b"")
     assert "0 bytes" in api.confirm(job_id, form["file_id"], 400)["detail"]
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "m4a", "ogg", "flac", "webm", "aac"])
-def test_every_format_is_heard(api: Api, job_id: str, kind: str) -> None:
+def test_every_format_is_decoded(api: Api, job_id: str, kind: str) -> None:
     """Two seconds at 48 kHz, loud from 1.0 to 1.5 s; lossy codecs may smear a frame or two."""
     samples = noise(48_000, 2, level=0.0005)
     samples[48_000:72_000] = noise(48_000, 0.5, level=0.4)
@@ -331,23 +333,23 @@ def test_every_format_is_heard(api: Api, job_id: str, kind: str) -> None:
     file_id = api.send(job_id, encode(kind, samples, 48_000), name=name, content_type=f"audio/{content_type}")
     file = api.finished_file(job_id, file_id)
     assert file["detection_count"] == 1, file
-    found = file["detections"][0]
-    assert found["start_ms"] == pytest.approx(1000, abs=25)
-    assert found["end_ms"] == pytest.approx(1500, abs=25)
+    detection = file["detections"][0]
+    assert detection["start_ms"] == pytest.approx(1000, abs=25)
+    assert detection["end_ms"] == pytest.approx(1500, abs=25)
 
 
 def test_each_model_scores_its_own_jobs(api: Api) -> None:
     jobs = {model: api.make_job(model) for model in ("loud-frames", "loud-windows", "loud-softmax", "loud-single")}
     for job_id in jobs.values():
         api.send(job_id, loud_wav(), name=f"{job_id}.wav")
-    heard = {}
+    spans = {}
     for model, job_id in jobs.items():
-        detections = api.finished(job_id)["files"][0]["detections"]
-        assert {found["artifact_type"] for found in detections} == {"loud"}
-        heard[model] = (detections[0]["start_ms"], detections[-1]["end_ms"])
-    assert heard["loud-softmax"] == heard["loud-single"]
-    assert heard["loud-frames"] == (1160, 1742)
-    for start_ms, end_ms in heard.values():
+        detections = api.finished_job(job_id)["files"][0]["detections"]
+        assert {detection["artifact_type"] for detection in detections} == {"loud"}
+        spans[model] = (detections[0]["start_ms"], detections[-1]["end_ms"])
+    assert spans["loud-softmax"] == spans["loud-single"]
+    assert spans["loud-frames"] == (1160, 1742)
+    for start_ms, end_ms in spans.values():
         assert start_ms <= 1170
         assert end_ms >= 1740
 
@@ -356,13 +358,13 @@ def test_urls_follow_the_host_that_the_client_used(appliance: Appliance, api: Ap
     port = appliance.url.rpartition(":")[2]
     for host in ("127.0.0.1", "localhost"):
         origin = f"http://{host}:{port}"
-        here = Api(origin, api.key)
+        client = Api(origin, api.key)
         content = loud_wav()
-        form = here.ask(job_id, len(content))
+        form = client.request_upload(job_id, len(content))
         assert form["upload_url"] == f"{origin}/audio"
         post_form(form, content)
-        here.confirm(job_id, form["file_id"])
-        url = here.get(f"{JOBS}/{job_id}/files/{form['file_id']}/download-url")["url"]
+        client.confirm(job_id, form["file_id"])
+        url = client.get(f"{JOBS}/{job_id}/files/{form['file_id']}/download-url")["url"]
         assert url.startswith(f"{origin}/audio/")
         assert requests.get(url).content == content
 
@@ -379,7 +381,7 @@ def test_urls_follow_the_scheme_of_a_tunnel(api: Api, job_id: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["x:port", "a'b", "a(b)", "x;y", "x%41"])
-def test_a_host_that_is_none_is_refused(api: Api, job_id: str, host: str) -> None:
+def test_an_invalid_host_is_refused(api: Api, job_id: str, host: str) -> None:
     body = {"filename": "a", "content_type": "audio/wav", "file_size_bytes": 1}
     problem = api.post(f"{JOBS}/{job_id}/files/upload-url", body, 400, headers={"Host": host})
     assert "Host" in problem["detail"]

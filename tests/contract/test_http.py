@@ -1,4 +1,4 @@
-"""What every call has in common: keys, errors as problems, request ids; and the pages for machines and people."""
+"""Rules for every call: keys, errors as problems, request ids. Also health, the OpenAPI document and the docs page."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def test_an_unknown_path_is_a_404(api: Api, path: str) -> None:
         ("POST", "/api/v1/models", {"GET"}),
     ],
 )
-def test_a_wrong_method_is_a_405_that_says_which_are_right(
+def test_a_wrong_method_is_a_405_that_lists_the_allowed_ones(
     api: Api, method: str, path: str, allowed: set[str] | None
 ) -> None:
-    response = api.raw(method, path)
+    response = api.response(method, path)
     if allowed is None:
         assert response.status_code == 404
         return
@@ -74,7 +74,7 @@ def test_a_wrong_method_is_a_405_that_says_which_are_right(
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", None])
 def test_a_body_that_is_not_json_is_refused(api: Api, content_type: str | None) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
-    response = api.raw("POST", JOBS, data=b'{"model_id": "loud-frames"}', headers=headers)
+    response = api.response("POST", JOBS, data=b'{"model_id": "loud-frames"}', headers=headers)
     assert response.status_code in (400, 415)
     assert "application/json" in response.json()["detail"]
 
@@ -84,7 +84,7 @@ def test_malformed_json_is_a_400(api: Api, body: bytes) -> None:
     api.call("POST", JOBS, 400, data=body, headers={"Content-Type": "application/json"})
 
 
-def test_json_in_utf_8_with_a_charset_is_welcome(api: Api) -> None:
+def test_json_with_a_charset_of_utf_8_is_accepted(api: Api) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     api.call("POST", JOBS, 201, data=b'{"model_id": "loud-frames"}', headers=headers)
 
@@ -95,12 +95,12 @@ def test_a_lone_surrogate_is_a_400(api: Api) -> None:
 
 
 def test_a_body_over_the_cap_is_a_413(api: Api) -> None:
-    response = api.raw("POST", JOBS, json={"model_id": "x" * 1_100_000})
+    response = api.response("POST", JOBS, json={"model_id": "x" * 1_100_000})
     assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
 
 
 @pytest.mark.parametrize("length", [5_000, 20_000, 50_000])
-def test_a_long_query_or_header_gets_the_apis_own_answer(api: Api, length: int) -> None:
+def test_a_long_query_or_header_reaches_the_api(api: Api, length: int) -> None:
     assert "cursor" in api.get(JOBS, 400, params={"cursor": "x" * length})["detail"]
     api.get(f"/api/v1/models/{'x' * length}", 404)
     api.get(JOBS, 401, headers={"X-API-Key": "x" * length})
@@ -108,7 +108,7 @@ def test_a_long_query_or_header_gets_the_apis_own_answer(api: Api, length: int) 
     api.get(JOBS, headers={f"X-Many-{number}": "x" for number in range(300)})
 
 
-def test_storage_refuses_what_no_form_needs_with_a_problem(appliance: Appliance) -> None:
+def test_storage_refuses_other_requests_with_a_problem(appliance: Appliance) -> None:
     for path in ("/audio/", "/audio", "/audio/tenant-1/x?list-type=2", "/minio/health/live"):
         response = requests.get(appliance.url + path)
         assert response.status_code in (403, 404), path
@@ -116,24 +116,24 @@ def test_storage_refuses_what_no_form_needs_with_a_problem(appliance: Appliance)
         assert response.json()["status"] == response.status_code
 
 
-def test_what_is_not_http_is_a_400(appliance: Appliance) -> None:
-    to = urlsplit(appliance.url)
-    with socket.create_connection((to.hostname, to.port), timeout=30) as connection:
+def test_bytes_that_are_not_http_are_a_400(appliance: Appliance) -> None:
+    address = urlsplit(appliance.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
         connection.sendall(b"hello\r\n\r\n")
         assert b" 400 " in connection.recv(1000)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/docs", "/nothing", JOBS, "/audio/x"])
-def test_a_request_id_comes_back(appliance: Appliance, path: str) -> None:
-    given = requests.get(appliance.url + path, headers={"X-Request-ID": "my-id_1.2"})
-    assert given.headers["X-Request-ID"] == "my-id_1.2"
-    made = [requests.get(appliance.url + path).headers["X-Request-ID"] for _ in range(2)]
-    assert made[0] != made[1]
-    assert all(re.fullmatch(r"[0-9a-f-]{36}", one) for one in made)
+def test_a_request_id_is_returned(appliance: Appliance, path: str) -> None:
+    response = requests.get(appliance.url + path, headers={"X-Request-ID": "my-id_1.2"})
+    assert response.headers["X-Request-ID"] == "my-id_1.2"
+    generated = [requests.get(appliance.url + path).headers["X-Request-ID"] for _ in range(2)]
+    assert generated[0] != generated[1]
+    assert all(re.fullmatch(r"[0-9a-f-]{36}", request_id) for request_id in generated)
 
 
 @pytest.mark.parametrize("bad", ["a b", "x" * 200, "<script>", "a;b"])
-def test_a_request_id_that_could_do_harm_is_replaced(appliance: Appliance, bad: str) -> None:
+def test_an_unsafe_request_id_is_replaced(appliance: Appliance, bad: str) -> None:
     answer = requests.get(f"{appliance.url}/healthz", headers={"X-Request-ID": bad}).headers["X-Request-ID"]
     assert re.fullmatch(r"[0-9a-f-]{36}", answer)
 
@@ -142,7 +142,7 @@ def test_healthz_says_that_the_process_is_alive(anonymous: Api) -> None:
     assert anonymous.get("/healthz") == {"status": "ok"}
 
 
-def test_readyz_names_each_part(anonymous: Api) -> None:
+def test_readyz_reports_each_part(anonymous: Api) -> None:
     body = anonymous.get("/readyz")
     assert body["status"] == "ready"
     assert set(body["checks"]) == {"database", "storage", "model", "worker"}
@@ -174,7 +174,7 @@ def test_the_docs_page_needs_no_internet(appliance: Appliance) -> None:
     for link in links:
         assert requests.get(appliance.url + link).status_code == 200, link
     assert "/api/v1/openapi.json" in page.text
-    assert '"validatorUrl": null' in page.text  # else the page sends its address to a validator on the internet
+    assert '"validatorUrl": null' in page.text  # otherwise the page sends its address to a validator on the internet
 
 
 def test_models_are_listed_newest_first(api: Api) -> None:
@@ -204,7 +204,7 @@ def test_a_model_is_found_by_name_and_by_version(api: Api) -> None:
         api.get(f"/api/v1/models/{unknown}", 404)
 
 
-def test_answers_hide_what_serves_them(appliance: Appliance) -> None:
+def test_responses_do_not_name_the_server(appliance: Appliance) -> None:
     for path in ("/healthz", "/nothing", "/audio/x"):
         headers = requests.get(appliance.url + path).headers
         assert not {"Server", "Via", "X-Powered-By"} & set(headers)

@@ -1,4 +1,4 @@
-"""Inference jobs: created, looked at, listed, cancelled."""
+"""Inference jobs: create, read, list and cancel them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.appliances import Api
+from tests.support.appliances import Api, Appliance
 from tests.support.toy_recordings import loud_wav
 
 JOBS = "/api/v1/inference-jobs"
@@ -83,7 +83,7 @@ def test_a_malformed_body_is_a_400_that_names_the_field(api: Api, body: Any, fie
         ("min_duration_ms", 1000),
     ],
 )
-def test_a_value_within_its_range_is_kept(api: Api, field: str, value: float) -> None:
+def test_a_value_within_its_range_is_accepted(api: Api, field: str, value: float) -> None:
     job = api.post(JOBS, {"model_id": "loud-frames", "config": {field: value}}, 201)
     expected = {"threshold": 0.5, "merge_window_ms": 200, "min_duration_ms": 50} | {field: value}
     assert job["config"] == expected
@@ -120,7 +120,7 @@ def test_a_value_out_of_its_range_is_a_400_that_names_the_field(api: Api, field:
 
 
 @pytest.mark.parametrize("field", ["threshold", "merge_window_ms", "min_duration_ms"])
-def test_null_means_not_given(api: Api, field: str) -> None:
+def test_null_means_the_default(api: Api, field: str) -> None:
     job = api.post(JOBS, {"model_id": "loud-frames", "config": {field: None}}, 201)
     assert job["config"] == {"threshold": 0.5, "merge_window_ms": 200, "min_duration_ms": 50}
     assert api.post(JOBS, {"model_id": "loud-frames", "config": None}, 201)["config"] == job["config"]
@@ -138,7 +138,9 @@ def test_null_means_not_given(api: Api, field: str) -> None:
         ({"threshold": 1}, [(0, 465), (812, 1115)]),
     ],
 )
-def test_the_configuration_decides_what_is_reported(api: Api, config: dict[str, Any], expected: list) -> None:
+def test_the_configuration_decides_what_is_reported(
+    api: Api, config: dict[str, Any], expected: list[tuple[int, int]]
+) -> None:
     """Loud in frames 0–10, 20–40 and 70–96, each of 11.61 ms: the gaps are 116.1 and 348.3 ms."""
     job_id = api.make_job(**config)
     file_id = api.send(job_id, loud_wav(120, [(0, 10), (20, 40), (70, 96)]))
@@ -147,20 +149,21 @@ def test_the_configuration_decides_what_is_reported(api: Api, config: dict[str, 
     assert {d["confidence"] for d in file["detections"]} == {1.0}
 
 
-def test_jobs_are_listed_newest_first_in_pages(appliance: Any) -> None:
+def test_jobs_are_listed_newest_first_in_pages(appliance: Appliance) -> None:
     api = appliance.api_of("pages", "pages")
     assert api.get(JOBS) == {"inference_jobs": [], "next_cursor": None}
-    made = [api.make_job() for _ in range(7)][::-1]
-    assert [job["id"] for job in api.get(JOBS)["inference_jobs"]] == made
-    seen, cursor = [], None
+    job_ids = [api.make_job() for _ in range(7)][::-1]
+    assert [job["id"] for job in api.get(JOBS)["inference_jobs"]] == job_ids
+    seen: list[str] = []
+    cursor = None
     for expected in (3, 3, 1):
         page = api.get(JOBS, params={"limit": 3} | ({"cursor": cursor} if cursor else {}))
         assert len(page["inference_jobs"]) == expected
-        api.make_job()  # what is made meanwhile neither shifts a page nor shows up twice
+        api.make_job()  # a job created between two pages neither shifts them nor appears twice
         seen += [job["id"] for job in page["inference_jobs"]]
         cursor = page["next_cursor"]
-    assert (seen, cursor) == (made, None)
-    assert api.get(JOBS, params={"limit": 10})["next_cursor"] is None  # ten jobs: the page is full, and the last
+    assert (seen, cursor) == (job_ids, None)
+    assert api.get(JOBS, params={"limit": 10})["next_cursor"] is None  # ten jobs: this page is full and it is the last
 
 
 def test_a_listed_job_is_the_job_without_its_files(api: Api) -> None:
@@ -169,7 +172,7 @@ def test_a_listed_job_is_the_job_without_its_files(api: Api) -> None:
     assert listed == {name: value for name, value in job.items() if name != "files"}
 
 
-def test_the_list_holds_50_unless_told(appliance: Any) -> None:
+def test_a_list_has_50_jobs_by_default(appliance: Appliance) -> None:
     api = appliance.api_of("fifty", "fifty")
     for _ in range(51):
         api.make_job()
@@ -179,13 +182,13 @@ def test_the_list_holds_50_unless_told(appliance: Any) -> None:
     assert len(api.get(JOBS, params={"limit": 200})["inference_jobs"]) == 51
 
 
-def test_jobs_are_filtered_by_model_and_status(appliance: Any) -> None:
+def test_jobs_are_filtered_by_model_and_status(appliance: Appliance) -> None:
     api = appliance.api_of("filters", "filters")
     newest = api.make_job("loud-frames")
     old = api.make_job("loud-frames@0.9.0")
     windows = api.make_job("loud-windows")
     api.send(windows, loud_wav())
-    api.finished(windows)
+    api.finished_job(windows)
     cancelled = api.make_job("loud-frames")
     api.cancel(cancelled)
 
@@ -226,7 +229,7 @@ def test_a_wrong_query_is_a_400_that_names_the_field(api: Api, params: dict[str,
 
 
 @pytest.mark.parametrize("limit", [1, 200])
-def test_the_ends_of_the_limit_are_allowed(api: Api, limit: int) -> None:
+def test_the_smallest_and_the_largest_limit_are_allowed(api: Api, limit: int) -> None:
     api.make_job()
     assert 1 <= len(api.get(JOBS, params={"limit": limit})["inference_jobs"]) <= limit
 
@@ -238,78 +241,78 @@ def test_a_job_without_files_is_cancelled_once_and_for_all(api: Api) -> None:
     assert api.cancel(job_id) == first == api.job(job_id)
 
 
-def test_a_cancelled_job_takes_no_files_and_no_confirms(api: Api) -> None:
+def test_a_cancelled_job_accepts_no_files_and_no_confirms(api: Api) -> None:
     job_id = api.make_job()
     file_id = api.upload(job_id, loud_wav())
     job = api.cancel(job_id)
     assert (job["status"], job["total_files"], job["processed_files"]) == ("cancelled", 1, 1)
     assert job["files"][0]["status"] == "cancelled"
     assert api.confirm(job_id, file_id, 409)["code"] == "job_cancelled"
-    assert api.ask(job_id, 100, status=409)["code"] == "job_cancelled"
+    assert api.request_upload(job_id, 100, status=409)["code"] == "job_cancelled"
     assert api.job(job_id) == job
 
 
 def test_a_completed_job_stays_as_it_is_when_it_is_cancelled(api: Api) -> None:
     job_id = api.make_job()
     api.send(job_id, loud_wav())
-    done = api.finished(job_id)
-    assert done["status"] == "completed"
-    assert api.cancel(job_id) == done
-    assert api.confirm(job_id, done["files"][0]["file_id"])["status"] == "queued"
-    assert api.job(job_id) == done
+    ended = api.finished_job(job_id)
+    assert ended["status"] == "completed"
+    assert api.cancel(job_id) == ended
+    assert api.confirm(job_id, ended["files"][0]["file_id"])["status"] == "queued"
+    assert api.job(job_id) == ended
 
 
 def test_a_failed_job_stays_as_it_is_when_it_is_cancelled(api: Api) -> None:
     job_id = api.make_job()
     api.send(job_id, b"this is text")
-    done = api.finished(job_id)
-    assert done["status"] == "failed"
-    assert done["error_message"]
-    assert api.cancel(job_id) == done
+    ended = api.finished_job(job_id)
+    assert ended["status"] == "failed"
+    assert ended["error_message"]
+    assert api.cancel(job_id) == ended
 
 
 def test_a_job_leaves_completed_when_a_file_is_added(api: Api) -> None:
     job_id = api.make_job()
     api.send(job_id, loud_wav())
-    assert api.finished(job_id)["status"] == "completed"
+    assert api.finished_job(job_id)["status"] == "completed"
     file_id = api.upload(job_id, loud_wav())
     job = api.job(job_id)
     assert (job["status"], job["total_files"], job["processed_files"]) == ("processing", 2, 1)
     api.confirm(job_id, file_id)
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     assert (job["status"], job["total_files"], job["processed_files"]) == ("completed", 2, 2)
 
 
-def test_cancelling_keeps_what_is_finished(api: Api) -> None:
+def test_cancelling_keeps_finished_files(api: Api) -> None:
     job_id = api.make_job()
-    done = api.send(job_id, loud_wav())
-    api.finished(job_id)
-    waiting = api.upload(job_id, loud_wav())
+    completed = api.send(job_id, loud_wav())
+    api.finished_job(job_id)
+    unconfirmed = api.upload(job_id, loud_wav())
     job = api.cancel(job_id)
     statuses = {file["id"]: (file["status"], file["detection_count"]) for file in job["files"]}
-    assert statuses == {done: ("completed", 1), waiting: ("cancelled", 0)}
+    assert statuses == {completed: ("completed", 1), unconfirmed: ("cancelled", 0)}
     assert (job["status"], job["processed_files"], job["total_files"]) == ("cancelled", 2, 2)
-    assert api.file(job_id, done)["detection_count"] == 1
+    assert api.file(job_id, completed)["detection_count"] == 1
 
 
 def test_a_job_fails_only_when_every_file_failed(api: Api) -> None:
     job_id = api.make_job()
     bad = [api.send(job_id, content) for content in (b"text", b"more text")]
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     assert (job["status"], job["processed_files"]) == ("failed", 2)
     assert "2 files" in job["error_message"]
     api.send(job_id, loud_wav())
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     assert (job["status"], job["error_message"]) == ("completed", None)
     assert [file["status"] for file in job["files"]] == ["failed", "failed", "completed"]
     assert [file["id"] for file in job["files"]][:2] == bad
 
 
 @pytest.mark.parametrize("job_id", ["nothing", "00000000-0000-0000-0000-000000000000", "1", "%00", "%F0%9F%98%80", "'"])
-def test_an_id_that_is_none_is_a_404_everywhere(api: Api, job_id: str) -> None:
+def test_an_unknown_job_id_is_a_404_everywhere(api: Api, job_id: str) -> None:
     assert api.get(f"{JOBS}/{job_id}", 404)["code"] == "not_found"
     api.cancel(job_id, 404)
-    api.ask(job_id, 100, status=404)
+    api.request_upload(job_id, 100, status=404)
     api.confirm(job_id, "x", 404)
     api.get(f"{JOBS}/{job_id}/files/x", 404)
     api.get(f"{JOBS}/{job_id}/files/x/download-url", 404)
@@ -318,11 +321,11 @@ def test_an_id_that_is_none_is_a_404_everywhere(api: Api, job_id: str) -> None:
 def test_another_tenants_job_is_a_404_everywhere_and_unlisted(api: Api, other: Api) -> None:
     job_id = api.make_job()
     file_id = api.send(job_id, loud_wav())
-    before = api.finished(job_id)
+    before = api.finished_job(job_id)
     theirs = other.make_job()
     other.get(f"{JOBS}/{job_id}", 404)
     other.cancel(job_id, 404)
-    other.ask(job_id, 100, status=404)
+    other.request_upload(job_id, 100, status=404)
     other.confirm(job_id, file_id, 404)
     other.confirm(theirs, file_id, 404)
     for job in (job_id, theirs):

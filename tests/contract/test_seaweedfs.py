@@ -1,4 +1,4 @@
-"""One run from end to end on the other storage server."""
+"""The whole flow with SeaweedFS as the storage server."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def spec(appliance: Appliance) -> Spec:
-    """The document of this appliance."""
+    """The OpenAPI document of this appliance."""
     return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
-def test_from_end_to_end(appliance: Appliance, api: Api) -> None:
+def test_from_upload_to_detections(appliance: Appliance, api: Api) -> None:
     assert appliance.pid("weed")
     assert appliance.output.read_text().count("Storage is SeaweedFS instead of MinIO") == 1
     job_id = api.make_job()
     content = loud_wav()
     good = api.send(job_id, content, name="Größe.wav")
     bad = api.send(job_id, b"no recording")
-    job = api.finished(job_id)
+    job = api.finished_job(job_id)
     assert job["status"] == "completed"
     assert api.file(job_id, good)["detections"] == LOUD_DETECTIONS
     assert api.file(job_id, bad)["error_code"] == "corrupt_audio"
@@ -44,12 +44,12 @@ def test_from_end_to_end(appliance: Appliance, api: Api) -> None:
     assert "filename*=UTF-8''Gr%C3%B6%C3%9Fe.wav" in whole.headers["Content-Disposition"]
     part = requests.get(url, headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, content[10:20])
-    pending = api.ask(job_id, 100)["file_id"]
+    pending = api.request_upload(job_id, 100)["file_id"]
     assert api.confirm(job_id, pending, 409)["code"] == "not_uploaded"
 
 
-def test_what_it_acknowledged_survives_its_death(appliance: Appliance, api: Api) -> None:
-    """It is killed at each stop, because its own parts keep each other waiting."""
+def test_an_acknowledged_upload_survives_a_killed_server(appliance: Appliance, api: Api) -> None:
+    """SeaweedFS is killed at each stop, because its parts wait for each other."""
     job_id = api.make_job()
     content = loud_wav()
     file_id = api.upload(job_id, content)
@@ -57,6 +57,6 @@ def test_what_it_acknowledged_survives_its_death(appliance: Appliance, api: Api)
     wait_for(lambda: appliance.pid("weed") not in (0, killed))
     wait_for(appliance.ready)
     url = api.get(f"/api/v1/inference-jobs/{job_id}/files/{file_id}/download-url")["url"]
-    wait_for(lambda: requests.get(url).content == content)  # it answers before its volumes have joined
+    wait_for(lambda: requests.get(url).content == content)  # it answers before its volumes are ready
     api.confirm(job_id, file_id)
     assert api.finished_file(job_id, file_id)["detections"] == LOUD_DETECTIONS

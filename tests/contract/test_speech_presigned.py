@@ -100,7 +100,7 @@ def test_speech_is_written_down_where_no_model_is_named(api: Api, receiver: Rece
     assert done["detections"] is None
     assert set(done["segments"][0]) == {"text", "startMs", "endMs"}
     assert " ".join(word["text"] for word in done["words"]) == done["text"]
-    [call] = wait_for(lambda: receiver.to("/text"))
+    [call] = wait_for(lambda: receiver.calls_to("/text"))
     assert call.event["data"] == done
 
 
@@ -113,7 +113,7 @@ def test_the_configuration_decides_what_is_detected(api: Api) -> None:
 def test_the_result_is_posted_to_the_callback(api: Api, receiver: Receiver) -> None:
     made = ask(api, callbackUrl=f"{receiver.url}/done")
     put(made["presignedUrl"], loud_wav())
-    [call] = wait_for(lambda: receiver.to("/done"))
+    [call] = wait_for(lambda: receiver.calls_to("/done"))
     event = call.verified(api.get("/api/v1/webhooks/secret")["secret"])
     assert event["type"] == "transcription.completed"
     assert event["data"] == get(api, made["transcriptionId"])
@@ -123,7 +123,7 @@ def test_the_result_is_posted_to_the_callback(api: Api, receiver: Receiver) -> N
 def test_what_cannot_be_read_is_told_to_the_callback_too(api: Api, receiver: Receiver) -> None:
     made = ask(api, callbackUrl=f"{receiver.url}/done")
     put(made["presignedUrl"], b"this is no recording")
-    [call] = wait_for(lambda: receiver.to("/done"))
+    [call] = wait_for(lambda: receiver.calls_to("/done"))
     assert (call.event["type"], call.event["data"]["errorCode"]) == ("transcription.failed", "corrupt_audio")
     assert get(api, made["transcriptionId"])["status"] == "failed"
 
@@ -224,8 +224,11 @@ def test_only_storage_may_tell_of_arrivals(appliance: Appliance, api: Api, acces
 
 
 def test_the_appliance_does_not_call_its_own_listener(api: Api, access: StorageAccess) -> None:
-    assert "own" in ask(api, 400, callbackUrl=f"http://127.0.0.1:{access.arrivals_port}/arrivals")["detail"]
-    assert "own" in ask(api, 400, callbackUrl=f"{access.endpoint}/audio")["detail"]
+    assert (
+        "the appliance itself"
+        in ask(api, 400, callbackUrl=f"http://127.0.0.1:{access.arrivals_port}/arrivals")["detail"]
+    )
+    assert "the appliance itself" in ask(api, 400, callbackUrl=f"{access.endpoint}/audio")["detail"]
 
 
 def frozen(appliance: Appliance) -> list[int]:

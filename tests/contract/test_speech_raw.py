@@ -99,7 +99,7 @@ def test_what_the_published_client_is_refused_it_is_told(client: assemblyai.Tran
     with pytest.raises(assemblyai.TranscriptError, match="sentiment_analysis, speaker_labels: not supported"):
         client.transcribe(str(SPEECH), config)
     assemblyai.settings.api_key = "ak_wrong"
-    with pytest.raises(assemblyai.TranscriptError, match="The API key is not known here"):
+    with pytest.raises(assemblyai.TranscriptError, match="The API key is unknown"):
         assemblyai.Transcriber().transcribe(str(SPEECH))
 
 

@@ -87,7 +87,7 @@ def test_a_job_tells_of_each_file_and_once_of_its_end(api: Api, receiver: Receiv
     log = settled(api, receiver.url + path, 3)
     assert [each["status"] for each in log] == ["delivered"] * 3
     secret = api.get(SECRET)["secret"]
-    events = [call.verified(secret) for call in receiver.to(path)]
+    events = [call.verified(secret) for call in receiver.calls_to(path)]
     assert Counter(event["type"] for event in events) == Counter(["file.completed", "file.failed", "job.completed"])
     data = {event["type"]: event["data"] for event in events}
     assert data["file.completed"] == {
@@ -110,17 +110,17 @@ def test_a_job_that_takes_another_file_ends_again(api: Api, receiver: Receiver, 
     settled(api, receiver.url + path, 2)
     api.send(job["id"], loud_wav())
     settled(api, receiver.url + path, 4)
-    kinds = [call.event["type"] for call in receiver.to(path)]
+    kinds = [call.event["type"] for call in receiver.calls_to(path)]
     assert Counter(kinds) == {"file.completed": 2, "job.completed": 2}
 
 
 def test_a_cancelled_job_tells_so_once(api: Api, receiver: Receiver, path: str) -> None:
     job = make_job(api, receiver.url + path)
-    api.ask(job["id"], 100)
+    api.request_upload(job["id"], 100)
     api.cancel(job["id"])
     api.cancel(job["id"])
     settled(api, receiver.url + path, 1)
-    [call] = receiver.to(path)
+    [call] = receiver.calls_to(path)
     assert (call.event["type"], call.event["data"]["status"]) == ("job.completed", "cancelled")
 
 
@@ -133,24 +133,24 @@ def test_a_receiver_that_fails_in_three_of_ten_gets_every_event(api: Api, receiv
         api.confirm(job["id"], file_id)
     log = settled(api, receiver.url + path, 21)
     assert {each["status"] for each in log} == {"delivered"}
-    taken = [call.event["data"].get("file_id", "the job") for call in receiver.taken(path)]
+    taken = [call.event["data"].get("file_id", "the job") for call in receiver.accepted(path)]
     assert Counter(taken) == Counter([*files, "the job"])
-    refused = len(receiver.to(path)) - len(taken)
+    refused = len(receiver.calls_to(path)) - len(taken)
     assert refused > 0
-    assert sum(each["attempts"] for each in log) == len(receiver.to(path))
-    ids = {call.headers["webhook-id"] for call in receiver.to(path)}
+    assert sum(each["attempts"] for each in log) == len(receiver.calls_to(path))
+    ids = {call.headers["webhook-id"] for call in receiver.calls_to(path)}
     assert ids == {each["id"] for each in log}  # a second try is the same message
 
 
 def test_410_ends_it(api: Api, receiver: Receiver, path: str) -> None:
     receiver.answer = lambda path, number: 410
     job = make_job(api, receiver.url + path)
-    api.ask(job["id"], 1)
+    api.request_upload(job["id"], 1)
     api.cancel(job["id"])
     [delivery] = settled(api, receiver.url + path, 1)
     assert (delivery["status"], delivery["attempts"], delivery["last_status"]) == ("failed", 1, 410)
     assert delivery["next_attempt_at"] is None
-    assert len(receiver.to(path)) == 1
+    assert len(receiver.calls_to(path)) == 1
 
 
 def test_a_receiver_that_never_takes_it_ends_the_tries(api: Api, receiver: Receiver, path: str) -> None:
@@ -169,7 +169,7 @@ def test_no_redirect_is_followed(api: Api, receiver: Receiver, path: str) -> Non
     api.cancel(job["id"])
     [delivery] = settled(api, receiver.url + path, 1)
     assert (delivery["status"], delivery["attempts"]) == ("delivered", 3)
-    assert receiver.to("/elsewhere") == []
+    assert receiver.calls_to("/elsewhere") == []
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_a_url_that_is_not_to_be_called_is_refused(api: Api, url: str) -> None:
 
 
 def test_the_appliances_own_ports_are_refused(appliance: Appliance, api: Api) -> None:
-    assert "own" in make_job(api, f"{appliance.url}/api/v1/models", 400)["detail"]
+    assert "the appliance itself" in make_job(api, f"{appliance.url}/api/v1/models", 400)["detail"]
     mapped = appliance.url.replace("127.0.0.1", "[::ffff:127.0.0.1]")
-    assert "own" in make_job(api, mapped, 400)["detail"]
+    assert "the appliance itself" in make_job(api, mapped, 400)["detail"]
 
 
 def test_a_name_is_looked_at_once_it_resolves(appliance: Appliance, api: Api) -> None:
@@ -223,7 +223,7 @@ def test_a_name_reaches_its_receiver_under_that_name(api: Api, receiver: Receive
     api.cancel(job["id"])
     [delivery] = settled(api, url, 1)
     assert delivery["status"] == "delivered"
-    [call] = receiver.to(path)
+    [call] = receiver.calls_to(path)
     assert call.headers["Host"] == url.split("/")[2]
 
 
@@ -236,7 +236,7 @@ def test_both_secrets_sign_after_a_rotation(api: Api, receiver: Receiver, path: 
     job = make_job(api, receiver.url + path)
     api.cancel(job["id"])
     settled(api, receiver.url + path, 1)
-    [call] = receiver.to(path)
+    [call] = receiver.calls_to(path)
     assert call.verified(old) == call.verified(rotated["secret"])
     with pytest.raises(WebhookVerificationError):
         call.verified("whsec_" + "A" * 44)
@@ -281,7 +281,7 @@ def test_a_worker_killed_before_it_delivers_loses_nothing(
     wait_for(lambda: appliance.pid("worker") not in (0, killed))
     log = settled(api, receiver.url + path, 2)
     assert {each["status"] for each in log} == {"delivered"}
-    kinds = {call.event["type"] for call in receiver.taken(path)}
+    kinds = {call.event["type"] for call in receiver.accepted(path)}
     assert kinds == {"file.completed", "job.completed"}
 
 
@@ -305,7 +305,7 @@ def test_a_worker_killed_while_it_delivers_delivers_again(
     free.set()
     [delivery] = settled(api, receiver.url + path, 1)
     assert delivery["status"] == "delivered"
-    calls = wait_for(lambda: receiver.to(path)[1:] and receiver.to(path))
+    calls = wait_for(lambda: receiver.calls_to(path)[1:] and receiver.calls_to(path))
     assert {call.headers["webhook-id"] for call in calls} == {delivery["id"]}
 
 
@@ -319,7 +319,7 @@ def test_a_slow_receiver_holds_up_neither_work_nor_other_receivers(api: Api, rec
                 api.cancel(make_job(api, receiver.url + path)["id"])
             job = make_job(api, quick.url + path)
             api.send(job["id"], loud_wav())
-            assert api.finished(job["id"], 10)["status"] == "completed"
+            assert api.finished_job(job["id"], 10)["status"] == "completed"
             settled(api, quick.url + path, 2)
         finally:
             free.set()

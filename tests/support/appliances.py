@@ -1,4 +1,4 @@
-"""The whole appliance as a test runs it: ``up`` in a folder of its own, on a free port, with toy models."""
+"""Runs the whole appliance for a test: ``up`` in a folder of its own, on a free port, with toy models."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ from appliance.supervisor import tether
 from tests.support import toy_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KEPT = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; what else the caller's shell sets is not ours
+INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no other setting of the caller's shell counts
 PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy", "storage": "minio", "weed": "weed"}
 
 T = TypeVar("T")
 
 
-def wait_for(what: Callable[[], T], seconds: float = 60.0, every_seconds: float = 0.05) -> T:
-    """The first truthy answer of ``what``."""
+def wait_for(question: Callable[[], T | None], seconds: float = 60.0, every_seconds: float = 0.05) -> T:
+    """Ask until the answer is truthy. Returns that answer."""
     deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"still {found!r} after {seconds} s"
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
         time.sleep(every_seconds)
-    return found
+    return answer
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """The environment of a command of the appliance: ours without its settings, and these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_") or name in KEPT}
-    given = {f"APPLIANCE_{name.upper()}": str(value) for name, value in settings.items()}
-    return kept | {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_PROVIDER": "cpu"} | given
+    """The environment of a command of the appliance: that of the tests, but with these settings alone."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_") or name in INHERITED
+    }
+    chosen = {f"APPLIANCE_{name.upper()}": str(value) for name, value in settings.items()}
+    return inherited | {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_PROVIDER": "cpu"} | chosen
 
 
 @dataclass
@@ -52,12 +54,13 @@ class Api:
     session: requests.Session = field(default_factory=requests.Session)
 
     def call(self, method: str, path: str, status: int, **options: Any) -> Any:
-        """The JSON of an answer that must have this status."""
-        response = self.raw(method, path, **options)
+        """Send a request. Returns the JSON of the response, which must have this status."""
+        response = self.response(method, path, **options)
         assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text}"
         return response.json()
 
-    def raw(self, method: str, path: str, **options: Any) -> requests.Response:
+    def response(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request. Returns the response, whatever its status."""
         headers = {"X-API-Key": self.key} if self.key else {}
         options["headers"] = headers | options.get("headers", {})
         return self.session.request(method, self.url + path, timeout=60, **options)
@@ -69,7 +72,7 @@ class Api:
         return self.call("POST", path, status, json=body, **options)
 
     def make_job(self, model: str = "loud-frames", **config: Any) -> str:
-        """The id of a new job."""
+        """Create a job. Returns its id."""
         body = {"model_id": model} | ({"config": config} if config else {})
         return self.post("/api/v1/inference-jobs", body, 201)["id"]
 
@@ -82,30 +85,30 @@ class Api:
     def file(self, job_id: str, file_id: str) -> Any:
         return self.get(f"/api/v1/inference-jobs/{job_id}/files/{file_id}")
 
-    def ask(
+    def request_upload(
         self, job_id: str, size: int, name: str = "take.wav", content_type: str = "audio/wav", status: int = 200
     ) -> Any:
-        """An upload form, or the problem."""
+        """Request an upload. Returns the form, or the problem."""
         body = {"filename": name, "content_type": content_type, "file_size_bytes": size}
         return self.post(f"/api/v1/inference-jobs/{job_id}/files/upload-url", body, status)
 
     def confirm(self, job_id: str, file_id: str, status: int = 200) -> Any:
         return self.post(f"/api/v1/inference-jobs/{job_id}/files/confirm", {"file_id": file_id}, status)
 
-    def upload(self, job_id: str, content: bytes, **asked: Any) -> str:
-        """Ask, post, and give the id of a file that is not confirmed."""
-        form = self.ask(job_id, len(content), **asked)
+    def upload(self, job_id: str, content: bytes, **declared: Any) -> str:
+        """Request an upload and post the file, but do not confirm it. Returns the id of the file."""
+        form = self.request_upload(job_id, len(content), **declared)
         post_form(form, content)
         return form["file_id"]
 
-    def send(self, job_id: str, content: bytes, **asked: Any) -> str:
-        """Ask, post, confirm; the id of the file."""
-        file_id = self.upload(job_id, content, **asked)
+    def send(self, job_id: str, content: bytes, **declared: Any) -> str:
+        """Upload and confirm a file. Returns its id."""
+        file_id = self.upload(job_id, content, **declared)
         self.confirm(job_id, file_id)
         return file_id
 
     def finished_file(self, job_id: str, file_id: str, seconds: float = 60.0) -> Any:
-        """The file, once it reached an end."""
+        """Wait until the file has ended. Returns it."""
 
         def ended() -> Any:
             file = self.file(job_id, file_id)
@@ -113,8 +116,8 @@ class Api:
 
         return wait_for(ended, seconds)
 
-    def finished(self, job_id: str, seconds: float = 60.0) -> Any:
-        """The job, once all of its files reached an end."""
+    def finished_job(self, job_id: str, seconds: float = 60.0) -> Any:
+        """Wait until all files of the job have ended. Returns the job."""
 
         def ended() -> Any:
             job = self.job(job_id)
@@ -124,7 +127,7 @@ class Api:
 
 
 def post_form(form: Any, content: bytes, status: int = 204) -> None:
-    """Post a file to storage as the form says."""
+    """Post a file to storage with an upload form."""
     response = requests.post(form["upload_url"], data=form["upload_fields"], files={"file": ("take", content)})
     assert response.status_code == status, response.text
 
@@ -137,7 +140,7 @@ class Appliance:
     key: str
     data_dir: Path
     settings: dict[str, str]
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     output: Path
 
     @property
@@ -146,22 +149,22 @@ class Appliance:
         return Api(self.url, self.key)
 
     def command(self, *arguments: str) -> str:
-        """Run a command of the appliance on this data folder; what it printed."""
+        """Run a command of the appliance. Returns what it printed."""
         command = [sys.executable, "-m", "appliance.cli", *arguments]
         return subprocess.run(
             command, env=self.settings, cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()
 
     def api_of(self, name: str, tenant: str) -> Api:
-        """Its API with a new key of a tenant."""
+        """Its API with a new key of this tenant."""
         return Api(self.url, self.command("keys", "create", name, "--tenant", tenant, "--data-dir", str(self.data_dir)))
 
     def pid(self, name: str) -> int:
-        """Process id of a child; 0 where it does not run now."""
+        """Process id of a child; 0 if it is not running."""
         return next((pid for pid in children(self.process.pid) if PROGRAMS[name] in command_of(pid)), 0)
 
     def kill(self, name: str) -> int:
-        """Kill a child as the kernel would; its process id."""
+        """Kill a child with SIGKILL. Returns its process id."""
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         return pid
@@ -175,7 +178,7 @@ class Appliance:
 
 @contextlib.contextmanager
 def running_appliance(data_dir: Path, models: Path, **settings: object) -> Iterator[Appliance]:
-    """``up`` until the block ends, and then stopped as an operator stops it; it dies with the test run."""
+    """Run ``up`` until the block ends, then stop it as an operator does. It also dies with the test run."""
     data_dir.mkdir(parents=True, exist_ok=True)
     chosen = {"model_store": models, "default_model": "loud-frames", "poll_seconds": 0.05, "sweep_seconds": 0.5}
     env = environment(**(chosen | settings))
@@ -187,13 +190,13 @@ def running_appliance(data_dir: Path, models: Path, **settings: object) -> Itera
 
     def url() -> str | None:
         assert process.poll() is None, output.read_text()
-        found = re.search(r"^Ready at (\S+)$", output.read_text(), re.MULTILINE)
-        return found and found[1]
+        match = re.search(r"^Ready at (\S+)$", output.read_text(), re.MULTILINE)
+        return match and match[1]
 
     try:
-        found = wait_for(url, 120)
+        origin = wait_for(url, 120)
         key = re.search(r"shown this once: (\S+)$", output.read_text(), re.MULTILINE)
-        yield Appliance(found, key[1] if key else "", data_dir, env, process, output)
+        yield Appliance(origin, key[1] if key else "", data_dir, env, process, output)
     finally:
         process.terminate()
         try:
@@ -204,27 +207,27 @@ def running_appliance(data_dir: Path, models: Path, **settings: object) -> Itera
 
 
 def children(pid: int) -> list[int]:
-    """The children of a process."""
-    found = []
+    """Process ids of the children of a process."""
+    pids: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            found += map(int, task.read_text().split())
-    return found
+            pids += map(int, task.read_text().split())
+    return pids
 
 
 def descendants(pid: int) -> list[int]:
-    """The children of a process, and theirs."""
-    return [one for child in children(pid) for one in (child, *descendants(child))]
+    """Process ids of the children of a process, and of their children."""
+    return [member for child in children(pid) for member in (child, *descendants(child))]
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that a process and its children ever had resident, together."""
-    statuses = [Path(f"/proc/{each}/status").read_text() for each in (pid, *descendants(pid))]
+    """Peak resident memory of a process and its descendants, added up."""
+    statuses = [Path(f"/proc/{member}/status").read_text() for member in (pid, *descendants(pid))]
     return sum(1024 * int(line.split()[1]) for text in statuses for line in text.splitlines() if "VmHWM" in line)
 
 
 def command_of(pid: int) -> str:
-    """The program or the Python module that a process runs; empty while it is tethered, and once it is gone."""
+    """The program or Python module that a process runs; empty while only its tether runs, and after it ended."""
     try:
         program, *arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
@@ -235,7 +238,7 @@ def command_of(pid: int) -> str:
 
 
 def make_models(store: Path) -> Path:
-    """A store with the toy models, loud-frames in two versions, and the models that embed datasets and transcribe."""
+    """Fill a model store: the toy models, loud-frames in two versions, and the models for embedding and speech."""
     shutil.copytree(ROOT / "model_store" / "spectrum", store / "spectrum")
     (store / "moonshine-tiny-en").symlink_to(ROOT / "model_store" / "moonshine-tiny-en")
     toy_models.window_model(store)

@@ -42,13 +42,13 @@ class Receiver:
     calls: list[Call] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)  # sent with every answer
 
-    def to(self, path: str) -> list[Call]:
+    def calls_to(self, path: str) -> list[Call]:
         """The calls of a path."""
         return [call for call in self.calls if call.path == path]
 
-    def taken(self, path: str) -> list[Call]:
+    def accepted(self, path: str) -> list[Call]:
         """The calls of a path that were answered with 2xx."""
-        return [call for call in self.to(path) if 200 <= call.status < 300]
+        return [call for call in self.calls_to(path) if 200 <= call.status < 300]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Fixtures that run the real servers: both storage servers, and the front door before each."""
+"""Fixtures that run the real servers: both storage servers, and a front door before each."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ ORIGIN = "https://pages.example"
 
 @dataclass(frozen=True)
 class RunningStorage:
-    """A storage server that was started and prepared."""
+    """A running storage server with its bucket and identities."""
 
     server: StorageServer
     access: StorageAccess
     store: ObjectStore
     settings: Settings
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
 class RunningDoor:
-    """A front door before a storage server and an API that responds with the request it received."""
+    """A front door before a storage server and an API that responds with the request that it received."""
 
     origin: str
     door: FrontDoor
     storage: RunningStorage
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     log: Path
 
 
@@ -55,7 +55,7 @@ def running(
     *,
     cwd: Path | None = None,
     stop_seconds: float = 15,
-) -> Iterator[subprocess.Popen]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; its output goes to ``log``."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=cwd)
@@ -77,7 +77,7 @@ def running(
 
 @contextlib.contextmanager
 def running_storage(name: str, data_dir: Path) -> Iterator[RunningStorage]:
-    """A fresh storage server of this name, prepared."""
+    """Run a new storage server with this name, and create its bucket and identities."""
     settings = Settings(data_dir=data_dir, storage_server=name, max_upload_bytes=3 * 1024**2)
     server = choose_server(settings)
     command = server.command()

@@ -174,7 +174,7 @@ def test_new_work_succeeds(appliance: Appliance) -> None:
     api = appliance.api_of("new-desk", "new")
     job_id = api.make_job("artifacts")
     api.send(job_id, CLICK.read_bytes(), name="click.flac", content_type="audio/flac")
-    assert api.finished(job_id)["status"] == "completed"
+    assert api.finished_job(job_id)["status"] == "completed"
     client = Client(appliance.url, api.key or "")
     upload = client.call("POST", "/v2/upload", data=SPEECH.read_bytes()).json()
     transcript = client.post("/v2/transcript", {"audio_url": upload["upload_url"]})
