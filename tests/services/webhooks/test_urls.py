@@ -17,7 +17,6 @@ import pytest
 from appliance.config import Settings
 from appliance.errors import CallbackFailed, CallbackRefused
 from appliance.services.box import Box
-from appliance.services.webhooks import urls
 from appliance.services.webhooks.post import post
 from appliance.services.webhooks.urls import parse_callback, resolve
 
@@ -83,7 +82,7 @@ def test_a_name_with_one_address_that_may_be_called_leads_there(
         asked.append(host)
         return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.1", "10.0.0.7")]
 
-    monkeypatch.setattr(urls.socket, "getaddrinfo", lookup)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     assert resolve(box_of(tmp_path, DEFAULT), parse_callback("https://here.example/a")) == "10.0.0.7"
     assert asked == ["here.example"]
 

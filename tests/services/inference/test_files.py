@@ -1,0 +1,177 @@
+"""Files of inference jobs: the form, the confirmation in every status, the download, the wall between tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from appliance.engine.scoring.events import Detection
+from appliance.errors import (
+    ApplianceError,
+    Conflict,
+    FileTooLarge,
+    InvalidRequest,
+    JobCancelled,
+    NotFound,
+    NotUploaded,
+    ScoringFailed,
+    SizeMismatch,
+    UnsupportedContentType,
+)
+from appliance.services.box import Box
+from appliance.services.inference import files, jobs
+from appliance.services.inference import work as inference_work
+from appliance.services.inference.endings import fail_file
+from appliance.services.work import leases
+from appliance.state.inference_files import InferenceFile
+from tests.support.boxes import CONTENT, ORIGIN, DictionaryStore, claim, new_file, new_job, queued_work
+
+DECLARED: dict[str, Any] = {"filename": "a.wav", "content_type": "audio/wav", "size_bytes": 5, "origin": ORIGIN}
+
+
+def file_of(box: Box, job_id: str, file_id: str) -> InferenceFile:
+    return files.get_file(box, 1, job_id, file_id).file
+
+
+def test_a_requested_file_is_pending_until_it_is_confirmed(box: Box) -> None:
+    job_id = new_job(box)
+    upload = files.request_upload(box, 1, job_id, **DECLARED | {"content_type": "audio/x-wav"})
+    file = file_of(box, job_id, upload.file_id)
+    assert (file.status, file.content_type, file.declared_size_bytes) == ("pending", "audio/wav", 5)
+    assert upload.form.fields["key"] == file.object_key == f"tenant-1/inference-{job_id}/{file.id}/original"
+    assert file.upload_expires_at == upload.expires_at
+    assert queued_work(box) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"content_type": "text/plain"}, UnsupportedContentType),
+        ({"size_bytes": 0}, InvalidRequest),
+        ({"size_bytes": 500 * 1024**2 + 1}, FileTooLarge),
+    ],
+)
+def test_a_refused_declaration_leaves_no_file(box: Box, change: dict[str, Any], error: type[ApplianceError]) -> None:
+    job_id = new_job(box)
+    with pytest.raises(error):
+        files.request_upload(box, 1, job_id, **DECLARED | change)
+    assert jobs.get_job(box, 1, job_id).files == []
+
+
+def test_the_files_of_another_tenant_are_not_found(box: Box) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id, confirm=False)
+    calls: list[Callable[[], object]] = [
+        lambda: files.request_upload(box, 2, job_id, **DECLARED),
+        lambda: files.confirm_upload(box, 2, job_id, file_id),
+        lambda: files.get_file(box, 2, job_id, file_id),
+        lambda: files.download_url(box, 2, job_id, file_id, ORIGIN),
+    ]
+    for call in calls:
+        with pytest.raises(NotFound):
+            call()
+    assert file_of(box, job_id, file_id).status == "pending"
+
+
+def test_a_file_of_another_job_is_not_found(box: Box) -> None:
+    job_id, other = new_job(box), new_job(box)
+    file_id = new_file(box, other, confirm=False)
+    for call in (files.confirm_upload, files.get_file):
+        with pytest.raises(NotFound):
+            call(box, 1, job_id, file_id)
+
+
+def test_an_uploaded_file_is_queued_with_its_work(box: Box, objects: DictionaryStore) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id)
+    file = file_of(box, job_id, file_id)
+    assert (file.status, file.etag) == ("queued", objects.stat(file.object_key).etag)
+    assert queued_work(box) == [("inference", file_id)]
+
+
+def test_a_file_that_is_not_there_stays_pending(box: Box) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id, None, confirm=False)
+    with pytest.raises(NotUploaded):
+        files.confirm_upload(box, 1, job_id, file_id)
+    assert file_of(box, job_id, file_id).status == "pending"
+    assert queued_work(box) == []
+
+
+def test_a_file_of_another_size_can_be_uploaded_again(box: Box, objects: DictionaryStore) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id, CONTENT + b"!", confirm=False)
+    with pytest.raises(SizeMismatch, match=f"has {len(CONTENT) + 1} bytes, but {len(CONTENT)} were declared"):
+        files.confirm_upload(box, 1, job_id, file_id)
+    objects.contents[file_of(box, job_id, file_id).object_key] = CONTENT
+    files.confirm_upload(box, 1, job_id, file_id)
+    assert file_of(box, job_id, file_id).status == "queued"
+
+
+@pytest.mark.parametrize("status", ["queued", "processing", "completed", "failed"])
+def test_a_second_confirmation_changes_nothing(box: Box, objects: DictionaryStore, status: str) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id)
+    work = claim(box) if status != "queued" else None
+    if work and status == "completed":
+        inference_work.complete(box, work, 1000, [])
+    if work and status == "failed":
+        leases.fail(box, work, ScoringFailed("No."))
+    before, work_before = file_of(box, job_id, file_id), queued_work(box)
+    objects.contents[before.object_key] = b"replaced"
+    files.confirm_upload(box, 1, job_id, file_id)
+    assert before.status == status
+    assert (file_of(box, job_id, file_id), queued_work(box)) == (before, work_before)
+
+
+def test_a_cancelled_job_takes_no_file(box: Box) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id, confirm=False)
+    jobs.cancel_job(box, 1, job_id)
+    with pytest.raises(JobCancelled):
+        files.confirm_upload(box, 1, job_id, file_id)
+    with pytest.raises(JobCancelled):
+        files.request_upload(box, 1, job_id, **DECLARED)
+    assert [report.file.status for report in jobs.get_job(box, 1, job_id).files] == ["cancelled"]
+
+
+def test_a_form_that_expired_unused_is_a_conflict_even_if_the_file_came_later(box: Box) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id, confirm=False)
+    with box.db.transaction() as tx:
+        fail_file(tx, file_id, "pending", NotUploaded.code, "The file was never uploaded.")
+    with pytest.raises(Conflict, match="request a new one"):
+        files.confirm_upload(box, 1, job_id, file_id)
+    assert file_of(box, job_id, file_id).status == "failed"
+
+
+def test_a_job_that_ended_takes_further_files(box: Box) -> None:
+    job_id = new_job(box)
+    new_file(box, job_id)
+    inference_work.complete(box, claim(box), 1000, [])
+    new_file(box, job_id)
+    assert jobs.find_job(box, 1, job_id).status == "processing"
+
+
+def test_detections_come_in_the_order_in_which_they_were_stored(box: Box) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id)
+    detections = [Detection("loud", 5, 9, 0.5), Detection("click", 1, 2, 1.0)]
+    inference_work.complete(box, claim(box), 1000, detections)
+    report = files.get_file(box, 1, job_id, file_id)
+    assert (report.file.status, report.file.duration_ms) == ("completed", 1000)
+    assert [(row.artifact_type, row.start_ms) for row in report.detections] == [("loud", 5), ("click", 1)]
+
+
+def test_an_original_can_be_downloaded_as_soon_as_it_is_there(box: Box, objects: DictionaryStore) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id, None, confirm=False)
+    with pytest.raises(NotUploaded):
+        files.download_url(box, 1, job_id, file_id, ORIGIN)
+    key = file_of(box, job_id, file_id).object_key
+    objects.contents[key] = CONTENT
+    url, seconds = files.download_url(box, 1, job_id, file_id, ORIGIN)
+    assert url.startswith(f"{ORIGIN}/audio/{key}?filename=a.wav&type=audio/wav")
+    assert seconds == box.settings.upload_expires_seconds
