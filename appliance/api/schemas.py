@@ -53,7 +53,7 @@ class InferenceConfig(Body):
         None,
         ge=0,
         le=MAX_MIN_DURATION_MS,
-        description="Shorter detections are dropped, except points such as clicks; default 50.",
+        description="Shorter detections are dropped; a point such as a click counts as at least 50 ms; default 50.",
     )
 
 
@@ -211,7 +211,7 @@ class ModelLabel(BaseModel):
     """An artifact type that a model can report."""
 
     name: str
-    point: bool = Field(description="Has no duration, so min_duration_ms never drops it.")
+    point: bool = Field(description="Has no duration: its own min_duration_ms never drops it.")
     threshold: float
     merge_window_ms: int
     min_duration_ms: int

@@ -46,7 +46,11 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
     type=click.IntRange(0, MAX_MERGE_WINDOW_MS),
     help="Merge detections of the same type that are at most this far apart.",
 )
-@click.option("--min-duration-ms", type=click.IntRange(0, MAX_MIN_DURATION_MS), help="Drop shorter detections.")
+@click.option(
+    "--min-duration-ms",
+    type=click.IntRange(0, MAX_MIN_DURATION_MS),
+    help="Drop shorter detections; a point such as a click counts as at least 50 ms long.",
+)
 @click.option("--format", "output", type=click.Choice(list(FORMATS)), default="table", show_default=True)
 def detect(
     files: tuple[str, ...],

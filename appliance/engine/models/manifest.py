@@ -94,7 +94,9 @@ class Label(Rule):
     """One column of the scores."""
 
     name: str = Field(min_length=1, max_length=100, description="Name of the label in detections.")
-    point: bool = Field(False, description="True for events without a duration: min_duration_ms never hides them.")
+    point: bool = Field(
+        False, description="True for events without a duration: the model's min_duration_ms never hides them."
+    )
     reported: bool = Field(True, description="False for a background class, which is scored but never reported.")
     hysteresis_ratio: float = Field(
         1.0, gt=0, le=1, description="A detection extends over scores of at least this share of the threshold."

@@ -1,7 +1,8 @@
 """From scores to detections: threshold, merge, minimum duration.
 
 Each label is handled alone: frames at or above the threshold form runs, runs a merge window or less apart are joined,
-and spans shorter than the minimum duration are dropped. The confidence is the highest score inside.
+and spans shorter than the minimum duration are dropped. A point, such as a click, is dropped only by the client's own
+minimum, and counts as at least POINT_MS long there. The confidence is the highest score inside.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from appliance.engine.models.manifest import Defaults, Label, Manifest
 from appliance.engine.scoring.spans import TOLERANCE_MS, find_spans
 from appliance.engine.scoring.track import ScoreTrack
+
+POINT_MS = 50  # a click has no duration of its own: the usual minimum of 50 ms keeps it, 1000 ms drops it
 
 
 @dataclass(frozen=True)
@@ -52,24 +55,33 @@ def find_detections(track: ScoreTrack, manifest: Manifest, config: DetectionConf
         detection
         for column, label in enumerate(manifest.labels)
         if label.reported
-        for detection in _detections_of(label, track, track.scores[:, column], config.over(manifest.rule_of(label)))
+        for detection in _detections_of(label, track, track.scores[:, column], manifest.rule_of(label), config)
     ]
     return sorted(detections, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
 
 
-def _detections_of(label: Label, track: ScoreTrack, scores: np.ndarray, rule: Defaults) -> list[Detection]:
+def _detections_of(
+    label: Label, track: ScoreTrack, scores: np.ndarray, own_rule: Defaults, config: DetectionConfig
+) -> list[Detection]:
+    rule = config.over(own_rule)
     spans = find_spans(
         scores,
         track.edges_ms,
         threshold=rule.threshold,
         merge_window_ms=rule.merge_window_ms,
-        min_duration_ms=0 if label.point else rule.min_duration_ms,
+        min_duration_ms=_min_point_ms(config) if label.point else rule.min_duration_ms,
         hysteresis_ratio=label.hysteresis_ratio,
     )
     return [
         _detection(label.name, track.edges_ms[first], track.edges_ms[last], float(scores[first:last].max()))
         for first, last in spans
     ]
+
+
+def _min_point_ms(config: DetectionConfig) -> int:
+    """Return the minimum duration for points. Several points that were merged last as long as they last."""
+    client_minimum = config.min_duration_ms or 0
+    return client_minimum if client_minimum > POINT_MS else 0
 
 
 def _detection(name: str, start_ms: float, end_ms: float, confidence: float) -> Detection:

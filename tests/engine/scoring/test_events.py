@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.engine.scoring.events import Detection, DetectionConfig, find_detections
+from appliance.engine.scoring.events import POINT_MS, Detection, DetectionConfig, find_detections
 from appliance.engine.scoring.spans import find_runs, find_spans, merge_runs
 from appliance.engine.scoring.track import ScoreTrack
 from tests.engine.models.manifests import make_manifest
@@ -92,7 +92,10 @@ def by_intervals(track: ScoreTrack, edges: list[Fraction], column: int, rule: di
     detections = []
     for span in spans:
         start, end = edges[span[0]], edges[span[-1] + 1]
-        if rule["point"] or end - start >= rule["min_duration_ms"]:
+        duration, shortest = end - start, rule["min_duration_ms"]
+        if rule["point"]:
+            duration, shortest = max(duration, Fraction(50)), rule["client_min_duration_ms"] or 0
+        if duration >= shortest:
             confidence = round(float(max(scores[i] for i in span)), 4)
             first, last = math.floor(start), math.ceil(end)
             detections.append(Detection(rule["name"], first, max(last, first + 1), confidence))
@@ -126,7 +129,7 @@ def test_detections_equal_a_search_with_exact_intervals(
     defaults = {"threshold": 0.5, "merge_window_ms": 30, "min_duration_ms": 20}
     rules = [
         label
-        | {"name": f"label {number}"}
+        | {"name": f"label {number}", "client_min_duration_ms": client["min_duration_ms"]}
         | {
             key: next(value for value in (client[key], label[key], default) if value is not None)
             for key, default in defaults.items()
@@ -192,11 +195,31 @@ def test_runs_merges_and_spans_match_values_worked_out_by_hand() -> None:
     assert spans(20, 60) == [(0, 6)]
 
 
-def test_a_point_is_never_hidden_by_the_minimum_duration() -> None:
+@pytest.mark.parametrize(
+    ("min_duration_ms", "expected"), [(None, True), (0, True), (50, True), (51, False), (100, False), (1000, False)]
+)
+def test_a_point_counts_as_50_ms_long_for_the_clients_minimum(min_duration_ms: int | None, expected: bool) -> None:
+    assert POINT_MS == 50
     manifest = make_manifest([{"name": "click", "point": True}, {"name": "hum"}])
     track = track_of([[0, 1, 0], [0, 1, 0]], Fraction(10))
-    detections = find_detections(track, manifest, DetectionConfig(min_duration_ms=50))
-    assert detections == [Detection("click", 10, 20, 1.0)]
+    detections = find_detections(track, manifest, DetectionConfig(min_duration_ms=min_duration_ms))
+    assert (Detection("click", 10, 20, 1.0) in detections) == expected
+
+
+@pytest.mark.parametrize("rule", [{"min_duration_ms": 1000}, {}])
+def test_the_models_own_minimum_never_hides_a_point(rule: dict[str, Any]) -> None:
+    manifest = make_manifest([{"name": "click", "point": True} | rule], min_duration_ms=1000)
+    track = track_of([[0, 1, 0]], Fraction(10))
+    assert find_detections(track, manifest, DetectionConfig(0.5)) == [Detection("click", 10, 20, 1.0)]
+
+
+def test_merged_points_last_as_long_as_they_last() -> None:
+    """Two clicks become one event of 120 ms: a minimum of 120 keeps it, as its reported times are that far apart."""
+    manifest = make_manifest([{"name": "click", "point": True}])
+    track = track_of([[1] + [0] * 10 + [1]], Fraction(10))
+    detections = find_detections(track, manifest, DetectionConfig(merge_window_ms=100, min_duration_ms=120))
+    assert detections == [Detection("click", 0, 120, 1.0)]
+    assert find_detections(track, manifest, DetectionConfig(merge_window_ms=100, min_duration_ms=121)) == []
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(None, [(0, 20)]), (0.2, [(0, 30)]), (0.9, [])])
