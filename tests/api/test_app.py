@@ -1,4 +1,4 @@
-"""The API when something behind it fails, and its errors as a whole."""
+"""The API when storage, database or models fail, and the table of its errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ERRORS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and is
 
 
 class Objects:
-    """Object storage that fails as it is told."""
+    """Object storage that raises the error that a test sets."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -62,8 +62,8 @@ def client(box: Box) -> Iterator[FlaskClient]:
         yield client
 
 
-def ask(client: FlaskClient) -> Any:
-    """Ask for an upload form."""
+def request_upload(client: FlaskClient) -> Any:
+    """Request an upload form for a new job."""
     job_id = client.post(JOBS, json={"model_id": "loud-frames"}).json["id"]
     body = {"filename": "a.wav", "content_type": "audio/wav", "file_size_bytes": 1}
     return client.post(f"{JOBS}/{job_id}/files/upload-url", json=body)
@@ -94,12 +94,12 @@ def test_a_status_of_the_framework_is_answered_with_a_listed_code(status: int) -
 
 def test_storage_that_does_not_answer_is_a_503_with_retry_after(box: Box, client: FlaskClient) -> None:
     box.objects.error = StorageUnavailable("Object storage does not answer.")
-    answer = ask(client)
-    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
-    assert answer.json["code"] == "storage_unavailable"
-    assert int(answer.headers["Retry-After"]) > 0
-    listed = client.get(JOBS).json["inference_jobs"][0]
-    assert (listed["total_files"], listed["status"]) == (0, "pending")  # no file without its form
+    response = request_upload(client)
+    assert (response.status_code, response.mimetype) == (503, "application/problem+json")
+    assert response.json["code"] == "storage_unavailable"
+    assert int(response.headers["Retry-After"]) > 0
+    job = client.get(JOBS).json["inference_jobs"][0]
+    assert (job["total_files"], job["status"]) == (0, "pending")  # no file without its form
 
 
 @pytest.mark.parametrize(
@@ -111,16 +111,16 @@ def test_an_unexpected_error_is_a_500_that_shows_only_the_request_id(
     log = CapturingLogger()
     monkeypatch.setattr(errors_module, "log", log)
     box.objects.error = error
-    answer = ask(client)
-    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
-    assert set(answer.json) == {"type", "title", "status", "detail", "code"}
-    assert answer.json["code"] == "internal_error"
-    assert "hunter2" not in answer.text
-    request_id = answer.headers["X-Request-ID"]
-    assert request_id in answer.json["detail"]
-    [logged] = log.calls
-    assert (logged.method_name, logged.kwargs["request_id"]) == ("error", request_id)
-    assert "hunter2" in str(logged.kwargs)
+    response = request_upload(client)
+    assert (response.status_code, response.mimetype) == (500, "application/problem+json")
+    assert set(response.json) == {"type", "title", "status", "detail", "code"}
+    assert response.json["code"] == "internal_error"
+    assert "hunter2" not in response.text
+    request_id = response.headers["X-Request-ID"]
+    assert request_id in response.json["detail"]
+    [entry] = log.calls
+    assert (entry.method_name, entry.kwargs["request_id"]) == ("error", request_id)
+    assert "hunter2" in str(entry.kwargs)
 
 
 def test_a_busy_database_is_a_503(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,16 +128,16 @@ def test_a_busy_database_is_a_503(client: FlaskClient, monkeypatch: pytest.Monke
         raise DatabaseBusy("The database stayed locked.")
 
     monkeypatch.setattr(inference_jobs, "create_job", busy)
-    answer = client.post(JOBS, json={"model_id": "loud-frames"})
-    assert (answer.status_code, answer.json["code"]) == (503, "database_busy")
-    assert answer.headers["Retry-After"]
+    response = client.post(JOBS, json={"model_id": "loud-frames"})
+    assert (response.status_code, response.json["code"]) == (503, "database_busy")
+    assert response.headers["Retry-After"]
 
 
-def test_readyz_follows_each_part(box: Box, client: FlaskClient) -> None:
+def test_readyz_reports_each_part(box: Box, client: FlaskClient) -> None:
     def unready() -> dict[str, str]:
-        answer = client.get("/readyz")
-        checks = {name: check["detail"] for name, check in answer.json["checks"].items() if not check["ok"]}
-        assert (answer.status_code, answer.json["status"]) == ((503, "not ready") if checks else (200, "ready"))
+        response = client.get("/readyz")
+        checks = {name: check["detail"] for name, check in response.json["checks"].items() if not check["ok"]}
+        assert (response.status_code, response.json["status"]) == ((503, "not ready") if checks else (200, "ready"))
         return checks
 
     assert unready() == {"worker": "has not started yet"}
@@ -156,27 +156,27 @@ def test_readyz_follows_each_part(box: Box, client: FlaskClient) -> None:
     assert set(unready()) == {"model"}
 
 
-def test_readyz_and_healthz_need_no_key_and_healthz_no_parts(box: Box) -> None:
+def test_readyz_and_healthz_need_no_key_and_healthz_no_database(box: Box) -> None:
     client = create_app(box).test_client()
     with box.db.transaction() as tx:
         tx.change("DROP VIEW inference_job_states")
         tx.change("DROP VIEW inference_job_counts")
         tx.change("ALTER TABLE inference_jobs RENAME TO gone")
     assert client.get("/healthz").status_code == 200
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json["checks"]["database"]["ok"] is False
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json["checks"]["database"]["ok"] is False
 
 
-def test_a_model_for_something_else_cannot_detect(box: Box, client: FlaskClient) -> None:
+def test_a_model_for_another_task_cannot_detect(box: Box, client: FlaskClient) -> None:
     manifest = toy_models.frame_model(box.models.root, name="other") / "manifest.toml"
     manifest.write_text(manifest.read_text().replace('"detection"', '"embedding"'))
-    answer = client.post(JOBS, json={"model_id": "other"})
-    assert answer.status_code == 400
-    assert "model_id" in answer.json["detail"]
+    response = client.post(JOBS, json={"model_id": "other"})
+    assert response.status_code == 400
+    assert "model_id" in response.json["detail"]
 
 
-def test_a_new_version_is_for_new_jobs_alone(box: Box, client: FlaskClient) -> None:
+def test_a_new_model_version_applies_only_to_new_jobs(box: Box, client: FlaskClient) -> None:
     old = client.post(JOBS, json={"model_id": "loud-frames"}).json
     toy_models.frame_model(box.models.root, version="1.1.0")
     new = client.post(JOBS, json={"model_id": "loud-frames"}).json

@@ -1,4 +1,4 @@
-"""Forms as they arrive, in whatever pieces."""
+"""The multipart parser, with forms that arrive in pieces of any size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from appliance.errors import InvalidRequest
 NAMES = ("files", "files.items")
 
 
-class Dribble(io.BytesIO):
+class SlowBody(io.BytesIO):
     """A body that arrives in small pieces."""
 
     def __init__(self, content: bytes, piece: int) -> None:
@@ -27,9 +27,9 @@ class Dribble(io.BytesIO):
 
 
 def form(*files: tuple[str, bytes], name: str = "files") -> tuple[bytes, str]:
-    made = requests.Request("POST", "http://x", files=[(name, file) for file in files]).prepare()
-    assert isinstance(made.body, bytes)
-    return made.body, made.headers["Content-Type"]
+    request = requests.Request("POST", "http://x", files=[(name, file) for file in files]).prepare()
+    assert isinstance(request.body, bytes)
+    return request.body, request.headers["Content-Type"]
 
 
 def read(body: io.BytesIO, content_type: str) -> list[tuple[str, bytes]]:
@@ -38,26 +38,26 @@ def read(body: io.BytesIO, content_type: str) -> list[tuple[str, bytes]]:
 
 @given(st.lists(st.binary(max_size=300) | st.just(b"\r\n--"), min_size=1, max_size=4), st.integers(1, 400))
 @settings(deadline=None)
-def test_every_byte_arrives_whatever_the_pieces(contents: list[bytes], piece: int) -> None:
+def test_every_byte_arrives_in_pieces_of_any_size(contents: list[bytes], piece: int) -> None:
     files = [(f"take {number}.wav", content) for number, content in enumerate(contents)]
     body, content_type = form(*files)
-    assert read(Dribble(body, piece), content_type) == files
+    assert read(SlowBody(body, piece), content_type) == files
 
 
-def test_a_file_that_nobody_reads_is_passed_over() -> None:
+def test_a_file_that_nobody_reads_is_skipped() -> None:
     body, content_type = form(("a", b"1" * 1000), ("b", b"2"))
-    parts: list[FilePart] = list(file_parts(Dribble(body, 100), content_type, NAMES))
+    parts: list[FilePart] = list(file_parts(SlowBody(body, 100), content_type, NAMES))
     assert [part.filename for part in parts] == ["a", "b"]
 
 
-@pytest.mark.parametrize("kept", [0, 1, 40, 120, -1, -30])
-def test_a_form_that_broke_off_is_refused(kept: int) -> None:
+@pytest.mark.parametrize("length", [0, 1, 40, 120, -1, -30])
+def test_a_form_that_broke_off_is_refused(length: int) -> None:
     body, content_type = form(("a", b"1" * 100))
     with pytest.raises(InvalidRequest, match="broke off"):
-        read(io.BytesIO(body[: kept - 4 if kept < 0 else kept]), content_type)
+        read(io.BytesIO(body[: length - 4 if length < 0 else length]), content_type)
 
 
-def test_a_connection_that_breaks_is_the_clients_fault() -> None:
+def test_a_broken_connection_is_an_invalid_request() -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             raise ConnectionResetError
@@ -70,7 +70,7 @@ def test_a_connection_that_breaks_is_the_clients_fault() -> None:
     "content_type",
     ["", "application/json", "multipart/form-data", "multipart/form-data; boundary=ü", "multipart/mixed; boundary=b"],
 )
-def test_what_is_no_form_is_refused(content_type: str) -> None:
+def test_a_body_that_is_not_a_form_is_refused(content_type: str) -> None:
     with pytest.raises(InvalidRequest, match="multipart/form-data"):
         read(io.BytesIO(b"{}"), content_type)
 
@@ -87,14 +87,14 @@ def test_too_many_parts_are_refused() -> None:
         read(io.BytesIO(part * (MAX_PARTS + 1) + b"--b--\r\n"), "multipart/form-data; boundary=b")
 
 
-def test_a_head_has_a_size() -> None:
-    body = Dribble(b"--b\r\nX-Long: " + b"x" * 10**7, READ_BYTES)
+def test_a_part_with_a_long_head_is_refused() -> None:
+    body = SlowBody(b"--b\r\nX-Long: " + b"x" * 10**7, READ_BYTES)
     with pytest.raises(InvalidRequest, match="head"):
         read(body, "multipart/form-data; boundary=b")
     assert body.tell() < 3 * READ_BYTES
 
 
-def test_what_surrounds_the_parts_is_passed_over() -> None:
+def test_preamble_and_epilogue_are_skipped() -> None:
     body, content_type = form(("a", b"1"))
     assert read(io.BytesIO(b"preamble\r\n" + body + b"epilogue"), content_type) == [("a", b"1")]
     assert read(io.BytesIO(body.rstrip(b"\r\n")), content_type) == [("a", b"1")]
@@ -109,11 +109,11 @@ def test_what_surrounds_the_parts_is_passed_over() -> None:
         ("filename=a.wav", "a.wav"),
     ],
 )
-def test_names_come_as_clients_write_them(disposition: str, filename: str) -> None:
+def test_file_names_are_read_as_clients_write_them(disposition: str, filename: str) -> None:
     body = f'--b\r\ncontent-disposition: form-data; name="files"; {disposition}\r\n\r\n1\r\n--b--\r\n'
     assert read(io.BytesIO(body.encode()), 'multipart/form-data; boundary="b"') == [(filename, b"1")]
 
 
-def test_a_head_that_is_no_text_is_refused() -> None:
+def test_a_head_that_is_not_utf_8_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="UTF-8"):
         read(io.BytesIO(b"--b\r\nX: \xff\r\n\r\n1\r\n--b--"), "multipart/form-data; boundary=b")

@@ -1,4 +1,4 @@
-"""Webhooks of inference jobs: real receivers on the loopback, which the settings allow here, and short waits."""
+"""Webhooks of inference jobs, sent to receivers on the loopback, which the settings allow here. Retries are fast."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "/api/v1/webhooks/secret"
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
-    """An appliance that calls receivers on the loopback back and tries again soon."""
+    """An appliance that may call receivers on the loopback and retries soon."""
     settings = {
         "webhook_networks": '["127.0.0.0/8"]',
         "webhook_retry_seconds": str([0.1] * 20),
@@ -41,14 +41,14 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def spec(appliance: Appliance) -> Spec:
-    """The document of this appliance."""
+    """The OpenAPI document of this appliance."""
     return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
+    with receiving() as running:
+        yield running
 
 
 @pytest.fixture
@@ -62,30 +62,30 @@ def make_job(api: Api, url: str, status: int = 201) -> Any:
 
 
 def deliveries(api: Api, url: str) -> list[Any]:
-    """The log of a URL, oldest first."""
+    """The deliveries to a URL, oldest first."""
     page = api.get(DELIVERIES, params={"limit": 200})["deliveries"]
-    return [each for each in reversed(page) if each["url"] == url]
+    return [delivery for delivery in reversed(page) if delivery["url"] == url]
 
 
-def settled(api: Api, url: str, count: int) -> list[Any]:
-    """The log of a URL, once ``count`` deliveries reached their end."""
+def finished_deliveries(api: Api, url: str, count: int) -> list[Any]:
+    """Wait until ``count`` deliveries to a URL have ended. Returns them."""
 
     def ended() -> list[Any] | None:
-        found = deliveries(api, url)
-        return found if len(found) == count and all(each["status"] != "pending" for each in found) else None
+        log = deliveries(api, url)
+        return log if len(log) == count and all(row["status"] != "pending" for row in log) else None
 
     return wait_for(ended)
 
 
-def test_a_job_tells_of_each_file_and_once_of_its_end(api: Api, receiver: Receiver, path: str) -> None:
+def test_a_job_sends_one_event_for_each_file_and_one_for_its_end(api: Api, receiver: Receiver, path: str) -> None:
     job = make_job(api, receiver.url + path)
     assert job["callback_url"] == receiver.url + path
     good = api.upload(job["id"], loud_wav())
     bad = api.upload(job["id"], b"this is no recording")
     api.confirm(job["id"], good)
     api.confirm(job["id"], bad)
-    log = settled(api, receiver.url + path, 3)
-    assert [each["status"] for each in log] == ["delivered"] * 3
+    log = finished_deliveries(api, receiver.url + path, 3)
+    assert [delivery["status"] for delivery in log] == ["delivered"] * 3
     secret = api.get(SECRET)["secret"]
     events = [call.verified(secret) for call in receiver.calls_to(path)]
     assert Counter(event["type"] for event in events) == Counter(["file.completed", "file.failed", "job.completed"])
@@ -104,22 +104,22 @@ def test_a_job_tells_of_each_file_and_once_of_its_end(api: Api, receiver: Receiv
     assert (ended["job_id"], ended["status"], ended["processed_files"]) == (job["id"], "completed", 2)
 
 
-def test_a_job_that_takes_another_file_ends_again(api: Api, receiver: Receiver, path: str) -> None:
+def test_a_job_with_another_file_sends_its_end_again(api: Api, receiver: Receiver, path: str) -> None:
     job = make_job(api, receiver.url + path)
     api.send(job["id"], loud_wav())
-    settled(api, receiver.url + path, 2)
+    finished_deliveries(api, receiver.url + path, 2)
     api.send(job["id"], loud_wav())
-    settled(api, receiver.url + path, 4)
-    kinds = [call.event["type"] for call in receiver.calls_to(path)]
-    assert Counter(kinds) == {"file.completed": 2, "job.completed": 2}
+    finished_deliveries(api, receiver.url + path, 4)
+    types = [call.event["type"] for call in receiver.calls_to(path)]
+    assert Counter(types) == {"file.completed": 2, "job.completed": 2}
 
 
-def test_a_cancelled_job_tells_so_once(api: Api, receiver: Receiver, path: str) -> None:
+def test_a_cancelled_job_sends_one_event(api: Api, receiver: Receiver, path: str) -> None:
     job = make_job(api, receiver.url + path)
     api.request_upload(job["id"], 100)
     api.cancel(job["id"])
     api.cancel(job["id"])
-    settled(api, receiver.url + path, 1)
+    finished_deliveries(api, receiver.url + path, 1)
     [call] = receiver.calls_to(path)
     assert (call.event["type"], call.event["data"]["status"]) == ("job.completed", "cancelled")
 
@@ -131,33 +131,33 @@ def test_a_receiver_that_fails_in_three_of_ten_gets_every_event(api: Api, receiv
     files = [api.upload(job["id"], loud_wav(40, [(10, 20)])) for _ in range(20)]
     for file_id in files:
         api.confirm(job["id"], file_id)
-    log = settled(api, receiver.url + path, 21)
-    assert {each["status"] for each in log} == {"delivered"}
-    taken = [call.event["data"].get("file_id", "the job") for call in receiver.accepted(path)]
-    assert Counter(taken) == Counter([*files, "the job"])
-    refused = len(receiver.calls_to(path)) - len(taken)
-    assert refused > 0
-    assert sum(each["attempts"] for each in log) == len(receiver.calls_to(path))
+    log = finished_deliveries(api, receiver.url + path, 21)
+    assert {delivery["status"] for delivery in log} == {"delivered"}
+    subjects = [call.event["data"].get("file_id", "the job") for call in receiver.accepted(path)]
+    assert Counter(subjects) == Counter([*files, "the job"])
+    num_refused = len(receiver.calls_to(path)) - len(subjects)
+    assert num_refused > 0
+    assert sum(delivery["attempts"] for delivery in log) == len(receiver.calls_to(path))
     ids = {call.headers["webhook-id"] for call in receiver.calls_to(path)}
-    assert ids == {each["id"] for each in log}  # a second try is the same message
+    assert ids == {delivery["id"] for delivery in log}  # a retry has the same id
 
 
-def test_410_ends_it(api: Api, receiver: Receiver, path: str) -> None:
+def test_a_410_ends_the_delivery(api: Api, receiver: Receiver, path: str) -> None:
     receiver.answer = lambda path, number: 410
     job = make_job(api, receiver.url + path)
     api.request_upload(job["id"], 1)
     api.cancel(job["id"])
-    [delivery] = settled(api, receiver.url + path, 1)
+    [delivery] = finished_deliveries(api, receiver.url + path, 1)
     assert (delivery["status"], delivery["attempts"], delivery["last_status"]) == ("failed", 1, 410)
     assert delivery["next_attempt_at"] is None
     assert len(receiver.calls_to(path)) == 1
 
 
-def test_a_receiver_that_never_takes_it_ends_the_tries(api: Api, receiver: Receiver, path: str) -> None:
+def test_a_delivery_fails_after_its_last_attempt(api: Api, receiver: Receiver, path: str) -> None:
     receiver.answer = lambda path, number: 500
     job = make_job(api, receiver.url + path)
     api.cancel(job["id"])
-    [delivery] = settled(api, receiver.url + path, 1)
+    [delivery] = finished_deliveries(api, receiver.url + path, 1)
     assert (delivery["status"], delivery["attempts"], delivery["last_status"]) == ("failed", 21, 500)
     assert delivery["last_error"] == "The receiver answered 500."
 
@@ -167,7 +167,7 @@ def test_no_redirect_is_followed(api: Api, receiver: Receiver, path: str) -> Non
     receiver.headers = {"Location": f"{receiver.url}/elsewhere"}
     job = make_job(api, receiver.url + path)
     api.cancel(job["id"])
-    [delivery] = settled(api, receiver.url + path, 1)
+    [delivery] = finished_deliveries(api, receiver.url + path, 1)
     assert (delivery["status"], delivery["attempts"]) == ("delivered", 3)
     assert receiver.calls_to("/elsewhere") == []
 
@@ -185,7 +185,7 @@ def test_no_redirect_is_followed(api: Api, receiver: Receiver, path: str) -> Non
         "http://127.0.0.1/a b",
         "http://127.0.0.1/\u00e9",
         "http://127.0.0.1/\r\nX-A: b",
-        "http://10.0.0.1/a",  # not among this appliance's networks
+        "http://10.0.0.1/a",  # not in the networks that this appliance may call
         "http://8.8.8.8/a",
         "http://169.254.169.254/latest",
         "http://0.0.0.0/a",
@@ -195,7 +195,7 @@ def test_no_redirect_is_followed(api: Api, receiver: Receiver, path: str) -> Non
         "",
     ],
 )
-def test_a_url_that_is_not_to_be_called_is_refused(api: Api, url: str) -> None:
+def test_a_forbidden_callback_url_is_refused(api: Api, url: str) -> None:
     problem = make_job(api, url, 400)
     assert problem["code"] == "invalid_request"
     assert problem["detail"].startswith("callback_url: ")
@@ -207,21 +207,21 @@ def test_the_appliances_own_ports_are_refused(appliance: Appliance, api: Api) ->
     assert "the appliance itself" in make_job(api, mapped, 400)["detail"]
 
 
-def test_a_name_is_looked_at_once_it_resolves(appliance: Appliance, api: Api) -> None:
-    """The name is not an address, so it is taken; where it leads is refused at each try."""
+def test_a_host_name_is_checked_when_it_is_resolved(appliance: Appliance, api: Api) -> None:
+    """A name is accepted when the job is created. Each attempt resolves it and refuses the address."""
     url = f"{appliance.url.replace('127.0.0.1', 'localhost')}/api/v1/models"
     job = make_job(api, url)
     api.cancel(job["id"])
-    [delivery] = settled(api, url, 1)
+    [delivery] = finished_deliveries(api, url, 1)
     assert (delivery["status"], delivery["last_status"]) == ("failed", None)
     assert delivery["last_error"]
 
 
-def test_a_name_reaches_its_receiver_under_that_name(api: Api, receiver: Receiver, path: str) -> None:
+def test_the_host_header_is_the_name_in_the_url(api: Api, receiver: Receiver, path: str) -> None:
     url = receiver.url.replace("127.0.0.1", "localhost") + path
     job = make_job(api, url)
     api.cancel(job["id"])
-    [delivery] = settled(api, url, 1)
+    [delivery] = finished_deliveries(api, url, 1)
     assert delivery["status"] == "delivered"
     [call] = receiver.calls_to(path)
     assert call.headers["Host"] == url.split("/")[2]
@@ -231,11 +231,11 @@ def test_both_secrets_sign_after_a_rotation(api: Api, receiver: Receiver, path: 
     old = api.get(SECRET)["secret"]
     rotated = api.post(f"{SECRET}/rotate", None)
     assert rotated["secret"] != old
-    assert old in [each["secret"] for each in rotated["previous"]]
+    assert old in [previous["secret"] for previous in rotated["previous"]]
     assert api.get(SECRET) == rotated
     job = make_job(api, receiver.url + path)
     api.cancel(job["id"])
-    settled(api, receiver.url + path, 1)
+    finished_deliveries(api, receiver.url + path, 1)
     [call] = receiver.calls_to(path)
     assert call.verified(old) == call.verified(rotated["secret"])
     with pytest.raises(WebhookVerificationError):
@@ -247,20 +247,20 @@ def test_both_secrets_sign_after_a_rotation(api: Api, receiver: Receiver, path: 
 def test_another_tenant_sees_neither_secret_nor_deliveries(
     appliance: Appliance, api: Api, receiver: Receiver, path: str
 ) -> None:
-    stranger = appliance.api_of(path, "stranger")
+    other_tenant = appliance.api_of(path, "stranger")
     job = make_job(api, receiver.url + path)
     api.cancel(job["id"])
-    settled(api, receiver.url + path, 1)
-    assert stranger.get(DELIVERIES)["deliveries"] == []
-    assert stranger.get(SECRET)["secret"] != api.get(SECRET)["secret"]
+    finished_deliveries(api, receiver.url + path, 1)
+    assert other_tenant.get(DELIVERIES)["deliveries"] == []
+    assert other_tenant.get(SECRET)["secret"] != api.get(SECRET)["secret"]
     assert Api(appliance.url, None).get(SECRET, 401)["code"] == "unauthorized"
 
 
-def test_deliveries_come_in_pages_by_status(api: Api, receiver: Receiver, path: str) -> None:
+def test_deliveries_are_listed_in_pages_by_status(api: Api, receiver: Receiver, path: str) -> None:
     job = make_job(api, receiver.url + path)
     for _ in range(3):
         api.send(job["id"], loud_wav(40, [(10, 20)]))
-        wait_for(lambda: all(each["status"] != "pending" for each in deliveries(api, receiver.url + path)))
+        wait_for(lambda: all(delivery["status"] != "pending" for delivery in deliveries(api, receiver.url + path)))
     whole = api.get(DELIVERIES, params={"limit": 200, "status": "delivered"})["deliveries"]
     first = api.get(DELIVERIES, params={"limit": 2, "status": "delivered"})
     second = api.get(DELIVERIES, params={"limit": 2, "status": "delivered", "cursor": first["next_cursor"]})
@@ -271,7 +271,7 @@ def test_deliveries_come_in_pages_by_status(api: Api, receiver: Receiver, path: 
 def test_a_worker_killed_before_it_delivers_loses_nothing(
     appliance: Appliance, api: Api, receiver: Receiver, path: str
 ) -> None:
-    """The result is there, the receiver takes nothing, the worker dies; the next one delivers."""
+    """The file is completed, but the receiver refuses every call. The worker is killed and the next worker delivers."""
     receiver.answer = lambda path, number: 503
     job = make_job(api, receiver.url + path)
     file_id = api.send(job["id"], loud_wav())
@@ -279,38 +279,38 @@ def test_a_worker_killed_before_it_delivers_loses_nothing(
     killed = appliance.kill("worker")
     receiver.answer = lambda path, number: 204
     wait_for(lambda: appliance.pid("worker") not in (0, killed))
-    log = settled(api, receiver.url + path, 2)
-    assert {each["status"] for each in log} == {"delivered"}
-    kinds = {call.event["type"] for call in receiver.accepted(path)}
-    assert kinds == {"file.completed", "job.completed"}
+    log = finished_deliveries(api, receiver.url + path, 2)
+    assert {delivery["status"] for delivery in log} == {"delivered"}
+    types = {call.event["type"] for call in receiver.accepted(path)}
+    assert types == {"file.completed", "job.completed"}
 
 
 def test_a_worker_killed_while_it_delivers_delivers_again(
     appliance: Appliance, api: Api, receiver: Receiver, path: str
 ) -> None:
-    """The receiver has the event and has not answered when the worker dies: it gets the same event again."""
-    asked, free = threading.Event(), threading.Event()
+    """The worker is killed while the receiver has not answered yet: the receiver gets the same event again."""
+    called, free = threading.Event(), threading.Event()
 
     def answer(path: str, number: int) -> int:
-        asked.set()
+        called.set()
         assert free.wait(30)
         return 204
 
     receiver.answer = answer
     job = make_job(api, receiver.url + path)
     api.cancel(job["id"])
-    assert asked.wait(30)
+    assert called.wait(30)
     killed = appliance.kill("worker")
     wait_for(lambda: appliance.pid("worker") not in (0, killed))
     free.set()
-    [delivery] = settled(api, receiver.url + path, 1)
+    [delivery] = finished_deliveries(api, receiver.url + path, 1)
     assert delivery["status"] == "delivered"
-    calls = wait_for(lambda: receiver.calls_to(path)[1:] and receiver.calls_to(path))
-    assert {call.headers["webhook-id"] for call in calls} == {delivery["id"]}
+    wait_for(lambda: len(receiver.calls_to(path)) > 1)
+    assert {call.headers["webhook-id"] for call in receiver.calls_to(path)} == {delivery["id"]}
 
 
-def test_a_slow_receiver_holds_up_neither_work_nor_other_receivers(api: Api, receiver: Receiver, path: str) -> None:
-    """As many webhooks as the courier has threads wait for it; files and other hosts go on."""
+def test_a_slow_receiver_delays_neither_work_nor_other_receivers(api: Api, receiver: Receiver, path: str) -> None:
+    """Each thread of the courier waits for the slow receiver. Files and other receivers must not wait."""
     free = threading.Event()
     receiver.answer = lambda path, number: 204 if free.wait(30) else 500
     with receiving() as quick:
@@ -320,7 +320,7 @@ def test_a_slow_receiver_holds_up_neither_work_nor_other_receivers(api: Api, rec
             job = make_job(api, quick.url + path)
             api.send(job["id"], loud_wav())
             assert api.finished_job(job["id"], 10)["status"] == "completed"
-            settled(api, quick.url + path, 2)
+            finished_deliveries(api, quick.url + path, 2)
         finally:
             free.set()
-    settled(api, receiver.url + path, 8)
+    finished_deliveries(api, receiver.url + path, 8)

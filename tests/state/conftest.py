@@ -1,4 +1,4 @@
-"""A fresh database, and rows to put into it."""
+"""A new database, and fixtures that insert rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def db(tmp_path: Path) -> Database:
 
 @pytest.fixture
 def make_job(db: Database) -> Callable[[str], None]:
-    """Makes a job."""
+    """Inserts a job."""
 
     def make(job_id: str, tenant: int = 1) -> None:
         with db.transaction() as tx:
@@ -34,7 +34,7 @@ def make_job(db: Database) -> Callable[[str], None]:
 
 @pytest.fixture
 def make_file(db: Database) -> Callable[..., None]:
-    """Makes a file of a job and moves it to a status."""
+    """Inserts a file of a job and moves it to a status."""
 
     def make(job_id: str, file_id: str, status: str = "pending", expires_at: float = 1e12) -> None:
         with db.transaction() as tx:

@@ -13,8 +13,8 @@ from appliance.state.database import Database
 ENDED = {"completed", "failed", "cancelled"}
 
 
-def status_in_words(statuses: tuple[str, ...]) -> str:
-    """The contract's words, one after another."""
+def expected_status(statuses: tuple[str, ...]) -> str:
+    """The status of a job by the rules of the contract, in their order."""
     if all(status == "pending" for status in statuses):
         return "pending"
     if any(status not in ENDED for status in statuses):
@@ -43,31 +43,35 @@ def status_in_words(statuses: tuple[str, ...]) -> str:
     ],
 )
 def test_the_status_of_a_job(
-    db: Database, make_job: Callable, make_file: Callable, statuses: list[str], expected: str
+    db: Database, make_job: Callable[..., None], make_file: Callable[..., None], statuses: list[str], expected: str
 ) -> None:
     make_job("j")
     for number, status in enumerate(statuses):
         make_file("j", str(number), status)
     job = inference_jobs.get_job(db, 1, "j")
     assert job is not None
-    assert job.status == expected == status_in_words(tuple(statuses))
+    assert job.status == expected == expected_status(tuple(statuses))
     assert job.total_files == len(statuses)
     assert job.processed_files == sum(status in ENDED for status in statuses)
 
 
-def test_every_mixture_of_three_files(db: Database, make_job: Callable, make_file: Callable) -> None:
-    kinds = ["pending", "queued", "processing", "completed", "failed"]
-    for mixture in itertools.combinations_with_replacement(kinds, 3):
+def test_every_mixture_of_three_files(
+    db: Database, make_job: Callable[..., None], make_file: Callable[..., None]
+) -> None:
+    statuses = ["pending", "queued", "processing", "completed", "failed"]
+    for mixture in itertools.combinations_with_replacement(statuses, 3):
         job_id = "-".join(mixture)
         make_job(job_id)
         for number, status in enumerate(mixture):
             make_file(job_id, f"{job_id}/{number}", status)
         job = inference_jobs.get_job(db, 1, job_id)
         assert job is not None
-        assert job.status == status_in_words(mixture), mixture
+        assert job.status == expected_status(mixture), mixture
 
 
-def test_cancelling_takes_what_is_unfinished(db: Database, make_job: Callable, make_file: Callable) -> None:
+def test_cancelling_changes_only_unfinished_files(
+    db: Database, make_job: Callable[..., None], make_file: Callable[..., None]
+) -> None:
     make_job("j")
     make_job("other")
     make_file("other", "theirs", "queued")
@@ -82,7 +86,9 @@ def test_cancelling_takes_what_is_unfinished(db: Database, make_job: Callable, m
     assert [file.status for file in inference_files.list_files(db, "other")] == ["queued"]
 
 
-def test_a_change_of_a_file_is_a_change_of_its_job(db: Database, make_job: Callable, make_file: Callable) -> None:
+def test_a_change_of_a_file_is_a_change_of_its_job(
+    db: Database, make_job: Callable[..., None], make_file: Callable[..., None]
+) -> None:
     make_job("j")
     make_file("j", "f")
     with db.transaction() as tx:
@@ -92,7 +98,7 @@ def test_a_change_of_a_file_is_a_change_of_its_job(db: Database, make_job: Calla
     assert job.updated_at >= job.created_at + 100
 
 
-def test_a_job_belongs_to_its_tenant(db: Database, make_job: Callable) -> None:
+def test_a_job_belongs_to_its_tenant(db: Database, make_job: Callable[..., None]) -> None:
     make_job("j")
     assert inference_jobs.get_job(db, 2, "j") is None
     assert inference_jobs.list_jobs(db, 2, model_name=None, model_version=None, status=None, before=None, limit=9) == []

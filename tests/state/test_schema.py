@@ -1,4 +1,4 @@
-"""SQL refuses impossible rows, whoever writes them."""
+"""SQL refuses impossible rows and moves, whatever code writes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATUSES = ["pending", "queued", "processing", "completed", "failed", "cancelled
 
 
 @pytest.fixture
-def file_db(db: Database, make_job: Callable, make_file: Callable) -> Database:
+def file_db(db: Database, make_job: Callable[..., None], make_file: Callable[..., None]) -> Database:
     make_job("j")
     for status in STATUSES:
         make_file("j", status, status)
@@ -73,15 +73,15 @@ def test_an_impossible_detection_is_refused(file_db: Database, start_ms: int, en
             tx, "processing", 10, [good, FileDetection("click", start_ms, end_ms, confidence)]
         )
     assert file_db.all("SELECT * FROM detections") == []
-    found = inference_files.find_file(file_db, "processing")
-    assert found is not None
-    assert found.status == "processing"
+    file = inference_files.find_file(file_db, "processing")
+    assert file is not None
+    assert file.status == "processing"
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO work (kind, subject_id, group_id, run_after) VALUES ('inference', 'x', 'g', 0)",  # twice the same
+        "INSERT INTO work (kind, subject_id, group_id, run_after) VALUES ('inference', 'x', 'g', 0)",  # the same twice
         "UPDATE work SET lease_owner = 'w'",
         "UPDATE work SET lease_until = 5",
         "UPDATE work SET attempts = -1",
@@ -104,7 +104,7 @@ def test_other_impossible_rows_are_refused(file_db: Database, statement: str) ->
 
 
 def test_a_move_changes_only_rows_of_the_status_that_it_leaves(file_db: Database) -> None:
-    """Every move is tried from every status: only the status that it leaves moves."""
+    """Every move is tried from every status. It changes only rows with the status that it leaves."""
     moves: dict[str, tuple[str, Callable[[Transaction, str], bool]]] = {
         "queued": ("pending", lambda tx, i: inference_files.mark_queued(tx, i, "tag")),
         "processing": ("queued", inference_files.mark_processing),
@@ -125,7 +125,7 @@ def test_a_move_changes_only_rows_of_the_status_that_it_leaves(file_db: Database
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.table)
-def test_the_status_check_and_the_moves_trigger_are_those_of_the_list(db: Database, machine: Machine) -> None:
+def test_the_status_check_and_the_moves_trigger_match_the_list(db: Database, machine: Machine) -> None:
     table = db.one("SELECT sql FROM sqlite_schema WHERE name = ?", [machine.table])["sql"]
     check = re.search(rf"CONSTRAINT {machine.table}_status CHECK \(status IN \(([^)]*)\)\)", table)
     assert check is not None
@@ -190,6 +190,6 @@ def test_an_sqlite_that_can_corrupt_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("version", ["3.51.3", "3.52.0", "4.0.0"])
-def test_an_sqlite_without_that_fault_is_taken(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_an_sqlite_without_that_bug_is_accepted(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(database_module.sqlite3, "sqlite_version", version)
     assert database_module.check_sqlite() == version

@@ -1,4 +1,4 @@
-"""The queue: claimed once, fairly, under leases that fence off whoever lost them."""
+"""The queue: work is claimed once and fairly, and a lost lease can change nothing."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def fill(db: Database, *subjects: str, group: str = "g") -> None:
 
 def claim(db: Database, owner: str = "w", seconds: float = 60) -> Work:
     with db.transaction() as tx:
-        claimed = work.claim(tx, owner, seconds)
-    assert claimed is not None
-    return claimed
+        item = work.claim(tx, owner, seconds)
+    assert item is not None
+    return item
 
 
 def claim_all(db: Database, owner: str) -> list[str]:
-    """Claim and finish until nothing is left."""
+    """Claim and finish work until none is left. Returns the subject ids."""
     subjects = []
     while True:
         with db.transaction() as tx:
-            claimed = work.claim(tx, owner, 60)
-        if claimed is None:
+            item = work.claim(tx, owner, 60)
+        if item is None:
             return subjects
-        subjects.append(claimed.subject_id)
+        subjects.append(item.subject_id)
         with db.transaction() as tx:
-            work.finish(tx, claimed)
+            work.finish(tx, item)
 
 
-def test_threads_and_processes_claim_each_piece_once(db: Database) -> None:
+def test_threads_and_processes_claim_all_work_once(db: Database) -> None:
     subjects = [f"s{number}" for number in range(400)]
     fill(db, *subjects)
     script = (
@@ -67,23 +67,23 @@ def test_threads_and_processes_claim_each_piece_once(db: Database) -> None:
         for process in processes:
             results.append(json.loads(process.communicate(timeout=120)[0]))
             assert process.returncode == 0
-    claimed = Counter(subject for result in results for subject in result)
-    assert claimed == Counter(subjects)
+    counts = Counter(subject for result in results for subject in result)
+    assert counts == Counter(subjects)
     assert db.all("SELECT * FROM work") == []
 
 
-def test_many_threads_at_once_hold_different_pieces(db: Database) -> None:
+def test_threads_in_parallel_claim_different_work(db: Database) -> None:
     fill(db, *map(str, range(40)))
     barrier = threading.Barrier(8)
 
-    def take(number: int) -> list[int]:
+    def claim_five(number: int) -> list[int]:
         barrier.wait(30)
         return [claim(db, f"t{number}").id for _ in range(5)]
 
     with ThreadPoolExecutor(8) as pool:
-        taken = [one for part in pool.map(take, range(8)) for one in part]
-    assert sorted(taken) == sorted(set(taken))
-    assert len(taken) == 40
+        ids = [work_id for part in pool.map(claim_five, range(8)) for work_id in part]
+    assert sorted(ids) == sorted(set(ids))
+    assert len(ids) == 40
 
 
 def test_the_group_with_the_fewest_in_progress_comes_first(db: Database) -> None:
@@ -94,11 +94,11 @@ def test_the_group_with_the_fewest_in_progress_comes_first(db: Database) -> None
         assert work.claim(tx, "w", 60) is None
 
 
-def test_later_work_is_left_alone(db: Database) -> None:
+def test_work_is_not_claimed_before_its_time(db: Database) -> None:
     fill(db, "later")
-    held = claim(db)
+    current = claim(db)
     with db.transaction() as tx:
-        work.release(tx, held, attempts=1, delay_seconds=1000)
+        work.release(tx, current, attempts=1, delay_seconds=1000)
         assert work.claim(tx, "w", 60) is None
     row = db.one("SELECT attempts, lost_leases, lease_owner FROM work WHERE subject_id = 'later'")
     assert row is not None
@@ -116,7 +116,7 @@ def test_work_that_was_released_is_claimed_again_with_a_new_token(db: Database) 
 
 
 def assert_fenced_off(db: Database, lost: Work) -> None:
-    """A lease that was lost changes nothing and says so."""
+    """Check that a lost lease changes nothing and raises LeaseLost."""
     before = [tuple(row) for row in db.all("SELECT * FROM work")]
     with pytest.raises(LeaseLost), db.transaction() as tx:
         work.finish(tx, lost)
@@ -129,18 +129,18 @@ def assert_fenced_off(db: Database, lost: Work) -> None:
 
 def test_a_lease_that_ran_out_is_released_and_fenced_off(db: Database) -> None:
     fill(db, "s", "t")
-    lost, kept = claim(db, seconds=-1), claim(db)
+    lost, other = claim(db, seconds=-1), claim(db)
     with db.transaction() as tx:
         released = work.release_expired(tx)
-    assert [(one.id, one.lost_leases) for one in released] == [(lost.id, 1)]
+    assert [(item.id, item.lost_leases) for item in released] == [(lost.id, 1)]
     assert_fenced_off(db, lost)
-    again = claim(db)  # by the same owner, as a worker does that woke up late
-    assert again.id == lost.id
+    second = claim(db)  # by the same owner, like a worker that was paused
+    assert second.id == lost.id
     assert_fenced_off(db, lost)
     with db.transaction() as tx:
-        assert work.extend(tx, [lost, again, kept], 60) == {again, kept}
-        work.finish(tx, again)
-        work.finish(tx, kept)
+        assert work.extend(tx, [lost, second, other], 60) == {second, other}
+        work.finish(tx, second)
+        work.finish(tx, other)
 
 
 def test_a_lease_that_ran_out_cannot_be_extended(db: Database) -> None:
@@ -150,31 +150,31 @@ def test_a_lease_that_ran_out_cannot_be_extended(db: Database) -> None:
         assert work.extend(tx, [late], 60) == set()
 
 
-def test_only_what_is_in_progress_is_extended(db: Database) -> None:
-    """Work that its owner let go of without a word becomes free, however long the owner lives."""
-    fill(db, "kept", "dropped")
-    kept, dropped = claim(db, seconds=5), claim(db, seconds=5)
+def test_only_the_listed_leases_are_extended(db: Database) -> None:
+    """Work that its owner no longer lists becomes free, however long the owner lives."""
+    fill(db, "listed", "unlisted")
+    listed, unlisted = claim(db, seconds=5), claim(db, seconds=5)
     with db.transaction() as tx:
-        assert work.extend(tx, [kept], 1000) == {kept}
+        assert work.extend(tx, [listed], 1000) == {listed}
     left = {row["id"]: row["left"] for row in db.all("SELECT id, lease_until - unixepoch() AS left FROM work")}
-    assert left[kept.id] > 900
-    assert left[dropped.id] < 10
+    assert left[listed.id] > 900
+    assert left[unlisted.id] < 10
 
 
-def test_a_new_worker_takes_over_from_its_dead_predecessor(db: Database) -> None:
+def test_a_new_worker_releases_the_work_of_a_dead_one(db: Database) -> None:
     fill(db, "s", "t")
     theirs, ours = claim(db, "dead"), claim(db, "alive")
     with db.transaction() as tx:
         released = work.release_others(tx, "alive")
-    assert [one.id for one in released] == [theirs.id]
+    assert [item.id for item in released] == [theirs.id]
     assert_fenced_off(db, theirs)
     with db.transaction() as tx:
         work.finish(tx, ours)
 
 
-def test_discarding_spares_what_is_held(db: Database) -> None:
+def test_discarding_keeps_claimed_work(db: Database) -> None:
     fill(db, "s", "t")
-    held = claim(db)
+    current = claim(db)
     with db.transaction() as tx:
         work.discard(tx, [row["id"] for row in tx.all("SELECT id FROM work")])
-    assert [row["id"] for row in db.all("SELECT id FROM work")] == [held.id]
+    assert [row["id"] for row in db.all("SELECT id FROM work")] == [current.id]

@@ -1,4 +1,4 @@
-"""The tables of kinds and of handlers agree."""
+"""The table of kinds and the table of handlers agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transcription by the worker: real decoders, the real model, real SQLite; objects come from a dictionary."""
+"""Transcription by the worker with real decoders, the real model and real SQLite. Objects are in a dictionary."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from appliance.worker.progress import Progress
 from tests.support.appliances import wait_for
 from tests.support.speech_sample import SAMPLE, SAMPLE_MS, needs_model, wrong_words
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
-from tests.worker.test_worker import Fixture
+from tests.worker.test_worker import WorkerFixture
 
 
-class Speech(Fixture):
-    """A box whose media can be transcribed."""
+class SpeechFixture(WorkerFixture):
+    """A worker fixture whose media can be transcribed."""
 
     def request(self, content: bytes, model: str, **options: Any) -> str:
         """Create a transcript of stored media and return its id."""
@@ -46,34 +46,34 @@ class Speech(Fixture):
         assert transcript is not None
         return transcript
 
-    def finished(self, transcript_id: str) -> Transcript:
+    def finished_transcript(self, transcript_id: str) -> Transcript:
         wait_for(lambda: self.transcript(transcript_id).status in ("completed", "failed"))
         return self.transcript(transcript_id)
 
 
 @pytest.fixture
-def make(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Speech]:
+def make(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SpeechFixture]:
     monkeypatch.setattr(leases, "RETRY_SECONDS", 0.05)
-    return lambda **settings: Speech(tmp_path, models, **settings)
+    return lambda **settings: SpeechFixture(tmp_path, models, **settings)
 
 
 @needs_model
 def test_speech_is_transcribed_and_its_progress_reported(
-    make: Callable[..., Speech], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., SpeechFixture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = make()
+    fixture = make()
     reported: list[float] = []
     report = speech_work.report_progress
 
     def record(box: Any, transcript_id: str, share: float) -> None:
         report(box, transcript_id, share)
-        reported.append(here.transcript(transcript_id).progress)
+        reported.append(fixture.transcript(transcript_id).progress)
 
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(speech_work, "report_progress", record)
-    transcript_id = here.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
-    with here.working():
-        transcript = here.finished(transcript_id)
+    transcript_id = fixture.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
+    with fixture.working():
+        transcript = fixture.finished_transcript(transcript_id)
     assert (transcript.status, transcript.duration_ms, transcript.progress) == ("completed", SAMPLE_MS, 1)
     assert transcript.result is not None
     assert set(transcript.result) == {"text", "segments", "words"}
@@ -82,25 +82,25 @@ def test_speech_is_transcribed_and_its_progress_reported(
     assert set(transcript.result["words"][0]) == {"text", "start_ms", "end_ms", "confidence"}
     assert reported == sorted(reported)
     assert 0.8 < reported[-1] < 1
-    assert here.work() == []
+    assert fixture.work() == []
 
 
 @needs_model
-def test_a_recording_without_speech_is_completed_without_text(make: Callable[..., Speech]) -> None:
-    here = make()
-    transcript_id = here.request(loud_wav(), "moonshine-tiny-en")
-    with here.working():
-        transcript = here.finished(transcript_id)
+def test_a_recording_without_speech_is_completed_without_text(make: Callable[..., SpeechFixture]) -> None:
+    fixture = make()
+    transcript_id = fixture.request(loud_wav(), "moonshine-tiny-en")
+    with fixture.working():
+        transcript = fixture.finished_transcript(transcript_id)
     assert (transcript.status, transcript.duration_ms) == ("completed", LOUD_DURATION_MS)
     assert transcript.result == {"text": "", "segments": [], "words": []}
 
 
-def test_a_model_for_detection_gives_detections(make: Callable[..., Speech]) -> None:
-    here = make()
-    plain = here.request(loud_wav(), "loud-frames")
-    strict = here.request(loud_wav(), "loud-frames", threshold=1.0, min_duration_ms=1000)
-    with here.working():
-        transcript, nothing = here.finished(plain), here.finished(strict)
+def test_a_model_for_detection_gives_detections(make: Callable[..., SpeechFixture]) -> None:
+    fixture = make()
+    plain = fixture.request(loud_wav(), "loud-frames")
+    strict = fixture.request(loud_wav(), "loud-frames", threshold=1.0, min_duration_ms=1000)
+    with fixture.working():
+        transcript, nothing = fixture.finished_transcript(plain), fixture.finished_transcript(strict)
     assert transcript.duration_ms == LOUD_DURATION_MS
     assert transcript.result is not None
     (detection,) = transcript.result["detections"]
@@ -109,43 +109,43 @@ def test_a_model_for_detection_gives_detections(make: Callable[..., Speech]) -> 
     assert nothing.result == {"detections": []}
 
 
-def test_media_that_cannot_be_decoded_fails_with_the_reason(make: Callable[..., Speech]) -> None:
-    here = make()
-    transcript_id = here.request(b"text", "loud-frames")
-    with here.working():
-        transcript = here.finished(transcript_id)
+def test_media_that_cannot_be_decoded_fails_with_the_reason(make: Callable[..., SpeechFixture]) -> None:
+    fixture = make()
+    transcript_id = fixture.request(b"text", "loud-frames")
+    with fixture.working():
+        transcript = fixture.finished_transcript(transcript_id)
     assert (transcript.status, transcript.error_code, transcript.result) == ("failed", "corrupt_audio", None)
 
 
-def test_a_missing_model_fails_its_transcripts(make: Callable[..., Speech]) -> None:
-    here = make()
-    transcript_id = here.request(loud_wav(), "loud-frames")
-    with here.box.db.transaction() as tx:
+def test_a_missing_model_fails_its_transcripts(make: Callable[..., SpeechFixture]) -> None:
+    fixture = make()
+    transcript_id = fixture.request(loud_wav(), "loud-frames")
+    with fixture.box.db.transaction() as tx:
         tx.change("UPDATE transcripts SET model = 'moonshine-tiny-en@9' WHERE id = ?", [transcript_id])
-    with here.working():
-        assert here.finished(transcript_id).error_code == "model_not_found"
+    with fixture.working():
+        assert fixture.finished_transcript(transcript_id).error_code == "model_not_found"
 
 
 @needs_model
-def test_a_transcript_that_is_deleted_meanwhile_stays_deleted(make: Callable[..., Speech]) -> None:
-    here = make()
-    transcript_id = here.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
-    here.objects.gate.clear()
-    with here.working():
-        wait_for(lambda: here.objects.reads)
-        with here.box.db.transaction() as tx:
+def test_a_transcript_deleted_during_its_work_stays_deleted(make: Callable[..., SpeechFixture]) -> None:
+    fixture = make()
+    transcript_id = fixture.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
+    fixture.objects.gate.clear()
+    with fixture.working():
+        wait_for(lambda: fixture.objects.reads)
+        with fixture.box.db.transaction() as tx:
             transcript_rows.delete_transcript(tx, transcript_id)
-        here.objects.gate.set()
-        other = here.request(loud_wav(), "loud-frames")
-        assert here.finished(other).status == "completed"
-    assert transcript_rows.find_transcript(here.box.db, transcript_id) is None
+        fixture.objects.gate.set()
+        other = fixture.request(loud_wav(), "loud-frames")
+        assert fixture.finished_transcript(other).status == "completed"
+    assert transcript_rows.find_transcript(fixture.box.db, transcript_id) is None
 
 
 @needs_model
-def test_work_is_tried_again_if_the_database_is_busy(
-    make: Callable[..., Speech], monkeypatch: pytest.MonkeyPatch
+def test_work_is_retried_if_the_database_is_busy(
+    make: Callable[..., SpeechFixture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = make()
+    fixture = make()
     faults = [DatabaseBusy("busy")]
     read = Transcriber.read
 
@@ -155,10 +155,10 @@ def test_work_is_tried_again_if_the_database_is_busy(
         return read(*arguments)
 
     monkeypatch.setattr(Transcriber, "read", failing)
-    transcript_id = here.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
-    with here.working():
-        assert here.finished(transcript_id).status == "completed"
-    assert here.objects.reads == 2
+    transcript_id = fixture.request(SAMPLE.read_bytes(), "moonshine-tiny-en")
+    with fixture.working():
+        assert fixture.finished_transcript(transcript_id).status == "completed"
+    assert fixture.objects.reads == 2
 
 
 def test_progress_is_reported_seldom_and_never_as_complete(monkeypatch: pytest.MonkeyPatch) -> None:
