@@ -32,17 +32,20 @@ def appliance_events(scores: np.ndarray, rule: Rule) -> list[tuple[str, int, int
                 "hop_seconds": 7.0,
             },
             "output": {"name": "scores", "kind": "frame", "frame_hop_seconds": HOP_MS / 1000, "activation": "none"},
+            "defaults": {
+                "threshold": rule.threshold,
+                "merge_window_ms": round(1000 * rule.merge_seconds),
+                "min_duration_ms": round(1000 * rule.min_seconds),
+            },
             "labels": [
                 {"name": name, "point": name in events.POINTS, "hysteresis_ratio": rule.hysteresis_ratio}
                 for name in LABELS
             ],
         }
     )
-    config = DetectionConfig(rule.threshold, round(1000 * rule.merge_seconds), round(1000 * rule.min_seconds))
     track = ScoreTrack(scores=scores, edges_ms=HOP_MS * np.arange(len(scores) + 1))
-    return [
-        (d.artifact_type, d.start_ms, d.end_ms, d.confidence) for d in find_detections(track, manifest, config)
-    ]  # fmt: skip
+    detections = find_detections(track, manifest, DetectionConfig())
+    return [(d.artifact_type, d.start_ms, d.end_ms, d.confidence) for d in detections]
 
 
 @pytest.mark.parametrize("seed", range(20))

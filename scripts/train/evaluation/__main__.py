@@ -44,7 +44,10 @@ def _scored(truth: list[dict], answers: list[dict]) -> list[ScoredFile]:
 
 
 def _essentia(paths: list[Path], python: Path) -> list[dict]:
-    """Its answers are kept beside the set: they do not change, and take longer than ours."""
+    """Return the answers of Essentia's detectors.
+
+    They are kept beside the set: they do not change, and they take longer than ours.
+    """
     kept = set_folder() / "essentia.json"
     answers = json.loads(kept.read_text()) if kept.exists() else {}
     missing = [path for path in paths if path.name not in answers]

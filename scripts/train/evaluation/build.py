@@ -41,7 +41,7 @@ def set_folder() -> Path:
 
 
 def build() -> list[dict]:
-    """Return the truth, one dictionary per file; make the set first where it is missing or of another version."""
+    """Return the truth, one dictionary per file. Make the set first if it is missing or of another version."""
     folder = set_folder()
     truth, stamp = folder / "truth.jsonl", folder / "VERSION"
     if not (stamp.exists() and stamp.read_text() == str(VERSION)):
@@ -58,13 +58,13 @@ def _all_clips(folder: Path) -> Iterator[dict]:
     plans += [("mixed", "any", MIXED_CLIPS), ("overload", "clipping", OVERLOAD_CLIPS)]
     plans += [("stream", mechanism, count) for mechanism, count in REAL_CLIPS.items()]
     for kind, what, count in plans:
-        made = attempt = 0
-        while made < count and attempt < 12 * count:
-            name = f"{kind}-{what}-{made:03d}"
+        done = attempt = 0
+        while done < count and attempt < 12 * count:
+            name = f"{kind}-{what}-{done:03d}"
             entry = _faulty_clip(folder, name, kind, what, np.random.default_rng(stable_seed(name, attempt)))
             attempt += 1
             if entry is not None:
-                made += 1
+                done += 1
                 yield entry
     yield from _clean_files(folder)
 
@@ -84,8 +84,8 @@ def _faulty_clip(folder: Path, name: str, kind: str, what: str, rng: np.random.G
     if kind == "stream":
         audio = _levelled(resampled(audio, rate_hz, target_hz), rng)
         return _stream_clip(folder, name, what, audio, target_hz, package, source, rng)
-    # Half of the faults happened before the recording was brought to its rate, and lie in its source's band; never
-    # before the rate was lowered by much, which would leave nothing of those above the new band.
+    # Half of the faults are put in before the recording is resampled to its rate, and lie in its source's band. But
+    # not if the rate is lowered by much: nothing would be left of faults above the new band.
     before = rng.random() < 0.5 and rate_hz <= 1.5 * target_hz
     fault_hz = rate_hz if before else target_hz
     audio = _levelled(resampled(audio, rate_hz, fault_hz), rng)
@@ -154,9 +154,9 @@ def _clean_file(
         audio = mono(audio)
     target_hz = int(rng.choice([rate_hz, *RATES_HZ]))
     audio = _levelled(resampled(audio, rate_hz, target_hz), rng)
-    made = {**lookalikes.MUSIC_LOOKALIKES, **lookalikes.SPEECH_LOOKALIKES}
-    if kind in made:
-        audio = made[kind](audio, target_hz, rng)
+    effects = {**lookalikes.MUSIC_LOOKALIKES, **lookalikes.SPEECH_LOOKALIKES}
+    if kind in effects:
+        audio = effects[kind](audio, target_hz, rng)
     audio = _below_full_scale(audio)
     path = folder / f"{name}.{_container_for(target_hz, rng, lossy=kind == 'low_bit_rate')}"
     _write(path, audio, target_hz, rng, kilobits_share=0.35 if kind == "low_bit_rate" else 1.0)
@@ -227,7 +227,7 @@ def _write(path: Path, audio: np.ndarray, rate_hz: int, rng: np.random.Generator
 
 
 def _levelled(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """At a random loudness, never cut."""
+    """Return the audio at a random loudness, never clipped."""
     wanted = decibels(rng.uniform(-32, -15))
     return audio * np.float32(min(wanted / max(rms(audio), 1e-4), 0.95 / max(float(np.max(np.abs(audio))), 1e-4)))
 

@@ -120,8 +120,8 @@ def write_demo(folder: Path) -> None:
     pieces, events, offset_seconds = [], [], 0.0
     silence = np.zeros((RATE_HZ // 4, 1), dtype=np.float32)
     for turn, (package, name, start_seconds, seconds, labels) in enumerate(DEMO):
-        audio, found = _faulty(_cut(package, name, start_seconds, seconds), labels, "demo", turn)
-        events += _as_truth(found, offset_seconds)
+        audio, faults = _faulty(_cut(package, name, start_seconds, seconds), labels, "demo", turn)
+        events += _as_truth(faults, offset_seconds)
         pieces += [audio, silence]
         offset_seconds += (len(audio) + len(silence)) / RATE_HZ
     _write(folder / "demo.flac", np.concatenate(pieces))

@@ -16,7 +16,7 @@ OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 
 
 def write(path: Path, audio: np.ndarray, rate_hz: int, kilobits: int = 64, subtype: str = "PCM_16") -> None:
-    """Write (num_samples, num_channels) float32; the suffix of the path says the container.
+    """Write (num_samples, num_channels) float32; the suffix of the path names the container.
 
     kilobits : bits per millisecond over all channels, for the lossy containers.
     """

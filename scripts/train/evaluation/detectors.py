@@ -1,4 +1,4 @@
-"""Ask a detector about files: ours through the product's command, Essentia's through its own environment."""
+"""Run a detector on files: ours by the product's command, Essentia's in its own environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILES_PER_CALL = 60
 
 
 def product(paths: list[Path], model: str, store: Path | None, threshold: float | None) -> list[dict]:
-    """What ``appliance detect`` says of each file, at the default configuration of a job unless a threshold is given.
+    """Return what ``appliance detect`` reports for each file, with a job's default configuration or another threshold.
 
     store : a model store other than the repository's, for a candidate.
     """
@@ -36,7 +36,7 @@ def _in_portions(
     failure_codes: tuple[int, ...] = (0,),
     environment: dict[str, str] | None = None,
 ) -> list[dict]:
-    """One answer per path, in order. A command that exits with 1 may still have answered for the other files."""
+    """Return one answer per path, in order. A command that exits with 1 may still have answered for the other files."""
     answers: list[dict] = []
     for first in range(0, len(paths), FILES_PER_CALL):
         portion = paths[first : first + FILES_PER_CALL]

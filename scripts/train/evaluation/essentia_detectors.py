@@ -1,7 +1,8 @@
 """Essentia's detectors on files, in the shape that ``appliance detect --format json`` prints. For comparison only.
 
 Runs in its own environment (``pip install --pre essentia``), with every parameter at its default. A detector without an
-extent marks points; marks of one detector closer than 50 ms are one detection, so that a fault is not counted often.
+extent marks points; marks of one detector closer than 50 ms are one detection, so that a fault is not counted more than
+once.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def spans_of(label: str, audio: np.ndarray) -> list[tuple[float, float]]:
             return []
         return list(zip(starts.tolist(), ends.tolist(), strict=True))
     detector = getattr(es, DETECTOR_OF_LABEL[label])()
-    # NoiseBurstDetector names no frame of its own; 512 by 256 is what its neighbours use.
+    # NoiseBurstDetector names no frame of its own; 512 by 256 is what its neighbors use.
     parameters = detector.parameterNames()
     frame_size = int(detector.paramValue("frameSize")) if "frameSize" in parameters else 512
     hop_size = int(detector.paramValue("hopSize")) if "hopSize" in parameters else 256

@@ -16,7 +16,7 @@ from evaluation.labels import Event
 
 
 class UnsuitableError(Exception):
-    """The fault would not be one here (nothing is overloaded, nothing is heard): try another place."""
+    """The place does not suit the fault (nothing would be overloaded or audible). Try another place."""
 
 
 Injected = tuple[np.ndarray, Event]
@@ -137,13 +137,13 @@ def _replaced_block(
 
 
 def _skip(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -> Injected:
-    """Time is missing: what comes after follows at once. The damage is the join."""
+    """Remove a stretch of time. The damage is the join."""
     missing = int(rng.uniform(0.02, 0.3) * rate_hz)
     out = np.concatenate([audio[:start], audio[start + missing :]])
     return out, _event("glitch", "glitch_skip", start, start + int(0.01 * rate_hz), rate_hz)
 
 
-# ---- clipping: overload, wherever the level stands afterwards
+# ---- clipping: overload, whatever the level is afterwards
 
 
 def clipping(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -> Injected:
@@ -205,7 +205,7 @@ def hum(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -
     edge = min(len(time) // 4, int(rng.uniform(0.005, 0.08) * rate_hz))
     tone *= signal.windows.tukey(len(tone), 2 * edge / len(tone))
     bass = signal.sosfilt(signal.butter(4, 500, fs=rate_hz, output="sos"), audio[start:end], axis=0)
-    level = float(np.sqrt(np.mean(bass**2)) + 1e-5) * decibels(rng.uniform(-12, 6))  # audible among its neighbours
+    level = float(np.sqrt(np.mean(bass**2)) + 1e-5) * decibels(rng.uniform(-12, 6))  # audible among its neighbors
     tone *= level / np.sqrt(np.mean(tone**2))
     out = audio.copy()
     out[start:end] += tone[:, None].astype(np.float32)

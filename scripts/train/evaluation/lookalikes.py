@@ -1,4 +1,4 @@
-"""Clean recordings that look faulty and are not. Each takes and returns (num_samples, num_channels) float32."""
+"""Clean recordings that look faulty but are not. Each takes and returns (num_samples, num_channels) float32."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _with_knocks(
 
 
 def bass_drone(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """The recording's own bass, two octaves down and long: notes near mains frequencies that are none."""
+    """The recording's own bass, two octaves down and long: notes near mains frequencies that are not hum."""
     slow = resampled(audio[: len(audio) // 4 + 1], rate_hz, rate_hz * 4)[: len(audio)]
     low = signal.sosfilt(signal.butter(4, [28, 220], "band", fs=rate_hz, output="sos"), slow, axis=0)
     out = audio.copy()

@@ -10,7 +10,7 @@ from evaluation.placing import rms
 from evaluation.sources import MUSIC_PACKAGES, SPEECH_PACKAGE, Recording, recordings
 
 FAULTY_SHARE = 0.35  # of a long recording, its beginning
-SHORT_SECONDS = 40.0  # shorter recordings are given whole to one side or the other
+SHORT_SECONDS = 40.0  # shorter recordings go to one side or the other as a whole
 
 
 def music_for_faults(rng: np.random.Generator) -> tuple[Recording, np.ndarray, int]:
@@ -69,7 +69,7 @@ def _joined(
     length = 0
     for number in order:
         audio, rate_hz = choices[number].read()
-        # Prompts end in near-silence, so silence between them is a pause and no gap.
+        # Prompts end in near-silence, so silence between them is a pause, not a gap.
         pause = np.zeros((int(rng.uniform(0.1, 0.5) * rate_hz), 1), dtype=np.float32)
         used.append(choices[number])
         pieces += [audio, pause]

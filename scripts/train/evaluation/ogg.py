@@ -50,12 +50,12 @@ def _segments(lacing: list[int]) -> list[list[int]]:
 
 
 def count_packets(stream: bytes) -> int:
-    """How many packets of audio could be taken out: those that begin and end inside one page."""
+    """Return how many packets of audio can be taken out: those that begin and end inside one page."""
     return sum(len(_segments(lacing)) for _header, lacing, _body in _pages(stream)[2:])
 
 
 def without_packets(stream: bytes, lost: frozenset[int]) -> bytes:
-    """The stream without the audio packets of these numbers, with pages that are valid again."""
+    """Return the stream without the audio packets of these numbers, with valid pages."""
     out, number = [], 0
     for index, (header, lacing, body) in enumerate(_pages(stream)):
         kept_lacing, kept_body, position = [], b"", 0
@@ -75,7 +75,7 @@ def without_packets(stream: bytes, lost: frozenset[int]) -> bytes:
 
 
 def pick_near(stream: bytes, share: float, count: int, rng: np.random.Generator) -> frozenset[int]:
-    """``count`` neighbouring packets at about this share of the stream."""
+    """Return ``count`` neighboring packets at about this share of the stream."""
     total = count_packets(stream)
     first = int(np.clip(share * total + rng.integers(-3, 4), 4, total - count - 4))
     return frozenset(range(first, first + count))

@@ -1,4 +1,4 @@
-"""Where a fault goes: a place where it is one, and far enough from its neighbours to be told from them."""
+"""Finds a place for a fault: one that suits it, far enough from other faults to tell them apart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def put_faults(
     rng: np.random.Generator,
     injectors: dict[str, Injector] | None = None,
 ) -> tuple[np.ndarray, list[Event]]:
-    """Put one fault per label into the audio, left to right; those that find no place are left out.
+    """Put one fault per label into the audio, left to right. A fault that finds no place is left out.
 
     audio : (num_samples, num_channels) float32, returned with the faults and scaled down (never cut) to a peak < 1.
     """
@@ -52,7 +52,7 @@ def put_faults(
 
 
 def is_heard(before: np.ndarray, after: np.ndarray, rate_hz: int, event: Event) -> bool:
-    """Whether the fault stands in sound, and changed it."""
+    """Return whether the fault lies in sound and changed it."""
     start, end = round(event.start_seconds * rate_hz), round(event.end_seconds * rate_hz)
     around = int(0.06 * rate_hz)
     loud = rms(before)

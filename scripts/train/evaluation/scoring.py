@@ -1,4 +1,4 @@
-"""Scoring as events: which detections are right, which events were found, and how sure one may be of a confidence."""
+"""Scoring by events: which detections are right, which events were detected, and how reliable a confidence is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Span:
 
 @dataclass
 class Counts:
-    """Events found, events missed, detections that are none."""
+    """Events that were detected, events that were missed, and false detections."""
 
     found: int = 0
     missed: int = 0
@@ -53,8 +53,11 @@ class Counts:
 
 @dataclass
 class ScoredFile:
-    """One file of the set with what was said of it. ``right`` : for each detection, whether it matches an event;
-    ``onset_errors`` : label and absolute error in seconds of each match."""
+    """A file of the set with its detections.
+
+    right : for each detection, whether it matches an event. found : for each event, whether a detection matches it.
+    onset_errors : label and absolute error in seconds of each match.
+    """
 
     entry: dict
     events: list[Span]
@@ -76,7 +79,7 @@ def fits(event: Span, detection: Span) -> bool:
 
 
 def match(events: list[Span], detections: list[Span]) -> dict[int, int]:
-    """The largest one-to-one matching, as {detection index: event index}."""
+    """Return the largest one-to-one matching, as {detection index: event index}."""
     choices = [[e for e, event in enumerate(events) if fits(event, detection)] for detection in detections]
     taken: dict[int, int] = {}  # event -> detection
 
@@ -97,27 +100,27 @@ def match(events: list[Span], detections: list[Span]) -> dict[int, int]:
 def score_file(entry: dict, answer: dict) -> ScoredFile:
     """entry : a line of truth.jsonl; answer : an item of ``files`` that ``appliance detect --format json`` prints."""
     events = [Span(e["label"], e["start_seconds"], e["end_seconds"], 1.0, e["mechanism"]) for e in entry["events"]]
-    said = [
+    reported = [
         Span(d["artifact_type"], d["start_ms"] / 1000, d["end_ms"] / 1000, d["confidence"])
         for d in answer.get("detections") or []
     ]
-    detections = [detection for detection in said if detection.label not in entry["unsure"]]
+    detections = [detection for detection in reported if detection.label not in entry["unsure"]]
     matching = match(events, detections)
     scored = ScoredFile(
         entry, events, detections,
         right=[number in matching for number in range(len(detections))],
         found=[number in matching.values() for number in range(len(events))],
-        num_ignored=len(said) - len(detections),
+        num_ignored=len(reported) - len(detections),
         error=str(answer["error"]) if answer.get("error") else None,
         onset_errors=[
             (events[e].label, abs(events[e].start_seconds - detections[d].start_seconds)) for d, e in matching.items()
         ],
     )  # fmt: skip
     for label in LABELS:
-        found = sum(ok for event, ok in zip(events, scored.found, strict=True) if event.label == label)
+        hits = sum(ok for event, ok in zip(events, scored.found, strict=True) if event.label == label)
         missed = sum(not ok for event, ok in zip(events, scored.found, strict=True) if event.label == label)
         false = sum(not ok for d, ok in zip(detections, scored.right, strict=True) if d.label == label)
-        scored.counts[label] = Counts(found, missed, false)
+        scored.counts[label] = Counts(hits, missed, false)
     return scored
 
 
@@ -153,7 +156,7 @@ def false_alarms_per_hour(files: list[ScoredFile], labels: Iterable[str] = LABEL
 
 
 def by_mechanism(files: list[ScoredFile]) -> dict[str, Counter]:
-    """For each mechanism: events, found, and what the missed ones were called instead, if anything was said there."""
+    """Return for each mechanism the numbers of events and hits, and the labels of detections at missed events."""
     table: dict[str, Counter] = defaultdict(Counter)
     for scored in files:
         for event, ok in zip(scored.events, scored.found, strict=True):
@@ -172,7 +175,7 @@ def by_mechanism(files: list[ScoredFile]) -> dict[str, Counter]:
 
 
 def onset_errors(files: Iterable[ScoredFile], labels: Iterable[str] = LABELS) -> list[float]:
-    """Absolute onset error in seconds of each event that was found."""
+    """Return the absolute onset error in seconds of each event that was detected."""
     return [error for scored in files for label, error in scored.onset_errors if label in labels]
 
 

@@ -54,14 +54,14 @@ class Recording:
     def is_hot(self) -> bool:
         """Whether the master itself was overloaded: it overshoots full scale more than once a second.
 
-        Nobody can say then where it is clipped and where not, so it never counts for or against that label.
+        Then nobody can say where it is clipped and where not, so it never counts for or against that label.
         """
         return _master(self).overshoots_per_second > 1.0
 
 
 @dataclass(frozen=True)
 class Master:
-    """What there is to know of a recording as a whole."""
+    """Facts about a recording as a whole."""
 
     rate_hz: int
     seconds: float
@@ -94,7 +94,10 @@ def cache_root() -> Path:
 
 @cache
 def recordings(package: str) -> list[Recording]:
-    """Every recording of a package that is not held back, sorted by name; symbolic links would be repeats."""
+    """Return every recording of a package that is not held back, by name.
+
+    Symbolic links are left out: they are repeats.
+    """
     root = cache_root() / "sources" / "evaluate" / package
     if not (root / "VERSION").exists():
         raise FileNotFoundError(f"{root} is missing: run scripts/train/fetch first")
@@ -115,7 +118,7 @@ def package_version(package: str) -> str:
 
 
 def by_name(package: str, name: str) -> tuple[np.ndarray, int]:
-    """One recording, held back or not: for the committed clips."""
+    """Read one recording, held back or not, for the committed clips."""
     root = cache_root() / "sources" / "evaluate" / package
     return Recording(package, name, next(root.rglob(name))).read()
 
@@ -133,5 +136,5 @@ def mono(audio: np.ndarray) -> np.ndarray:
 
 
 def stable_seed(*parts: object) -> int:
-    """A seed that depends on the parts alone, not on the process (``hash`` is salted) nor on the order of work."""
+    """Return a seed that depends only on the parts, not on the process (``hash`` is salted) or the order of work."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big")

@@ -1,9 +1,9 @@
 """Real mechanisms: coded streams that lose packets or have bytes overwritten, and what decoders make of them.
 
-Each takes (num_samples, num_channels) float32, its rate, how many losses to try and a random generator, and returns a
-``Damaged``: the decoded recording with its events, and the damaged stream itself where a client sends it so. What a
-recording holds was decoded by libsndfile, which closes gaps up. Of a stream that is sent, what there is to hear is up
-to the product's decoder, which keeps its time: so that one, and nothing else of the product, makes the truth about it.
+Each takes (num_samples, num_channels) float32, its rate, the number of losses and a random generator. It returns a
+``Damaged``: the decoded recording with its events, and the damaged stream itself if that is what a client sends. A
+decoded recording comes from libsndfile, which closes gaps. A stream that is sent is decoded by the product, which keeps
+the time of a gap. So the product's decoder, and nothing else of the product, makes the truth about such a stream.
 """
 
 from __future__ import annotations
@@ -55,27 +55,29 @@ def _one_at_a_time(
 
 
 def _shares(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Places in the stream, sorted, in (0, 1); three times as many as wanted, for some will turn out inaudible."""
+    """Return sorted positions in (0, 1): three times as many as wanted, since some will be inaudible."""
     return np.sort(rng.uniform(0.08, 0.92, 3 * count))
 
 
 def opus_concealed(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator) -> Damaged:
-    """Packets lost, and the decoder told so."""
-    return _opus(audio, rate_hz, count, rng, "opus_concealed", told=True)
+    """Lost packets that the decoder knows of."""
+    return _opus(audio, rate_hz, count, rng, "opus_concealed", is_told=True)
 
 
 def opus_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator) -> Damaged:
-    """Packets gone, and the decoder none the wiser: time is missing."""
-    return _opus(audio, rate_hz, count, rng, "opus_dropped", told=False)
+    """Removed packets that the decoder does not know of: time is missing."""
+    return _opus(audio, rate_hz, count, rng, "opus_dropped", is_told=False)
 
 
-def _opus(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator, mechanism: str, told: bool) -> Damaged:
+def _opus(
+    audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator, mechanism: str, is_told: bool
+) -> Damaged:
     num_channels = audio.shape[1]
     coded = opus.packets(audio, rate_hz, int(rng.choice([16, 24, 32, 64])) * num_channels)
 
     def decode(losses: list[range]) -> np.ndarray:
         lost = {number for loss in losses for number in loss}
-        if told:
+        if is_told:
             stream = [None if number in lost else packet for number, packet in enumerate(coded)]
         else:
             stream = [packet for number, packet in enumerate(coded) if number not in lost]
@@ -105,7 +107,7 @@ def vorbis_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.G
 
 
 def mp3_dropped(audio: np.ndarray, rate_hz: int, count: int, rng: np.random.Generator) -> Damaged:
-    """Whole frames gone; the frames after them miss the bits that they had put aside there."""
+    """Removed frames. Later frames miss the bits that they had stored in them (the bit reservoir)."""
     is_sent, decode_stream = _listener(rng)
     coded = mp3_bytes(audio, rate_hz, _mp3_kilobits(audio, rng))
     frames = _mp3_frames(coded)
@@ -153,7 +155,7 @@ def _mp3_kilobits(audio: np.ndarray, rng: np.random.Generator) -> int:
 
 
 def _listener(rng: np.random.Generator) -> tuple[bool, Callable[[bytes], np.ndarray]]:
-    """Whether the damaged stream itself is sent, and the decoder that says what is to be heard."""
+    """Return whether the damaged stream itself is sent, and the decoder that defines what can be heard."""
     is_sent = bool(rng.random() < 0.35)
     return is_sent, _decoded_by_product if is_sent else _decoded
 
@@ -169,7 +171,7 @@ def _decoded(stream: bytes) -> np.ndarray:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """mpg123 tells the standard error of every damaged frame, and that is what these are."""
+    """Silence the standard error: mpg123 reports every damaged frame there, and these are damaged on purpose."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -181,7 +183,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _mp3_frames(coded: bytes) -> list[bytes]:
-    """Frames of layer III, without the tags in front and without the first frame, which tells only the length."""
+    """Frames of layer III, without the tags in front and without the first frame, which only gives the length."""
     rates = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
     kilobits_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
     kilobits_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)

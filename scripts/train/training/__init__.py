@@ -1,1 +1,1 @@
-"""Training of the bundled artefact detector: recordings, faults, features, network, calibration, export."""
+"""Training of the bundled artifact detector: recordings, faults, features, network, calibration, export."""

@@ -1,7 +1,8 @@
-"""Calibration: from the network's own scores to confidences that read as probabilities, fitted on event maxima.
+"""Calibration: from the network's scores to confidences that can be read as probabilities, fitted on event maxima.
 
-For each label the development clips and clean recordings are cut into events at many thresholds. An event's maximum
-and whether it is right give a logistic curve. Clean recordings weigh as the hours of them do."""
+For each label, the development clips and clean recordings are cut into events at several thresholds. A logistic curve
+is fitted to the maxima of the events and whether they are right. Clean recordings count in proportion to their hours.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +25,14 @@ def logit(p: np.ndarray) -> np.ndarray:
 
 
 def maxima(scored: Scored, label: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """(events,) maxima and (events,) bool rightness of one label's events cut at ``threshold``."""
+    """Return the maxima of one label's events at ``threshold``, (events,), and which are right, (events,) bool."""
     only = {name: Rule(threshold if name == label else 2.0) for name in LABELS}
     tops: list[float] = []
     right: list[bool] = []
     for scores, true in scored:
-        found = detect(scores, only)
-        hits, _ = matched(found, [event for event in true if event.label == label])
-        tops.extend(event.confidence for event in found)
+        detections = detect(scores, only)
+        hits, _ = matched(detections, [event for event in true if event.label == label])
+        tops.extend(event.confidence for event in detections)
         right.extend(hits)
     return np.array(tops), np.array(right, bool)
 
@@ -44,12 +45,15 @@ class Curve:
     offset: float
 
     def shifted(self, by: float) -> Curve:
-        """The curve that is more confident by so much."""
+        """Return a curve whose logits are higher by so much."""
         return Curve(self.scale, self.offset + by)
 
 
 def fit_curve(scored: Scored, label: str) -> Curve:
-    """Logistic curve of one label; the cut is repeated at the threshold that the curve itself puts at one half."""
+    """Return the logistic curve of one label.
+
+    The cut is repeated at the threshold that the curve itself maps to one half.
+    """
     threshold = 0.4
     curve = Curve(1.0, 0.0)
     for _ in range(4):
@@ -72,7 +76,7 @@ def fit_curve(scored: Scored, label: str) -> Curve:
 
 
 def calibration_error(scored: Scored, bins: int = 10) -> float:
-    """Expected calibration error of event maxima over all labels, events cut at 0.3."""
+    """Return the expected calibration error of event maxima over all labels, events cut at 0.3."""
     tops, right = (np.concatenate(parts) for parts in zip(*(maxima(scored, name, 0.3) for name in LABELS), strict=True))
     which = np.minimum((tops * bins).astype(int), bins - 1)
     return float(
@@ -85,7 +89,7 @@ def calibration_error(scored: Scored, bins: int = 10) -> float:
 
 
 def apply(scores: np.ndarray, curves: dict[str, Curve]) -> np.ndarray:
-    """Calibrated scores (…, labels)."""
+    """Return calibrated scores (…, labels)."""
     scale = np.array([curves[name].scale for name in LABELS])
     offset = np.array([curves[name].offset for name in LABELS])
     return 1 / (1 + np.exp(-np.clip(logit(scores) * scale + offset, -30, 30)))

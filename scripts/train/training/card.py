@@ -1,4 +1,4 @@
-"""The model card: what is shipped, what it learned from, what was measured."""
+"""The model card: what the model is, what it was trained on, what was measured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _package_row(package: str, use: str) -> str:
 
 
 def write_card(path: Path, figures: dict) -> None:
-    """Write the card; an evaluation already in it belongs to another graph, so its place is left to be filled again."""
+    """Write the card. An evaluation that is already in it is of another graph, so its section is left to be filled."""
     packages = [_package_row(p, "fitting") for p in FIT_PACKAGES]
     packages += [_package_row(p, "development: comparing runs, calibration") for p in DEV_PACKAGES]
     alarms = ", ".join(f"{label} {count}" for label, count in figures["alarms"].items())
@@ -70,9 +70,9 @@ A short fault's target is at least 70 ms long, so that a client's minimum durati
 which has no length, is reported as the 50 ms at its seam.
 
 ## Development figures
-Measured on rendered clips of the development packages. The network was not fitted to them, but the calibration was, and
-their faults come from the same injector as in training. So these figures flatter the model. Threshold 0.5, merge 200 ms,
-minimum 50 ms.
+Measured on rendered clips of the development packages. The network was not fitted to them, but the calibration was,
+and their faults come from the same injector as in training. So these figures flatter the model. Threshold 0.5, merge
+200 ms, minimum 50 ms.
 
 {figures["table"]}
 

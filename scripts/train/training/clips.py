@@ -27,8 +27,11 @@ SHORTEST_TARGET_FRAMES = 7
 
 @dataclass(frozen=True)
 class Clip:
-    """audio: (CLIP_SAMPLES,) float32; spans: (label, start second, end second) of each fault; overloads: (OVERLOADED,
-    start second, end second) of each stretch within clipping where samples really are overloaded."""
+    """A clip and its faults.
+
+    audio : (CLIP_SAMPLES,) float32. spans : (label, start second, end second) of each fault. overloads : (OVERLOADED,
+    start second, end second) of each stretch of clipping whose samples really are overloaded.
+    """
 
     audio: np.ndarray
     spans: list[tuple[str, float, float]]
@@ -36,7 +39,7 @@ class Clip:
 
 
 def _short_faults(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
-    """Place one to four short faults from left to right, so that those that move what follows move no earlier one."""
+    """Place one to four short faults from left to right: a fault that moves what follows then moves no other fault."""
     margin = int(0.35 * rate_hz)
     starts = np.sort(rng.uniform(0.3, CLIP_SECONDS - 0.7, int(rng.integers(1, 5))) * rate_hz).astype(int)
     last = -margin
@@ -72,7 +75,7 @@ def _long_fault(rng: np.random.Generator, x: np.ndarray, rate_hz: int, label: st
 
 
 def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) -> Clip:
-    """Make one clip; a third of them carry no fault, or all if asked."""
+    """Make one clip. A third of the clips have no fault, or all of them if ``always_clean``."""
     source, entry = varied(rng, pool, CLIP_SAMPLES)
     rate_hz = int(rng.choice([8000, 16000, 22050, 32000, 44100, 48000], p=[0.14, 0.14, 0.06, 0.1, 0.4, 0.16]))
     if entry["rate_hz"] == 8000 and rng.random() < 0.6:
@@ -108,14 +111,14 @@ def make_clip(rng: np.random.Generator, pool: Pool, always_clean: bool = False) 
 
 
 def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: streams.Spans) -> np.ndarray:
-    """Add the faults of one kind of mishap to x (samples,), and their places to ``spans``."""
+    """Add the faults of one kind of mishap to x (samples,), and their positions to ``spans``."""
     mishap = rng.choice(["short", "long", "both", "stream", "call"], p=[0.36, 0.26, 0.08, 0.25, 0.05])
     if mishap == "stream":
-        x, found = streams.damaged_stream(rng, x, rate_hz)
-        spans.extend(found)
+        x, damage = streams.damaged_stream(rng, x, rate_hz)
+        spans.extend(damage)
     elif mishap == "call":
-        x, found = streams.lost_g711(rng, x, rate_hz)
-        spans.extend(found)
+        x, damage = streams.lost_g711(rng, x, rate_hz)
+        spans.extend(damage)
     if mishap in {"short", "both"}:
         x = _short_faults(rng, x, rate_hz, spans)
     if mishap in {"long", "both"}:
@@ -126,7 +129,7 @@ def _faulty(rng: np.random.Generator, x: np.ndarray, rate_hz: int, spans: stream
 
 
 def _ended(rng: np.random.Generator, audio: np.ndarray, spans: list) -> tuple[np.ndarray, list]:
-    """A recording that ends inside the window: zeros follow, no dropout."""
+    """Let the recording end inside the window: the zeros that follow are not a dropout."""
     end_second = float(rng.uniform(1.0, CLIP_SECONDS))
     audio = audio.copy()
     audio[int(end_second * SAMPLE_RATE_HZ) :] = 0
@@ -136,7 +139,7 @@ def _ended(rng: np.random.Generator, audio: np.ndarray, spans: list) -> tuple[np
 
 
 def targets(clip: Clip) -> np.ndarray:
-    """Frames that each fault covers: (CLIP_FRAMES, len(TARGETS)) uint8; short ones are widened."""
+    """Return the frames that each fault covers: (CLIP_FRAMES, len(TARGETS)) uint8. Short faults are widened."""
     out = np.zeros((CLIP_FRAMES, len(TARGETS)), np.uint8)
     frames_per_second = SAMPLE_RATE_HZ / FRAME_HOP_SAMPLES
     for label, start, end in clip.spans + clip.overloads:

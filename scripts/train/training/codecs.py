@@ -47,7 +47,7 @@ def encode(
 def encode_with_header(
     x: np.ndarray, rate_hz: int, codec: str, bit_rate: int, options: dict[str, str] | None = None
 ) -> tuple[list[bytes], bytes | None]:
-    """Encode x (samples,) to a list of bare packets. Returns them with the header that the decoder needs, if any."""
+    """Encode x (samples,) to a list of bare packets. Returns these and the header that the decoder needs, if any."""
     context = av.CodecContext.create(codec, "w")
     context.sample_rate = rate_hz
     context.layout = "mono"

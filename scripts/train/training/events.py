@@ -1,6 +1,6 @@
 """From scores to events by the appliance's own rule, and from events to figures; one recording at a time.
 
-Detecting is ``appliance.engine.scoring.spans``, which imports numpy alone. So what is calibrated here is what the
+Detection uses ``appliance.engine.scoring.spans``, which imports only numpy. So what is calibrated here is what the
 appliance reports.
 """
 

@@ -1,4 +1,4 @@
-"""A fitted network to model_store/artifacts/<version>/: calibrated, as one ONNX graph, measured, with its manifest."""
+"""Exports a fitted network to model_store/artifacts/<version>/: calibrated, as one graph, with manifest and card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from training.places import ARTIFACTS, WORK
 # What may be added to a label's calibrated logits, so that few alarms cost as little F1 as they can.
 SHIFTS = (0.0, 0.2, -0.2, 0.4, -0.4, -0.6, -0.8, -1.0, -1.2)
 # On clean development audio, recordings and rendered lookalikes together: well under the ten that are allowed
-# elsewhere, since recordings that the calibration has not heard raise more.
+# elsewhere, since recordings that are unknown to the calibration raise more.
 MOST_ALARMS_PER_HOUR = 3.25
 
 
@@ -38,8 +38,10 @@ def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
 
 
 def halve(path: Path) -> None:
-    """Store the convolutions' weights in half the bytes, float16, and turn them back as the graph is loaded. The front
-    end's matrices stay whole: near silence they need all their digits."""
+    """Store the convolutions' weights as float16, half the bytes; the graph casts them back when it is loaded.
+
+    The front end's matrices stay float32: near silence they need all their digits.
+    """
     model = onnx.load(path)
     kernels = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
     casts = []
@@ -56,7 +58,7 @@ def halve(path: Path) -> None:
 
 
 def write_graph(detector: Detector, path: Path) -> None:
-    """Trace the detector to ONNX, batch free, its weights halved, and check the graph against it."""
+    """Trace the detector to ONNX with an open batch axis and halved weights, and check the graph against it."""
     detector.eval()
     torch.onnx.export(
         detector,
@@ -78,7 +80,10 @@ def write_graph(detector: Detector, path: Path) -> None:
 
 
 def speed(path: Path) -> float:
-    """Seconds of audio scored per second by onnxruntime on two threads, overlap counted, at the best batch of three."""
+    """Return the seconds of audio that onnxruntime scores per second.
+
+    On two threads, overlap counted, at the best of three batch sizes.
+    """
     best = 0.0
     ort = session(path)
     for batch in (1, 2, 4):
@@ -92,7 +97,7 @@ def speed(path: Path) -> float:
 
 
 def manifest(digest: str, version: str) -> str:
-    """The manifest's text."""
+    """Return the text of the manifest."""
     lines = [
         'name = "artifacts"',
         f'version = "{version}"',
@@ -126,7 +131,10 @@ def manifest(digest: str, version: str) -> str:
 
 
 def clean_scores(name: str, network: nn.Module, minutes: float = 120.0) -> list[np.ndarray]:
-    """Scores before calibration of clean development recordings, each (frames, labels); kept beside the weights."""
+    """Return the uncalibrated scores (frames, labels) of clean development recordings.
+
+    They are kept beside the weights.
+    """
     kept = WORK / f"{name}-clean.npz"
     plain = WORK / f"{name}-plain.onnx"
     newest = max((WORK / f"{member}.pt").stat().st_mtime for member in name.split("+"))
@@ -144,7 +152,7 @@ def clean_scores(name: str, network: nn.Module, minutes: float = 120.0) -> list[
 
 
 def measure(scores: np.ndarray, spans: list, clean: list[np.ndarray], curves: dict, rules: dict) -> dict:
-    """Figures of calibrated scores on the development split, for the card and the log."""
+    """Return the figures of calibrated scores on the development split, for the card and the log."""
     calibrated = calibrate.apply(scores, curves)
     tally = tally_of(calibrated, spans, rules)
     faultless = [*clean, *(part for part, true in zip(scores, spans, strict=True) if not true)]
@@ -164,8 +172,10 @@ def measure(scores: np.ndarray, spans: list, clean: list[np.ndarray], curves: di
 
 
 def chosen_shifts(tried: dict[float, dict]) -> dict[str, float]:
-    """Each label's shift, from the figures with each shift for all: the highest F1 less a price on alarms, the price
-    as low as the limit on alarms allows."""
+    """Return each label's shift: the one with the highest F1 less a price on false alarms.
+
+    The price is as low as the limit on alarms allows. tried : the figures with each shift for all labels.
+    """
     for price in np.geomspace(1e-4, 1, 100):
 
         def worth(shift: float, label: str, price: float = price) -> float:

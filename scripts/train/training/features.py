@@ -22,7 +22,7 @@ ROW = FEATURE_CHANNELS * CLIP_FRAMES + LOW_BINS * CLIP_FRAMES // 4
 
 @cache
 def front_end_session(threads: int = 1) -> onnxruntime.InferenceSession:
-    """The front end through onnxruntime, twice as fast as in training's own framework."""
+    """Return the front end as a session of onnxruntime, which runs it twice as fast as torch."""
     path = WORK / f"front_end-{os.getpid()}.onnx"
     torch.onnx.export(
         FrontEnd().eval(),
@@ -46,7 +46,7 @@ def features_path(split: str) -> Path:
 
 
 def has_features(split: str) -> bool:
-    """Whether any clip of a split has its features; mining may have found none."""
+    """Return whether any clip of a split has features. Mining may have kept no clip."""
     path = features_path(split)
     return path.exists() and path.stat().st_size >= 2 * ROW
 

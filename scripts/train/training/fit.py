@@ -21,7 +21,7 @@ from training.network import LONG, Network, evened, probabilities
 from training.places import WORK
 from training.render import load, paths
 
-# What an epoch goes through: the mined negatives are few, and are seen three times.
+# The splits of an epoch. The mined negatives are few, so each is seen three times.
 SPLITS = ("fit", "mined", "mined", "mined")
 
 RETIMBRED_SHARE = 0.5
@@ -31,11 +31,12 @@ SHORT = [LABELS.index(name) for name in SHORT_LABELS]
 
 
 def loss(logits: dict[str, Tensor], target: Tensor) -> Tensor:
-    """Mean loss of a batch. target: (batch, T, TARGETS) in {0, 1}.
+    """Return the mean loss of a batch. target: (batch, T, TARGETS) in {0, 1}.
 
-    Short faults are few frames of many, so a frame inside one weighs 4; a clean frame taken for a fault is an alarm
-    and keeps its full weight. A click has three frames where others have dozens, and weighs more for it.
-    Where clipping or hum begins and ends weighs 4 too: their extent is what goes wrong first."""
+    Short faults are few frames of many, so a frame inside one has weight 4. A clean frame that is taken for a fault is
+    a false alarm and keeps its full weight. A click has three frames and other faults have dozens, so its frames weigh
+    more. Frames near the beginning and end of clipping and hum have weight 4 too: their extent goes wrong first.
+    """
     short, long = target[:, :, SHORT].transpose(1, 2), target[:, :, LONG].transpose(1, 2)
     any_short = short.amax(1, keepdim=True)
     click = short[:, :1]
@@ -49,30 +50,31 @@ def loss(logits: dict[str, Tensor], target: Tensor) -> Tensor:
 
 
 def retimbred(features: Tensor, rng: np.random.Generator) -> Tensor:
-    """features (batch, FEATURE_CHANNELS, T), the log-mel of some clips as another microphone and voice would give it.
+    """Change the log-mel of some clips of features (batch, FEATURE_CHANNELS, T), as another microphone or voice would.
 
-    A smooth change of up to 8 dB over the bands, and up to two bands up or down: no fault comes or goes by it, and a
-    network that sees each clip several times learns it less by heart."""
+    The change is smooth, up to 8 dB over the bands and up to two bands up or down. No fault appears or disappears by
+    it, and a network that sees each clip several times learns it less by heart.
+    """
     bands = np.arange(MEL_BANDS)
     for clip in features:
         if rng.random() < RETIMBRED_SHARE:
             moved = (bands + rng.integers(-2, 3)).clip(0, MEL_BANDS - 1)
             mel = clip[:MEL_CHANNELS].reshape(2, MEL_BANDS, -1)[:, moved]
             change = np.interp(bands, np.linspace(0, MEL_BANDS - 1, 5), rng.uniform(-0.46, 0.46, 5)).astype(np.float32)
-            heard = (mel > SILENT_BAND).float()
-            clip[:MEL_CHANNELS] = (mel + heard * torch.from_numpy(change)[:, None]).reshape(MEL_CHANNELS, -1)
+            audible = (mel > SILENT_BAND).float()
+            clip[:MEL_CHANNELS] = (mel + audible * torch.from_numpy(change)[:, None]).reshape(MEL_CHANNELS, -1)
     return features
 
 
 def _near_an_edge(target: Tensor, reach: int = 20) -> Tensor:
-    """1 in the frames of (batch, channels, T) that lie within ``reach`` of a beginning or an end, else 0."""
+    """Return 1 in the frames of (batch, channels, T) that lie within ``reach`` of a beginning or an end, else 0."""
     risen = F.max_pool1d(target, 2 * reach + 1, 1, reach)
     fallen = 1 - F.max_pool1d(1 - target, 2 * reach + 1, 1, reach)
     return risen - fallen
 
 
 def dev_scores(network: Network, split: str = "dev") -> np.ndarray:
-    """Scores before calibration of every clip of a split: (clips, T, labels) float32."""
+    """Return the uncalibrated scores of every clip of a split: (clips, T, labels) float32."""
     network.eval()
     rows = load_features(split)
     out = []
@@ -84,13 +86,13 @@ def dev_scores(network: Network, split: str = "dev") -> np.ndarray:
 
 
 def dev_spans() -> list[list[Event]]:
-    """True events of every development clip."""
+    """Return the true events of every development clip."""
     lines = paths("dev")[2].read_text().splitlines()
     return [[Event(label, a, b) for label, a, b in json.loads(line)] for line in lines]
 
 
 def best_tally(scores: np.ndarray, spans: list[list[Event]]) -> Tally:
-    """The tally at each label's own best threshold: what calibration can reach."""
+    """Return the tally at each label's own best threshold, which is what calibration can reach."""
     rules = {}
     for label in LABELS:
         best = (-1.0, 0.5)
@@ -109,7 +111,10 @@ def tally_of(scores: np.ndarray, spans: list[list[Event]], rules: dict) -> Tally
 
 
 class Average:
-    """A running average of a network's weights, which scores steadier than the last step's; it forgets its start."""
+    """A running average of a network's weights.
+
+    Its scores vary less than those of the last step, and it forgets its start.
+    """
 
     def __init__(self, network: Network) -> None:
         self.network = copy.deepcopy(network).eval()

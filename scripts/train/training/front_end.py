@@ -23,12 +23,12 @@ LOW_WINDOW, LOW_HOP = 512, 80  # at 2 kHz: 256 ms every 40 ms, bins of 3.9 Hz
 LOW_FIRST_BIN, LOW_BINS = 8, 104  # 31 to 434 Hz
 
 REPEAT_DECIMATION = 4
-REPEAT_BLOCK = 80  # 10 ms at 8 kHz: each is looked for in the past
+REPEAT_BLOCK = 80  # 10 ms at 8 kHz: each block is searched for in the past
 # Blocks that share one stretch of past, 200 ms: lags reach 200 ms for the first and 400 ms for the last.
 REPEAT_GROUP = 20
 
 PHASE_BINS, PHASE_BANDS = 160, 10  # of the mel path's spectrum: up to 8 kHz, where phase can be predicted
-TONE_WINDOW, TONE_BANDS = 320, 8  # at 8 kHz: 40 ms every 10 ms, which tells the harmonics of a voice apart
+TONE_WINDOW, TONE_BANDS = 320, 8  # at 8 kHz: 40 ms every 10 ms, which resolves the harmonics of a voice
 
 TOPS = (0.97, 0.93, 0.87, 0.78, 0.65)  # shares of the local peak over which samples are counted
 
@@ -184,8 +184,11 @@ class FrontEnd(nn.Module):
         return _phase_error(spectrum[:, :, :half], spectrum[:, :, half:], self.tone_bands).transpose(1, 2)
 
     def top_features(self, x: Tensor, frames: int) -> Tensor:
-        """How often the wave is near its 210 ms peak, for both halves; how much it bends there, at two scales, and
-        whether inward. Overload piles samples up under the peak and straightens the tops. (batch, TOP_CHANNELS, T)."""
+        """Return how often the wave is near its 210 ms peak and how it bends there: (batch, TOP_CHANNELS, T).
+
+        For both halves of the wave. How much it bends is measured at two scales, and whether inward. Overload piles
+        samples up under the peak and straightens the tops.
+        """
         blocks = x.reshape(-1, frames, FRAME_HOP_SAMPLES)
         halves = torch.stack([blocks, -blocks], 1)
         wide = _local_max(halves.amax(3), 21).clamp(min=0) + 1e-5
@@ -207,8 +210,11 @@ class FrontEnd(nn.Module):
         return torch.cat([counted, *bends, inward], 1)
 
     def fine_features(self, x: Tensor, frames: int) -> Tensor:
-        """Millisecond by millisecond, against the 210 ms around: energy of the signal and of its second difference,
-        peaks of the second and fourth differences; then the four local levels. (batch, FINE_CHANNELS, T)."""
+        """Return energies and peaks by the millisecond, against the 210 ms around: (batch, FINE_CHANNELS, T).
+
+        The energy of the signal and of its second difference, the peaks of its second and fourth differences; then the
+        four local levels.
+        """
         padded = F.pad(x, (2, 2))
         second = padded[:, 2:] - 2 * padded[:, 1:-1] + padded[:, :-2]
         fourth = second[:, 2:] - 2 * second[:, 1:-1] + second[:, :-2]
@@ -224,8 +230,11 @@ class FrontEnd(nn.Module):
         return torch.cat([relative.transpose(2, 3).reshape(-1, 40, frames), level + 2.0], 1)
 
     def shape_features(self, x: Tensor, frames: int) -> Tensor:
-        """How flat the tops are, for the upper and the lower half of the wave: moments of the signal over its 30 ms
-        peak, which near 1 mean flat, and peaks against the 210 ms around; equal neighbours; zeros. (batch, 15, T)."""
+        """Return how flat the tops are, for the upper and the lower half of the wave: (batch, 15, T).
+
+        These are moments of the signal over its 30 ms peak, which near 1 mean flat; peaks against the 210 ms around;
+        equal neighboring samples; and zeros.
+        """
         blocks = x.reshape(-1, frames, FRAME_HOP_SAMPLES)
         halves = torch.stack([blocks, -blocks], 1).clamp(min=0)
         peak = halves.amax(3)
@@ -260,10 +269,13 @@ class FrontEnd(nn.Module):
         return (_log(power, 1e-10) + 3.0).transpose(1, 2)
 
     def repeat_features(self, sharp: Tensor, frames: int) -> Tensor:
-        """How exactly each 10 ms was heard before, 5-20 and 20-400 ms ago: -log(1 - correlation), (batch, 2, T).
+        """Return how exactly each 10 ms repeats what was 5-20 and 20-400 ms before: (batch, 2, T).
+
+        The value is -0.5 log(1.002 - correlation).
 
         Blocks are taken by groups; all of a group's blocks are compared with every shift of its own and the previous
-        group's stretch by two matrix products, and lags outside a range are masked."""
+        group's stretch by two matrix products, and lags outside a range are masked.
+        """
         stretch = REPEAT_GROUP * REPEAT_BLOCK
         groups = -(-frames // REPEAT_GROUP)
         slow = F.pad(sharp, (stretch, groups * stretch - frames * REPEAT_BLOCK + stretch))

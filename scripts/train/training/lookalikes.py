@@ -1,4 +1,4 @@
-"""Hard negatives: sounds that resemble a fault and are none, added to a clean recording or made of it.
+"""Hard negatives: sounds that resemble a fault but are not one, added to a clean recording or made from it.
 
 Each is ``(rng, x, rate_hz) -> y``, both (samples,) float32 of one length.
 """
@@ -86,7 +86,7 @@ def doors(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def drone(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Bass notes and drones near the mains' frequencies that are not theirs: notes, vibrato, swells, other pitches."""
+    """Bass notes and drones near the mains' frequencies that are not hum: notes, vibrato, swells, other pitches."""
     y = x.copy()
     at = int(rng.uniform(0, 1) * rate_hz)
     note_seconds = log_uniform(rng, 0.2, 4.0)
@@ -192,7 +192,7 @@ def fades(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def steady_noise(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Noise that belongs there: hiss, rain, wind, applause, waves - over a second long, with slow edges."""
+    """Noise that is part of the recording: hiss, rain, wind, applause, waves - over a second long, with slow edges."""
     white = rng.standard_normal(len(x))
     low = log_uniform(rng, 30, 2000)
     noise = signal.sosfilt(bandpass(rate_hz, low, low * log_uniform(rng, 3, 100), 1), white)
@@ -248,7 +248,7 @@ LOOKALIKES: tuple[tuple[Lookalike, float], ...] = (
 
 
 def lookalike(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> np.ndarray:
-    """One hard negative, drawn by its share; what overshoots full scale is turned down, not cut."""
+    """Return one hard negative, drawn by its share. If it overshoots full scale it is turned down, not clipped."""
     shares = np.array([share for _, share in LOOKALIKES])
     y = LOOKALIKES[rng.choice(len(LOOKALIKES), p=shares / shares.sum())][0](rng, x, rate_hz)
     peak = float(np.abs(y).max())

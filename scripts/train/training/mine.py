@@ -1,4 +1,4 @@
-"""Hard negatives mined: clean clips that a fitted network takes for faulty, kept for the next epochs to learn from."""
+"""Mines hard negatives: clean clips in which a fitted network detects faults, kept for the next epochs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.places import WORK
 from training.render import paths, pcm
 from training.sources import pool_of
 
-THRESHOLD = 0.3  # taken before calibration: what comes near an alarm is worth learning too
+THRESHOLD = 0.3  # before calibration: what comes near a false alarm is worth learning too
 
 
 @cache
@@ -37,7 +37,7 @@ def pieces() -> list[tuple[int, int]]:
 
 
 def candidate(index: int) -> np.ndarray:
-    """A clean clip (CLIP_SAMPLES,): first those of the pool, every third through a coder, then invented ones."""
+    """Return a clean clip (CLIP_SAMPLES,): first those of the pool, every third through a coder, then composed ones."""
     rng = np.random.default_rng((5, index))
     if index >= len(pieces()):
         return make_clip(rng, pool_of("fit"), always_clean=True).audio
@@ -51,16 +51,16 @@ def _scorer(graph: Path) -> onnxruntime.InferenceSession:
     return session(graph, 1)
 
 
-def heard(graph: Path, index: int) -> tuple[np.ndarray, list[str]]:
-    """A candidate as (CLIP_SAMPLES,) int16, and the labels found in it."""
+def false_alarms(graph: Path, index: int) -> tuple[np.ndarray, list[str]]:
+    """Return a candidate as (CLIP_SAMPLES,) int16, and the labels that the network detects in it."""
     clip = candidate(index)
     scores = _scorer(graph).run(["scores"], {"waveform": clip[None]})[0][0]
-    found = detect(scores, {label: Rule(THRESHOLD) for label in LABELS})
-    return pcm(clip), [event.label for event in found]
+    detections = detect(scores, {label: Rule(THRESHOLD) for label in LABELS})
+    return pcm(clip), [event.label for event in detections]
 
 
 def mine(name: str, first: int, last: int) -> None:
-    """Grow split ``mined`` by those of candidates [first, last) in which network ``name`` finds anything."""
+    """Add those of candidates [first, last) in which network ``name`` detects anything to the split ``mined``."""
     os.nice(5)
     graph = WORK / f"mine-{name}.onnx"
     write_graph(Detector(fitted(name), torch.ones(len(LABELS)), torch.zeros(len(LABELS))), graph)
@@ -73,15 +73,15 @@ def mine(name: str, first: int, last: int) -> None:
         spans_path.open("a") as spans,
         multiprocessing.Pool() as workers,
     ):
-        for seen, (clip, found) in enumerate(workers.imap(partial(heard, graph), range(first, last), 8), 1):
-            if found:
+        for seen, (clip, alarms) in enumerate(workers.imap(partial(false_alarms, graph), range(first, last), 8), 1):
+            if alarms:
                 clip.tofile(audio)
                 np.zeros((CLIP_FRAMES, len(TARGETS)), np.uint8).tofile(targets)
                 spans.write(json.dumps([]) + "\n")
-                for label in found:
+                for label in alarms:
                     counts[label] += 1
             if seen % 500 == 0:
-                print(f"{seen} clean clips heard, alarms {counts}", flush=True)
+                print(f"{seen} clean clips scored, alarms {counts}", flush=True)
     graph.unlink()
 
 

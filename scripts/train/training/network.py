@@ -23,7 +23,7 @@ DILATIONS = (1, 2, 4, 8, 16, 32, 1, 4, 16)
 # Probability before calibration at which a frame belongs to an event.
 EXTENT_LEVELS = {"click": 0.3, "dropout": 0.3, "glitch": 0.3, "clipping": 0.5, "hum": 0.5, "noise_burst": 0.3}
 
-POOL_FRAMES = 15  # the name of an event is decided on what is heard within 70 ms of each of its frames
+POOL_FRAMES = 15  # an event is named from the 70 ms around each of its frames
 
 
 class Block(nn.Module):
@@ -90,19 +90,19 @@ class Network(nn.Module):
 
 
 class Committee(nn.Module):
-    """Networks fitted to different clips; what they give is the mean."""
+    """Networks fitted to different clips. Its output is the mean of theirs."""
 
     def __init__(self, members: Sequence[Network]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, features: Tensor, low: Tensor) -> dict[str, Tensor]:
-        given = [member(features, low) for member in self.members]
-        return {name: torch.stack([one[name] for one in given]).mean(0) for name in given[0]}
+        outputs = [member(features, low) for member in self.members]
+        return {name: torch.stack([output[name] for output in outputs]).mean(0) for name in outputs[0]}
 
 
 def fitted(names: str) -> Committee:
-    """The committee of the networks WORK/<name>.pt, joined by "+": "g+i"."""
+    """Return the committee of the networks WORK/<name>.pt; ``names`` joins them by "+": "g+i"."""
     members = []
     for name in names.split("+"):
         members.append(Network())
@@ -115,8 +115,10 @@ def _pool(x: Tensor) -> Tensor:
 
 
 def probabilities(logits: dict[str, Tensor]) -> Tensor:
-    """Scores before calibration (batch, T, labels): an event's probability shared by its names; clipping, which begins
-    and ends with an overloaded frame; hum."""
+    """Return the uncalibrated scores (batch, T, labels).
+
+    The probability of a short event is shared by its names. Clipping begins and ends with an overloaded frame.
+    """
     short = torch.sigmoid(logits["event"]) * torch.softmax(logits["type"], 1)
     long = torch.sigmoid(logits["long"])
     clipping = trimmed(long[:, :1], torch.sigmoid(logits["overload"]))[:, 0]
@@ -155,8 +157,9 @@ def closed(p: Tensor, frames: int = 121) -> Tensor:
 def evened(p: Tensor) -> Tensor:
     """p (batch, T, labels) with every frame of an event at the event's maximum.
 
-    An event is a stretch at or above its label's extent level. So confidence decides whether an event is reported, and
-    does not trim it."""
+    An event is a stretch at or above its label's extent level. So the confidence decides whether an event is reported,
+    but does not trim it.
+    """
     level = torch.tensor([EXTENT_LEVELS[name] for name in LABELS])[:, None]
     filled = closed(p).transpose(1, 2)
     inside = (filled >= level).to(filled.dtype)
@@ -174,8 +177,10 @@ def trimmed(extent: Tensor, active: Tensor) -> Tensor:
 
 
 def _spread(top: Tensor, inside: Tensor, forward: bool) -> Tensor:
-    """top (batch, labels, T) with each frame at the highest of its stretch so far (or of what follows), by doubling
-    steps; ``inside`` is 1 in the frames of stretches."""
+    """Return ``top`` (batch, labels, T) with each frame at the highest of its stretch so far, or from there on.
+
+    It works by doubling steps. ``inside`` is 1 in the frames of stretches.
+    """
     step, joined = 1, inside * _shifted(inside, 1, forward)
     while step < top.shape[2]:
         top = torch.maximum(top, _shifted(top, step, forward) * joined)

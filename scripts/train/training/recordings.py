@@ -1,4 +1,4 @@
-"""Whole recordings of the development packages, clean and as coded, scored as the appliance scores them."""
+"""Whole clean recordings of the development packages, some through a coder, scored as the appliance scores them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Scorer = Callable[[np.ndarray], np.ndarray]  # (batch, CLIP_SAMPLES) float32 to 
 
 
 def score(audio: np.ndarray, scorer: Scorer, batch: int = 4) -> np.ndarray:
-    """Scores (frames, labels) of a recording (samples,): 8 s windows every 7 s, the last padded, overlaps averaged."""
+    """Return the scores (frames, labels) of a recording (samples,).
+
+    Windows of 8 s start every 7 s; the last one is padded, and overlaps are averaged.
+    """
     count = max(1, -(-(len(audio) - CLIP_SAMPLES) // HOP_SAMPLES) + 1)
     padded = np.pad(audio, (0, (count - 1) * HOP_SAMPLES + CLIP_SAMPLES - len(audio)))
     frames, hop = CLIP_SAMPLES // FRAME_HOP_SAMPLES, HOP_SAMPLES // FRAME_HOP_SAMPLES
@@ -44,7 +47,7 @@ def clean_recordings(split: str = "dev", minutes: float = 90.0, seed: int = 3) -
         audio = audio[: min(len(audio), entry["samples"])]
         if rng.random() < 0.5:
             rate_hz = 48_000 if entry["rate_hz"] > 16_000 else 16_000
-            heard = codecs.coded(rng, codecs.resampled(audio, SAMPLE_RATE_HZ, rate_hz), rate_hz)
-            audio = codecs.fitted(codecs.resampled(heard, rate_hz, SAMPLE_RATE_HZ), len(audio))
+            coded = codecs.coded(rng, codecs.resampled(audio, SAMPLE_RATE_HZ, rate_hz), rate_hz)
+            audio = codecs.fitted(codecs.resampled(coded, rate_hz, SAMPLE_RATE_HZ), len(audio))
         done += len(audio) / SAMPLE_RATE_HZ
         yield f"{entry['package']}/{entry['name']}", audio

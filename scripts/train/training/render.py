@@ -25,24 +25,24 @@ def paths(split: str) -> tuple[Path, Path, Path]:
 
 
 def rendered(split: str) -> int:
-    """How many clips of a split are complete on disk."""
+    """Return how many clips of a split are complete on disk."""
     spans = paths(split)[2]
     return spans.read_text().count("\n") if spans.exists() else 0
 
 
 def pcm(audio: np.ndarray) -> np.ndarray:
-    """float32 in [-1, 1] as int16, cut at full scale."""
+    """Return float32 in [-1, 1] as int16, clipped at full scale."""
     return np.round(audio * 32767).clip(-32768, 32767).astype(np.int16)
 
 
 def clip_of(split: str, index: int) -> clips.Clip:
-    """Clip ``index`` of a split, from its own seed."""
+    """Return clip ``index`` of a split, made from its own seed."""
     seed, pool, always_clean = SPLITS[split]
     return clips.make_clip(np.random.default_rng((seed, index)), pool_of(pool), always_clean)
 
 
 def render(split: str, num_clips: int) -> None:
-    """Grow a split to ``num_clips``; clip i depends on (split, i) alone."""
+    """Grow a split to ``num_clips``. Clip i depends only on (split, i)."""
     os.nice(5)
     audio_path, targets_path, spans_path = paths(split)
     done = rendered(split)
@@ -67,7 +67,7 @@ def render(split: str, num_clips: int) -> None:
 
 
 def load(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The clips complete now: audio (clips, CLIP_SAMPLES) int16, targets (clips, CLIP_FRAMES, TARGETS) uint8."""
+    """Return the complete clips: audio (clips, CLIP_SAMPLES) int16, targets (clips, CLIP_FRAMES, TARGETS) uint8."""
     audio_path, targets_path, _ = paths(split)
     count = rendered(split)
     audio = np.memmap(audio_path, np.int16, "r", shape=(count, clips.CLIP_SAMPLES))

@@ -36,14 +36,14 @@ def recordings(package: str) -> Iterator[tuple[str, bytes]]:
 
 
 def decode(data: bytes) -> tuple[np.ndarray, int]:
-    """Decode to mono at the pool's rate. Returns (samples,) float32 and the rate the recording came at."""
+    """Decode to mono at the pool's rate. Returns (samples,) float32 and the recording's own rate."""
     audio, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     mono = audio[:, 0] if audio.shape[1] == 1 else (audio[:, 0] + audio[:, 1]) * 0.5
     return soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ").astype(np.float32), rate_hz
 
 
 def build_pool(split: str, packages: tuple[str, ...]) -> Path:
-    """Decode ``packages`` into WORK/pool-<split>.i16 with an index; short utterances are strung together."""
+    """Decode ``packages`` into WORK/pool-<split>.i16 with an index; short utterances are joined."""
     target = WORK / f"pool-{split}.i16"
     if target.with_suffix(".json").exists():
         return target
@@ -79,7 +79,10 @@ def build_pool(split: str, packages: tuple[str, ...]) -> Path:
 
 
 class Pool:
-    """Random access to stretches of a pool; packages are drawn evenly, so that no long one crowds out the rest."""
+    """Random access to stretches of a pool.
+
+    Packages are drawn evenly, so that a long one does not crowd out the rest.
+    """
 
     def __init__(self, split: str) -> None:
         path = build_pool(split, FIT_PACKAGES if split == "fit" else DEV_PACKAGES)

@@ -22,7 +22,7 @@ OPUS_RATE_HZ = 48_000
 
 
 def decode_each(packets: list[bytes], rate_hz: int, codec: str, extradata: bytes | None = None) -> list[np.ndarray]:
-    """Decode packet by packet. Returns each packet's (samples,) float32; empty where the decoder gave nothing."""
+    """Decode packet by packet. Returns each packet's (samples,) float32, empty if the decoder returned nothing."""
     context = av.CodecContext.create(codec, "r")
     context.sample_rate = rate_hz
     context.layout = "mono"
@@ -42,7 +42,7 @@ def decode_each(packets: list[bytes], rate_hz: int, codec: str, extradata: bytes
 
 @cache
 def libopus() -> ctypes.CDLL:
-    """The Opus library that PyAV brings along: its decoder can be told of a loss, which FFmpeg's cannot."""
+    """Return the Opus library that comes with PyAV. Its decoder accepts a lost packet; FFmpeg's does not."""
     folder = Path(av.__file__).resolve().parents[1] / "av.libs"
     library = ctypes.CDLL(str(next(folder.glob("libopus-*.so*"))))
     library.opus_decoder_create.restype = ctypes.c_void_p
@@ -91,24 +91,26 @@ def _overwritten(rng: np.random.Generator, data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Coded:
-    """A recording as a coder's packets, at the rate that they decode to, and the decoder: it takes them with None in
-    place of what is lost, and gives (samples,) float32."""
+    """A recording as a coder's packets, the rate that they decode to, and the decoder.
+
+    The decoder takes the packets with None in place of each lost one, and returns (samples,) float32.
+    """
 
     packets: list[bytes]
     rate_hz: int
     decode: Callable[[list[bytes | None]], np.ndarray]
 
 
-def _opus(rng: np.random.Generator, x: np.ndarray, rate_hz: int, told: bool) -> Coded:
+def _opus(rng: np.random.Generator, x: np.ndarray, rate_hz: int, is_told: bool) -> Coded:
     frame_ms = int(rng.choice([10, 20, 20, 20, 40]))
     options = {"application": str(rng.choice(["voip", "audio"])), "compression_level": "3"}
     options["frame_duration"] = str(frame_ms)
     bit_rate = int(rng.choice([12, 16, 24, 32, 64, 96])) * 1000
     packets = codecs.encode(codecs.resampled(x, rate_hz, OPUS_RATE_HZ), OPUS_RATE_HZ, "libopus", bit_rate, options)
 
-    def decode(given: list[bytes | None]) -> np.ndarray:
-        heard = given if told else [data for data in given if data is not None]
-        return np.concatenate(decode_opus_with_losses(heard, 48 * frame_ms))
+    def decode(received: list[bytes | None]) -> np.ndarray:
+        stream = received if is_told else [data for data in received if data is not None]
+        return np.concatenate(decode_opus_with_losses(stream, 48 * frame_ms))
 
     return Coded(packets, OPUS_RATE_HZ, decode)
 
@@ -119,8 +121,8 @@ def _mp3(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> Coded:
     packets = codecs.encode(y, inner_hz, "libmp3lame", int(rng.choice([32, 48, 64, 96, 128])) * 1000)
     by_mpg123 = rng.random() < 0.6
 
-    def decode(given: list[bytes | None]) -> np.ndarray:
-        left = [data for data in given if data is not None]
+    def decode(received: list[bytes | None]) -> np.ndarray:
+        left = [data for data in received if data is not None]
         if by_mpg123:
             return soundfile.read(io.BytesIO(b"".join(left)), dtype="float32")[0]
         parts = decode_each(left, inner_hz, "mp3float")
@@ -133,8 +135,9 @@ def _mp3(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> Coded:
 def _vorbis(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> Coded:
     packets, extradata = _vorbis_packets(x, rate_hz, float(rng.uniform(0, 1)))
 
-    def decode(given: list[bytes | None]) -> np.ndarray:
-        return np.concatenate(decode_each([d for d in given if d is not None], rate_hz, "vorbis", extradata))
+    def decode(received: list[bytes | None]) -> np.ndarray:
+        left = [data for data in received if data is not None]
+        return np.concatenate(decode_each(left, rate_hz, "vorbis", extradata))
 
     return Coded(packets, rate_hz, decode)
 
@@ -146,7 +149,7 @@ def _levels(x: np.ndarray, size: int) -> np.ndarray:
 
 
 def _parted(before: np.ndarray, after: np.ndarray, rate_hz: int) -> int:
-    """How many samples the two run alike: to the first 5 ms whose difference is within 18 dB of the sound."""
+    """Return how many samples are alike: to the first 5 ms whose difference is within 18 dB of the sound."""
     size, num = rate_hz // 200, min(len(before), len(after))
     sound, error = _levels(before[:num], size), _levels(before[:num] - after[:num], size)
     apart = np.flatnonzero(error > np.maximum(0.12 * sound, 0.03 * rms(before) + 1e-5))
@@ -154,8 +157,11 @@ def _parted(before: np.ndarray, after: np.ndarray, rate_hz: int) -> int:
 
 
 def _heard(before: np.ndarray, after: np.ndarray, rate_hz: int) -> tuple[str, int, int] | None:
-    """What a loss made of ``before``, both (samples,): a dropout where sound fell silent, else a glitch, from where the
-    two part to where they run alike again, up to their ends. None if it is inaudible, too long, or half of each."""
+    """Return the fault that a loss made of ``before``, both (samples,): a dropout if sound fell silent, else a glitch.
+
+    It lasts from the sample at which the two begin to differ to the one from which they are alike again, up to their
+    ends. Returns None if the fault is inaudible, too long, or half a dropout and half a glitch.
+    """
     size = rate_hz // 200
     start = _parted(before, after, rate_hz)
     end = max(len(after) - _parted(before[::-1], after[::-1], rate_hz), start + 2 * size)
@@ -174,8 +180,10 @@ def _heard(before: np.ndarray, after: np.ndarray, rate_hz: int) -> tuple[str, in
 
 
 def damaged_stream(rng: np.random.Generator, x: np.ndarray, rate_hz: int) -> tuple[np.ndarray, Spans]:
-    """Code x (samples,), damage the stream in one or two places and decode it. Returns (samples,) and the faults: one
-    place after the other is damaged and compared with what was there before."""
+    """Code x (samples,), damage the stream in one or two places and decode it. Returns (samples,) and the faults.
+
+    One place after the other is damaged, and the result compared with the one before.
+    """
     kind = str(rng.choice(["opus_drop", "opus_conceal", "mp3_drop", "mp3_bytes", "vorbis_drop"]))
     if kind.startswith("opus"):
         coded = _opus(rng, x, rate_hz, kind == "opus_conceal")
