@@ -6,11 +6,12 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
 from structlog.testing import CapturingLogger
+from werkzeug.test import TestResponse
 
 from appliance import errors
 from appliance.api import errors as errors_module
@@ -24,6 +25,7 @@ from appliance.services.box import Box
 from appliance.services.inference import jobs as inference_jobs
 from appliance.state import workers
 from appliance.state.database import Database
+from appliance.storage.objects import ObjectStore
 from tests.support import toy_models
 
 JOBS = "/api/v1/inference-jobs"
@@ -46,12 +48,17 @@ class Objects:
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Box:
+def objects() -> Objects:
+    return Objects()
+
+
+@pytest.fixture
+def box(tmp_path: Path, objects: Objects) -> Box:
     toy_models.frame_model(tmp_path / "models")
     db = Database(tmp_path / "appliance.db")
     db.migrate()
     settings = Settings(data_dir=tmp_path, default_model="loud-frames")
-    return Box(settings, db, Objects(), ModelStore(tmp_path / "models"))
+    return Box(settings, db, cast(ObjectStore, objects), ModelStore(tmp_path / "models"))
 
 
 @pytest.fixture
@@ -62,9 +69,14 @@ def client(box: Box) -> Iterator[FlaskClient]:
         yield client
 
 
-def request_upload(client: FlaskClient) -> Any:
+def body_of(response: TestResponse) -> Any:
+    """Return the JSON of a response."""
+    return response.json
+
+
+def request_upload(client: FlaskClient) -> TestResponse:
     """Request an upload form for a new job."""
-    job_id = client.post(JOBS, json={"model_id": "loud-frames"}).json["id"]
+    job_id = body_of(client.post(JOBS, json={"model_id": "loud-frames"}))["id"]
     body = {"filename": "a.wav", "content_type": "audio/wav", "file_size_bytes": 1}
     return client.post(f"{JOBS}/{job_id}/files/upload-url", json=body)
 
@@ -92,13 +104,13 @@ def test_a_status_of_the_framework_is_answered_with_a_listed_code(status: int) -
     assert http_error_of_status(status) in HTTP_ERRORS
 
 
-def test_storage_that_does_not_answer_is_a_503_with_retry_after(box: Box, client: FlaskClient) -> None:
-    box.objects.error = StorageUnavailable("Object storage does not answer.")
+def test_storage_that_does_not_answer_is_a_503_with_retry_after(objects: Objects, client: FlaskClient) -> None:
+    objects.error = StorageUnavailable("Object storage does not answer.")
     response = request_upload(client)
     assert (response.status_code, response.mimetype) == (503, "application/problem+json")
-    assert response.json["code"] == "storage_unavailable"
+    assert body_of(response)["code"] == "storage_unavailable"
     assert int(response.headers["Retry-After"]) > 0
-    job = client.get(JOBS).json["inference_jobs"][0]
+    job = body_of(client.get(JOBS))["inference_jobs"][0]
     assert (job["total_files"], job["status"]) == (0, "pending")  # no file without its form
 
 
@@ -106,18 +118,18 @@ def test_storage_that_does_not_answer_is_a_503_with_retry_after(box: Box, client
     "error", [StorageError("secret: hunter2"), RuntimeError("secret: hunter2"), KeyError("hunter2")]
 )
 def test_an_unexpected_error_is_a_500_that_shows_only_the_request_id(
-    box: Box, client: FlaskClient, error: Exception, monkeypatch: pytest.MonkeyPatch
+    objects: Objects, client: FlaskClient, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
     monkeypatch.setattr(errors_module, "log", log)
-    box.objects.error = error
+    objects.error = error
     response = request_upload(client)
     assert (response.status_code, response.mimetype) == (500, "application/problem+json")
-    assert set(response.json) == {"type", "title", "status", "detail", "code"}
-    assert response.json["code"] == "internal_error"
+    assert set(body_of(response)) == {"type", "title", "status", "detail", "code"}
+    assert body_of(response)["code"] == "internal_error"
     assert "hunter2" not in response.text
     request_id = response.headers["X-Request-ID"]
-    assert request_id in response.json["detail"]
+    assert request_id in body_of(response)["detail"]
     [entry] = log.calls
     assert (entry.method_name, entry.kwargs["request_id"]) == ("error", request_id)
     assert "hunter2" in str(entry.kwargs)
@@ -129,24 +141,24 @@ def test_a_busy_database_is_a_503(client: FlaskClient, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(inference_jobs, "create_job", busy)
     response = client.post(JOBS, json={"model_id": "loud-frames"})
-    assert (response.status_code, response.json["code"]) == (503, "database_busy")
+    assert (response.status_code, body_of(response)["code"]) == (503, "database_busy")
     assert response.headers["Retry-After"]
 
 
-def test_readyz_reports_each_part(box: Box, client: FlaskClient) -> None:
+def test_readyz_reports_each_part(box: Box, objects: Objects, client: FlaskClient) -> None:
     def unready() -> dict[str, str]:
         response = client.get("/readyz")
-        checks = {name: check["detail"] for name, check in response.json["checks"].items() if not check["ok"]}
-        assert (response.status_code, response.json["status"]) == ((503, "not ready") if checks else (200, "ready"))
+        checks = {name: check["detail"] for name, check in body_of(response)["checks"].items() if not check["ok"]}
+        assert (response.status_code, body_of(response)["status"]) == ((503, "not ready") if checks else (200, "ready"))
         return checks
 
     assert unready() == {"worker": "has not started yet"}
     with box.db.transaction() as tx:
         workers.register(tx, "w", "cpu")
     assert unready() == {}
-    box.objects.is_ready = False
+    objects.is_ready = False
     assert set(unready()) == {"storage"}
-    box.objects.is_ready = True
+    objects.is_ready = True
     with box.db.transaction() as tx:
         tx.change("UPDATE workers SET seen_at = seen_at - 100")
     assert "silent for 100 s" in unready()["worker"]
@@ -165,7 +177,7 @@ def test_readyz_and_healthz_need_no_key_and_healthz_no_database(box: Box) -> Non
     assert client.get("/healthz").status_code == 200
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json["checks"]["database"]["ok"] is False
+    assert body_of(response)["checks"]["database"]["ok"] is False
 
 
 def test_a_model_for_another_task_cannot_detect(box: Box, client: FlaskClient) -> None:
@@ -173,12 +185,12 @@ def test_a_model_for_another_task_cannot_detect(box: Box, client: FlaskClient) -
     manifest.write_text(manifest.read_text().replace('"detection"', '"embedding"'))
     response = client.post(JOBS, json={"model_id": "other"})
     assert response.status_code == 400
-    assert "model_id" in response.json["detail"]
+    assert "model_id" in body_of(response)["detail"]
 
 
 def test_a_new_model_version_applies_only_to_new_jobs(box: Box, client: FlaskClient) -> None:
-    old = client.post(JOBS, json={"model_id": "loud-frames"}).json
+    old = body_of(client.post(JOBS, json={"model_id": "loud-frames"}))
     toy_models.frame_model(box.models.root, version="1.1.0")
-    new = client.post(JOBS, json={"model_id": "loud-frames"}).json
+    new = body_of(client.post(JOBS, json={"model_id": "loud-frames"}))
     assert (old["model_version"], new["model_version"]) == ("1.0.0", "1.1.0")
-    assert client.get(f"{JOBS}/{old['id']}").json["model_version"] == "1.0.0"
+    assert body_of(client.get(f"{JOBS}/{old['id']}"))["model_version"] == "1.0.0"

@@ -41,7 +41,9 @@ class Spec:
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         literal_first = sorted(document["paths"].items(), key=lambda path: path[0].count("{"))
-        self._paths = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): operations for path, operations in literal_first}
+        self._paths: dict[re.Pattern[str], dict[str, Any]] = {
+            re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): operations for path, operations in literal_first
+        }
 
     def check(self, response: requests.Response) -> None:
         """Fail if a response differs from the document in status, type or shape, or has a code that is not listed."""
@@ -59,8 +61,8 @@ class Spec:
             expected = "application/json" if plain else PROBLEM
             assert media_type == expected, f"{request.method} {path}: {media_type} {response.text[:200]}"
             (self.check_failure if plain else self.check_problem)(response)
-        operations = next((methods for regex, methods in self._paths.items() if regex.fullmatch(path)), {})
-        operation = operations.get(str(request.method).lower())
+        matching = (operations for regex, operations in self._paths.items() if regex.fullmatch(path))
+        operation = next(matching, {}).get(str(request.method).lower())
         if operation is None:
             return  # a page, or a request without an operation
         responses = operation["responses"]

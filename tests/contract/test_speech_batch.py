@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.contract.test_speech_raw import SPEECH, assert_sample_text
+from tests.contract.test_speech_raw import assert_sample_text
 from tests.support.appliances import Api, Appliance, descendants, peak_bytes, running_appliance, wait_for
+from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import loud_wav
 
 MEBIBYTE = 1024**2

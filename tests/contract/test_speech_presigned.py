@@ -17,9 +17,10 @@ import requests
 
 from appliance.storage.access import StorageAccess, load_access
 from tests.contract.spec import Spec
-from tests.contract.test_speech_raw import SPEECH, assert_sample_text
+from tests.contract.test_speech_raw import assert_sample_text
 from tests.support.appliances import Api, Appliance, children, running_appliance, wait_for
 from tests.support.receivers import Receiver, receiving
+from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 
 NEVER = 3600

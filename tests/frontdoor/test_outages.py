@@ -32,7 +32,7 @@ def closed_door(folder: Path) -> FrontDoor:
     )
 
 
-def test_an_outage_is_a_503_with_retry_after(tmp_path: Path):
+def test_an_outage_is_a_503_with_retry_after(tmp_path: Path) -> None:
     door = closed_door(tmp_path)
     origin = f"http://127.0.0.1:{door.port}"
 
@@ -56,7 +56,7 @@ def test_an_outage_is_a_503_with_retry_after(tmp_path: Path):
         assert requests.head(f"{origin}/api").status_code == 503
 
 
-def test_caddy_accepts_the_configuration_and_has_no_admin_api(tmp_path: Path):
+def test_caddy_accepts_the_configuration_and_has_no_admin_api(tmp_path: Path) -> None:
     for door in (closed_door(tmp_path), dataclasses.replace(closed_door(tmp_path), host="::1", cors_origins=("*",))):
         program, _, _, file = caddy.command(door)
         validation = subprocess.run(

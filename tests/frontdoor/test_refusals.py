@@ -72,14 +72,14 @@ def assert_refused(door: RunningDoor, method: str, target: str, headers: dict[st
         ("GET", "/audio/a%00b"),
     ],
 )
-def test_calls_beyond_forms_and_presigned_urls_are_refused(minio_door: RunningDoor, method: str, target: str):
+def test_calls_beyond_forms_and_presigned_urls_are_refused(minio_door: RunningDoor, method: str, target: str) -> None:
     assert_refused(minio_door, method, target, AUDIO)
 
 
 @pytest.mark.parametrize(
     "target", ["/minio/admin/v3/info", "/minio/health/live", "/other/key", "/", "/?Action=AssumeRole"]
 )
-def test_paths_outside_the_bucket_never_reach_storage(minio_door: RunningDoor, target: str):
+def test_paths_outside_the_bucket_never_reach_storage(minio_door: RunningDoor, target: str) -> None:
     status, _, body = send(minio_door, "GET", target)
     assert status == 200
     assert json.loads(body)["RAW_URI"] == target
@@ -95,18 +95,18 @@ def test_paths_outside_the_bucket_never_reach_storage(minio_door: RunningDoor, t
         ("x-minio-source-mtime", "2026-01-01T00:00:00Z"),
     ],
 )
-def test_headers_that_reach_known_flaws_are_refused(minio_door: RunningDoor, header: tuple[str, str]):
+def test_headers_that_reach_known_flaws_are_refused(minio_door: RunningDoor, header: tuple[str, str]) -> None:
     name, value = header
     assert_refused(minio_door, "PUT", "/audio/a", {name: value})
     assert_refused(minio_door, "POST", "/audio", FORM | {name: value})
 
 
-def test_only_multipart_forms_are_posted(minio_door: RunningDoor):
+def test_only_multipart_forms_are_posted(minio_door: RunningDoor) -> None:
     assert_refused(minio_door, "POST", "/audio", {"Content-Type": "application/x-www-form-urlencoded"})
     assert_refused(minio_door, "POST", "/audio", {})
 
 
-def test_the_known_attack_on_a_forms_key_is_refused(minio_door: RunningDoor):
+def test_the_known_attack_on_a_forms_key_is_refused(minio_door: RunningDoor) -> None:
     form = form_of(minio_door, new_key())
     for key in attack_keys(form.fields):
         target, headers, body = attack(f"/audio/{new_key()}", key)
@@ -116,7 +116,7 @@ def test_the_known_attack_on_a_forms_key_is_refused(minio_door: RunningDoor):
         assert status in (400, 403)
 
 
-def test_the_known_attack_on_storage_itself_stays_within_the_bucket(minio_door: RunningDoor):
+def test_the_known_attack_on_storage_itself_stays_within_the_bucket(minio_door: RunningDoor) -> None:
     """Even without the front door (a second flaw, a wrong host), the keys that a form shows open nothing but audio."""
     storage = minio_door.storage
     form = form_of(minio_door, new_key())
@@ -157,7 +157,7 @@ def attack(path: str, access_key: str) -> tuple[str, dict[str, str], bytes]:
     return f"{path}?{query}", headers, body
 
 
-def test_headers_that_the_api_receives(minio_door: RunningDoor):
+def test_headers_that_the_api_receives(minio_door: RunningDoor) -> None:
     received = requests.get(f"{minio_door.origin}/api/v1/x?y=1", headers={"Host": "box.example:81"}).json()
     assert received["HTTP_HOST"] == "box.example:81"
     assert received["HTTP_X_FORWARDED_PROTO"] == "http"
@@ -170,7 +170,7 @@ def test_headers_that_the_api_receives(minio_door: RunningDoor):
     assert odd["HTTP_X_FORWARDED_PROTO"] == "http"
 
 
-def test_request_ids(minio_door: RunningDoor):
+def test_request_ids(minio_door: RunningDoor) -> None:
     sane = requests.get(f"{minio_door.origin}/", headers={"X-Request-ID": "abc-1"})
     assert sane.headers["X-Request-ID"] == sane.json()["HTTP_X_REQUEST_ID"] == "abc-1"
     for odd in ("a b", "x" * 200, '"}', "a,b"):
@@ -181,7 +181,7 @@ def test_request_ids(minio_door: RunningDoor):
     assert "Via" not in sane.headers
 
 
-def test_api_bodies_are_capped(minio_door: RunningDoor):
+def test_api_bodies_are_capped(minio_door: RunningDoor) -> None:
     accepted = requests.post(f"{minio_door.origin}/api", data=b"x" * 2**20)
     assert accepted.json()["body_bytes"] == 2**20
     assert_problem(requests.post(f"{minio_door.origin}/api", data=b"x" * (2**20 + 1)), 413, "request_too_large")
@@ -189,7 +189,7 @@ def test_api_bodies_are_capped(minio_door: RunningDoor):
     assert_problem(requests.post(f"{minio_door.origin}/api", data=chunks), 413, "request_too_large")
 
 
-def test_configured_origins_may_use_storage(minio_door: RunningDoor):
+def test_configured_origins_may_use_storage(minio_door: RunningDoor) -> None:
     preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     response = requests.options(f"{minio_door.origin}/audio", headers=preflight)
     assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
@@ -203,7 +203,7 @@ def test_configured_origins_may_use_storage(minio_door: RunningDoor):
     assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (403, ORIGIN)
 
 
-def test_other_origins_may_not_use_storage(minio_door: RunningDoor):
+def test_other_origins_may_not_use_storage(minio_door: RunningDoor) -> None:
     other = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     assert requests.options(f"{minio_door.origin}/audio", headers=other).status_code == 403
     key = new_key()
@@ -213,7 +213,7 @@ def test_other_origins_may_not_use_storage(minio_door: RunningDoor):
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
-def test_logs_hold_no_secrets(minio_door: RunningDoor):
+def test_logs_hold_no_secrets(minio_door: RunningDoor) -> None:
     key = new_key()
     minio_door.storage.store.put(key, b"abc", content_type="audio/wav")
     headers = {"X-API-Key": "s3cret-key", "Authorization": "Bearer s3cret-token", "Cookie": "s3cret-cookie"}

@@ -41,7 +41,7 @@ def status_after(success: int, call: Callable[[], requests.Response]) -> int:
     return status
 
 
-def test_a_form_is_posted_as_the_reference_posts_it(door: RunningDoor):
+def test_a_form_is_posted_as_the_reference_posts_it(door: RunningDoor) -> None:
     key = new_key()
     form = form_of(door, key)
     response = requests.post(form.url, data=form.fields, files={"file": io.BytesIO(b"RIFF")})
@@ -54,24 +54,24 @@ def test_a_form_is_posted_as_the_reference_posts_it(door: RunningDoor):
     assert (info.size_bytes, file.getvalue()) == (4, b"RIFF")
 
 
-def test_a_form_is_for_its_own_key_only(door: RunningDoor):
+def test_a_form_is_for_its_own_key_only(door: RunningDoor) -> None:
     form = form_of(door, new_key())
     response = requests.post(form.url, data=form.fields | {"key": new_key()}, files={"file": b"RIFF"})
     assert response.status_code == 403
 
 
-def test_a_forged_signature_is_refused(door: RunningDoor):
+def test_a_forged_signature_is_refused(door: RunningDoor) -> None:
     form = form_of(door, new_key())
     response = requests.post(form.url, data=form.fields | {"x-amz-signature": "0" * 64}, files={"file": b"RIFF"})
     assert response.status_code == 403
 
 
-def test_an_expired_form_is_refused(door: RunningDoor):
+def test_an_expired_form_is_refused(door: RunningDoor) -> None:
     form = form_of(door, new_key(), seconds=1)
     assert status_after(204, lambda: requests.post(form.url, data=form.fields, files={"file": b"RIFF"})) == 403
 
 
-def test_a_file_over_the_forms_size_is_refused_by_storage(door: RunningDoor):
+def test_a_file_over_the_forms_size_is_refused_by_storage(door: RunningDoor) -> None:
     key = new_key()
     form = form_of(door, key, max_bytes=1000)
     assert requests.post(form.url, data=form.fields, files={"file": b"x" * 1001}).status_code == 400
@@ -79,7 +79,7 @@ def test_a_file_over_the_forms_size_is_refused_by_storage(door: RunningDoor):
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "box.customer.example"])
-def test_forms_and_urls_work_under_every_name(door: RunningDoor, name: str):
+def test_forms_and_urls_work_under_every_name(door: RunningDoor, name: str) -> None:
     port = door.origin.rsplit(":", 1)[1]
     key, host = new_key(), {"Host": f"{name}:{port}"}
     form = form_of(door, key, origin=f"http://{name}:{port}")
@@ -91,7 +91,7 @@ def test_forms_and_urls_work_under_every_name(door: RunningDoor, name: str):
     assert requests.get(local_url, headers=host).content == b"abc"
 
 
-def test_downloads_have_type_name_and_ranges(door: RunningDoor):
+def test_downloads_have_type_name_and_ranges(door: RunningDoor) -> None:
     key = new_key()
     door.storage.store.put(key, b"0123456789", content_type="audio/wav")
     url = url_of(door, key, filename='Prüfung "1"\r\nX: y.wav')
@@ -108,7 +108,7 @@ def test_downloads_have_type_name_and_ranges(door: RunningDoor):
     assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")
 
 
-def test_a_url_is_for_one_key_one_method_and_a_limited_time(door: RunningDoor):
+def test_a_url_is_for_one_key_one_method_and_a_limited_time(door: RunningDoor) -> None:
     key, other = new_key(), new_key()
     for stored_key in (key, other):
         door.storage.store.put(stored_key, b"abc", content_type="audio/wav")
@@ -118,7 +118,7 @@ def test_a_url_is_for_one_key_one_method_and_a_limited_time(door: RunningDoor):
     assert status_after(200, lambda: requests.get(url)) == 403
 
 
-def test_a_body_over_the_cap_is_a_413_and_is_not_stored(door: RunningDoor):
+def test_a_body_over_the_cap_is_a_413_and_is_not_stored(door: RunningDoor) -> None:
     key = new_key()
     form = form_of(door, key, max_bytes=10**9)
     before = _resident_bytes(door.process.pid)
@@ -129,7 +129,7 @@ def test_a_body_over_the_cap_is_a_413_and_is_not_stored(door: RunningDoor):
     assert _resident_bytes(door.process.pid) - before < 20 * MEBIBYTE
 
 
-def test_a_chunked_body_over_the_cap_is_cut_off(door: RunningDoor):
+def test_a_chunked_body_over_the_cap_is_cut_off(door: RunningDoor) -> None:
     key = new_key()
     form = form_of(door, key, max_bytes=10**9)
     before = _resident_bytes(door.process.pid)

@@ -26,7 +26,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def start(checkout: Path, mode: str = "runtime", **environment: str) -> subprocess.Popen:
     variables = os.environ | {"APPLIANCE_PYTHON": sys.executable, "PIP_NO_INDEX": "1"} | environment
-    command = [checkout / "scripts" / "bootstrap", mode]
+    command: list[str | Path] = [checkout / "scripts" / "bootstrap", mode]
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/")
 
 
@@ -44,7 +44,7 @@ def stub(path: Path, script: str) -> str:
     return str(path)
 
 
-def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Path):
+def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Path) -> None:
     started = time.monotonic()
     status, stderr = bootstrap(checkout)
     first_seconds = time.monotonic() - started
@@ -62,14 +62,14 @@ def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Pa
     assert bootstrap(checkout, "test") == bootstrap(checkout) == (0, "")
 
 
-def test_two_first_calls_at_once_make_one_environment(checkout: Path):
+def test_two_first_calls_at_once_make_one_environment(checkout: Path) -> None:
     both = [start(checkout), start(checkout)]
     stderr = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], stderr
     assert "".join(stderr).count("making") == 1
 
 
-def test_an_interrupted_set_up_starts_again(checkout: Path):
+def test_an_interrupted_set_up_starts_again(checkout: Path) -> None:
     process = start(checkout)
     while not (checkout / ".venv").exists():
         time.sleep(0.01)
@@ -79,7 +79,7 @@ def test_an_interrupted_set_up_starts_again(checkout: Path):
     assert (status, "making" in stderr) == (0, True), stderr
 
 
-def test_a_missing_package_is_reported_and_the_next_call_can_succeed(checkout: Path):
+def test_a_missing_package_is_reported_and_the_next_call_can_succeed(checkout: Path) -> None:
     for name in ("runtime", "cuda"):
         lock = checkout / "scripts" / "requirements" / f"{name}.txt"
         lock.write_text(f"no-such-package==1 --hash=sha256:{'0' * 64}\n")
@@ -91,14 +91,14 @@ def test_a_missing_package_is_reported_and_the_next_call_can_succeed(checkout: P
     assert bootstrap(checkout)[0] == 0
 
 
-def test_an_old_python_is_refused(checkout: Path, tmp_path: Path):
+def test_an_old_python_is_refused(checkout: Path, tmp_path: Path) -> None:
     status, stderr = bootstrap(checkout, APPLIANCE_PYTHON=stub(tmp_path / "old", "exit 1"))
     assert status == 1
     assert "no Python 3.11 or newer" in stderr
     assert not (checkout / ".venv").exists()
 
 
-def test_a_python_without_venv_says_what_to_install(checkout: Path, tmp_path: Path):
+def test_a_python_without_venv_says_what_to_install(checkout: Path, tmp_path: Path) -> None:
     script = f'case "$*" in *ensurepip*|*"-m "*) exit 1;; esac; exec "{sys.executable}" "$@"'
     status, stderr = bootstrap(checkout, APPLIANCE_PYTHON=stub(tmp_path / "debians", script))
     assert status == 1
@@ -106,7 +106,7 @@ def test_a_python_without_venv_says_what_to_install(checkout: Path, tmp_path: Pa
     assert not (checkout / ".venv").exists()
 
 
-def test_pip_replaces_a_missing_ensurepip(checkout: Path, tmp_path: Path):
+def test_pip_replaces_a_missing_ensurepip(checkout: Path, tmp_path: Path) -> None:
     script = f'case "$*" in *ensurepip*|*virtualenv*) exit 1;; esac; exec "{sys.executable}" "$@"'
     wheels = tmp_path / "wheels"
     import ensurepip

@@ -77,7 +77,7 @@ def install(machine: Path, *arguments: str, checkout: str = "checkout", index: s
         "PIP_FIND_LINKS": str(machine / index),
         "PIP_CONFIG_FILE": os.devnull,
     }
-    command = [machine / checkout / "scripts" / "install-speech", *arguments]
+    command: list[str | Path] = [machine / checkout / "scripts" / "install-speech", *arguments]
     result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
     assert result.stdout == ""
     return result.returncode, result.stderr

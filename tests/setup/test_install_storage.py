@@ -64,7 +64,7 @@ def install(machine: Path, *arguments: str, **environment: str) -> tuple[int, st
         "PIP_NO_INDEX": "1",
         "LANG": os.environ.get("LANG", "C"),
     }
-    command = [machine / "checkout" / "scripts" / "install-storage", *arguments]
+    command: list[str | Path] = [machine / "checkout" / "scripts" / "install-storage", *arguments]
     result = subprocess.run(command, env=variables | environment, capture_output=True, text=True, timeout=60)
     assert result.stdout == ""
     return result.returncode, result.stderr
@@ -74,7 +74,7 @@ def built(machine: Path) -> Path:
     return machine / "cache" / "minio" / VERSION / "minio"
 
 
-def test_minio_is_built_once_verified_and_with_its_version(machine: Path):
+def test_minio_is_built_once_verified_and_with_its_version(machine: Path) -> None:
     status, stderr = install(machine, GOFLAGS="-insecure -buildvcs=false", GONOSUMDB="*")
     assert status == 0, stderr
     assert "built minio version stub" in stderr
@@ -90,7 +90,7 @@ def test_minio_is_built_once_verified_and_with_its_version(machine: Path):
     assert install(machine) == install(machine, "--if-missing") == (0, "")
 
 
-def test_an_installed_minio_is_used(machine: Path):
+def test_an_installed_minio_is_used(machine: Path) -> None:
     named = program(machine / "named", "#!/bin/sh\n")
     assert install(machine, APPLIANCE_MINIO=str(named)) == (0, "")
     assert "not a program" in install(machine, APPLIANCE_MINIO=str(machine / "none"))[1]
@@ -99,7 +99,7 @@ def test_an_installed_minio_is_used(machine: Path):
     assert not built(machine).exists()
 
 
-def test_seaweedfs_is_installed_if_the_go_proxy_is_unreachable(machine: Path):
+def test_seaweedfs_is_installed_if_the_go_proxy_is_unreachable(machine: Path) -> None:
     fault = "Get: dial tcp: connect: connection refused"
     status, stderr = install(machine, STUB_FAULT=fault)
     assert (status, len(stderr.splitlines())) == (0, 1)
@@ -109,7 +109,7 @@ def test_seaweedfs_is_installed_if_the_go_proxy_is_unreachable(machine: Path):
     assert (status, "connection refused" in stderr) == (1, True)
 
 
-def test_source_that_fails_verification_is_an_error(machine: Path):
+def test_source_that_fails_verification_is_an_error(machine: Path) -> None:
     status, stderr = install(machine, STUB_FAULT="verifying module: checksum mismatch; SECURITY ERROR")
     assert (status, "does not match" in stderr) == (1, True)
     status, stderr = install(machine, GOSUMDB="off")
@@ -117,7 +117,7 @@ def test_source_that_fails_verification_is_an_error(machine: Path):
     assert not built(machine).exists()
 
 
-def test_minio_is_not_built_if_another_server_is_configured(machine: Path):
+def test_minio_is_not_built_if_another_server_is_configured(machine: Path) -> None:
     assert install(machine, APPLIANCE_STORAGE_SERVER="seaweedfs") == (0, "")
     assert not (machine / "go.log").exists()
     assert install(machine, "--if-missing", APPLIANCE_STORAGE_SERVER="external") == (0, "")

@@ -126,11 +126,11 @@ def test_a_move_changes_only_rows_of_the_status_that_it_leaves(file_db: Database
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.table)
 def test_the_status_check_and_the_moves_trigger_match_the_list(db: Database, machine: Machine) -> None:
-    table = db.one("SELECT sql FROM sqlite_schema WHERE name = ?", [machine.table])["sql"]
+    table = db.all("SELECT sql FROM sqlite_schema WHERE name = ?", [machine.table])[0]["sql"]
     check = re.search(rf"CONSTRAINT {machine.table}_status CHECK \(status IN \(([^)]*)\)\)", table)
     assert check is not None
     assert tuple(re.findall(r"'(\w+)'", check[1])) == machine.statuses
-    trigger = db.one("SELECT sql FROM sqlite_schema WHERE name = ?", [f"{machine.table}_moves"])["sql"]
+    trigger = db.all("SELECT sql FROM sqlite_schema WHERE name = ?", [f"{machine.table}_moves"])[0]["sql"]
     pairs = re.findall(r"\('(\w+)', '(\w+)'\)", trigger)
     assert pairs == [(move.leaving, move.entering) for move in machine.moves]
     assert {status for pair in pairs for status in pair} | set(machine.initial) == set(machine.statuses)
@@ -184,12 +184,12 @@ def test_migrating_again_changes_nothing(db: Database) -> None:
 
 @pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.9.0", "2.100.0"])
 def test_an_sqlite_that_can_corrupt_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(database_module.sqlite3, "sqlite_version", version)
+    monkeypatch.setattr("appliance.state.database.sqlite3.sqlite_version", version)
     with pytest.raises(ConfigurationError, match=rf"SQLite {version}.*3\.51\.3"):
         Database(tmp_path / "appliance.db")
 
 
 @pytest.mark.parametrize("version", ["3.51.3", "3.52.0", "4.0.0"])
 def test_an_sqlite_without_that_bug_is_accepted(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(database_module.sqlite3, "sqlite_version", version)
+    monkeypatch.setattr("appliance.state.database.sqlite3.sqlite_version", version)
     assert database_module.check_sqlite() == version

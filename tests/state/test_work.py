@@ -35,7 +35,7 @@ def claim(db: Database, owner: str = "w", seconds: float = 60) -> Work:
 
 def claim_all(db: Database, owner: str) -> list[str]:
     """Claim and finish work until none is left. Returns the subject ids."""
-    subjects = []
+    subjects: list[str] = []
     while True:
         with db.transaction() as tx:
             item = work.claim(tx, owner, 60)
@@ -55,12 +55,15 @@ def test_threads_and_processes_claim_all_work_once(db: Database) -> None:
         "print(json.dumps(claim_all(Database(Path(sys.argv[1])), 'p')))"
     )
     command = [sys.executable, "-c", script, str(db.path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     for process in processes:
+        assert process.stdout
         assert process.stdout.readline() == "ready\n"
     with ThreadPoolExecutor(4) as pool:
         for process in processes:
+            assert process.stdin
             process.stdin.write("go\n")
             process.stdin.flush()
         results = list(pool.map(lambda number: claim_all(db, f"t{number}"), range(4)))

@@ -27,12 +27,12 @@ from appliance.storage.disposition import content_disposition
         ("50%25.wav", "attachment; filename=\"50_25.wav\"; filename*=UTF-8''50%2525.wav"),
     ],
 )
-def test_a_name_becomes_a_header(name: str, header: str):
+def test_a_name_becomes_a_header(name: str, header: str) -> None:
     assert content_disposition(name) == header
 
 
 @given(st.text(max_size=400))
-def test_any_name_makes_a_safe_header(name: str):
+def test_any_name_makes_a_safe_header(name: str) -> None:
     header = content_disposition(name)
     form = r'attachment; filename="([ !#$&-\[\]-~]+)"(?:; filename\*=UTF-8\'\'([A-Za-z0-9!#$&+^`|_.~%-]+))?'
     match = re.fullmatch(form, header)

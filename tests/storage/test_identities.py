@@ -29,7 +29,7 @@ def put(storage: RunningStorage, credentials: Credentials, key: str, bucket: str
     client(storage, credentials).put_object(bucket, key, io.BytesIO(b"abc"), 3)
 
 
-def test_the_service_may_use_only_the_bucket(storage: RunningStorage):
+def test_the_service_may_use_only_the_bucket(storage: RunningStorage) -> None:
     service = client(storage, storage.access.service)
     put(storage, storage.access.service, "a/b")
     assert service.stat_object("audio", "a/b").size == 3
@@ -37,7 +37,7 @@ def test_the_service_may_use_only_the_bucket(storage: RunningStorage):
     assert refused(put, storage, storage.access.service, "a", "other")
 
 
-def test_the_signer_of_forms_cannot_list_delete_or_leave_the_bucket(storage: RunningStorage):
+def test_the_signer_of_forms_cannot_list_delete_or_leave_the_bucket(storage: RunningStorage) -> None:
     writer = client(storage, storage.access.writer)
     put(storage, storage.access.writer, "a/b")
     assert refused(lambda: list(writer.list_objects("audio")))
@@ -47,13 +47,13 @@ def test_the_signer_of_forms_cannot_list_delete_or_leave_the_bucket(storage: Run
         assert refused(writer.remove_object, "audio", "a/b")
 
 
-def test_the_signer_of_urls_cannot_write_on_seaweedfs(seaweedfs_storage: RunningStorage):
+def test_the_signer_of_urls_cannot_write_on_seaweedfs(seaweedfs_storage: RunningStorage) -> None:
     assert refused(put, seaweedfs_storage, seaweedfs_storage.access.reader, "a/b")
     put(seaweedfs_storage, seaweedfs_storage.access.service, "a/b")
     assert refused(client(seaweedfs_storage, seaweedfs_storage.access.writer).get_object, "audio", "a/b")
 
 
-def test_a_grant_is_for_one_key_and_one_action(minio_storage: RunningStorage):
+def test_a_grant_is_for_one_key_and_one_action(minio_storage: RunningStorage) -> None:
     grants = Grants(minio_storage.access, connection_pool())
     key, other = uuid.uuid4().hex, uuid.uuid4().hex
     upload, download = grants.for_upload(key, 60), grants.for_download(key, 60)

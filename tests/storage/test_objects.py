@@ -37,7 +37,7 @@ def read_soon(store: ObjectStore, key: str, etag: str) -> bytes:
             assert time.monotonic() < deadline
 
 
-def test_an_object_is_stored_read_and_deleted(storage: RunningStorage):
+def test_an_object_is_stored_read_and_deleted(storage: RunningStorage) -> None:
     store, key = storage.store, new_key()
     content = os.urandom(6 * 1024**2 + 1)  # more than one part of an upload
     store.put(key, io.BytesIO(content), size_bytes=len(content), content_type="audio/flac")
@@ -53,7 +53,7 @@ def test_an_object_is_stored_read_and_deleted(storage: RunningStorage):
         read(store, key, info.etag)
 
 
-def test_an_object_that_was_replaced_is_not_read(storage: RunningStorage):
+def test_an_object_that_was_replaced_is_not_read(storage: RunningStorage) -> None:
     store, key = storage.store, new_key()
     first = store.put(key, b"first", content_type="audio/wav")
     store.put(key, b"other", content_type="audio/wav")
@@ -62,7 +62,7 @@ def test_an_object_that_was_replaced_is_not_read(storage: RunningStorage):
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/*", "a/${aws:username}", "a/.b", "a b", "a" * 901])
-def test_keys_that_would_widen_a_grant_are_refused(minio_storage: RunningStorage, key: str):
+def test_keys_that_would_widen_a_grant_are_refused(minio_storage: RunningStorage, key: str) -> None:
     for call in (
         lambda: minio_storage.store.stat(key),
         lambda: minio_storage.store.upload_form(
@@ -73,7 +73,7 @@ def test_keys_that_would_widen_a_grant_are_refused(minio_storage: RunningStorage
             call()
 
 
-def test_a_form_has_its_fields_in_order_and_hides_the_parent_key(minio_storage: RunningStorage):
+def test_a_form_has_its_fields_in_order_and_hides_the_parent_key(minio_storage: RunningStorage) -> None:
     key = new_key()
     form = minio_storage.store.upload_form(
         key, content_type="audio/wav", origin="https://box.example/", max_bytes=10, expires_seconds=60
@@ -84,7 +84,7 @@ def test_a_form_has_its_fields_in_order_and_hides_the_parent_key(minio_storage: 
     assert form.fields["x-amz-credential"].split("/")[0] != minio_storage.access.writer.access_key
 
 
-def test_the_server_is_ready_and_then_not(tmp_path: Path):
+def test_the_server_is_ready_and_then_not(tmp_path: Path) -> None:
     with running_storage("minio", tmp_path) as storage:
         assert storage.store.ready()
         storage.process.kill()
@@ -98,7 +98,7 @@ def test_the_server_is_ready_and_then_not(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["minio", "seaweedfs"])
-def test_acknowledged_objects_survive_a_kill(name: str, tmp_path: Path):
+def test_acknowledged_objects_survive_a_kill(name: str, tmp_path: Path) -> None:
     other = {"minio": "seaweedfs", "seaweedfs": "minio"}[name]
     with running_storage(name, tmp_path) as storage:
         info = storage.store.put("a/b", b"abc", content_type="audio/wav")
@@ -111,7 +111,7 @@ def test_acknowledged_objects_survive_a_kill(name: str, tmp_path: Path):
         pass
 
 
-def test_only_the_owner_can_read_secrets_and_no_command_line_shows_them(storage: RunningStorage):
+def test_only_the_owner_can_read_secrets_and_no_command_line_shows_them(storage: RunningStorage) -> None:
     folder = storage.settings.data_dir / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
@@ -123,7 +123,7 @@ def test_only_the_owner_can_read_secrets_and_no_command_line_shows_them(storage:
         assert identity.secret_key not in repr(access)
 
 
-def test_storage_listens_only_on_loopback(storage: RunningStorage):
+def test_storage_listens_only_on_loopback(storage: RunningStorage) -> None:
     addresses = listening_addresses(storage.process.pid)
     assert addresses
     assert addresses <= {"0100007F", "00000000000000000000000001000000"}
@@ -136,7 +136,7 @@ def listening_addresses(pid: int) -> set[str]:
     return {line[1].split(":")[0] for line in lines if line[3] == "0A" and line[9] in inodes}
 
 
-def test_a_data_folder_without_storage_is_reported(tmp_path: Path):
+def test_a_data_folder_without_storage_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="No object storage was started"):
         load_access(tmp_path)
     (tmp_path / "secrets").mkdir()

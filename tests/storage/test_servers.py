@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import Settings
+from appliance.config import ROOT, Settings
 from appliance.errors import ConfigurationError
 from appliance.storage import binaries
 from appliance.storage.access import load_access
@@ -35,10 +35,10 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def built_minio(machine: Path) -> Path:
     version = Path("scripts/requirements/minio.version")
-    return program(machine / "cache" / "minio" / (binaries.ROOT / version).read_text().strip() / "minio")
+    return program(machine / "cache" / "minio" / (ROOT / version).read_text().strip() / "minio")
 
 
-def test_minio_is_searched_for_in_order(empty_machine: Path, monkeypatch: pytest.MonkeyPatch):
+def test_minio_is_searched_for_in_order(empty_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert binaries.find_minio() is None
     minio = built_minio(empty_machine)
     assert binaries.find_minio() == minio
@@ -52,7 +52,7 @@ def test_minio_is_searched_for_in_order(empty_machine: Path, monkeypatch: pytest
         binaries.find_minio()
 
 
-def test_seaweedfs_is_chosen_if_there_is_no_minio_with_a_notice(empty_machine: Path):
+def test_seaweedfs_is_chosen_if_there_is_no_minio_with_a_notice(empty_machine: Path) -> None:
     settings = Settings(data_dir=empty_machine / "data")
     with pytest.raises(ConfigurationError, match="install-storage"):
         choose_server(settings)
@@ -63,7 +63,7 @@ def test_seaweedfs_is_chosen_if_there_is_no_minio_with_a_notice(empty_machine: P
     assert "\n" not in (server.notice or "\n")
 
 
-def test_a_data_folder_keeps_its_server(empty_machine: Path):
+def test_a_data_folder_keeps_its_server(empty_machine: Path) -> None:
     settings = Settings(data_dir=empty_machine / "data")
     load_or_make_identities(settings.data_dir, "seaweedfs", ("root",))
     program(empty_machine / "bin" / "weed")
@@ -73,7 +73,7 @@ def test_a_data_folder_keeps_its_server(empty_machine: Path):
         choose_server(Settings(data_dir=empty_machine / "data", storage_server="minio"))
 
 
-def test_an_external_server_is_used_without_changes(storage: RunningStorage, tmp_path: Path):
+def test_an_external_server_is_used_without_changes(storage: RunningStorage, tmp_path: Path) -> None:
     keys = storage.access.service
     settings = Settings(
         data_dir=tmp_path,
@@ -93,6 +93,6 @@ def test_an_external_server_is_used_without_changes(storage: RunningStorage, tmp
     assert store.stat("external/a").size_bytes == 3
 
 
-def test_an_external_server_needs_its_settings(tmp_path: Path):
+def test_an_external_server_needs_its_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="storage_endpoint"):
         choose_server(Settings(data_dir=tmp_path, storage_server="external"))

@@ -92,7 +92,7 @@ def make_box(folder: Path, models: Path, objects: DictionaryStore, **settings: A
     db.migrate()
     with db.transaction() as tx:
         assert [keys.ensure_tenant(tx, name) for name in ("one", "two")] == [1, 2]
-    values = {
+    values: dict[str, Any] = {
         "data_dir": folder,
         "model_store": models,
         "default_model": "loud-frames",

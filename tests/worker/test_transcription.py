@@ -166,7 +166,7 @@ def test_progress_is_reported_seldom_and_never_as_complete(monkeypatch: pytest.M
     clock = [0.0]
     lane: Any = SimpleNamespace(checkpoint=lambda: None, box=None, work=SimpleNamespace(subject_id="x"))
     monkeypatch.setattr(speech_work, "report_progress", lambda box, subject_id, share: reported.append(share))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("appliance.worker.progress.time.monotonic", lambda: clock[0])
     report = Progress(lane, 100.0)
     for second in range(0, 120, 1):
         clock[0] = second / 10

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -35,7 +35,7 @@ from appliance.services.work.sweep import sweep
 from appliance.state import inference_files
 from appliance.state.database import Database
 from appliance.state.inference_files import InferenceFile
-from appliance.storage.objects import ObjectInfo
+from appliance.storage.objects import ObjectInfo, ObjectStore
 from appliance.worker.worker import Worker, prepare_folder
 from tests.support.appliances import wait_for
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
@@ -71,14 +71,14 @@ class WorkerFixture:
     """A box and the calls that tests make on it."""
 
     def __init__(self, folder: Path, models: Path, **settings: Any) -> None:
-        chosen = FAST | {"data_dir": folder, "model_store": models, "default_model": "loud-frames"} | settings
+        defaults: dict[str, Any] = {"data_dir": folder, "model_store": models, "default_model": "loud-frames"}
         self.objects = Objects()
         prepare_folder(folder)
         db = Database(folder / "appliance.db")
         db.migrate()
         with db.transaction() as tx:
             tx.change("INSERT INTO tenants (name, created_at) VALUES ('one', 0)")
-        self.box = Box(Settings(**chosen), db, self.objects, ModelStore(models))
+        self.box = Box(Settings(**FAST | defaults | settings), db, cast(ObjectStore, self.objects), ModelStore(models))
 
     def make_job(self, model: str = "loud-frames") -> str:
         return inference_jobs.create_job(self.box, 1, model, DetectionConfig()).job.id
@@ -261,7 +261,7 @@ def test_a_lease_is_kept_while_the_worker_works(make: Callable[..., WorkerFixtur
         wait_for(lambda: fixture.objects.reads)
         started = time.time()
         until = "SELECT lease_until FROM work"
-        wait_for(lambda: fixture.box.db.one(until)["lease_until"] > started + 3)  # extended several times
+        wait_for(lambda: fixture.box.db.all(until)[0]["lease_until"] > started + 3)  # extended several times
         fixture.objects.gate.set()
         assert fixture.finished_file(file_id).status == "completed"
     assert fixture.objects.reads == 1

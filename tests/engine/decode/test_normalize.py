@@ -40,7 +40,7 @@ def signal_to_noise_db(expected: np.ndarray, actual: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(expected**2) / np.mean((actual - expected) ** 2)))
 
 
-def test_a_sweep_up_to_7_khz_keeps_90_db():
+def test_a_sweep_up_to_7_khz_keeps_90_db() -> None:
     """Compared with the same resampler in one call and double precision: the cost of streaming, 16 bits and dither."""
     source = sweep(5.0)
     expected = soxr.resample(source, RATE_HZ, SAMPLE_RATE_HZ, quality="HQ")
@@ -49,7 +49,7 @@ def test_a_sweep_up_to_7_khz_keeps_90_db():
     assert signal_to_noise_db(expected, actual) > 90
 
 
-def test_the_passband_is_flat_to_a_hundredth_of_a_decibel():
+def test_the_passband_is_flat_to_a_hundredth_of_a_decibel() -> None:
     """Compared with the ideal: soxr's gain at 7 kHz of 16 kHz is 0.0065 dB low, and nothing is shifted."""
     time = np.arange(2 * RATE_HZ) / RATE_HZ
     actual = normalized(0.9 * np.sin(2 * np.pi * 7000 * time), RATE_HZ)
@@ -60,7 +60,7 @@ def test_the_passband_is_flat_to_a_hundredth_of_a_decibel():
     assert signal_to_noise_db(gain * ideal[inner], actual[inner]) > 90
 
 
-def test_loudness_does_not_change_and_overloads_are_clipped():
+def test_loudness_does_not_change_and_overloads_are_clipped() -> None:
     quiet = 0.01 * np.sin(np.arange(16_000) * 0.3)
     assert np.abs(normalized(quiet, 16_000) - quiet).max() < 3 / 32768
     loud = 3.0 * np.sin(np.arange(16_000) * 0.01)
@@ -69,13 +69,13 @@ def test_loudness_does_not_change_and_overloads_are_clipped():
     assert clipped.min() == -1.0
 
 
-def test_dither_keeps_a_signal_below_one_step():
+def test_dither_keeps_a_signal_below_one_step() -> None:
     """A sine of a third of a step would vanish in rounding; with dither it is still there."""
     sine = np.sin(2 * np.pi * 1000 * np.arange(160_000) / 16_000)
     dithered = normalized(sine / 3 / 32768, 16_000)
     assert np.mean(dithered * sine) * 2 * 32768 == pytest.approx(1 / 3, rel=0.1)
 
 
-def test_the_same_recording_gives_the_same_file():
+def test_the_same_recording_gives_the_same_file() -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(30_000)
     assert np.array_equal(normalized(noise, RATE_HZ), normalized(noise, RATE_HZ))

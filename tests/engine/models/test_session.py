@@ -61,6 +61,7 @@ def test_why_no_cuda_returns_on_every_machine() -> None:
 
 def with_activation(folder: Path, activation: str) -> Manifest:
     manifest = stored(toy_models.window_model(folder)).manifest
+    assert isinstance(manifest, Manifest)
     return manifest.model_copy(update={"output": manifest.output.model_copy(update={"activation": activation})})
 
 
@@ -68,9 +69,9 @@ def test_activations_match_values_computed_by_hand(tmp_path: Path) -> None:
     logits = np.array([[[0.0, 2.0], [-1000.0, 1000.0]]], np.float32)
     assert activate(logits, with_activation(tmp_path, "none")) is logits
     sigmoid = activate(logits, with_activation(tmp_path, "sigmoid"))
-    np.testing.assert_allclose(sigmoid, [[[0.5, 0.880797], [0, 1]]], atol=1e-6)
+    np.testing.assert_allclose(sigmoid, [[[0.5, 0.880797], [0.0, 1.0]]], atol=1e-6)
     softmax = activate(logits, with_activation(tmp_path, "softmax"))
-    np.testing.assert_allclose(softmax, [[[0.119203, 0.880797], [0, 1]]], atol=1e-6)
+    np.testing.assert_allclose(softmax, [[[0.119203, 0.880797], [0.0, 1.0]]], atol=1e-6)
 
 
 def test_a_fixed_batch_size_wins_then_the_argument_then_the_providers_default(tmp_path: Path) -> None:

@@ -32,11 +32,12 @@ def track_of(columns: list[list[float]], hop_ms: Fraction, short_by: Fraction = 
 def by_milliseconds(scores: list[float], hop_ms: int, threshold: float, merge_ms: int, min_ms: int) -> list:
     """For hops of whole milliseconds: mark every loud millisecond, close gaps, drop short spans."""
     loud = [score >= np.float32(threshold) for score in np.array(scores, np.float32) for _ in range(hop_ms)]
-    for start in range(len(loud)):
-        gap = next((n for n, is_loud in enumerate(loud[start:]) if is_loud), None)
-        if start and loud[start - 1] and gap is not None and gap <= merge_ms:
-            loud[start : start + gap] = [True] * gap
-    events, start = [], None
+    for at in range(len(loud)):
+        gap = next((n for n, is_loud in enumerate(loud[at:]) if is_loud), None)
+        if at and loud[at - 1] and gap is not None and gap <= merge_ms:
+            loud[at : at + gap] = [True] * gap
+    events: list[tuple[int, int, float]] = []
+    start: int | None = None
     for time, is_loud in enumerate([*loud, False]):
         if is_loud and start is None:
             start = time
@@ -216,7 +217,7 @@ def test_the_models_own_minimum_never_hides_a_point(rule: dict[str, Any]) -> Non
 def test_merged_points_last_as_long_as_they_last() -> None:
     """Two clicks become one event of 120 ms: a minimum of 120 keeps it, as its reported times are that far apart."""
     manifest = make_manifest([{"name": "click", "point": True}])
-    track = track_of([[1] + [0] * 10 + [1]], Fraction(10))
+    track = track_of([[1.0, *[0.0] * 10, 1.0]], Fraction(10))
     detections = find_detections(track, manifest, DetectionConfig(merge_window_ms=100, min_duration_ms=120))
     assert detections == [Detection("click", 0, 120, 1.0)]
     assert find_detections(track, manifest, DetectionConfig(merge_window_ms=100, min_duration_ms=121)) == []

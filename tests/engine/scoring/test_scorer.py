@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -59,12 +60,12 @@ def test_recordings_score_the_same_together_as_alone(tmp_path: Path, maker, batc
 
 def test_a_graph_of_one_window_at_a_time_scores_the_same(tmp_path: Path) -> None:
     audio = noise(1, 100_000)
-    scores = []
+    scores: list[np.ndarray] = []
     for name, batch in (("any", "batch"), ("single", 1)):
         with Scorer(load(toy_models.softmax_model(tmp_path, name=name, batch=batch))) as scorer:
             scores.append(scores_of(scorer, audio))
     assert scores[0].std() > 0.01
-    np.testing.assert_allclose(*scores, atol=1e-6)
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
 
 
 def test_scores_of_the_toy_model_are_the_loudness_of_their_frames(tmp_path: Path) -> None:
@@ -73,6 +74,12 @@ def test_scores_of_the_toy_model_are_the_loudness_of_their_frames(tmp_path: Path
         track = track_of(scorer, [audio]).finish(1000 * len(audio) / 22_050)
     np.testing.assert_allclose(track.scores[:, 0], [0, 0.25, 0.5, 1, 0], atol=1e-6)
     np.testing.assert_allclose(track.edges_ms, np.arange(6) * 256 / 22.05, atol=1e-6)
+
+
+def read_detection_manifest(folder: Path) -> Manifest:
+    manifest = read_manifest(folder / "manifest.toml")
+    assert isinstance(manifest, Manifest)
+    return manifest
 
 
 def mean_root_graph() -> onnx.GraphProto:
@@ -92,7 +99,7 @@ def mean_root_graph() -> onnx.GraphProto:
 def test_scores_that_are_not_finite_fail_only_their_recording(tmp_path: Path) -> None:
     source = toy_models.window_model(tmp_path / "other")
     text = (source / "manifest.toml").read_text()
-    sha256 = read_manifest(source / "manifest.toml").sha256
+    sha256 = read_detection_manifest(source).sha256
     folder = toy_models.write_model(tmp_path / "root", text.replace(sha256, "{sha256}"), mean_root_graph())
     good, bad = np.full(40_000, 0.25, np.float32), np.full(40_000, -0.25, np.float32)
 
@@ -105,6 +112,7 @@ def test_scores_that_are_not_finite_fail_only_their_recording(tmp_path: Path) ->
     with Scorer(load(folder, 8)) as scorer, ThreadPoolExecutor(6) as pool:
         results = list(pool.map(score, [good, bad, good, bad, good, bad]))
     for scores in results[::2]:
+        assert isinstance(scores, np.ndarray)
         np.testing.assert_allclose(scores, 0.5)
     for message in results[1::2]:
         assert "not finite" in message
@@ -143,7 +151,12 @@ class StubSession:
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
-    return read_manifest(toy_models.window_model(tmp_path) / "manifest.toml")
+    return read_detection_manifest(toy_models.window_model(tmp_path))
+
+
+def stub_scorer(session: StubSession) -> Scorer:
+    score: Any = StubSlot.score
+    return Scorer(cast(Session, session), score)
 
 
 def windows(value: float, count: int, all_queued: threading.Event | None = None) -> Iterator[np.ndarray]:
@@ -157,7 +170,7 @@ def windows(value: float, count: int, all_queued: threading.Event | None = None)
 def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     long_waits, short_waits = threading.Event(), threading.Event()
-    with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(2) as pool:
+    with stub_scorer(session) as scorer, ThreadPoolExecutor(2) as pool:
         long = pool.submit(track_of, scorer, windows(1, 100, long_waits))
         assert long_waits.wait(60)
         short = pool.submit(track_of, scorer, windows(2, 6, short_waits))
@@ -174,7 +187,7 @@ def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
 def test_a_batch_takes_the_windows_that_are_there_and_never_waits_to_be_full(manifest: Manifest) -> None:
     session = StubSession(manifest, 64)
     session.gate.set()
-    with Scorer(session, StubSlot.score) as scorer:
+    with stub_scorer(session) as scorer:
         track_of(scorer, windows(1, 1))
     assert session.batches == [[1.0]]
 
@@ -182,7 +195,7 @@ def test_a_batch_takes_the_windows_that_are_there_and_never_waits_to_be_full(man
 def test_a_failed_batch_fails_its_recordings_and_the_scorer_goes_on(manifest: Manifest) -> None:
     session = StubSession(manifest, 4, breaks_on=3.0)
     session.gate.set()
-    with Scorer(session, StubSlot.score) as scorer:
+    with stub_scorer(session) as scorer:
         with pytest.raises(ScoringFailed, match="device was lost"):
             track_of(scorer, windows(3, 9))
         assert track_of(scorer, windows(1, 9)).finish(36).scores.tolist() == [[1.0]] * 9
@@ -200,7 +213,7 @@ def test_an_error_of_the_decoder_or_the_checkpoint_ends_one_recording(manifest: 
         if seconds >= 0.008:
             raise InterruptedError("enough")
 
-    with Scorer(session, StubSlot.score) as scorer:
+    with stub_scorer(session) as scorer:
         with pytest.raises(OSError, match="decoder died"):
             track_of(scorer, broken())
         with pytest.raises(InterruptedError, match="enough"):
@@ -212,7 +225,7 @@ def test_the_checkpoint_gets_the_seconds_so_far(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
     session.gate.set()
     checkpoints: list[float] = []
-    with Scorer(session, StubSlot.score) as scorer:
+    with stub_scorer(session) as scorer:
         track_of(scorer, windows(1, 3), checkpoints.append)
     assert checkpoints == pytest.approx([0, 0.004, 0.008])
 
@@ -227,7 +240,7 @@ def test_a_fast_decoder_waits(manifest: Manifest) -> None:
             decoded.append(number)
             yield np.full(4, 1, np.float32)
 
-    with Scorer(session, StubSlot.score) as scorer, ThreadPoolExecutor(1) as pool:
+    with stub_scorer(session) as scorer, ThreadPoolExecutor(1) as pool:
         scorer._lane_length = 10
         scoring = pool.submit(track_of, scorer, counted())
         wait_for(lambda: len(decoded) >= 10)
@@ -240,7 +253,7 @@ def test_a_fast_decoder_waits(manifest: Manifest) -> None:
 
 def test_close_fails_recordings_in_progress_and_later_ones(manifest: Manifest) -> None:
     session = StubSession(manifest, 4)
-    scorer = Scorer(session, StubSlot.score)
+    scorer = stub_scorer(session)
     waits = threading.Event()
     with ThreadPoolExecutor(2) as pool:
         in_progress = pool.submit(track_of, scorer, windows(1, 50, waits))

@@ -9,7 +9,7 @@ from appliance.engine.scoring.embedding import mean_direction
 from appliance.engine.scoring.vectors import VectorMatrix, nearest
 
 
-def test_rows_returned_earlier_do_not_change():
+def test_rows_returned_earlier_do_not_change() -> None:
     matrix = VectorMatrix()
     rng = np.random.default_rng(0)
     vectors = rng.random((50, 8), np.float32)
@@ -23,11 +23,11 @@ def test_rows_returned_earlier_do_not_change():
 
 
 @pytest.mark.parametrize("k", [0, 1, 7, 1000, 5000])
-def test_nearest_equals_sorting_all(k):
+def test_nearest_equals_sorting_all(k) -> None:
     similarities = np.random.default_rng(k).random(1000, np.float32)
     assert np.array_equal(nearest(similarities, k), np.argsort(-similarities, kind="stable")[:k])
 
 
-def test_a_mean_has_unit_length_and_the_mean_of_zero_vectors_stays_zero():
+def test_a_mean_has_unit_length_and_the_mean_of_zero_vectors_stays_zero() -> None:
     assert np.linalg.norm(mean_direction(np.random.default_rng(0).random((9, 4)))) == pytest.approx(1)
     assert not mean_direction(np.zeros((3, 4))).any()

@@ -32,7 +32,8 @@ class Decoder:
         plain = ("encoder_attention_mask", "encoder_hidden_states", "input_ids", "use_cache_branch")
         self.input_shapes: dict[str, Any] = {name: [] for name in plain} | caches
         self.output_shapes: dict[str, Any] = {"logits": ["b", "n", NUM_TOKENS]}
-        self.tokens, self.logit, self.calls = tokens, logit, []
+        self.tokens, self.logit = tokens, logit
+        self.calls: list[dict[str, np.ndarray]] = []
 
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         step = len(self.calls)
@@ -46,8 +47,9 @@ class Decoder:
 
 
 def reader(decoder: Decoder) -> Moonshine:
-    graphs: Any = Encoder(), decoder
-    return Moonshine(*graphs, DECODING)
+    encoder: Any = Encoder()
+    graph: Any = decoder
+    return Moonshine(encoder, graph, DECODING)
 
 
 def piece(seconds: float) -> np.ndarray:
