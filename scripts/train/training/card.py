@@ -55,7 +55,8 @@ Input `waveform` float32 (batch, samples), mono at 32 kHz. Outputs: `scores` (ba
 calibrated; `embedding` (batch, 128), the mean of the last hidden layer. The front end (mel bands, millisecond energies,
 wave shape, correlation with the past 400 ms, phase-prediction error per band (complex-domain onset function,
 Duxbury 2003), fine bins under 434 Hz), the networks
-({figures["parameters"]:,} parameters; if there are two, the mean of their outputs counts) and the calibration are inside.
+({figures["parameters"]:,} parameters; if there are two, the mean of their outputs counts) and the calibration are
+inside.
 {figures["bytes"] / 1e6:.1f} MB; measured
 {figures["speed"]:.0f} x real time through onnxruntime with two threads on a shared two-core machine, overlap counted.
 
