@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_missing_graph_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
-def test_a_valid_model_is_added_with_all_its_files(tmp_path: Path, maker) -> None:
+def test_a_valid_model_is_added_with_all_its_files(tmp_path: Path, maker: Callable[[Path], Path]) -> None:
     source = maker(tmp_path / "source")
     (source / "MODEL_CARD.md").write_text("# Model card")
     store = ModelStore(tmp_path / "store")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import uuid
+from email.message import Message
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +18,9 @@ AUDIO = {"Content-Type": "audio/wav"}
 FORM = {"Content-Type": "multipart/form-data; boundary=edge"}
 
 
-def send(door: RunningDoor, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""):
+def send(
+    door: RunningDoor, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""
+) -> tuple[int, Message, bytes]:
     """Send a request line unchanged, which no HTTP library does. Returns status, headers and body of the response."""
     connection = http.client.HTTPConnection(urlsplit(door.origin).netloc, timeout=10)
     connection.putrequest(method, target, skip_accept_encoding=True)

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from appliance.errors import ObjectMissing
+from appliance.storage.objects import UploadForm
 from tests.support.servers import RunningDoor
 
 MEBIBYTE = 1024**2
@@ -21,13 +22,17 @@ def new_key() -> str:
     return f"tenant-1/inference-2/{uuid.uuid4()}/original"
 
 
-def form_of(door: RunningDoor, key: str, *, origin: str | None = None, max_bytes: int = 1000, seconds: int = 60):
+def form_of(
+    door: RunningDoor, key: str, *, origin: str | None = None, max_bytes: int = 1000, seconds: int = 60
+) -> UploadForm:
     return door.storage.store.upload_form(
         key, content_type="audio/wav", origin=origin or door.origin, max_bytes=max_bytes, expires_seconds=seconds
     )
 
 
-def url_of(door: RunningDoor, key: str, *, origin: str | None = None, filename: str = "take.wav", seconds: int = 60):
+def url_of(
+    door: RunningDoor, key: str, *, origin: str | None = None, filename: str = "take.wav", seconds: int = 60
+) -> str:
     return door.storage.store.download_url(
         key, filename=filename, content_type="audio/wav", origin=origin or door.origin, expires_seconds=seconds
     )

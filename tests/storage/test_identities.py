@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 import pytest
+from minio import Minio
 from minio.error import S3Error
 
 from appliance.storage.access import Credentials
@@ -13,13 +15,13 @@ from appliance.storage.seam import connection_pool, s3_client
 from tests.support.servers import RunningStorage
 
 
-def client(storage: RunningStorage, credentials: Credentials):
+def client(storage: RunningStorage, credentials: Credentials) -> Minio:
     return s3_client(storage.access.endpoint, storage.access.region, credentials, connection_pool())
 
 
-def refused(call, *arguments, **named) -> bool:
+def refused(call: Callable[..., object], *arguments: object, **options: object) -> bool:
     with pytest.raises(S3Error) as error:
-        call(*arguments, **named)
+        call(*arguments, **options)
     return error.value.code in ("AccessDenied", "NoSuchBucket")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_a_recording_too_long_fails_at_the_first_block_over_the_limit() -> None:
     assert decode(content, 60) == 60 * 16_000
 
 
-def test_the_file_name_is_ignored(tmp_path) -> None:
+def test_the_file_name_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "speech.wav"
     path.write_bytes(encode("mp3", noise(44_100, 1), 44_100))
     with path.open("rb") as file:

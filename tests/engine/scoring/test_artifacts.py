@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,11 @@ DEMO = json.loads(SAMPLE.with_suffix(".json").read_text())["detections"]
 COLLAR_MS = 100
 DEFAULTS = DetectionConfig(threshold=0.5, merge_window_ms=200, min_duration_ms=50)  # as in the contract's first example
 
+Detect = Callable[..., list[Detection]]
+
 
 @pytest.fixture(scope="module")
-def detections_of() -> Iterator:
+def detections_of() -> Iterator[Detect]:
     """A function that analyses a file with the bundled model."""
     model = ModelStore(ROOT / "model_store").resolve("artifacts")
     with Scorer(Session(model, "cpu")) as scorer, Decoder(DecodeLimits()) as decoder:
@@ -52,11 +54,11 @@ def matched(truth: list[dict], detections: list[Detection]) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", [name for name, truth in TRUTH.items() if not truth])
-def test_a_clean_recording_has_no_detections(detections_of, name: str) -> None:
+def test_a_clean_recording_has_no_detections(detections_of: Detect, name: str) -> None:
     assert detections_of(CLIPS / name) == []
 
 
-def test_every_label_is_detected_in_the_demonstration(detections_of) -> None:
+def test_every_label_is_detected_in_the_demonstration(detections_of: Detect) -> None:
     detections = detections_of(SAMPLE)
     labels = {fault["artifact_type"] for fault in DEMO}
     assert len(labels) == 6
@@ -64,7 +66,7 @@ def test_every_label_is_detected_in_the_demonstration(detections_of) -> None:
     assert len(detections) <= len(DEMO)
 
 
-def test_most_faults_are_detected_with_few_false_alarms(detections_of) -> None:
+def test_most_faults_are_detected_with_few_false_alarms(detections_of: Detect) -> None:
     detections = {name: detections_of(CLIPS / name) for name in TRUTH}
     num_faults = sum(map(len, TRUTH.values()))
     num_right = sum(len(matched(TRUTH[name], detections[name])) for name in TRUTH)
@@ -73,7 +75,7 @@ def test_most_faults_are_detected_with_few_false_alarms(detections_of) -> None:
     assert num_false <= 0.2 * num_faults, detections
 
 
-def test_a_lower_threshold_gives_more_detections_as_the_contract_says(detections_of) -> None:
+def test_a_lower_threshold_gives_more_detections_as_the_contract_says(detections_of: Detect) -> None:
     """In each recording a threshold of 0.3 covers every detection of 0.8, and gives more in total."""
     num_many = num_few = 0
     for path in (SAMPLE, *(CLIPS / name for name in TRUTH)):

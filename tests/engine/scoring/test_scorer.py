@@ -47,7 +47,9 @@ def scores_of(scorer: Scorer, audio: np.ndarray, block: int = 5000) -> np.ndarra
 
 @pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_recordings_score_the_same_together_as_alone(tmp_path: Path, maker, batch_size: int) -> None:
+def test_recordings_score_the_same_together_as_alone(
+    tmp_path: Path, maker: Callable[[Path], Path], batch_size: int
+) -> None:
     session = load(maker(tmp_path), batch_size)
     recordings = [noise(seed, 3000 + 9000 * seed) for seed in range(9)]
     with Scorer(session) as scorer:

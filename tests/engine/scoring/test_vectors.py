@@ -23,7 +23,7 @@ def test_rows_returned_earlier_do_not_change() -> None:
 
 
 @pytest.mark.parametrize("k", [0, 1, 7, 1000, 5000])
-def test_nearest_equals_sorting_all(k) -> None:
+def test_nearest_equals_sorting_all(k: int) -> None:
     similarities = np.random.default_rng(k).random(1000, np.float32)
     assert np.array_equal(nearest(similarities, k), np.argsort(-similarities, kind="stable")[:k])
 
