@@ -1,0 +1,1 @@
+"""What the appliance does for its tenants. Only services tie state, storage and the engine together."""

@@ -1,0 +1,1 @@
+"""The process that claims work from the queue and runs it in lanes."""

@@ -1,0 +1,1 @@
+"""Datasets: recordings that are normalized, embedded, searched by similarity and annotated."""

@@ -1,0 +1,1 @@
+"""Inference jobs: files in which a model detects artifacts."""

@@ -1,0 +1,1 @@
+"""Webhooks: events are announced, signed and posted to callback URLs."""

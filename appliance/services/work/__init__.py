@@ -1,0 +1,1 @@
+"""The rules of the queue: kinds of work, leases on claimed work, and the sweep."""
