@@ -55,7 +55,7 @@ class Unauthorized(ApplianceError):
 
 
 class Forbidden(ApplianceError):
-    """The request names an object of another tenant, or a storage call that clients may not make."""
+    """The object is another tenant's, the form or URL expired or was changed, or clients may not make the call."""
 
     code = "forbidden"
 
@@ -102,19 +102,19 @@ class SizeMismatch(InvalidRequest):
     code = "size_mismatch"
 
 
-# --- webhooks -------------------------------------------------------------------------------------------------------
+# --- URLs of clients ------------------------------------------------------------------------------------------------
 
 
-class CallbackRefused(ApplianceError):
-    """A callback URL is malformed, or leads to an address that the operator's networks do not allow."""
+class UrlRefused(ApplianceError):
+    """A client's URL is malformed, does not resolve, or leads to an address that the operator does not allow."""
 
-    code = "callback_refused"
+    code = "url_refused"
 
 
-class CallbackFailed(ApplianceError):
-    """A webhook receiver cannot be reached, or does not answer in time."""
+class RemoteFailed(ApplianceError):
+    """The machine that a client's URL names cannot be reached, or does not answer in time."""
 
-    code = "callback_failed"
+    code = "remote_failed"
 
 
 # --- audio ----------------------------------------------------------------------------------------------------------

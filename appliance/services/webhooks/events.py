@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 from standardwebhooks import Webhook
 
 from appliance import __version__
-from appliance.errors import CallbackFailed, CallbackRefused, SubjectGone
+from appliance.errors import RemoteFailed, SubjectGone, UrlRefused
 from appliance.rfc3339 import rfc3339
 from appliance.services.box import Box
 from appliance.services.kind import Kind
+from appliance.services.outbound.addresses import parse_url, resolve
 from appliance.services.paging import split_page
 from appliance.services.webhooks.post import post
-from appliance.services.webhooks.urls import parse_callback, resolve
+from appliance.services.webhooks.urls import allowed_callbacks
 from appliance.state import webhooks as webhook_rows
 from appliance.state import work as queue
 from appliance.state.database import Transaction
@@ -29,7 +30,9 @@ from appliance.state.work import Work
 GONE = 410
 OVERLAP_SECONDS = 86400.0
 
-WEBHOOK = Kind("webhook", fail=lambda tx, delivery_id, code, message: _fail(tx, delivery_id, message))
+WEBHOOK = Kind(
+    "webhook", fail=lambda tx, delivery_id, code, message: _fail(tx, delivery_id, message), threads="courier"
+)
 
 
 def announce(tx: Transaction, tenant_id: int, url: str, event_type: str, data: dict[str, Any]) -> None:
@@ -72,11 +75,12 @@ def _fail(tx: Transaction, delivery_id: str, message: str) -> bool:
 def _try(box: Box, delivery: Delivery) -> tuple[int | None, str | None]:
     """Post a delivery. Returns the HTTP status, None without an answer, and the error, None if it was delivered."""
     try:
-        callback = parse_callback(delivery.url)
+        destination = parse_url(delivery.url)
         headers = _headers(box, delivery)
         body = delivery.payload.encode()
-        status = post(callback, resolve(box, callback), body, headers, box.settings.webhook_timeout_seconds)
-    except (CallbackRefused, CallbackFailed) as error:
+        address = resolve(allowed_callbacks(box), destination)
+        status = post(destination, address, body, headers, box.settings.webhook_timeout_seconds)
+    except (UrlRefused, RemoteFailed) as error:
         return None, str(error)
     return status, None if 200 <= status < 300 else f"The receiver answered {status}."
 
