@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         32,
         ge=1,
         le=1024,
-        description="Uploads through the API that run at the same time; one more gets a 503 with Retry-After.",
+        description="Uploads through the API that run at the same time; one more gets a 429 with Retry-After.",
     )
     upload_expires_seconds: int = Field(
         3600, ge=1, le=7 * 86400, description="How long an upload form or a download URL is valid."
@@ -115,6 +115,12 @@ class Settings(BaseSettings):
     )
 
     # Work
+    storage_threads: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Number of uploads that the worker stores, and of deletions, at the same time as inference.",
+    )
     lease_seconds: float = Field(
         30.0, ge=0.5, description="How long a worker may be silent before another worker may claim its file."
     )

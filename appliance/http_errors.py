@@ -22,7 +22,7 @@ STATUS: dict[type[ApplianceError], int] = {
     errors.NotReady: 409,
     errors.JobCancelled: 409,
     errors.FileTooLarge: 413,
-    errors.TooManyUploads: 503,
+    errors.TooManyUploads: 429,
     errors.StorageUnavailable: 503,
     errors.DatabaseBusy: 503,
 }
@@ -86,6 +86,7 @@ TITLES = {
     409: "Conflict",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }

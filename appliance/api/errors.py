@@ -103,6 +103,6 @@ def _problem(error: HttpError, detail: str) -> Response:
             type="about:blank", title=TITLES[error.status], status=error.status, detail=detail, code=error.code
         )
         response = Response(json.dumps(problem.model_dump()), status=error.status, mimetype=MEDIA_TYPE)
-    if error.status == 503:
+    if error.status in (429, 503):
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from appliance.state.database import Transaction
 
@@ -20,9 +21,13 @@ class Kind:
     work is claimed, ``release`` when the work goes back to the queue; a subject that has one status for waiting and
     running needs neither. Each runs in the transaction that changes the work, and returns False if the subject has
     not the status that it would leave.
+
+    ``threads`` names the threads of the worker that do it: ``lanes`` have a decoder and the models, ``storage`` only
+    moves bytes, and ``courier`` delivers webhooks. So storing an upload does not wait behind inference.
     """
 
     name: str
     fail: Callable[[Transaction, str, str, str], bool]
     start: Callable[[Transaction, str], bool] = _no_move
     release: Callable[[Transaction, str], bool] = _no_move
+    threads: Literal["lanes", "storage", "courier"] = "lanes"

@@ -9,7 +9,7 @@ from appliance.state.database import Transaction
 from appliance.state.work import Work
 
 # The subject is a folder of object storage, not a row, so nothing moves when the work is given up.
-PURGE = Kind("purge", fail=lambda tx, folder, code, message: True)
+PURGE = Kind("purge", fail=lambda tx, folder, code, message: True, threads="storage")
 
 NAMES = ("original", "normalized", "embedding")
 

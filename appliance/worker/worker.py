@@ -1,8 +1,8 @@
 """The worker: one process that owns the accelerator.
 
 The main thread claims work and gives each piece to a lane, a thread with a decoder process of its own; the lanes of one
-model share a scorer. A heartbeat keeps the leases, a sweep handles what expires, and a courier delivers webhooks on
-threads of its own, so that a slow receiver blocks no lane.
+model share a scorer. Work that only moves bytes has threads of its own, so that it does not wait behind inference; so
+have webhooks, so that a slow receiver blocks no lane. A heartbeat keeps the leases and a sweep handles what expires.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -34,11 +33,13 @@ from appliance.errors import (
 )
 from appliance.services.box import Box
 from appliance.services.work import leases
+from appliance.services.work.kinds import kinds_of
 from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
 from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
 from appliance.worker.lane import Lane
+from appliance.worker.pool import Pool
 from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
@@ -54,8 +55,8 @@ class Worker:
         self._box = box
         self._provider = provider
         self._scorers = Scorers(box, provider)
-        self._lanes = ThreadPoolExecutor(lanes, "lane")
-        self._free = threading.Semaphore(lanes)
+        self._lanes = Pool("lane", lanes, kinds_of("lanes"))
+        self._storage = Pool("storage", box.settings.storage_threads, kinds_of("storage"))
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
@@ -72,6 +73,7 @@ class Worker:
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
             threading.Thread(target=self._repeat, args=(self._sweep, self._box.settings.sweep_seconds)),
+            threading.Thread(target=self._serve_storage),
         ]
         for thread in helpers:
             thread.start()
@@ -79,32 +81,46 @@ class Worker:
         courier.start()
         log.info("worker started", worker=self.id, provider=self._provider)
         try:
-            while not self._stopping.is_set():
-                self._free.acquire()
-                if not self._stopping.is_set():
-                    self._dispatch()
+            self._serve(self._lanes)
         finally:
-            self.stop()
-            self._lanes.shutdown()
             for thread in helpers:
                 thread.join()
             self._scorers.close()
             courier.join()
         return not self._failed
 
-    def _dispatch(self) -> None:
-        """Claim a piece of work for a free lane, or wait a little if there is none."""
+    def _serve(self, pool: Pool) -> None:
+        """Give work to a pool until the worker stops, then wait for the work in progress."""
         try:
-            work = leases.claim(self._box, self.id, HANDLERS)
+            while not self._stopping.is_set():
+                pool.reserve()
+                if not self._stopping.is_set():
+                    self._dispatch(pool)
+        finally:
+            self.stop()
+            pool.close()
+
+    def _serve_storage(self) -> None:
+        try:
+            self._serve(self._storage)
+        except Exception as error:  # as on the main thread, this ends the worker, and the supervisor starts a new one
+            log.error("the worker cannot go on", exc_info=error)
+            self._failed = True
+            self.stop()
+
+    def _dispatch(self, pool: Pool) -> None:
+        """Claim a piece of work for a reserved thread, or wait a little if there is none."""
+        try:
+            work = leases.claim(self._box, self.id, pool.kinds)
         except ApplianceError as error:
             log.error("claim failed", code=error.code, error=str(error))
             work = None
         if work is None:
-            self._free.release()
+            pool.release()
             self._stopping.wait(self._box.settings.poll_seconds)
             return
         self._active[work] = threading.Event()
-        self._lanes.submit(self._work, work)
+        pool.submit(self._work, work)
 
     def _work(self, work: Work) -> None:
         names = {"kind": work.kind, "subject": work.subject_id}
@@ -116,7 +132,6 @@ class Worker:
             log.error("unexpected error; work is retried when its lease expires", **names, exc_info=error)
         finally:
             del self._active[work]
-            self._free.release()
 
     def _handle(self, work: Work) -> None:
         names = {"kind": work.kind, "subject": work.subject_id}

@@ -225,7 +225,7 @@ def test_slow_uploads_leave_the_api_free(small: Appliance) -> None:
     with SlowUpload(small):
         wait_for(lambda: spooled(small))
         busy = requests.post(f"{small.url}/v2/upload", data=b"x", headers={"Authorization": small.key})
-        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "2")
+        assert (busy.status_code, busy.headers["Retry-After"]) == (429, "2")
         assert small.ready()
     wait_for(lambda: spooled(small) == [])
     wait_for(lambda: accepts(small, b"x"))

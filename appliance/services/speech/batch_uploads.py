@@ -24,7 +24,11 @@ from appliance.state.work import Work
 
 MAX_NAME_LENGTH = 1024
 
-STORE = Kind("store", fail=lambda tx, media_id, code, message: fail_media(tx, media_id, "spooled", code, message))
+STORE = Kind(
+    "store",
+    fail=lambda tx, media_id, code, message: fail_media(tx, media_id, "spooled", code, message),
+    threads="storage",
+)
 
 
 class IncomingFile(Protocol):
