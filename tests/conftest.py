@@ -13,6 +13,14 @@ from tests.support.appliances import make_models
 pytest_plugins = ["tests.support.servers"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that needs the weights for speech as slow, so that a fast run works without them."""
+    for item in items:
+        if "speech_model" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model store with the toy models."""

@@ -78,6 +78,7 @@ def test_cuda_that_does_not_load_is_refused_before_any_file(
     assert "CUDA does not load: there is none" in run("detect", "a.wav", code=1).stderr
 
 
+@pytest.mark.slow  # runs the storage server, the worker, the API and the front door
 def test_demo_prints_detections_and_leaves_no_files(models: Path, tmp_path: Path) -> None:
     env = environment(model_store=models, default_model="loud-frames", storage_server="minio")
     env |= {"TMPDIR": str(tmp_path), "COLUMNS": "120"}

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.appliances import environment, make_models, wait_for
 
 
+@pytest.mark.slow  # runs the whole appliance
 def test_up_in_a_folder_with_other_modules_and_relative_paths(tmp_path: Path) -> None:
     """A module in that folder must not be imported, and relative paths in the settings start there."""
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json was imported')")

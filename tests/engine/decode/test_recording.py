@@ -144,6 +144,7 @@ def test_two_ogg_streams_in_a_row_are_one_recording() -> None:
     assert len(samples) == pytest.approx(3 * 44_100, abs=4096)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "minutes"),
     [("wav", 60), ("flac", 60), ("m4a", 20), ("aac", 20), ("ogg", 20), ("mp3", 12), ("opus", 8), ("webm", 8)],

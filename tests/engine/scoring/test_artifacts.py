@@ -16,6 +16,7 @@ from appliance.engine.scoring.detector import analyse
 from appliance.engine.scoring.events import Detection, DetectionConfig
 from appliance.engine.scoring.scorer import Scorer
 
+pytestmark = pytest.mark.slow  # analyzes every clip several times
 CLIPS = ROOT / "tests" / "clips"
 SAMPLE = ROOT / "appliance" / "samples" / "demo.flac"
 TRUTH = json.loads((CLIPS / "truth.json").read_text())
