@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +21,15 @@ def _network(text: str) -> str:
     return str(ipaddress.ip_network(text))
 
 
+def _origin(text: str) -> str:
+    # A browser sends the origin in lower case and without a path, and the front door compares whole strings.
+    if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+", text.lower()):
+        raise ValueError(
+            f"{text!r} is not an origin; write scheme, host and port alone, as https://pages.example, or *"
+        )
+    return text.lower()
+
+
 class Settings(BaseSettings):
     """Every setting of the appliance. Units are in the names."""
 
@@ -33,7 +43,10 @@ class Settings(BaseSettings):
         description="Origin of upload and download URLs, if it is not the one that the client used.",
         examples=["https://listen.example.com"],
     )
-    cors_origins: list[str] = Field([], description="Origins whose web pages may upload to and download from storage.")
+    cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(
+        [],
+        description='Origins whose web pages may call the API and storage, such as https://pages.example; "*" is all.',
+    )
     data_dir: Path = Field(Path("var"), description="Folder that holds all state: database, objects, secrets.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     api_threads: int = Field(16, ge=1, le=256, description="Number of requests that the API handles at the same time.")
@@ -56,6 +69,16 @@ class Settings(BaseSettings):
     )
     upload_grace_seconds: int = Field(
         900, ge=0, description="How long an upload that began in time may go on after its form expired."
+    )
+
+    # Retention
+    retention_originals_days: float = Field(
+        0.0, ge=0, description="Days after its end at which a recording is deleted from storage; 0 keeps it."
+    )
+    retention_results_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days after its end at which a job or transcript is deleted with results; 0 keeps it.",
     )
 
     # Object storage

@@ -63,17 +63,29 @@ class HttpError:
 # Codes that no domain error has: the web framework and the front door answer with them.
 METHOD_NOT_ALLOWED = HttpError("method_not_allowed", 405, "The path does not take this method.")
 REQUEST_TOO_LARGE = HttpError("request_too_large", 413, "The body of the request is over the limit.")
+LENGTH_REQUIRED = HttpError("length_required", 411, "The upload has no Content-Length.")
+PRECONDITION_FAILED = HttpError(
+    "precondition_failed", 412, "The file does not meet the If-Match or If-Unmodified-Since of the request."
+)
 UNSUPPORTED_MEDIA_TYPE = HttpError("unsupported_media_type", 415, "The path does not take a body of this type.")
+RANGE_NOT_SATISFIABLE = HttpError("range_not_satisfiable", 416, "The file ends before the requested range.")
 INTERNAL_ERROR = HttpError("internal_error", 500, "The appliance failed; its log has the reason.")
 SERVICE_UNAVAILABLE = HttpError("service_unavailable", 503, "A part of the appliance does not answer; try again.")
+GATEWAY_TIMEOUT = HttpError("gateway_timeout", 504, "A part of the appliance did not answer in time; try again.")
+STORAGE_FULL = HttpError("storage_full", 507, "The disk of the appliance is full; nothing can be uploaded.")
 
 HTTP_ERRORS = (
     *(HttpError(kind.code, status, " ".join((kind.__doc__ or "").split())) for kind, status in STATUS.items()),
     METHOD_NOT_ALLOWED,
+    LENGTH_REQUIRED,
+    PRECONDITION_FAILED,
     REQUEST_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
+    RANGE_NOT_SATISFIABLE,
     INTERNAL_ERROR,
     SERVICE_UNAVAILABLE,
+    GATEWAY_TIMEOUT,
+    STORAGE_FULL,
 )
 
 # The words of a status, which Python's HTTPStatus changes from version to version.
@@ -84,11 +96,16 @@ TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    411: "Length Required",
+    412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
     429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
+    507: "Insufficient Storage",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.frontdoor.door import FrontDoor
-from appliance.frontdoor.paths import BATCH_UPLOAD, RAW_UPLOAD
+from appliance.frontdoor.paths import BATCH_UPLOAD, BULK_ANNOTATIONS, BULK_BYTES, RAW_UPLOAD
 from appliance.frontdoor.shared import body_cap
 
 BODY_BYTES = 1024**2  # the API takes JSON; audio goes to storage, or to one of the two upload paths
@@ -26,7 +26,11 @@ def api_routes(door: FrontDoor) -> list[dict]:
         "upstreams": [{"dial": f"unix/{door.api_socket.absolute()}"}],
         "transport": transport,
     }
-    caps = {RAW_UPLOAD: door.max_upload_bytes, BATCH_UPLOAD: door.max_batch_bytes + FORM_BYTES}
+    caps = {
+        RAW_UPLOAD: door.max_upload_bytes,
+        BATCH_UPLOAD: door.max_batch_bytes + FORM_BYTES,
+        BULK_ANNOTATIONS: BULK_BYTES,
+    }
     return [*(_upload(path, cap, proxy) for path, cap in caps.items()), *body_cap(BODY_BYTES), {"handle": [proxy]}]
 
 

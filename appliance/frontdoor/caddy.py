@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appliance.errors import ConfigurationError
 from appliance.frontdoor.api_routes import api_routes
+from appliance.frontdoor.cors import cors_routes, preflight_routes
 from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.problems import problem_routes
 from appliance.frontdoor.shared import PRIVATE_RANGES, common_routes, every_response
@@ -74,8 +75,14 @@ def _server(door: FrontDoor) -> dict:
         "read_header_timeout": "30s",
         "idle_timeout": "5m",
         "max_header_bytes": 64 * 1024,
-        "routes": [*common_routes(), *storage_routes(door), *api_routes(door)],
-        "errors": {"routes": [*every_response(), *problem_routes(door)]},
+        "routes": [
+            *common_routes(),
+            *cors_routes(door),
+            *preflight_routes(door),
+            *storage_routes(door),
+            *api_routes(door),
+        ],
+        "errors": {"routes": [*every_response(), *cors_routes(door), *problem_routes(door)]},
         "logs": {},
     }
 

@@ -12,8 +12,8 @@ class FrontDoor:
 
     It listens on ``host`` and ``port``. ``storage_endpoint`` (scheme, host, port) is the S3 server; requests to it
     carry ``storage_host`` as their Host. ``api_socket`` is gunicorn's unix socket. ``folder`` holds the front door's
-    own configuration and state. ``cors_origins`` are the origins whose pages may use storage. ``max_upload_bytes``
-    is the largest size of one file, ``max_batch_bytes`` that of all files of a batch together.
+    own configuration and state. ``cors_origins`` are the origins whose pages may call the API and storage.
+    ``max_upload_bytes`` is the largest size of one file, ``max_batch_bytes`` that of all files of a batch together.
     """
 
     host: str

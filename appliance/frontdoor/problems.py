@@ -7,9 +7,11 @@ import json
 from appliance.errors import FileTooLarge, Forbidden, InvalidRequest
 from appliance.frontdoor.api_routes import BODY_BYTES
 from appliance.frontdoor.door import FrontDoor
-from appliance.frontdoor.paths import BATCH_UPLOAD, PLAIN_ERRORS, RAW_UPLOAD
-from appliance.frontdoor.shared import bucket_matches, cors_routes
+from appliance.frontdoor.paths import BATCH_UPLOAD, BULK_ANNOTATIONS, BULK_BYTES, PLAIN_ERRORS, RAW_UPLOAD
+from appliance.frontdoor.shared import bucket_matches
+from appliance.frontdoor.storage_refusals import REFUSALS
 from appliance.http_errors import (
+    GATEWAY_TIMEOUT,
     INTERNAL_ERROR,
     REQUEST_TOO_LARGE,
     SERVICE_UNAVAILABLE,
@@ -18,7 +20,7 @@ from appliance.http_errors import (
     http_error_of,
 )
 
-_RETRY_SECONDS = 5
+_RETRY_SECONDS = {503: 5, 504: 5, 507: 60}
 
 
 def problem_routes(door: FrontDoor) -> list[dict]:
@@ -26,25 +28,33 @@ def problem_routes(door: FrontDoor) -> list[dict]:
     largest = f"The file is over the limit of {door.max_upload_bytes} bytes."
     batch = f"The files of a batch may have up to {door.max_batch_bytes} bytes together."
     body = f"The body of a request may have up to {BODY_BYTES} bytes."
+    bulk = f"The body of a request with many annotations may have up to {BULK_BYTES} bytes."
     too_large = http_error_of(FileTooLarge)
     down = "A part of the appliance does not respond. Try again in a few seconds."
+    late = "A part of the appliance did not respond in time. Try again in a few seconds."
     return [
-        *cors_routes(door),
         # Because there are error routes, Caddy logs the cause of an error at debug level only; this adds it.
         {"handle": [{"handler": "log_append", "key": "reason", "value": "{http.error.message}"}]},
+        *(_problem(refused.error, refused.detail, _reason(refused.reason)) for refused in REFUSALS),
         *(_problem(too_large, largest, _status("413") | bucket) for bucket in bucket_matches(door)),
         _problem(too_large, batch, _status("413") | {"path": [BATCH_UPLOAD]}),
         _plain(too_large, largest, _status("413") | {"path": [RAW_UPLOAD]}),
+        _problem(REQUEST_TOO_LARGE, bulk, _status("413") | {"path": [BULK_ANNOTATIONS]}),
         *_both(REQUEST_TOO_LARGE, body, _status("413")),
         *_both(http_error_of(Forbidden), "Storage accepts only upload forms and presigned URLs.", _status("403")),
         *_both(http_error_of(InvalidRequest), "The request is malformed.", _status("400")),
-        *_both(SERVICE_UNAVAILABLE, down, _status("502", "503", "504")),
+        *_both(SERVICE_UNAVAILABLE, down, _status("502", "503")),
+        *_both(GATEWAY_TIMEOUT, late, _status("504")),
         *_both(INTERNAL_ERROR, "The front door failed.", {}),
     ]
 
 
 def _status(*codes: str) -> dict:
     return {"vars": {"{http.error.status_code}": list(codes)}}
+
+
+def _reason(reason: str) -> dict:
+    return {"vars": {"{http.error.message}": [reason]}}
 
 
 def _both(error: HttpError, detail: str, match: dict) -> list[dict]:
@@ -64,8 +74,8 @@ def _problem(error: HttpError, detail: str, match: dict) -> dict:
 
 def _response(status: int, media_type: str, content: dict, match: dict) -> dict:
     headers = {"Content-Type": [media_type], "Cache-Control": ["no-store"]}
-    if status == 503:
-        headers["Retry-After"] = [str(_RETRY_SECONDS)]
+    if status in _RETRY_SECONDS:
+        headers["Retry-After"] = [str(_RETRY_SECONDS[status])]
     # Caddy reads {name} as a placeholder, so the braces of the JSON are escaped.
     body = json.dumps(content).replace("{", "\\{").replace("}", "\\}")
     route: dict = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from appliance.frontdoor.door import FrontDoor
 
 PRIVATE_RANGES = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"]
+OVER_THE_CAP = "over the cap"
 _REQUEST_ID = "{http.request.header.X-Request-ID}"
 
 
@@ -32,19 +33,6 @@ def every_response() -> list[dict]:
     return [{"handle": [response_headers({"X-Request-ID": [_REQUEST_ID]}, delete=["Server", "Via"])]}]
 
 
-def cors_routes(door: FrontDoor) -> list[dict]:
-    """Return the routes that let pages of the configured origins read storage's responses."""
-    if not door.cors_origins:
-        return []
-    allow = {
-        "Access-Control-Allow-Origin": ["{http.request.header.Origin}"],
-        "Access-Control-Expose-Headers": ["ETag, X-Request-ID, Accept-Ranges, Content-Range, Content-Disposition"],
-        "Vary": ["Origin"],
-    }
-    pages = origin_match(door)
-    return [{"match": [bucket | pages for bucket in bucket_matches(door)], "handle": [response_headers(allow)]}]
-
-
 def bucket_matches(door: FrontDoor) -> list[dict]:
     """Return matchers for the bucket and all in it, however the path is written.
 
@@ -54,24 +42,27 @@ def bucket_matches(door: FrontDoor) -> list[dict]:
     return [{"path": [f"/{door.bucket}", f"/{door.bucket}/*"]}, sent]
 
 
-def origin_match(door: FrontDoor) -> dict:
-    """Return a matcher for requests from pages of the configured origins."""
-    return {"header": {"Origin": list(door.cors_origins)}}
-
-
 def matches(placeholder: str, pattern: str) -> dict:
     """Return a matcher for requests in which the value of a placeholder fits a regular expression."""
     return {"vars_regexp": {placeholder: {"pattern": pattern}}}
 
 
-def body_cap(max_bytes: int) -> list[dict]:
-    """Return routes that refuse bodies over the cap: by the declared length at once, a chunked body at the cap."""
-    declared = "{http.request.header.Content-Length}"
-    over = {"expression": f'{declared} != "" && int({declared}) > {max_bytes}'}
+def body_cap(max_bytes: int, match: dict | None = None) -> list[dict]:
+    """Return routes that refuse bodies over the cap: by the declared length at once, a chunked body at the cap.
+
+    With ``match`` they do this only for the requests that it fits.
+    """
+    cap: dict = {"handle": [{"handler": "request_body", "max_size": max_bytes}]}
     return [
-        {"match": [over], "handle": [refusal(413, "over the cap")]},
-        {"handle": [{"handler": "request_body", "max_size": max_bytes}]},
+        {"match": [declares_more_than(max_bytes) | (match or {})], "handle": [refusal(413, OVER_THE_CAP)]},
+        cap | ({"match": [match]} if match else {}),
     ]
+
+
+def declares_more_than(max_bytes: int) -> dict:
+    """Return a matcher for requests whose Content-Length is over ``max_bytes``."""
+    declared = "{http.request.header.Content-Length}"
+    return {"expression": f'{declared} != "" && int({declared}) > {max_bytes}'}
 
 
 def refusal(status: int, reason: str) -> dict:

@@ -9,17 +9,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from appliance.frontdoor.door import FrontDoor
-from appliance.frontdoor.shared import (
-    body_cap,
-    bucket_matches,
-    cors_routes,
-    matches,
-    origin_match,
-    refusal,
-    response_headers,
-)
+from appliance.frontdoor.shared import body_cap, bucket_matches, matches, refusal, response_headers
+from appliance.frontdoor.storage_refusals import refused_responses
 
-FORM_BYTES = 1024**2  # room for the form around a file of the largest size
+FORM_BYTES = 16 * 1024  # room for the form around a file of the largest size; its fields have about 2.5 KiB
 _SEGMENT = "[A-Za-z0-9][A-Za-z0-9._-]*"
 _PARAMETERS = (
     "X-Amz-Algorithm",
@@ -75,28 +68,13 @@ _RESPONSE_HEADERS_REMOVED = [
 def storage_routes(door: FrontDoor) -> list[dict]:
     """Return the routes to the upload bucket. Every request to it ends here."""
     inner = [
-        *_preflight(door),
         {"match": _refused(), "handle": [refusal(403, "header that storage must not receive")]},
-        *body_cap(door.max_upload_bytes + FORM_BYTES),
+        *body_cap(door.max_upload_bytes, {"not": [{"method": ["POST"]}]}),
+        *body_cap(door.max_upload_bytes + FORM_BYTES, {"method": ["POST"]}),
         {"match": [_form_post(door), _key_call(door)], "handle": _proxy(door), "terminal": True},
         {"handle": [refusal(403, "not a call of an upload form or a presigned URL")]},
     ]
-    within = {"match": bucket_matches(door), "handle": [{"handler": "subroute", "routes": inner}], "terminal": True}
-    return [*cors_routes(door), within]
-
-
-def _preflight(door: FrontDoor) -> list[dict]:
-    if not door.cors_origins:
-        return []
-    path = matches("{http.request.uri}", f"^/{door.bucket}/?(?:{_SEGMENT}(?:/{_SEGMENT})*)?(?:\\?.*)?$")
-    headers = {
-        "Access-Control-Allow-Methods": ["GET, HEAD, POST, PUT"],
-        "Access-Control-Allow-Headers": ["Content-Type, If-Match, If-None-Match, Range, X-Request-ID"],
-        "Access-Control-Max-Age": ["600"],
-    }
-    response = {"handler": "static_response", "status_code": 204, "headers": headers}
-    match = {"method": ["OPTIONS"], **path, **origin_match(door)}
-    return [{"match": [match], "handle": [response], "terminal": True}]
+    return [{"match": bucket_matches(door), "handle": [{"handler": "subroute", "routes": inner}], "terminal": True}]
 
 
 def _refused() -> list[dict]:
@@ -133,5 +111,6 @@ def _proxy(door: FrontDoor) -> list[dict]:
                 "request": {"set": {"Host": [door.storage_host]}, "delete": _REQUEST_HEADERS_REMOVED},
                 "response": {"delete": _RESPONSE_HEADERS_REMOVED},
             },
+            "handle_response": refused_responses(door),
         },
     ]

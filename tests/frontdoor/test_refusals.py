@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.frontdoor.test_uploads import assert_problem, form_of, new_key, url_of
-from tests.support.servers import ORIGIN, RunningDoor
+from tests.support.servers import RunningDoor
 
 AUDIO = {"Content-Type": "audio/wav"}
 FORM = {"Content-Type": "multipart/form-data; boundary=edge"}
@@ -190,30 +190,6 @@ def test_api_bodies_are_capped(minio_door: RunningDoor) -> None:
     assert_problem(requests.post(f"{minio_door.origin}/api", data=b"x" * (2**20 + 1)), 413, "request_too_large")
     chunks = (b"x" * 65536 for _ in range(40))
     assert_problem(requests.post(f"{minio_door.origin}/api", data=chunks), 413, "request_too_large")
-
-
-def test_configured_origins_may_use_storage(minio_door: RunningDoor) -> None:
-    preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
-    response = requests.options(f"{minio_door.origin}/audio", headers=preflight)
-    assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
-    assert "POST" in response.headers["Access-Control-Allow-Methods"]
-    assert requests.options(f"{minio_door.origin}/audio/a/b", headers=preflight).status_code == 204
-    form = form_of(minio_door, new_key())
-    response = requests.post(form.url, data=form.fields, files={"file": b"abc"}, headers={"Origin": ORIGIN})
-    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
-    assert {"ETag", "X-Request-ID"} <= set(response.headers["Access-Control-Expose-Headers"].split(", "))
-    refused = requests.get(f"{minio_door.origin}/audio", headers={"Origin": ORIGIN})
-    assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (403, ORIGIN)
-
-
-def test_other_origins_may_not_use_storage(minio_door: RunningDoor) -> None:
-    other = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
-    assert requests.options(f"{minio_door.origin}/audio", headers=other).status_code == 403
-    key = new_key()
-    minio_door.storage.store.put(key, b"abc", content_type="audio/wav")
-    response = requests.get(url_of(minio_door, key), headers=other)
-    assert response.status_code == 200
-    assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
 def test_logs_hold_no_secrets(minio_door: RunningDoor) -> None:

@@ -109,14 +109,15 @@ def running_door(storage: RunningStorage, folder: Path, api: str = "tests.frontd
     root = Path(__file__).parent.parent.parent
     with (
         running(gunicorn, None, folder / "api.log", socket.exists, cwd=root),
-        running(caddy.command(door), caddy.environment(door), folder / "door.log", lambda: _listens(port)) as process,
+        running(caddy.command(door), caddy.environment(door), folder / "door.log", lambda: listens(port)) as process,
     ):
         yield RunningDoor(f"http://127.0.0.1:{port}", door, storage, process, folder / "door.log")
 
 
-def _listens(port: int) -> bool:
+def listens(port: int, status: int = 200) -> bool:
+    """Whether a front door responds on this port with this status."""
     try:
-        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 200
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == status
     except requests.ConnectionError:
         return False
 
