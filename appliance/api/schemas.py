@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
-from appliance.state.moves import FileStatus, JobStatus
+from appliance.state.moves import DeliveryStatus, FileStatus, JobStatus
 
 
 def _storable(text: str) -> str:
@@ -152,6 +152,19 @@ class InferenceFile(BaseModel):
     error_message: str | None
     error_code: str | None
     duration_ms: int | None = Field(description="Length of the recording, once completed.")
+
+
+class CallbackDelivery(BaseModel):
+    """A webhook and its delivery, as the log of deliveries has it."""
+
+    delivery_id: str
+    event_type: str
+    url: str
+    status: DeliveryStatus
+    attempts: int
+    last_status: int | None = Field(description="HTTP status of the last answer, null if there was none.")
+    last_error: str | None
+    next_attempt_at: str | None = Field(json_schema_extra={"format": "date-time"})
 
 
 class InferenceJobSummary(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from appliance.api.context import box, origin, require_either_key, tenant_id
-from appliance.api.schemas import Body, InferenceConfig, Query, Text
+from appliance.api.schemas import Body, CallbackDelivery, InferenceConfig, Query, Text
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.services.speech import presigned
 
@@ -72,6 +72,12 @@ class Span(BaseModel):
     end_ms: int = Field(ge=0)
 
 
+class TranscriptionCallback(CallbackDelivery):
+    """A webhook and its delivery, as the log of deliveries has it."""
+
+    model_config = CAMEL
+
+
 class Transcription(BaseModel):
     """A transcription and its result: `detections` if the model is for detection, else text."""
 
@@ -92,6 +98,9 @@ class Transcription(BaseModel):
     error_code: str | None
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     updated_at: str = Field(json_schema_extra={"format": "date-time"})
+    callback: TranscriptionCallback | None = Field(
+        description="The webhook of the transcription; null before its end, and after it has left the log."
+    )
 
 
 @blueprint.post("/generate-presigned-url", responses={200: PresignedUrl})

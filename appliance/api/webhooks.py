@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from appliance.api.context import box, require_key, tenant_id
 from appliance.api.cursors import make_cursor, read_cursor
-from appliance.api.schemas import Page
+from appliance.api.schemas import Page, Text
 from appliance.rfc3339 import rfc3339
 from appliance.services.webhooks import events as webhooks
 from appliance.state.moves import DeliveryStatus
@@ -31,6 +31,13 @@ class ListDeliveries(Page):
     """Which deliveries to list."""
 
     status: DeliveryStatus | None = None
+    subject_id: Text | None = Field(None, description="Only those about this job or this transcription.")
+
+
+class DeliveryPath(BaseModel):
+    """Path of a delivery."""
+
+    delivery_id: Text
 
 
 class PreviousSecret(BaseModel):
@@ -53,6 +60,7 @@ class WebhookDelivery(BaseModel):
 
     id: str = Field(description="`webhook-id`, the same at every attempt.")
     event_type: str
+    subject_id: str | None = Field(description="The job or the transcription that the event is about.")
     url: str
     status: DeliveryStatus
     attempts: int
@@ -86,12 +94,23 @@ def rotate_webhook_secret() -> Answer:
 def list_webhook_deliveries(query: ListDeliveries) -> Answer:
     """List deliveries, newest first."""
     page, next_before = webhooks.list_deliveries(
-        box(), tenant_id(), status=query.status, before=read_cursor(query.cursor), limit=query.limit
+        box(),
+        tenant_id(),
+        status=query.status,
+        before=read_cursor(query.cursor),
+        limit=query.limit,
+        subject_id=query.subject_id,
     )
     return {
         "deliveries": [render_delivery(delivery) for delivery in page],
         "next_cursor": make_cursor(next_before),
     }, 200
+
+
+@blueprint.post("/deliveries/<delivery_id>/retry", responses={200: WebhookDelivery})
+def retry_webhook_delivery(path: DeliveryPath) -> Answer:
+    """Try a failed delivery once more, now. A delivery that has not failed gives 409."""
+    return render_delivery(webhooks.retry_delivery(box(), tenant_id(), path.delivery_id)), 200
 
 
 def render_secret(secrets: list[Secret]) -> dict[str, Any]:

@@ -122,6 +122,7 @@ DELIVERY = Machine(
     moves=(
         Move("pending", "delivered", "The receiver answered with a status from 200 to 299."),
         Move("pending", "failed", "The receiver answered 410, or the last try failed."),
+        Move("failed", "pending", "A client asks for one more try."),
     ),
 )
 

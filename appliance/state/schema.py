@@ -349,6 +349,16 @@ def m007_named_checks(db: Database) -> None:
     )
 
 
+@migrations()
+def m011_delivery_subjects(db: Database) -> None:
+    """A webhook delivery names the job or the transcript that it is about. Older deliveries name none."""
+    _run(
+        db,
+        "ALTER TABLE webhook_deliveries ADD COLUMN subject_id TEXT",
+        "CREATE INDEX webhook_deliveries_subject ON webhook_deliveries (subject_id) WHERE subject_id IS NOT NULL",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ class Delivery:
     sequence: int
     id: str
     tenant_id: int
+    subject_id: str | None  # the job or the transcript that it is about; None for deliveries of the first release
     url: str
     event_type: str
     payload: str  # the JSON that is sent
@@ -42,7 +45,13 @@ SELECT = f"SELECT {columns(Delivery)} FROM webhook_deliveries"
 
 
 def insert_delivery(
-    tx: Transaction, delivery_id: str, tenant_id: int, url: str, event_type: str, payload: dict[str, Any]
+    tx: Transaction,
+    delivery_id: str,
+    tenant_id: int,
+    subject_id: str,
+    url: str,
+    event_type: str,
+    payload: dict[str, Any],
 ) -> None:
     """Store a new pending delivery that is due now."""
     tx.insert(
@@ -50,6 +59,7 @@ def insert_delivery(
         ("next_attempt_at", "created_at"),
         id=delivery_id,
         tenant_id=tenant_id,
+        subject_id=subject_id,
         url=url,
         event_type=event_type,
         payload=json.dumps(payload, ensure_ascii=False),
@@ -63,16 +73,38 @@ def find_delivery(db: Reader, delivery_id: str) -> Delivery | None:
     return row and _delivery(row)
 
 
+def list_newest(db: Reader, subject_ids: Iterable[str]) -> dict[str, Delivery]:
+    """Return the newest delivery of each subject that has one. This costs the same however many a subject has."""
+    rows = db.all(
+        f"""
+        {SELECT} WHERE sequence IN (
+            SELECT (
+                SELECT sequence FROM webhook_deliveries WHERE subject_id = subjects.value ORDER BY sequence DESC LIMIT 1
+            ) FROM json_each(?) AS subjects
+        )
+        """,
+        [json.dumps([*subject_ids])],
+    )
+    return {row["subject_id"]: _delivery(row) for row in rows}
+
+
 def list_deliveries(
-    db: Reader, tenant_id: int, *, status: str | None, before: int | None, limit: int
+    db: Reader,
+    tenant_id: int,
+    *,
+    status: str | None,
+    before: int | None,
+    limit: int,
+    subject_id: str | None = None,
 ) -> list[Delivery]:
     """Return the tenant's deliveries, newest first; with ``before`` only those with a smaller sequence."""
     rows = db.all(
         f"""
         {SELECT} WHERE tenant_id = ?1 AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR sequence < ?3)
+            AND {"subject_id = ?5" if subject_id else "?5 IS NULL"}
         ORDER BY sequence DESC LIMIT ?4
         """,
-        [tenant_id, status, before, limit],
+        [tenant_id, status, before, limit, subject_id],
     )
     return [_delivery(row) for row in rows]
 
@@ -100,6 +132,11 @@ def mark_delivered(tx: Transaction, delivery_id: str) -> bool:
 def mark_failed(tx: Transaction, delivery_id: str) -> bool:
     """Move from pending to failed."""
     return tx.move(DELIVERY, delivery_id, "pending", "failed", next_attempt_at=None)
+
+
+def mark_pending(tx: Transaction, delivery_id: str) -> bool:
+    """Move from failed back to pending; it is due now."""
+    return tx.move(DELIVERY, delivery_id, "failed", "pending", next_attempt_at=time.time())
 
 
 def delete_old(tx: Transaction, days: float) -> None:

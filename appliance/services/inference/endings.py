@@ -29,7 +29,7 @@ def file_ended(tx: Transaction, file_id: str) -> None:
     settings = inference_jobs.get_settings(tx, file.job_id) if file else None
     if file is None or settings is None or settings.callback_url is None:
         return
-    announce(tx, settings.tenant_id, settings.callback_url, f"file.{file.status}", _file_data(tx, file))
+    announce(tx, settings.tenant_id, file.job_id, settings.callback_url, f"file.{file.status}", _file_data(tx, file))
     if not inference_files.has_unfinished(tx, file.job_id):
         job_ended(tx, settings.tenant_id, file.job_id)
 
@@ -47,7 +47,7 @@ def job_ended(tx: Transaction, tenant_id: int, job_id: str) -> None:
         "total_files": job.total_files,
         "processed_files": job.processed_files,
     }
-    announce(tx, tenant_id, job.callback_url, "job.completed", data)
+    announce(tx, tenant_id, job.id, job.callback_url, "job.completed", data)
 
 
 def _file_data(tx: Transaction, file: InferenceFile) -> dict[str, Any]:

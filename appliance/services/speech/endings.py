@@ -26,4 +26,4 @@ def transcript_ended(tx: Transaction, transcript_id: str) -> None:
     media = media_rows.find_media(tx, transcript.media_id)
     assert media is not None
     event_type = f"transcription.{transcript.status}"
-    announce(tx, transcript.tenant_id, transcript.callback_url, event_type, outcome(transcript, media))
+    announce(tx, transcript.tenant_id, transcript.id, transcript.callback_url, event_type, outcome(transcript, media))

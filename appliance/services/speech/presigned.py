@@ -17,7 +17,8 @@ from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
 from appliance.services.speech import transcripts
 from appliance.services.speech.media import fail_media, media_stored, object_key_of, purge_media
-from appliance.services.speech.outcome import outcome
+from appliance.services.speech.outcome import camel_case, outcome
+from appliance.services.webhooks.reports import newest_reports
 from appliance.services.webhooks.urls import check_callback
 from appliance.state import media as media_rows
 from appliance.state.media import Media
@@ -82,7 +83,8 @@ def report(box: Box, tenant_id: int, transcript_id: str) -> dict[str, Any]:
     transcript = transcripts.find_transcript(box, tenant_id, transcript_id)
     media = media_rows.find_media(box.db, transcript.media_id)
     assert media is not None
-    return outcome(transcript, media)
+    callback = newest_reports(box, [transcript.id]).get(transcript.id)
+    return outcome(transcript, media) | {"callback": callback and camel_case(callback)}
 
 
 def key_arrived(box: Box, key: str) -> None:

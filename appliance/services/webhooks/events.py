@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from standardwebhooks import Webhook
 
 from appliance import __version__
-from appliance.errors import RemoteFailed, SubjectGone, UrlRefused
+from appliance.errors import Conflict, NotFound, RemoteFailed, SubjectGone, UrlRefused
 from appliance.rfc3339 import rfc3339
 from appliance.services.box import Box
 from appliance.services.kind import Kind
@@ -35,13 +35,22 @@ WEBHOOK = Kind(
 )
 
 
-def announce(tx: Transaction, tenant_id: int, url: str, event_type: str, data: dict[str, Any]) -> None:
-    """Queue an event, in the transaction of the change that it reports."""
+def announce(tx: Transaction, tenant_id: int, subject_id: str, url: str, event_type: str, data: dict[str, Any]) -> None:
+    """Queue an event about a job or a transcript, in the transaction of the change that it reports."""
     delivery_id = f"msg_{uuid.uuid4().hex}"
     payload = {"type": event_type, "timestamp": rfc3339(time.time()), "data": data}
-    webhook_rows.insert_delivery(tx, delivery_id, tenant_id, url, event_type, payload)
-    # One group per host: hosts that answer are served while a slow one keeps a thread waiting.
-    queue.enqueue(tx, WEBHOOK.name, delivery_id, f"{WEBHOOK.name} {urlsplit(url).netloc}")
+    webhook_rows.insert_delivery(tx, delivery_id, tenant_id, subject_id, url, event_type, payload)
+    _enqueue(tx, delivery_id, url)
+
+
+def retry_delivery(box: Box, tenant_id: int, delivery_id: str) -> Delivery:
+    """Queue one more try of a failed delivery. Raises NotFound, and Conflict if the delivery has not failed."""
+    with box.db.transaction() as tx:
+        delivery = _require_delivery(tx, tenant_id, delivery_id)
+        if not webhook_rows.mark_pending(tx, delivery_id):
+            raise Conflict(f"The delivery is {delivery.status}; only a failed one can be tried again.")
+        _enqueue(tx, delivery_id, delivery.url)
+        return _require_delivery(tx, tenant_id, delivery_id)
 
 
 def deliver(box: Box, work: Work) -> bool:
@@ -65,6 +74,18 @@ def deliver(box: Box, work: Work) -> bool:
             queue.release(tx, work, attempts=1, delay_seconds=wait_seconds)
             webhook_rows.count_attempt(tx, delivery.id, status, error, wait_seconds)
     return error is None
+
+
+def _enqueue(tx: Transaction, delivery_id: str, url: str) -> None:
+    # One group per host: hosts that answer are served while a slow one keeps a thread waiting.
+    queue.enqueue(tx, WEBHOOK.name, delivery_id, f"{WEBHOOK.name} {urlsplit(url).netloc}")
+
+
+def _require_delivery(tx: Transaction, tenant_id: int, delivery_id: str) -> Delivery:
+    delivery = webhook_rows.find_delivery(tx, delivery_id)
+    if delivery is None or delivery.tenant_id != tenant_id:
+        raise NotFound("There is no such delivery.")
+    return delivery
 
 
 def _fail(tx: Transaction, delivery_id: str, message: str) -> bool:
@@ -115,10 +136,12 @@ def rotate_secret(box: Box, tenant_id: int) -> list[Secret]:
 
 
 def list_deliveries(
-    box: Box, tenant_id: int, *, status: str | None, before: int | None, limit: int
+    box: Box, tenant_id: int, *, status: str | None, before: int | None, limit: int, subject_id: str | None = None
 ) -> tuple[list[Delivery], int | None]:
     """Return a page of deliveries, newest first, and the sequence before which the next page starts."""
-    rows = webhook_rows.list_deliveries(box.db, tenant_id, status=status, before=before, limit=limit + 1)
+    rows = webhook_rows.list_deliveries(
+        box.db, tenant_id, status=status, before=before, limit=limit + 1, subject_id=subject_id
+    )
     return split_page(rows, limit)
 
 

@@ -16,7 +16,7 @@ from tests.support.boxes import CALLBACK, claim, events, lose_lease, queued_work
 
 def announce(box: Box) -> None:
     with box.db.transaction() as tx:
-        webhooks.announce(tx, 1, CALLBACK, "file.completed", {"name": "Gr\u00f6\u00dfe"})
+        webhooks.announce(tx, 1, "a-job", CALLBACK, "file.completed", {"name": "Gr\u00f6\u00dfe"})
 
 
 def try_now(box: Box) -> Delivery:
