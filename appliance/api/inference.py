@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
+from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import schemas
 from appliance.api.context import box, origin, require_key, tenant_id
 from appliance.api.cursors import make_cursor, read_cursor
+from appliance.api.pages import page_answer, read_page
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.rfc3339 import rfc3339
 from appliance.services.inference import files as inference_files
@@ -39,28 +43,60 @@ def create_inference_job(body: schemas.CreateInferenceJob) -> Answer:
 @blueprint.get("", responses={200: schemas.InferenceJobPage})
 def list_inference_jobs(query: schemas.ListInferenceJobs) -> Answer:
     """List inference jobs, newest first."""
+    window = read_page(query)
     page, next_before = inference_jobs.list_jobs(
         box(),
         tenant_id(),
         model_id=query.model_id,
         status=query.status,
-        before=read_cursor(query.cursor),
-        limit=query.limit,
+        before=window.place,
+        limit=window.limit,
+        offset=window.offset,
     )
-    jobs = [render_summary(report) for report in page]
-    return {"inference_jobs": jobs, "next_cursor": make_cursor(next_before)}, 200
+
+    def count() -> int:
+        return inference_jobs.count_jobs(box(), tenant_id(), model_id=query.model_id, status=query.status)
+
+    return page_answer(("inference_jobs", "items"), [*map(render_summary, page)], window, next_before, count), 200
 
 
-@blueprint.get("/<job_id>", responses={200: schemas.InferenceJob})
-def get_inference_job(path: schemas.JobPath) -> Answer:
-    """Get an inference job with its files and their detections."""
-    return render_job(inference_jobs.get_job(box(), tenant_id(), path.job_id)), 200
+@blueprint.get("/<job_id>", responses={200: schemas.InferenceJob, 304: None})
+def get_inference_job(path: schemas.JobPath, query: schemas.GetInferenceJob) -> Answer | Response:
+    """Get an inference job with its files and their detections, or 304 if it is the one with the ETag sent."""
+    summary = inference_jobs.get_summary(box(), tenant_id(), path.job_id)
+    etag = etag_of(summary)
+    if request.if_none_match.contains_weak(etag):
+        response = Response(status=304)
+    else:
+        whole = render_job(inference_jobs.with_files(box(), summary)) if query.files else render_summary(summary)
+        response = jsonify(whole)
+    response.set_etag(etag)
+    return response
 
 
-@blueprint.delete("/<job_id>", responses={200: schemas.InferenceJob})
-def cancel_inference_job(path: schemas.JobPath) -> Answer:
-    """Cancel the unfinished files of an inference job."""
+@blueprint.delete("/<job_id>", responses={200: schemas.InferenceJob, 204: None})
+def cancel_inference_job(path: schemas.JobPath, query: schemas.DeleteInferenceJob) -> Answer | tuple[str, int]:
+    """Cancel the unfinished files of an inference job; with `purge`, delete it with its results and objects."""
+    if query.purge:
+        inference_jobs.purge_job(box(), tenant_id(), path.job_id)
+        return "", 204
     return render_job(inference_jobs.cancel_job(box(), tenant_id(), path.job_id)), 200
+
+
+@blueprint.get("/<job_id>/files", responses={200: schemas.InferenceFilePage})
+def list_inference_files(path: schemas.JobPath, query: schemas.ListInferenceFiles) -> Answer:
+    """List the files of an inference job with their detections, in the order of their upload requests."""
+    page, next_after = inference_files.list_files(
+        box(), tenant_id(), path.job_id, status=query.status, after=read_cursor(query.cursor), limit=query.limit
+    )
+    return {"files": [render_file(report) for report in page], "next_cursor": make_cursor(next_after)}, 200
+
+
+@blueprint.delete("/<job_id>/files/<file_id>", responses={204: None})
+def delete_inference_file(path: schemas.FilePath) -> tuple[str, int]:
+    """Delete one file with its results and its objects, whatever its status."""
+    inference_files.delete_file(box(), tenant_id(), path.job_id, path.file_id)
+    return "", 204
 
 
 @blueprint.post("/<job_id>/files/upload-url", responses={200: schemas.Upload})
@@ -104,6 +140,12 @@ def render_job(report: JobReport) -> dict[str, Any]:
     return render_summary(report) | {"files": [render_file(file) for file in report.files]}
 
 
+def etag_of(summary: JobReport) -> str:
+    """Return a tag that changes with every change of the job and its files, and with nothing else."""
+    shown = json.dumps([summary.job.version, render_summary(summary)])
+    return hashlib.sha256(shown.encode()).hexdigest()[:32]
+
+
 def render_summary(report: JobReport) -> dict[str, Any]:
     """Return the JSON of a job without its files."""
     job = report.job
@@ -114,8 +156,10 @@ def render_summary(report: JobReport) -> dict[str, Any]:
         "status": job.status,
         "config": job.config,
         "callback_url": job.callback_url,
+        "callback": report.callback,
         "total_files": job.total_files,
         "processed_files": job.processed_files,
+        "failed_files": job.failed_files,
         "error_message": report.error_message,
         "created_at": rfc3339(job.created_at),
         "updated_at": rfc3339(job.updated_at),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
 from appliance.state.moves import DeliveryStatus, FileStatus, JobStatus
@@ -18,7 +18,12 @@ def _storable(text: str) -> str:
     return text
 
 
+def _whole(number: Any) -> Any:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 Text = Annotated[str, AfterValidator(_storable)]
+WholeNumber = Annotated[int, BeforeValidator(_whole)]  # also 200.0: JSON has one kind of number
 
 
 class Body(BaseModel):
@@ -28,9 +33,14 @@ class Body(BaseModel):
 
 
 class Query(BaseModel):
-    """A query string: unknown keys are refused."""
+    """A query string: unknown keys are refused, except ``api-version``, which clients of a hosted service send."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_version(cls, query: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in query.items() if name != "api-version"}
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -46,13 +56,11 @@ class InferenceConfig(Body):
         allow_inf_nan=False,
         description="Lowest confidence that is reported; default 0.5.",
     )
-    merge_window_ms: int | None = Field(
-        None, ge=0, le=MAX_MERGE_WINDOW_MS, description="Detections of one type this close are joined; default 200."
+    merge_window_ms: Annotated[WholeNumber, Field(ge=0, le=MAX_MERGE_WINDOW_MS)] | None = Field(
+        None, description="Detections of one type this close are joined; default 200."
     )
-    min_duration_ms: int | None = Field(
+    min_duration_ms: Annotated[WholeNumber, Field(ge=0, le=MAX_MIN_DURATION_MS)] | None = Field(
         None,
-        ge=0,
-        le=MAX_MIN_DURATION_MS,
         description="Shorter detections are dropped; a point such as a click counts as at least 50 ms; default 50.",
     )
 
@@ -79,7 +87,7 @@ class DeclaredFile(Body):
 class RequestUpload(DeclaredFile):
     """A file that is about to be uploaded."""
 
-    file_size_bytes: int = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
+    file_size_bytes: WholeNumber = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
 
 
 class ConfirmUpload(Body):
@@ -93,6 +101,15 @@ class Page(Query):
 
     limit: int = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, description="`next_cursor` of the page before.")
+
+
+class NumberedPage(Page):
+    """Which page of a list, by cursor or by number."""
+
+    page: int | None = Field(
+        None, ge=1, le=1_000_000, description="Number of the page, from 1; not together with `limit` and `cursor`."
+    )
+    page_size: int | None = Field(None, ge=1, le=200, description="Rows on a numbered page; 50 if it is left out.")
 
 
 class JobPath(BaseModel):
@@ -113,11 +130,29 @@ class ModelPath(BaseModel):
     model_id: Text
 
 
-class ListInferenceJobs(Page):
+class ListInferenceJobs(NumberedPage):
     """Which jobs to list."""
 
     model_id: Text | None = Field(None, description="`<name>`, all its versions, or `<name>@<version>`.")
     status: JobStatus | None = None
+
+
+class GetInferenceJob(Query):
+    """How to get a job."""
+
+    files: bool = Field(True, description="With `false` the answer leaves out the files, however many there are.")
+
+
+class DeleteInferenceJob(Query):
+    """How to delete a job."""
+
+    purge: bool = Field(False, description="Delete the job with its results and objects; without it, only cancel.")
+
+
+class ListInferenceFiles(Page):
+    """Which files of a job to list."""
+
+    status: FileStatus | None = None
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
@@ -176,8 +211,12 @@ class InferenceJobSummary(BaseModel):
     status: JobStatus
     config: EffectiveConfig
     callback_url: str | None
+    callback: CallbackDelivery | None = Field(
+        description="The newest webhook of the job; null before the first one, and after it has left the log."
+    )
     total_files: int
     processed_files: int = Field(description="Files that are completed, failed or cancelled.")
+    failed_files: int = Field(description="Files that failed; the job is completed if others are.")
     error_message: str | None
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     updated_at: str = Field(json_schema_extra={"format": "date-time"})
@@ -186,14 +225,30 @@ class InferenceJobSummary(BaseModel):
 class InferenceJob(InferenceJobSummary):
     """A job with its files."""
 
+    files: list[InferenceFile] | None = Field(None, description="Left out with `files=false`.")
+
+
+class InferenceFilePage(BaseModel):
+    """A page of a job's files."""
+
     files: list[InferenceFile]
+    next_cursor: str | None
 
 
-class InferenceJobPage(BaseModel):
+class NumberedAnswer(BaseModel):
+    """A page of a list. The last three keys are null unless the query has `page` or `page_size`."""
+
+    next_cursor: str | None = Field(description="Names the next page; null on the last one.")
+    total: int | None = Field(description="Rows of the whole list.")
+    page: int | None
+    page_size: int | None
+
+
+class InferenceJobPage(NumberedAnswer):
     """A page of jobs, newest first."""
 
     inference_jobs: list[InferenceJobSummary]
-    next_cursor: str | None
+    items: list[InferenceJobSummary] = Field(description="The same as `inference_jobs`.")
 
 
 class Upload(BaseModel):

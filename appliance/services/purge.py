@@ -11,7 +11,7 @@ from appliance.state.work import Work
 # The subject is a folder of object storage, not a row, so nothing moves when the work is given up.
 PURGE = Kind("purge", fail=lambda tx, folder, code, message: True, threads="storage")
 
-NAMES = ("original", "normalized", "embedding")
+BATCH = 1000
 
 
 def enqueue_purge(tx: Transaction, folder: str) -> None:
@@ -21,7 +21,13 @@ def enqueue_purge(tx: Transaction, folder: str) -> None:
 
 def purge(box: Box, work: Work) -> None:
     """Delete the objects in the folder that the work names. Raises LeaseLost."""
-    for name in NAMES:
-        box.objects.delete(f"{work.subject_id}/{name}")
+    delete_folder(box, work.subject_id)
     with box.db.transaction() as tx:
         queue.finish(tx, work)
+
+
+def delete_folder(box: Box, folder: str) -> None:
+    """Delete every object in a folder."""
+    while keys := box.objects.list(f"{folder}/", BATCH):
+        for stored in keys:
+            box.objects.delete(stored.key)

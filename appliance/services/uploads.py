@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.errors import FileTooLarge, InvalidRequest, NotUploaded, ObjectMissing, SizeMismatch
+from appliance.errors import (
+    FileTooLarge,
+    InvalidRequest,
+    NotUploaded,
+    ObjectChanged,
+    ObjectMissing,
+    SizeMismatch,
+    StorageError,
+)
 from appliance.services.box import Box
 from appliance.services.content_types import EXTENSIONS, canonical_content_type
+from appliance.state.database import Transaction
+from appliance.storage.access import UPLOADS
 from appliance.storage.objects import ObjectInfo, UploadForm
 
 
@@ -22,6 +35,14 @@ class Declaration:
 
 
 @dataclass(frozen=True)
+class KeptObject:
+    """The key and the tag of confirmed bytes."""
+
+    key: str
+    etag: str
+
+
+@dataclass(frozen=True)
 class Upload:
     """A form that takes one file until ``expires_at`` (seconds since 1970), and the id to confirm it with."""
 
@@ -31,19 +52,36 @@ class Upload:
     expires_at: float
 
 
-class UploadRow(Protocol):
-    """A row that names an uploaded object."""
+class Uploaded(Protocol):
+    """A row whose bytes a client uploads."""
 
     @property
-    def id(self) -> str: ...
+    def object_key(self) -> str:
+        """The key under which the bytes are kept."""
+
     @property
-    def original_filename(self) -> str: ...
+    def upload_key(self) -> str | None:
+        """The key that the client writes to. None if that is the object key."""
+
+
+class UploadRow(Uploaded, Protocol):
+    """A row that declares its upload."""
+
     @property
-    def content_type(self) -> str: ...
+    def id(self) -> str:
+        """The id that the client knows."""
+
     @property
-    def declared_size_bytes(self) -> int: ...
+    def original_filename(self) -> str:
+        """The file name that the client declared."""
+
     @property
-    def object_key(self) -> str: ...
+    def content_type(self) -> str:
+        """The canonical content type that the client declared."""
+
+    @property
+    def declared_size_bytes(self) -> int:
+        """The size that the client declared."""
 
 
 def declare(box: Box, filename: str, content_type: str, size_bytes: int, size_field: str) -> Declaration:
@@ -68,7 +106,7 @@ def make_upload(box: Box, file_id: str, key: str, declared: Declaration, origin:
         key,
         content_type=declared.content_type,
         origin=origin,
-        max_bytes=box.settings.max_upload_bytes,
+        size_bytes=declared.size_bytes,
         expires_seconds=expires_seconds,
     )
     return Upload(file_id, form, expires_seconds, expires_at)
@@ -77,15 +115,50 @@ def make_upload(box: Box, file_id: str, key: str, declared: Declaration, origin:
 def uploaded_object(box: Box, file: UploadRow) -> ObjectInfo:
     """Return the uploaded object. Raises NotUploaded, and SizeMismatch if its size is not the declared one."""
     try:
-        info = box.objects.stat(file.object_key)
+        info = box.objects.stat(file.upload_key or file.object_key)
     except ObjectMissing as error:
         raise NotUploaded("The file has not been uploaded yet.") from error
     if info.size_bytes != file.declared_size_bytes:
         raise SizeMismatch(
             f"The uploaded file has {info.size_bytes} bytes, but {file.declared_size_bytes} were declared; "
-            "upload it again with the same form, or request a new form."
+            "upload it again with the same form, or request a new form if it has expired."
         )
     return info
+
+
+def upload_key_of(tenant_id: int, upload_id: str) -> str:
+    """Return the key under which a client uploads."""
+    return f"{UPLOADS}tenant-{tenant_id}/{upload_id}"
+
+
+def accept(box: Box, file: Uploaded, info: ObjectInfo, mark: Callable[[Transaction, KeptObject], bool]) -> bool:
+    """Copy an upload to a key that no client can write, and note that with ``mark``, in one transaction.
+
+    Returns what ``mark`` returns: False if the file was accepted or deleted meanwhile. Each call copies to a key of
+    its own: of two calls for one file, the slower one overwrites nothing. Bytes without an upload key, of the first
+    release, stay where they are. Raises NotUploaded if the upload was replaced while it was copied.
+    """
+    if file.upload_key is None:
+        with box.db.transaction() as tx:
+            return mark(tx, KeptObject(file.object_key, info.etag))
+    key = f"{file.object_key.rpartition('/')[0]}/original-{uuid.uuid4().hex[:8]}"
+    try:
+        kept = KeptObject(key, box.objects.copy(file.upload_key, info, key).etag)
+    except (ObjectChanged, ObjectMissing) as error:
+        raise NotUploaded("The file was uploaded again at this moment; confirm it once more.") from error
+    accepted = False
+    try:
+        with box.db.transaction() as tx:
+            accepted = mark(tx, kept)
+    finally:
+        with suppress(StorageError):  # the sweep deletes what stays behind
+            box.objects.delete(file.upload_key if accepted else key)
+    return accepted
+
+
+def is_late(error_code: str | None) -> bool:
+    """Whether a file failed only because its upload was not there, or not whole, when its form expired."""
+    return error_code in (NotUploaded.code, SizeMismatch.code)
 
 
 def download_url(box: Box, file: UploadRow, origin: str) -> tuple[str, int]:

@@ -20,6 +20,7 @@ class Audio:
     content_type: str
     declared_size_bytes: int
     object_key: str
+    upload_key: str | None  # None if the bytes were uploaded under the object key, as by the first release
     upload_expires_at: float
     etag: str | None
     status: AudioStatus
@@ -35,7 +36,7 @@ class Audio:
     @property
     def folder(self) -> str:
         """The prefix of all its object keys."""
-        return self.object_key.removesuffix("/original")
+        return self.object_key.rpartition("/")[0]
 
     @property
     def normalized_key(self) -> str:
@@ -50,7 +51,8 @@ class Audio:
     @property
     def object_keys(self) -> tuple[str, ...]:
         """The keys of every object that it may have."""
-        return (self.object_key, self.normalized_key, self.embedding_key)
+        uploads = (self.upload_key,) if self.upload_key else ()
+        return (self.object_key, self.normalized_key, self.embedding_key, *uploads)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def insert_audio(
     content_type: str,
     declared_size_bytes: int,
     object_key: str,
+    upload_key: str | None = None,
     upload_expires_at: float,
 ) -> None:
     """Store new pending audio."""
@@ -87,6 +90,7 @@ def insert_audio(
         content_type=content_type,
         declared_size_bytes=declared_size_bytes,
         object_key=object_key,
+        upload_key=upload_key,
         upload_expires_at=upload_expires_at,
         status="pending",
     )
@@ -104,33 +108,53 @@ def find_audio(db: Reader, audio_id: str) -> Audio | None:
     return row and _audio(row)
 
 
+def find_by_upload_key(db: Reader, upload_key: str) -> Audio | None:
+    """Return the audio whose bytes are uploaded under this key, or None."""
+    row = db.one(f"{SELECT} WHERE upload_key = ?", [upload_key])
+    return row and _audio(row)
+
+
 def list_audio(
-    db: Reader, dataset_id: str, *, status: str | None = None, before: int | None = None, limit: int = -1
+    db: Reader,
+    dataset_id: str,
+    *,
+    status: str | None = None,
+    before: int | None = None,
+    limit: int = -1,
+    offset: int = 0,
 ) -> list[Audio]:
     """Return the dataset's audio, newest first; with ``before`` only what has a smaller sequence."""
     rows = db.all(
         f"""
         {SELECT} WHERE dataset_id = ?1 AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR sequence < ?3)
-        ORDER BY sequence DESC LIMIT ?4
+        ORDER BY sequence DESC LIMIT ?4 OFFSET ?5
         """,
-        [dataset_id, status, before, limit],
+        [dataset_id, status, before, limit, offset],
     )
     return [_audio(row) for row in rows]
 
 
-def list_overdue(db: Reader, grace_seconds: float, limit: int) -> list[Audio]:
-    """Return pending audio whose upload form expired more than ``grace_seconds`` ago, oldest first."""
+def count_audio(db: Reader, dataset_id: str, status: str | None) -> int:
+    """Return the number of the dataset's recordings."""
+    sql = "SELECT count(*) FROM audio WHERE dataset_id = ?1 AND (?2 IS NULL OR status = ?2)"
+    return int(db.all(sql, [dataset_id, status])[0][0])
+
+
+def list_expired(db: Reader, limit: int) -> list[Audio]:
+    """Return pending audio whose upload form has expired, oldest first."""
     rows = db.all(
-        f"{SELECT} WHERE status = 'pending' AND upload_expires_at < unixepoch('subsec') - ? "
+        f"{SELECT} WHERE status = 'pending' AND upload_expires_at < unixepoch('subsec') "
         "ORDER BY upload_expires_at LIMIT ?",
-        [grace_seconds, limit],
+        [limit],
     )
     return [_audio(row) for row in rows]
 
 
-def mark_normalizing(tx: Transaction, audio_id: str, etag: str) -> bool:
-    """Move from pending to normalizing."""
-    return tx.move(AUDIO, audio_id, "pending", "normalizing", etag=etag)
+def mark_normalizing(tx: Transaction, audio_id: str, leaving: AudioStatus, object_key: str, etag: str) -> bool:
+    """Move from ``leaving``, pending or failed, to normalizing, with the object that holds the bytes."""
+    return tx.move(
+        AUDIO, audio_id, leaving, "normalizing", object_key=object_key, etag=etag, error_code=None, error_message=None
+    )
 
 
 def mark_embedding(tx: Transaction, audio_id: str, properties: Properties) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from appliance.state import work
 from appliance.state.database import Reader, Row, Transaction, columns
 from appliance.state.moves import FILE, FileStatus
 
@@ -23,12 +25,14 @@ class FileDetection:
 class InferenceFile:
     """A file as it is now."""
 
+    sequence: int
     id: str
     job_id: str
     original_filename: str
     content_type: str
     declared_size_bytes: int
     object_key: str
+    upload_key: str | None  # None if the bytes were uploaded under the object key, as by the first release
     upload_expires_at: float
     etag: str | None
     status: FileStatus
@@ -49,6 +53,7 @@ def insert_file(
     content_type: str,
     declared_size_bytes: int,
     object_key: str,
+    upload_key: str | None = None,
     upload_expires_at: float,
 ) -> None:
     """Store a new pending file."""
@@ -60,6 +65,7 @@ def insert_file(
         content_type=content_type,
         declared_size_bytes=declared_size_bytes,
         object_key=object_key,
+        upload_key=upload_key,
         upload_expires_at=upload_expires_at,
         status="pending",
     )
@@ -77,21 +83,34 @@ def find_file(db: Reader, file_id: str) -> InferenceFile | None:
     return row and _file(row)
 
 
-def list_files(db: Reader, job_id: str) -> list[InferenceFile]:
-    """Return the job's files in the order in which their uploads were requested."""
-    return [_file(row) for row in db.all(f"{SELECT} WHERE job_id = ? ORDER BY sequence", [job_id])]
+def find_by_upload_key(db: Reader, upload_key: str) -> InferenceFile | None:
+    """Return the file whose bytes are uploaded under this key, or None."""
+    row = db.one(f"{SELECT} WHERE upload_key = ?", [upload_key])
+    return row and _file(row)
 
 
-def list_detections(db: Reader, job_id: str, file_id: str | None = None) -> dict[str, list[FileDetection]]:
-    """Return detections by file id, of one file or of the whole job. A file without detections is not a key."""
+def list_files(
+    db: Reader, job_id: str, *, status: FileStatus | None = None, after: int = 0, limit: int = -1
+) -> list[InferenceFile]:
+    """Return the job's files in the order in which their uploads were requested, from the sequence ``after`` on."""
+    rows = db.all(
+        f"""
+        {SELECT} WHERE job_id = ?1 AND (?2 IS NULL OR status = ?2) AND sequence > ?3 ORDER BY sequence LIMIT ?4
+        """,
+        [job_id, status, after, limit],
+    )
+    return [_file(row) for row in rows]
+
+
+def list_detections(db: Reader, files: Iterable[InferenceFile]) -> dict[str, list[FileDetection]]:
+    """Return the detections of files by file id. A file without detections is not a key."""
     detections: dict[str, list[FileDetection]] = {}
     rows = db.all(
         """
-        SELECT d.file_id, d.artifact_type, d.start_ms, d.end_ms, d.confidence
-        FROM inference_files f JOIN detections d ON d.file_id = f.id
-        WHERE f.job_id = ?1 AND (?2 IS NULL OR f.id = ?2) ORDER BY d.file_id, d.position
+        SELECT file_id, artifact_type, start_ms, end_ms, confidence FROM detections
+        WHERE file_id IN (SELECT value FROM json_each(?)) ORDER BY file_id, position
         """,
-        [job_id, file_id],
+        [json.dumps([file.id for file in files])],
     )
     for row in rows:
         detection = FileDetection(row["artifact_type"], row["start_ms"], row["end_ms"], row["confidence"])
@@ -108,19 +127,38 @@ def first_error(db: Reader, job_id: str) -> str | None:
     return row and str(row["error_message"])
 
 
-def list_overdue(db: Reader, grace_seconds: float, limit: int) -> list[InferenceFile]:
-    """Return pending files whose upload form expired more than ``grace_seconds`` ago, oldest first."""
+def list_expired(db: Reader, limit: int) -> list[InferenceFile]:
+    """Return pending files whose upload form has expired, oldest first."""
     rows = db.all(
-        f"{SELECT} WHERE status = 'pending' AND upload_expires_at < unixepoch('subsec') - ? "
+        f"{SELECT} WHERE status = 'pending' AND upload_expires_at < unixepoch('subsec') "
         "ORDER BY upload_expires_at LIMIT ?",
-        [grace_seconds, limit],
+        [limit],
     )
     return [_file(row) for row in rows]
 
 
-def mark_queued(tx: Transaction, file_id: str, etag: str) -> bool:
-    """Move from pending to queued."""
-    return tx.move(FILE, file_id, "pending", "queued", etag=etag)
+def list_with_old_original(db: Reader, seconds: float, limit: int) -> list[InferenceFile]:
+    """Return files at an end whose original is still stored and that have not changed for ``seconds``."""
+    rows = db.all(
+        f"""
+        {SELECT} WHERE original_removed_at IS NULL AND updated_at < unixepoch('subsec') - ?
+            AND status IN ('completed', 'failed', 'cancelled') ORDER BY updated_at LIMIT ?
+        """,
+        [seconds, limit],
+    )
+    return [_file(row) for row in rows]
+
+
+def mark_original_removed(tx: Transaction, file_id: str) -> None:
+    """Note that the original is no longer stored."""
+    tx.change("UPDATE inference_files SET original_removed_at = unixepoch('subsec') WHERE id = ?", [file_id])
+
+
+def mark_queued(tx: Transaction, file_id: str, leaving: FileStatus, object_key: str, etag: str) -> bool:
+    """Move from ``leaving``, pending or failed, to queued, with the object that holds the bytes."""
+    return tx.move(
+        FILE, file_id, leaving, "queued", object_key=object_key, etag=etag, error_code=None, error_message=None
+    )
 
 
 def mark_processing(tx: Transaction, file_id: str) -> bool:
@@ -167,6 +205,12 @@ def cancel_files(tx: Transaction, job_id: str) -> None:
         """,
         [job_id, *unfinished],
     )
+
+
+def delete_file(tx: Transaction, file_id: str) -> None:
+    """Remove a file with its detections and its work."""
+    work.forget(tx, file_id)
+    tx.change("DELETE FROM inference_files WHERE id = ?", [file_id])
 
 
 def _file(row: Row) -> InferenceFile:

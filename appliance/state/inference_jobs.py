@@ -1,4 +1,4 @@
-"""Inference jobs. SQL derives their status and their counts from their files; neither is stored."""
+"""Inference jobs. Triggers keep the counts of their files, and SQL derives their status from the counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from appliance.state.moves import JobStatus
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What a job was created with. Reading it counts no files, which ``Job`` does."""
+    """What a job was created with."""
 
     id: str
     tenant_id: int
@@ -42,12 +42,14 @@ class Job:
     status: JobStatus
     total_files: int
     processed_files: int
+    failed_files: int
+    version: int  # grows with every change of the job and its files
     created_at: float
     updated_at: float
     callback_url: str | None
 
 
-SELECT = f"SELECT {columns(Job, updated_at='last_updated_at')} FROM inference_job_states"
+SELECT = f"SELECT {columns(Job)} FROM inference_jobs"
 
 
 def insert_job(
@@ -96,6 +98,7 @@ def list_jobs(
     status: str | None,
     before: int | None,
     limit: int,
+    offset: int = 0,
 ) -> list[Job]:
     """Return the tenant's jobs, newest first; with ``before`` only those with a smaller sequence."""
     rows = db.all(
@@ -105,7 +108,7 @@ def list_jobs(
             AND (:version IS NULL OR model_version = :version)
             AND (:status IS NULL OR status = :status)
             AND (:before IS NULL OR sequence < :before)
-        ORDER BY sequence DESC LIMIT :limit
+        ORDER BY sequence DESC LIMIT :limit OFFSET :offset
         """,
         {
             "tenant": tenant_id,
@@ -114,22 +117,54 @@ def list_jobs(
             "status": status,
             "before": before,
             "limit": limit,
+            "offset": offset,
         },
     )
     return [_job(row) for row in rows]
+
+
+def count_jobs(
+    db: Reader, tenant_id: int, *, model_name: str | None, model_version: str | None, status: str | None
+) -> int:
+    """Return the number of the tenant's jobs."""
+    sql = """
+        SELECT count(*) FROM inference_jobs WHERE tenant_id = ?1 AND (?2 IS NULL OR model_name = ?2)
+            AND (?3 IS NULL OR model_version = ?3) AND (?4 IS NULL OR status = ?4)
+        """
+    return int(db.all(sql, [tenant_id, model_name, model_version, status])[0][0])
+
+
+def list_ended(db: Reader, seconds: float, limit: int) -> list[tuple[int, str]]:
+    """Return the tenant and the id of jobs at an end that have not changed for ``seconds``, oldest first."""
+    rows = db.all(
+        """
+        SELECT tenant_id, id FROM inference_jobs
+        WHERE updated_at < unixepoch('subsec') - ? AND status IN ('completed', 'failed', 'cancelled')
+        ORDER BY updated_at LIMIT ?
+        """,
+        [seconds, limit],
+    )
+    return [(int(row["tenant_id"]), str(row["id"])) for row in rows]
 
 
 def cancel_job(tx: Transaction, job_id: str) -> None:
     """Cancel the job and its unfinished files, and discard their work."""
     tx.change(
         """
-        UPDATE inference_jobs SET cancelled_at = unixepoch('subsec'), updated_at = unixepoch('subsec')
+        UPDATE inference_jobs SET cancelled_at = unixepoch('subsec'), updated_at = unixepoch('subsec'),
+            version = version + 1
         WHERE id = ? AND cancelled_at IS NULL
         """,
         [job_id],
     )
     inference_files.cancel_files(tx, job_id)
     work.forget_group(tx, job_id)
+
+
+def delete_job(tx: Transaction, job_id: str) -> None:
+    """Remove a job with its files, their detections and their work."""
+    work.forget_group(tx, job_id)
+    tx.change("DELETE FROM inference_jobs WHERE id = ?", [job_id])
 
 
 def _job(row: Row) -> Job:

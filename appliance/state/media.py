@@ -22,6 +22,7 @@ class Media:
     size_bytes: int | None
     estimated_duration_seconds: float | None
     object_key: str
+    upload_key: str | None  # None if the bytes arrive under the object key
     etag: str | None
     upload_expires_at: float | None
     status: MediaStatus
@@ -40,6 +41,7 @@ def insert_media(
     *,
     status: MediaStatus,
     object_key: str,
+    upload_key: str | None = None,
     original_filename: str = "",
     content_type: str = "application/octet-stream",
     size_bytes: int | None = None,
@@ -54,6 +56,7 @@ def insert_media(
         tenant_id=tenant_id,
         status=status,
         object_key=object_key,
+        upload_key=upload_key,
         original_filename=original_filename,
         content_type=content_type,
         size_bytes=size_bytes,
@@ -81,9 +84,9 @@ def list_batch(db: Reader, tenant_id: int, batch_id: str) -> list[Media]:
     return [_media(row) for row in rows]
 
 
-def find_by_key(db: Reader, object_key: str) -> Media | None:
-    """Return the media whose bytes are stored under this key, or None."""
-    row = db.one(f"{SELECT} WHERE object_key = ?", [object_key])
+def find_by_upload_key(db: Reader, upload_key: str) -> Media | None:
+    """Return the media whose bytes are uploaded under this key, or None."""
+    row = db.one(f"{SELECT} WHERE upload_key = ?", [upload_key])
     return row and _media(row)
 
 
@@ -96,9 +99,41 @@ def list_pending(db: Reader, seconds: float) -> list[Media]:
     return [_media(row) for row in rows]
 
 
-def mark_stored(tx: Transaction, media_id: str, leaving: MediaStatus, size_bytes: int, etag: str) -> bool:
-    """Move from ``leaving`` to stored."""
-    return tx.move(MEDIA, media_id, leaving, "stored", size_bytes=size_bytes, etag=etag)
+def list_with_old_original(db: Reader, seconds: float, limit: int) -> list[Media]:
+    """Return media whose bytes are still stored, whose transcripts are all at an end, unchanged for ``seconds``."""
+    rows = db.all(f"{_ended()} AND original_removed_at IS NULL ORDER BY updated_at LIMIT ?", [seconds, limit])
+    return [_media(row) for row in rows]
+
+
+def list_ended(db: Reader, seconds: float, limit: int) -> list[Media]:
+    """Return media at an end, whose transcripts are all at an end, unchanged for ``seconds``."""
+    return [_media(row) for row in db.all(f"{_ended()} ORDER BY updated_at LIMIT ?", [seconds, limit])]
+
+
+def _ended() -> str:
+    return f"""
+        {SELECT} WHERE updated_at < unixepoch('subsec') - ?1 AND status IN ('stored', 'failed') AND NOT EXISTS (
+            SELECT 1 FROM transcripts t WHERE t.media_id = media.id
+            AND (t.status NOT IN ('completed', 'failed') OR t.updated_at > unixepoch('subsec') - ?1)
+        )"""
+
+
+def mark_original_removed(tx: Transaction, media_id: str) -> None:
+    """Note that the bytes are no longer stored."""
+    tx.change("UPDATE media SET original_removed_at = unixepoch('subsec') WHERE id = ?", [media_id])
+
+
+def mark_stored(
+    tx: Transaction,
+    media_id: str,
+    leaving: MediaStatus,
+    size_bytes: int,
+    etag: str,
+    object_key: str | None = None,
+) -> bool:
+    """Move from ``leaving`` to stored; ``object_key`` is the new place of the bytes if they were moved."""
+    moved = {"object_key": object_key} if object_key else {}
+    return tx.move(MEDIA, media_id, leaving, "stored", size_bytes=size_bytes, etag=etag, **moved)
 
 
 def mark_failed(tx: Transaction, media_id: str, leaving: MediaStatus, code: str, message: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 FileStatus = Literal["pending", "queued", "processing", "completed", "failed", "cancelled"]
 AudioStatus = Literal["pending", "normalizing", "embedding", "ready", "failed"]
+AnnotationSetStatus = Literal["draft", "published"]
 MediaStatus = Literal["pending", "spooled", "stored", "failed"]
 TranscriptStatus = Literal["waiting", "queued", "processing", "completed", "failed"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
@@ -60,6 +61,7 @@ FILE = Machine(
     moves=(
         Move("pending", "queued", "The upload is confirmed, or the sweep finds it in storage."),
         Move("pending", "failed", "The upload form expired unused, or the file has another size than declared."),
+        Move("failed", "queued", "An upload that ended after its form had expired is found or confirmed."),
         Move("pending", "cancelled", "The job is cancelled."),
         Move("queued", "processing", "A worker claims the file."),
         Move("queued", "cancelled", "The job is cancelled."),
@@ -78,11 +80,20 @@ AUDIO = Machine(
     moves=(
         Move("pending", "normalizing", "The upload is confirmed, or the sweep finds it in storage."),
         Move("pending", "failed", "The upload form expired unused, or the file has another size than declared."),
+        Move("failed", "normalizing", "An upload that ended after its form had expired is found or confirmed."),
         Move("normalizing", "embedding", "The 16 kHz mono WAV is stored."),
         Move("normalizing", "failed", "The recording cannot be normalized, or its tries are used up."),
         Move("embedding", "ready", "The vectors are stored."),
         Move("embedding", "failed", "The recording cannot be embedded, or its tries are used up."),
     ),
+)
+
+ANNOTATION_SET = Machine(
+    name="Annotation set of a dataset",
+    table="annotation_sets",
+    statuses=get_args(AnnotationSetStatus),
+    initial=("draft",),
+    moves=(Move("draft", "published", "The client publishes the set, which never changes again."),),
 )
 
 MEDIA = Machine(
@@ -126,4 +137,4 @@ DELIVERY = Machine(
     ),
 )
 
-MACHINES = (FILE, AUDIO, MEDIA, TRANSCRIPT, DELIVERY)
+MACHINES = (FILE, AUDIO, ANNOTATION_SET, MEDIA, TRANSCRIPT, DELIVERY)

@@ -19,6 +19,9 @@ from appliance.errors import StorageError, StorageUnavailable
 # requests that it passes on. So a URL works with whatever name, address or tunnel the client uses.
 SIGNING_HOST = "storage.internal"
 
+# Clients upload under this prefix and nowhere else. A confirmed upload is copied to a key that no client can write.
+UPLOADS = "incoming/"
+
 
 @dataclass(frozen=True)
 class Credentials:

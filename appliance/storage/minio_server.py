@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
 from minio.error import MinioAdminException
-from minio.notificationconfig import NotificationConfig, QueueConfig, SuffixFilterRule
+from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig
 
 from appliance.config import Settings
 from appliance.errors import StorageError
-from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access
+from appliance.storage.access import SIGNING_HOST, UPLOADS, Credentials, StorageAccess, save_access
 from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import all_healthy, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
@@ -110,9 +110,11 @@ class MinioServer:
         admin = MinioAdmin(endpoint=host, credentials=provider, region=region, secure=False, http_client=pool)
         objects = f"arn:aws:s3:::{bucket}/*"
         listing = _allow(["s3:ListBucket"], f"arn:aws:s3:::{bucket}")
-        whole = _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], objects)
+        multipart = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+        whole = _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject", *multipart], objects)
+        uploads = _allow(["s3:PutObject"], f"arn:aws:s3:::{bucket}/{UPLOADS}*")
         _make_user(admin, "appliance-service", service, [listing, whole])
-        _make_user(admin, "appliance-uploader", uploader, [_allow(["s3:GetObject", "s3:PutObject"], objects)])
+        _make_user(admin, "appliance-uploader", uploader, [uploads, _allow(["s3:GetObject"], objects)])
         access = StorageAccess(
             server=self.name,
             endpoint=self.endpoint,
@@ -132,7 +134,7 @@ class MinioServer:
 
 def _put_events(region: str) -> NotificationConfig:
     arn = f"arn:minio:sqs:{region}:{TARGET}:webhook"
-    put = QueueConfig(["s3:ObjectCreated:Put"], queue=arn, suffix_filter_rule=SuffixFilterRule("/original"))
+    put = QueueConfig(["s3:ObjectCreated:Put"], queue=arn, prefix_filter_rule=PrefixFilterRule(UPLOADS))
     return NotificationConfig(queue_config_list=[put])
 
 

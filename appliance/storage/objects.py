@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import BinaryIO, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,6 +14,7 @@ from minio.credentials import Credentials as MinioCredentials
 from minio.datatypes import PostPolicy
 
 from appliance.errors import StorageError
+from appliance.storage import copies
 from appliance.storage.access import StorageAccess
 from appliance.storage.disposition import content_disposition
 from appliance.storage.grants import Grants
@@ -30,6 +32,14 @@ class ObjectInfo:
 
     size_bytes: int
     etag: str
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """An object's key, and when it was stored, in seconds since 1970."""
+
+    key: str
+    modified_at: float
 
 
 @dataclass(frozen=True)
@@ -75,18 +85,18 @@ class ObjectStore:
         return self._access.arrivals_token
 
     def upload_form(
-        self, key: str, *, content_type: str, origin: str, max_bytes: int, expires_seconds: int
+        self, key: str, *, content_type: str, origin: str, size_bytes: int, expires_seconds: int
     ) -> UploadForm:
-        """Return a form that posts one object of up to ``max_bytes`` under ``key`` for ``expires_seconds``.
+        """Return a form that posts one object of exactly ``size_bytes`` under ``key`` for ``expires_seconds``.
 
-        ``origin`` is the scheme, host and port that the client uses, and a path prefix if a proxy removes one. The
-        form accepts no other content type than ``content_type``.
+        ``origin`` is the scheme, host and port that the client uses, and a path prefix if a proxy removes one. A
+        client may leave the field ``Content-Type`` out or change it: downloads set their own.
         """
         grant = self._grants.for_upload(_checked(key), expires_seconds)
         policy = PostPolicy(self._access.bucket, datetime.now(UTC) + timedelta(seconds=expires_seconds))
         policy.add_equals_condition("key", key)
-        policy.add_equals_condition("Content-Type", content_type)
-        policy.add_content_length_range_condition(0, max_bytes)
+        policy.add_starts_with_condition("Content-Type", "")
+        policy.add_content_length_range_condition(size_bytes, size_bytes)
         signer = MinioCredentials(grant.access_key, grant.secret_key, grant.session_token)
         signed = policy.form_data(signer, self._access.region)
         fields = {"key": key, "Content-Type": content_type, "policy": signed.pop("policy")}
@@ -127,6 +137,26 @@ class ObjectStore:
         if info.size is None or not info.etag:
             raise StorageError(f"Object storage returned no size or no tag for {key}.")
         return ObjectInfo(size_bytes=info.size, etag=info.etag.strip('"'))
+
+    def copy(self, source: str, info: ObjectInfo, target: str) -> ObjectInfo:
+        """Copy an object inside storage, as ``stat`` described it, and return the description of the copy.
+
+        Raises ObjectMissing, and ObjectChanged if the source has another tag than ``info``.
+        """
+        with translated(source):
+            etag = copies.copy(
+                self._client, self._access.bucket, _checked(source), info.etag, _checked(target), info.size_bytes
+            )
+        return ObjectInfo(size_bytes=info.size_bytes, etag=etag)
+
+    def list(self, prefix: str, limit: int) -> list[StoredKey]:
+        """Return up to ``limit`` objects whose keys start with ``prefix``, in the order of their keys."""
+        with translated(prefix):
+            objects = self._client.list_objects(self._access.bucket, prefix=prefix, recursive=True)
+            return [
+                StoredKey(item.object_name or "", item.last_modified.timestamp() if item.last_modified else 0.0)
+                for item in islice(objects, limit)
+            ]
 
     def fetch(self, key: str, etag: str, file: BinaryIO) -> None:
         """Stream an object's bytes into ``file``. Raises ObjectMissing; ObjectChanged if its tag is not ``etag``."""

@@ -49,7 +49,7 @@ def make_file(db: Database) -> Callable[..., None]:
                 upload_expires_at=expires_at,
             )
             if status in ("queued", "processing", "completed", "failed"):
-                assert inference_files.mark_queued(tx, file_id, "tag")
+                assert inference_files.mark_queued(tx, file_id, "pending", f"{job_id}/{file_id}", "tag")
             if status in ("processing", "completed", "failed"):
                 assert inference_files.mark_processing(tx, file_id)
             if status == "completed":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import stat
 import time
@@ -12,13 +13,16 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ConfigurationError, ObjectChanged, ObjectMissing, StorageError, StorageUnavailable
+from appliance.storage import copies
 from appliance.storage.access import load_access
+from appliance.storage.identities import load_or_make_identities
 from appliance.storage.objects import ObjectStore
+from appliance.storage.seam import connection_pool, s3_client
 from tests.support.servers import RunningStorage, running_storage
 
 
 def new_key() -> str:
-    return f"tenant-1/inference-2/{uuid.uuid4()}/original"
+    return f"incoming/tenant-1/{uuid.uuid4()}"
 
 
 def read(store: ObjectStore, key: str, etag: str) -> bytes:
@@ -66,7 +70,7 @@ def test_keys_that_would_widen_a_grant_are_refused(minio_storage: RunningStorage
     for call in (
         lambda: minio_storage.store.stat(key),
         lambda: minio_storage.store.upload_form(
-            key, content_type="audio/wav", origin="http://a", max_bytes=1, expires_seconds=60
+            key, content_type="audio/wav", origin="http://a", size_bytes=1, expires_seconds=60
         ),
     ):
         with pytest.raises(StorageError, match="not a key"):
@@ -76,7 +80,7 @@ def test_keys_that_would_widen_a_grant_are_refused(minio_storage: RunningStorage
 def test_a_form_has_its_fields_in_order_and_hides_the_parent_key(minio_storage: RunningStorage) -> None:
     key = new_key()
     form = minio_storage.store.upload_form(
-        key, content_type="audio/wav", origin="https://box.example/", max_bytes=10, expires_seconds=60
+        key, content_type="audio/wav", origin="https://box.example/", size_bytes=10, expires_seconds=60
     )
     assert form.url == "https://box.example/audio"
     names = "key Content-Type policy x-amz-algorithm x-amz-credential x-amz-date x-amz-security-token x-amz-signature"
@@ -94,7 +98,7 @@ def test_the_server_is_ready_and_then_not(tmp_path: Path) -> None:
         with pytest.raises(StorageUnavailable):
             storage.store.stat("a")
         with pytest.raises(StorageUnavailable):
-            storage.store.upload_form("a", content_type="audio/wav", origin="http://a", max_bytes=1, expires_seconds=1)
+            storage.store.upload_form("a", content_type="audio/wav", origin="http://a", size_bytes=1, expires_seconds=1)
 
 
 @pytest.mark.parametrize("name", ["minio", "seaweedfs"])
@@ -143,3 +147,48 @@ def test_a_data_folder_without_storage_is_reported(tmp_path: Path) -> None:
     (tmp_path / "secrets" / "storage-access.json").write_text("{}")
     with pytest.raises(StorageError, match="cannot be read"):
         load_access(tmp_path)
+
+
+@pytest.mark.parametrize("size_bytes", [1000, 64 * 1024**2 + 1, 150 * 1024**2])
+def test_a_copy_has_the_bytes_and_the_type_of_its_source(minio_storage: RunningStorage, size_bytes: int) -> None:
+    store, source, target = minio_storage.store, new_key(), new_key()
+    content = os.urandom(1000) * (size_bytes // 1000) + b"end"
+    info = store.put(source, content, content_type="audio/flac")
+    copied = store.copy(source, info, target)
+    assert store.stat(target) == copied
+    assert read(store, target, copied.etag) == content
+    stat = store._client.stat_object("audio", target)
+    assert stat.content_type == "audio/flac"
+
+
+@pytest.mark.parametrize("size_bytes", [1000, 64 * 1024**2 + 1])
+def test_only_the_expected_source_is_copied(minio_storage: RunningStorage, size_bytes: int) -> None:
+    store, source, target = minio_storage.store, new_key(), new_key()
+    info = store.put(source, b"a" * size_bytes, content_type="audio/flac")
+    store.put(source, b"b" * size_bytes, content_type="audio/flac")
+    with pytest.raises(ObjectChanged):
+        store.copy(source, info, target)
+    with pytest.raises(ObjectMissing):
+        store.stat(target)
+    root = load_or_make_identities(minio_storage.settings.data_dir, "minio", ())["root"]
+    client = s3_client(minio_storage.access.endpoint, "us-east-1", root, connection_pool())
+    assert [upload for upload in client._list_multipart_uploads("audio").uploads if upload.object_name == target] == []
+
+
+@pytest.mark.parametrize("size_bytes", [1, 64 * 1024**2, 64 * 1024**2 + 1, 6 * 1024**4, 5 * 1024**4])
+def test_the_parts_of_a_copy_are_the_whole_object(size_bytes: int) -> None:
+    ranges = copies.part_ranges(size_bytes)
+    assert (ranges[0][0], ranges[-1][1]) == (0, size_bytes - 1)
+    assert all(after[0] == before[1] + 1 for before, after in itertools.pairwise(ranges))
+    assert len(ranges) <= 10_000
+    assert max(last - first + 1 for first, last in ranges) <= 5 * 1024**3
+
+
+def test_keys_are_listed_by_their_prefix(minio_storage: RunningStorage) -> None:
+    folder = new_key()
+    for name in ("a", "b", "c"):
+        minio_storage.store.put(f"{folder}/{name}", b"x", content_type="audio/wav")
+    assert [stored.key for stored in minio_storage.store.list(f"{folder}/", 2)] == [f"{folder}/a", f"{folder}/b"]
+    newest = minio_storage.store.list(f"{folder}/c", 10)
+    assert [stored.key for stored in newest] == [f"{folder}/c"]
+    assert abs(newest[0].modified_at - time.time()) < 60

@@ -22,7 +22,7 @@ from appliance.state import keys
 from appliance.state import webhooks as webhook_rows
 from appliance.state.database import Database
 from appliance.state.work import Work
-from appliance.storage.objects import ObjectInfo, ObjectStore, Readable, UploadForm
+from appliance.storage.objects import ObjectInfo, ObjectStore, Readable, StoredKey, UploadForm
 
 ORIGIN = "http://127.0.0.1:8080"
 CALLBACK = "http://127.0.0.1:9/a"
@@ -63,12 +63,23 @@ class DictionaryStore:
         self.contents[key] = content.getvalue()
         return self.stat(key).etag
 
+    def copy(self, source: str, info: ObjectInfo, target: str) -> ObjectInfo:
+        """Copy an object that has the given tag."""
+        if self.stat(source).etag != info.etag:
+            raise ObjectChanged(f"The object {source} was replaced.")
+        self.contents[target] = self.contents[source]
+        return info
+
+    def list(self, prefix: str, limit: int) -> list[StoredKey]:
+        """Return objects by the start of their keys."""
+        return [StoredKey(key, 0.0) for key in sorted(self.contents) if key.startswith(prefix)][:limit]
+
     def delete(self, key: str) -> None:
         """Remove an object if there is one."""
         self.contents.pop(key, None)
 
     def upload_form(
-        self, key: str, *, content_type: str, origin: str, max_bytes: int, expires_seconds: int
+        self, key: str, *, content_type: str, origin: str, size_bytes: int, expires_seconds: int
     ) -> UploadForm:
         """Return a form that names the key."""
         return UploadForm(f"{origin}/audio", {"key": key, "Content-Type": content_type})

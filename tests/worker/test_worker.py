@@ -35,7 +35,7 @@ from appliance.services.work.sweep import sweep
 from appliance.state import inference_files
 from appliance.state.database import Database
 from appliance.state.inference_files import InferenceFile
-from appliance.storage.objects import ObjectInfo, ObjectStore
+from appliance.storage.objects import ObjectInfo, ObjectStore, StoredKey
 from appliance.worker.worker import Worker, prepare_folder
 from tests.support.appliances import wait_for
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
@@ -57,6 +57,9 @@ class Objects:
         if key not in self.contents:
             raise ObjectMissing(f"There is no object {key}.")
         return ObjectInfo(len(self.contents[key]), "tag")
+
+    def list(self, prefix: str, limit: int) -> list[StoredKey]:
+        return [StoredKey(key, 0.0) for key in self.contents if key.startswith(prefix)][:limit]
 
     def fetch(self, key: str, etag: str, file: BinaryIO) -> None:
         self.reads += 1
@@ -117,7 +120,7 @@ class WorkerFixture:
         return [tuple(row) for row in rows]
 
     def detections(self, file_id: str) -> list[tuple[int, int]]:
-        by_file = inference_files.list_detections(self.box.db, self.file(file_id).job_id, file_id)
+        by_file = inference_files.list_detections(self.box.db, [self.file(file_id)])
         return [(detection.start_ms, detection.end_ms) for detection in by_file.get(file_id, [])]
 
     @contextmanager

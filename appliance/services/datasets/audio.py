@@ -5,17 +5,18 @@ from __future__ import annotations
 import uuid
 from pathlib import PurePath
 
-from appliance.errors import Conflict, NotFound, NotReady, NotUploaded
+from appliance.errors import Conflict, NotFound, NotReady
 from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.datasets.datasets import find_dataset
 from appliance.services.datasets.work import NORMALIZE
 from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
-from appliance.services.uploads import Upload
+from appliance.services.uploads import KeptObject, Upload
 from appliance.state import audio as audio_rows
 from appliance.state import work as queue
 from appliance.state.audio import Audio
+from appliance.state.database import Transaction
 from appliance.storage.objects import ObjectInfo
 
 
@@ -30,7 +31,8 @@ def request_upload(
     find_dataset(box, tenant_id, dataset_id)
     audio_id = str(uuid.uuid4())
     key = f"tenant-{tenant_id}/dataset-{dataset_id}/{audio_id}/original"
-    upload = uploads.make_upload(box, audio_id, key, declaration, origin)
+    upload_key = uploads.upload_key_of(tenant_id, audio_id)
+    upload = uploads.make_upload(box, audio_id, upload_key, declaration, origin)
     with box.db.transaction() as tx:
         find_dataset(box, tenant_id, dataset_id)
         audio_rows.insert_audio(
@@ -41,28 +43,34 @@ def request_upload(
             content_type=declaration.content_type,
             declared_size_bytes=declaration.size_bytes,
             object_key=key,
+            upload_key=upload_key,
             upload_expires_at=upload.expires_at,
         )
     return upload
 
 
 def confirm_upload(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> None:
-    """Start the processing of uploaded audio. Audio that was confirmed before stays as it is.
+    """Start the processing of uploaded audio. Audio that was confirmed before stays as it is, unless it failed.
 
-    Raises NotFound, NotUploaded, SizeMismatch, and Conflict if the form expired without an upload.
+    Raises NotFound, NotUploaded, SizeMismatch, and Conflict with the audio's own error if it failed.
     """
     recording = find_audio(box, tenant_id, dataset_id, audio_id)
-    if recording.error_code == NotUploaded.code:
-        raise Conflict("The upload form expired unused; request a new one.")
-    if recording.status == "pending":
+    if recording.status == "pending" or uploads.is_late(recording.error_code):
         accept(box, recording, uploads.uploaded_object(box, recording))
+    elif recording.status == "failed":
+        raise Conflict(f"The audio failed: {recording.error_message}")
 
 
 def accept(box: Box, recording: Audio, info: ObjectInfo) -> None:
-    """Queue the normalization of pending audio. Does nothing if the audio is no longer pending."""
-    with box.db.transaction() as tx:
-        if audio_rows.mark_normalizing(tx, recording.id, info.etag):
+    """Queue the normalization of uploaded audio. Does nothing if it was accepted meanwhile."""
+
+    def mark(tx: Transaction, kept: KeptObject) -> bool:
+        accepted = audio_rows.mark_normalizing(tx, recording.id, recording.status, kept.key, kept.etag)
+        if accepted:
             queue.enqueue(tx, NORMALIZE.name, recording.id, recording.dataset_id)
+        return accepted
+
+    uploads.accept(box, recording, info, mark)
 
 
 def find_audio(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> Audio:
@@ -75,11 +83,18 @@ def find_audio(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> Audi
 
 
 def list_audio(
-    box: Box, tenant_id: int, dataset_id: str, *, status: str | None, before: int | None, limit: int
+    box: Box, tenant_id: int, dataset_id: str, *, status: str | None, before: int | None, limit: int, offset: int = 0
 ) -> tuple[list[Audio], int | None]:
     """Return a page of audio, newest first, and the sequence before which the next page starts. Raises NotFound."""
     find_dataset(box, tenant_id, dataset_id)
-    return split_page(audio_rows.list_audio(box.db, dataset_id, status=status, before=before, limit=limit + 1), limit)
+    rows = audio_rows.list_audio(box.db, dataset_id, status=status, before=before, limit=limit + 1, offset=offset)
+    return split_page(rows, limit)
+
+
+def count_audio(box: Box, tenant_id: int, dataset_id: str, status: str | None) -> int:
+    """Return the number of recordings in a dataset. Raises NotFound."""
+    find_dataset(box, tenant_id, dataset_id)
+    return audio_rows.count_audio(box.db, dataset_id, status)
 
 
 def download_url(

@@ -46,6 +46,7 @@ def job_ended(tx: Transaction, tenant_id: int, job_id: str) -> None:
         "status": job.status,
         "total_files": job.total_files,
         "processed_files": job.processed_files,
+        "failed_files": job.failed_files,
     }
     announce(tx, tenant_id, job.id, job.callback_url, "job.completed", data)
 
@@ -59,7 +60,7 @@ def _file_data(tx: Transaction, file: InferenceFile) -> dict[str, Any]:
     }
     if file.status == "failed":
         return data | {"error_code": file.error_code, "error_message": file.error_message}
-    detections = inference_files.list_detections(tx, file.job_id, file.id).get(file.id, [])
+    detections = inference_files.list_detections(tx, [file]).get(file.id, [])
     return data | {
         "duration_ms": file.duration_ms,
         "detection_count": len(detections),

@@ -1,18 +1,23 @@
-"""Files of an inference job: request an upload, confirm it, read the results, download the original."""
+"""Files of an inference job: request an upload, confirm it, read the results, download the original, delete."""
 
 from __future__ import annotations
 
 import uuid
 
-from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
+from appliance.errors import Conflict, JobCancelled, NotFound
 from appliance.services import uploads
 from appliance.services.box import Box
-from appliance.services.inference.jobs import FileReport, find_settings
+from appliance.services.inference.endings import job_ended
+from appliance.services.inference.jobs import FileReport, find_job, find_settings
 from appliance.services.inference.work import INFERENCE
-from appliance.services.uploads import Upload
+from appliance.services.paging import split_page
+from appliance.services.purge import enqueue_purge
+from appliance.services.uploads import KeptObject, Upload
 from appliance.state import inference_files
 from appliance.state import work as queue
+from appliance.state.database import Transaction
 from appliance.state.inference_files import InferenceFile
+from appliance.state.moves import FILE, FileStatus
 from appliance.storage.objects import ObjectInfo
 
 
@@ -27,7 +32,8 @@ def request_upload(
     _require_open_job(box, tenant_id, job_id)
     file_id = str(uuid.uuid4())
     key = f"tenant-{tenant_id}/inference-{job_id}/{file_id}/original"
-    upload = uploads.make_upload(box, file_id, key, declaration, origin)
+    upload_key = uploads.upload_key_of(tenant_id, file_id)
+    upload = uploads.make_upload(box, file_id, upload_key, declaration, origin)
     with box.db.transaction() as tx:
         _require_open_job(box, tenant_id, job_id)
         inference_files.insert_file(
@@ -38,36 +44,68 @@ def request_upload(
             content_type=declaration.content_type,
             declared_size_bytes=declaration.size_bytes,
             object_key=key,
+            upload_key=upload_key,
             upload_expires_at=upload.expires_at,
         )
     return upload
 
 
 def confirm_upload(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
-    """Queue an uploaded file. A file that was confirmed before stays as it is.
+    """Queue an uploaded file. A file that was confirmed before stays as it is, unless it failed.
 
-    Raises NotFound, JobCancelled, NotUploaded, SizeMismatch, and Conflict if the form expired without an upload.
+    Raises NotFound, JobCancelled, NotUploaded, SizeMismatch, and Conflict with the file's own error if it failed.
     """
     _require_open_job(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
-    if file.error_code == NotUploaded.code:
-        raise Conflict("The upload form expired unused; request a new one.")
-    if file.status == "pending":
+    if file.status == "pending" or uploads.is_late(file.error_code):
         accept(box, file, uploads.uploaded_object(box, file))
+    elif file.status == "failed":
+        raise Conflict(f"The file failed: {file.error_message}")
 
 
 def accept(box: Box, file: InferenceFile, info: ObjectInfo) -> None:
-    """Queue a pending file with its work. Does nothing if the file is no longer pending."""
-    with box.db.transaction() as tx:
-        if inference_files.mark_queued(tx, file.id, info.etag):
+    """Queue an uploaded file with its work. Does nothing if it was accepted meanwhile."""
+
+    def mark(tx: Transaction, kept: KeptObject) -> bool:
+        accepted = inference_files.mark_queued(tx, file.id, file.status, kept.key, kept.etag)
+        if accepted:
             queue.enqueue(tx, INFERENCE.name, file.id, file.job_id)
+        return accepted
+
+    uploads.accept(box, file, info, mark)
+
+
+def list_files(
+    box: Box, tenant_id: int, job_id: str, *, status: FileStatus | None, after: int | None, limit: int
+) -> tuple[list[FileReport], int | None]:
+    """Return a page of the job's files, in the order of their requests, and the sequence after which the next starts.
+
+    Raises NotFound.
+    """
+    find_settings(box, tenant_id, job_id)
+    rows = inference_files.list_files(box.db, job_id, status=status, after=after or 0, limit=limit + 1)
+    page, next_after = split_page(rows, limit)
+    detections = inference_files.list_detections(box.db, page)
+    return [FileReport(file, detections.get(file.id, [])) for file in page], next_after
+
+
+def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
+    """Remove a file with its results, whatever its status; the worker then deletes its objects. Raises NotFound."""
+    with box.db.transaction() as tx:
+        find_settings(box, tenant_id, job_id)
+        file = find_file(box, job_id, file_id)
+        was_unfinished = file.status in FILE.leaving_for("cancelled")
+        inference_files.delete_file(tx, file_id)
+        enqueue_purge(tx, file.object_key.rpartition("/")[0])
+        if was_unfinished and find_job(box, tenant_id, job_id).status in ("completed", "failed"):
+            job_ended(tx, tenant_id, job_id)
 
 
 def get_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> FileReport:
     """Return a file and its detections. Raises NotFound."""
     find_settings(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
-    return FileReport(file, inference_files.list_detections(box.db, job_id, file_id).get(file_id, []))
+    return FileReport(file, inference_files.list_detections(box.db, [file]).get(file_id, []))
 
 
 def download_url(box: Box, tenant_id: int, job_id: str, file_id: str, origin: str) -> tuple[str, int]:

@@ -1,15 +1,18 @@
-"""Inference jobs: create, list, read, cancel."""
+"""Inference jobs: create, list, read, cancel, delete."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.errors import InvalidRequest, ModelNotFound, NotFound
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
 from appliance.services.paging import split_page
+from appliance.services.purge import enqueue_purge
+from appliance.services.webhooks.reports import newest_reports
 from appliance.services.webhooks.urls import check_callback
 from appliance.state import inference_files, inference_jobs
 from appliance.state.inference_files import FileDetection, InferenceFile
@@ -26,11 +29,12 @@ class FileReport:
 
 @dataclass(frozen=True)
 class JobReport:
-    """A job with its files, in the order in which their uploads were requested."""
+    """A job, and its files in the order in which their uploads were requested; a summary has none."""
 
     job: Job
     error_message: str | None
-    files: list[FileReport]
+    callback: dict[str, Any] | None  # the delivery of the newest webhook
+    files: list[FileReport] = field(default_factory=list)
 
 
 def create_job(
@@ -66,10 +70,20 @@ def create_job(
 
 def get_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
     """Return the job with its files. Raises NotFound."""
+    return with_files(box, get_summary(box, tenant_id, job_id))
+
+
+def get_summary(box: Box, tenant_id: int, job_id: str) -> JobReport:
+    """Return the job without its files: this costs the same for 10 and for 100,000 files. Raises NotFound."""
     job = find_job(box, tenant_id, job_id)
-    detections = inference_files.list_detections(box.db, job_id)
-    reports = [FileReport(file, detections.get(file.id, [])) for file in inference_files.list_files(box.db, job_id)]
-    return JobReport(job, error_message(box, job), reports)
+    return JobReport(job, error_message(box, job), newest_reports(box, [job_id]).get(job_id))
+
+
+def with_files(box: Box, summary: JobReport) -> JobReport:
+    """Return the same job with its files and their detections."""
+    files = inference_files.list_files(box.db, summary.job.id)
+    detections = inference_files.list_detections(box.db, files)
+    return replace(summary, files=[FileReport(file, detections.get(file.id, [])) for file in files])
 
 
 def find_job(box: Box, tenant_id: int, job_id: str) -> Job:
@@ -89,7 +103,14 @@ def find_settings(box: Box, tenant_id: int, job_id: str) -> JobSettings:
 
 
 def list_jobs(
-    box: Box, tenant_id: int, *, model_id: str | None, status: str | None, before: int | None, limit: int
+    box: Box,
+    tenant_id: int,
+    *,
+    model_id: str | None,
+    status: str | None,
+    before: int | None,
+    limit: int,
+    offset: int = 0,
 ) -> tuple[list[JobReport], int | None]:
     """Return a page of jobs without their files, newest first, and the sequence before which the next page starts."""
     name, _, version = (model_id or "").partition("@")
@@ -101,9 +122,19 @@ def list_jobs(
         status=status,
         before=before,
         limit=limit + 1,
+        offset=offset,
     )
     page, next_before = split_page(rows, limit)
-    return [JobReport(job, error_message(box, job), []) for job in page], next_before
+    callbacks = newest_reports(box, [job.id for job in page])
+    return [JobReport(job, error_message(box, job), callbacks.get(job.id)) for job in page], next_before
+
+
+def count_jobs(box: Box, tenant_id: int, *, model_id: str | None, status: str | None) -> int:
+    """Return the number of the tenant's jobs."""
+    name, _, version = (model_id or "").partition("@")
+    return inference_jobs.count_jobs(
+        box.db, tenant_id, model_name=name or None, model_version=version or None, status=status
+    )
 
 
 def cancel_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
@@ -113,6 +144,14 @@ def cancel_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
             inference_jobs.cancel_job(tx, job_id)
             job_ended(tx, tenant_id, job_id)
     return get_job(box, tenant_id, job_id)
+
+
+def purge_job(box: Box, tenant_id: int, job_id: str) -> None:
+    """Remove a job with its files and results; the worker then deletes the objects. Raises NotFound."""
+    with box.db.transaction() as tx:
+        find_settings(box, tenant_id, job_id)
+        inference_jobs.delete_job(tx, job_id)
+        enqueue_purge(tx, f"tenant-{tenant_id}/inference-{job_id}")
 
 
 def error_message(box: Box, job: Job) -> str | None:

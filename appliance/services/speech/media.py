@@ -17,12 +17,14 @@ def object_key_of(tenant_id: int, media_id: str) -> str:
     return f"{_folder_of(tenant_id, media_id)}/original"
 
 
-def media_stored(tx: Transaction, media_id: str, leaving: MediaStatus, size_bytes: int, etag: str) -> bool:
+def media_stored(
+    tx: Transaction, media_id: str, leaving: MediaStatus, size_bytes: int, etag: str, object_key: str | None = None
+) -> bool:
     """Note that the bytes are in storage, and queue every transcript that waits for them.
 
     Returns False if the media has left ``leaving``: then somebody else has noted it.
     """
-    if not media_rows.mark_stored(tx, media_id, leaving, size_bytes, etag):
+    if not media_rows.mark_stored(tx, media_id, leaving, size_bytes, etag, object_key):
         return False
     for transcript in transcript_rows.list_of_media(tx, media_id, "waiting"):
         transcript_rows.mark_queued(tx, transcript.id)

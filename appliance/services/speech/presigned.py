@@ -13,15 +13,19 @@ from typing import Any
 
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.errors import EmptyFile, FileTooLarge, InvalidRequest, NotUploaded, ObjectMissing
+from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
 from appliance.services.speech import transcripts
-from appliance.services.speech.media import fail_media, media_stored, object_key_of, purge_media
+from appliance.services.speech.media import fail_media, media_stored, object_key_of
 from appliance.services.speech.outcome import camel_case, outcome
+from appliance.services.uploads import KeptObject
 from appliance.services.webhooks.reports import newest_reports
 from appliance.services.webhooks.urls import check_callback
 from appliance.state import media as media_rows
+from appliance.state.database import Transaction
 from appliance.state.media import Media
+from appliance.storage.objects import ObjectInfo
 
 EVENT_SECONDS = 5.0  # for so long the sweep leaves an upload to its event
 
@@ -57,7 +61,8 @@ def request_url(
     )
     media_id, expires_seconds = str(uuid.uuid4()), box.settings.upload_expires_seconds
     key = object_key_of(tenant_id, media_id)
-    url = box.objects.upload_url(key, origin=origin, expires_seconds=expires_seconds)
+    upload_key = uploads.upload_key_of(tenant_id, media_id)
+    url = box.objects.upload_url(upload_key, origin=origin, expires_seconds=expires_seconds)
     options = _options(box, model, config)
     with box.db.transaction() as tx:
         media_rows.insert_media(
@@ -66,6 +71,7 @@ def request_url(
             tenant_id,
             status="pending",
             object_key=key,
+            upload_key=upload_key,
             original_filename=filename,
             content_type=content_type,
             upload_expires_at=time.time() + expires_seconds,
@@ -89,7 +95,7 @@ def report(box: Box, tenant_id: int, transcript_id: str) -> dict[str, Any]:
 
 def key_arrived(box: Box, key: str) -> None:
     """Take note of an object that storage reports. It may report one twice, or one of another route."""
-    media = media_rows.find_by_key(box.db, key)
+    media = media_rows.find_by_upload_key(box.db, key)
     if media and media.status == "pending":
         settle(box, media)
 
@@ -106,19 +112,29 @@ def settle_pending(box: Box) -> None:
 def settle(box: Box, media: Media) -> bool:
     """Accept or fail pending media if it is in storage. Returns False if it is not there."""
     try:
-        info = box.objects.stat(media.object_key)
+        info = box.objects.stat(media.upload_key or media.object_key)
     except ObjectMissing:
         return False
     limit = box.settings.max_upload_bytes
-    with box.db.transaction() as tx:
+    if 0 < info.size_bytes <= limit:
+        return _accept(box, media, info)
+    with box.db.transaction() as tx:  # the sweep deletes the upload
         if info.size_bytes == 0:
             fail_media(tx, media.id, "pending", EmptyFile.code, "The file has no bytes.")
-        elif info.size_bytes > limit:
+        else:
             message = f"The file has {info.size_bytes} bytes, over the limit of {limit}."
             fail_media(tx, media.id, "pending", FileTooLarge.code, message)
-            purge_media(tx, media.tenant_id, media.id)
-        else:
-            media_stored(tx, media.id, "pending", info.size_bytes, info.etag)
+    return True
+
+
+def _accept(box: Box, media: Media, info: ObjectInfo) -> bool:
+    def mark(tx: Transaction, kept: KeptObject) -> bool:
+        return media_stored(tx, media.id, "pending", info.size_bytes, kept.etag, kept.key)
+
+    try:
+        uploads.accept(box, media, info, mark)
+    except NotUploaded:  # replaced while it was copied: there is a new event for the new bytes
+        return False
     return True
 
 

@@ -127,7 +127,7 @@ def test_deleted_audio_leaves_no_object_and_no_work(box: Box, dataset_id: str, o
     objects.contents |= dict.fromkeys(recording.object_keys, b"x")
     kept = request_audio(box, dataset_id)
     audio.delete_audio(box, 1, dataset_id, recording.id)
-    assert list(objects.contents) == [kept.object_key]
+    assert list(objects.contents) == [kept.upload_key]
     assert queued_work(box) == [("purge", recording.folder)]
     assert leases.heartbeat(box, "w", [work]) == set()
     with pytest.raises(NotFound):

@@ -1,0 +1,48 @@
+"""Removes originals and results that are older than the operator's retention settings allow.
+
+Both settings are 0, which means off, unless the operator sets them. Datasets are curated by people and stay. Uploads
+that were never used are handled where they arrive: forms by the sweep, media by the speech routes.
+"""
+
+from __future__ import annotations
+
+from appliance.errors import NotFound
+from appliance.services.box import Box
+from appliance.services.inference.jobs import purge_job
+from appliance.services.purge import delete_folder
+from appliance.services.speech.media import delete_media
+from appliance.state import inference_files, inference_jobs
+from appliance.state import media as media_rows
+
+BATCH = 100
+DAY_SECONDS = 86_400.0
+
+
+def sweep(box: Box) -> None:
+    """Remove one batch of what is too old."""
+    if days := box.settings.retention_results_days:
+        _remove_results(box, days * DAY_SECONDS)
+    if days := box.settings.retention_originals_days:
+        _remove_originals(box, days * DAY_SECONDS)
+
+
+def _remove_results(box: Box, seconds: float) -> None:
+    for tenant_id, job_id in inference_jobs.list_ended(box.db, seconds, BATCH):
+        try:
+            purge_job(box, tenant_id, job_id)
+        except NotFound:  # its owner deleted it at this moment
+            continue
+    for media in media_rows.list_ended(box.db, seconds, BATCH):
+        with box.db.transaction() as tx:
+            delete_media(tx, media.tenant_id, media.id)
+
+
+def _remove_originals(box: Box, seconds: float) -> None:
+    for file in inference_files.list_with_old_original(box.db, seconds, BATCH):
+        delete_folder(box, file.object_key.rpartition("/")[0])
+        with box.db.transaction() as tx:
+            inference_files.mark_original_removed(tx, file.id)
+    for media in media_rows.list_with_old_original(box.db, seconds, BATCH):
+        delete_folder(box, media.object_key.rpartition("/")[0])
+        with box.db.transaction() as tx:
+            media_rows.mark_original_removed(tx, media.id)
