@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import dataset_schemas as schemas
 from appliance.api.context import box, require_key, tenant_id
+from appliance.api.pages import Window, numbered, page_answer
 from appliance.errors import InvalidRequest
 from appliance.rfc3339 import rfc3339
 from appliance.services.datasets import annotations as service
@@ -52,11 +53,18 @@ def import_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat)
     return {"annotations": [render_annotation(annotation) for annotation in annotations]}, 201
 
 
-@blueprint.get("", responses={200: schemas.AnnotationList})
-def list_annotations(path: schemas.AudioPath) -> Answer:
-    """List a recording's annotations in order of their start."""
-    annotations = service.list_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
-    return {"annotations": [render_annotation(annotation) for annotation in annotations]}, 200
+@blueprint.get("", responses={200: schemas.AnnotationPage})
+def list_annotations(path: schemas.AudioPath, query: schemas.ListAnnotations) -> Answer:
+    """List a recording's annotations in order of their start: all of them, or a numbered page."""
+    window = numbered(query.page, query.page_size) if query.page or query.page_size else Window(-1)
+    rows = service.list_annotations(
+        box(), tenant_id(), path.dataset_id, path.audio_id, limit=window.limit, offset=window.offset
+    )
+
+    def count() -> int:
+        return service.count_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
+
+    return page_answer(("annotations", "items"), [*map(render_annotation, rows)], window, None, count), 200
 
 
 @blueprint.get("/export", responses={200: {"content": EXPORTS}})

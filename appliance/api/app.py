@@ -9,12 +9,22 @@ from typing import Any
 
 from flask import Response, g, request
 from flask.json.provider import DefaultJSONProvider
-from flask_openapi import Info, OpenAPI, SecurityScheme
+from flask_openapi import Info, OpenAPI, SecurityScheme, Server
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance import __version__
+from appliance.api import (
+    annotation_sets,
+    datasets,
+    health,
+    inference,
+    models,
+    speech_batch,
+    speech_presigned,
+    speech_raw,
+    webhooks,
+)
 from appliance.api import annotations as annotations_api
-from appliance.api import datasets, health, inference, models, speech_batch, speech_presigned, speech_raw, webhooks
 from appliance.api.errors import (
     MEDIA_TYPE,
     Failure,
@@ -36,6 +46,7 @@ def create_app(box: Box) -> OpenAPI:
     app = OpenAPI(
         "appliance",
         info=Info(title="Audio inference appliance", version=__version__),
+        servers=[Server(url="/", description="The origin that served this document.")],
         security_schemes={
             "api_key": SecurityScheme(type="apiKey", name="X-API-Key", **{"in": "header"}),
             "authorization": SecurityScheme(type="apiKey", name="Authorization", **{"in": "header"}),
@@ -62,6 +73,7 @@ def create_app(box: Box) -> OpenAPI:
         inference,
         datasets,
         annotations_api,
+        annotation_sets,
         models,
         webhooks,
         speech_raw,

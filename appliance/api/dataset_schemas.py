@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from appliance.api.schemas import Body, DeclaredFile, Page, Query, Text
-from appliance.state.moves import AudioStatus
+from appliance.api.schemas import Body, DeclaredFile, NumberedAnswer, NumberedPage, Query, Text, WholeNumber
+from appliance.state.moves import AnnotationSetStatus, AudioStatus
+
+MAX_ARTIFACT_TYPES = 200
+MAX_BULK_ANNOTATIONS = 10_000
 
 # --- requests -------------------------------------------------------------------------------------------------------
+
+
+class ArtifactType(Body):
+    """A type that annotations of the dataset may have."""
+
+    name: Text = Field(min_length=1, max_length=100)
+    description: Text | None = Field(None, max_length=10_000)
+    color: Text = Field("#FF0000", pattern=r"^#[0-9A-Fa-f]{6}$", description="Color to show it in, `#RRGGBB`.")
+
+
+def _unique_names(artifact_types: list[ArtifactType]) -> list[ArtifactType]:
+    names = [artifact_type.name for artifact_type in artifact_types]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the name {twice!r} occurs more than once")
+    return artifact_types
+
+
+ArtifactTypes = Annotated[
+    list[ArtifactType], Field(max_length=MAX_ARTIFACT_TYPES, fail_fast=True), AfterValidator(_unique_names)
+]
 
 
 class CreateDataset(Body):
@@ -17,6 +41,9 @@ class CreateDataset(Body):
 
     name: Text = Field(min_length=1, max_length=200)
     description: Text = Field("", max_length=10_000)
+    artifact_types: ArtifactTypes = Field(
+        [], description="The types that annotations may have. If it is empty, they may have any."
+    )
 
 
 class ChangeDataset(Body):
@@ -24,12 +51,13 @@ class ChangeDataset(Body):
 
     name: Text | None = Field(None, min_length=1, max_length=200)
     description: Text | None = Field(None, max_length=10_000)
+    artifact_types: ArtifactTypes | None = Field(None, description="Replaces the whole list.")
 
 
 class RequestAudioUpload(DeclaredFile):
     """Audio that is about to be uploaded."""
 
-    file_size: int = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
+    file_size: WholeNumber = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
 
 
 class ConfirmAudioUpload(Body):
@@ -42,8 +70,44 @@ class CreateAnnotation(Body):
     """A labeled stretch of a recording."""
 
     artifact_type: Text = Field(min_length=1, max_length=100)
-    start_ms: int
-    end_ms: int
+    start_ms: WholeNumber
+    end_ms: WholeNumber
+
+
+Confidence = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class CreateSetAnnotation(CreateAnnotation):
+    """A labeled stretch of a recording, in an annotation set."""
+
+    audio_file_id: Text = Field(description="Audio of the same dataset, which must be ready.")
+    confidence: Confidence = 1.0
+
+
+class CreateSetAnnotations(Body):
+    """Annotations that are stored together: all of them, or none."""
+
+    annotations: list[CreateSetAnnotation] = Field(min_length=1, max_length=MAX_BULK_ANNOTATIONS, fail_fast=True)
+
+
+class ChangeSetAnnotation(Body):
+    """Changes to an annotation; a key that is left out stays as it is."""
+
+    audio_file_id: Text | None = None
+    artifact_type: Text | None = Field(None, min_length=1, max_length=100)
+    start_ms: WholeNumber | None = None
+    end_ms: WholeNumber | None = None
+    confidence: Confidence | None = None
+
+
+class AnnotateFromDetections(Body):
+    """Which detections to copy, and onto which audio."""
+
+    audio_file_id: Text = Field(description="The same recording as the inference file; their lengths are compared.")
+    job_id: Text = Field(description="An inference job.")
+    file_id: Text = Field(description="A completed file of that job.")
+    threshold: Confidence = Field(0.0, description="Lowest confidence that is copied.")
+    artifact_types: list[Text] | None = Field(None, max_length=1000, description="Only these types; null for all.")
 
 
 class DatasetPath(BaseModel):
@@ -64,7 +128,39 @@ class AnnotationPath(AudioPath):
     annotation_id: Text
 
 
-class ListAudio(Page):
+class AnnotationSetPath(DatasetPath):
+    """Path of an annotation set."""
+
+    set_id: Text
+
+
+class SetAnnotationPath(AnnotationSetPath):
+    """Path of an annotation in a set."""
+
+    annotation_id: Text
+
+
+class ListAnnotationSets(NumberedPage):
+    """Which annotation sets to list."""
+
+    status: AnnotationSetStatus | None = None
+
+
+class ListSetAnnotations(NumberedPage):
+    """Which annotations of a set to list."""
+
+    audio_file_id: Text | None = None
+    artifact_type: Text | None = None
+
+
+class ListAnnotations(Query):
+    """Which annotations of a recording to list; without a query, all of them."""
+
+    page: int | None = Field(None, ge=1, le=1_000_000, description="Number of the page, from 1.")
+    page_size: int | None = Field(None, ge=1, le=200, description="Rows on a page; 50 if only `page` is set.")
+
+
+class ListAudio(NumberedPage):
     """Which audio to list."""
 
     status: AudioStatus | None = None
@@ -100,16 +196,18 @@ class Dataset(BaseModel):
     id: str
     name: str
     description: str
+    artifact_types: list[ArtifactType]
     audio_count: int
+    annotation_set_count: int
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     updated_at: str = Field(json_schema_extra={"format": "date-time"})
 
 
-class DatasetPage(BaseModel):
+class DatasetPage(NumberedAnswer):
     """A page of datasets, newest first."""
 
     datasets: list[Dataset]
-    next_cursor: str | None
+    items: list[Dataset] = Field(description="The same as `datasets`.")
 
 
 class Audio(BaseModel):
@@ -132,11 +230,11 @@ class Audio(BaseModel):
     created_at: str = Field(json_schema_extra={"format": "date-time"})
 
 
-class AudioPage(BaseModel):
+class AudioPage(NumberedAnswer):
     """A page of audio, newest first."""
 
     audio: list[Audio]
-    next_cursor: str | None
+    items: list[Audio] = Field(description="The same as `audio`.")
 
 
 class AudioUpload(BaseModel):
@@ -189,6 +287,58 @@ class Annotation(BaseModel):
 
 
 class AnnotationList(BaseModel):
+    """The annotations that were stored, in order of their start."""
+
+    annotations: list[Annotation]
+
+
+class AnnotationPage(NumberedAnswer):
     """The annotations of a recording in order of their start."""
 
     annotations: list[Annotation]
+    items: list[Annotation] = Field(description="The same as `annotations`.")
+
+
+class AnnotationSet(BaseModel):
+    """A version of a dataset's annotations. A published one never changes."""
+
+    id: str
+    dataset_id: str
+    version: int = Field(description="Counts from 1 in each dataset.")
+    status: AnnotationSetStatus
+    total_annotations: int
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+    updated_at: str = Field(json_schema_extra={"format": "date-time"})
+    published_at: str | None = Field(json_schema_extra={"format": "date-time"})
+
+
+class AnnotationSetPage(NumberedAnswer):
+    """A page of annotation sets in order of their version."""
+
+    items: list[AnnotationSet]
+
+
+class SetAnnotation(BaseModel):
+    """A labeled stretch of a recording, in an annotation set."""
+
+    id: str
+    annotation_set_id: str
+    audio_file_id: str
+    artifact_type: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class SetAnnotationPage(NumberedAnswer):
+    """A page of a set's annotations, oldest first."""
+
+    items: list[SetAnnotation]
+
+
+class SetAnnotationList(BaseModel):
+    """The annotations that were stored, in the order of the request."""
+
+    annotations: list[SetAnnotation]
+    created: int = Field(description="How many.")

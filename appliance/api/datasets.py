@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import dataset_schemas as schemas
 from appliance.api.context import box, origin, require_key, similarity, tenant_id
-from appliance.api.cursors import make_cursor, read_cursor
-from appliance.api.schemas import Page
+from appliance.api.pages import page_answer, read_page
+from appliance.api.schemas import NumberedPage
 from appliance.rfc3339 import rfc3339
 from appliance.services.datasets import audio as dataset_audio
 from appliance.services.datasets import datasets
 from appliance.services.datasets.similarity import Neighbor
 from appliance.state.audio import Audio
-from appliance.state.datasets import Dataset
+from appliance.state.datasets import ArtifactType, Dataset
 
 blueprint = APIBlueprint(
     "datasets",
@@ -32,14 +33,20 @@ Answer = tuple[dict[str, Any], int]
 @blueprint.post("", responses={201: schemas.Dataset})
 def create_dataset(body: schemas.CreateDataset) -> Answer:
     """Create a dataset."""
-    return render_dataset(datasets.create_dataset(box(), tenant_id(), body.name, body.description)), 201
+    types = artifact_types(body.artifact_types)
+    return render_dataset(datasets.create_dataset(box(), tenant_id(), body.name, body.description, types)), 201
 
 
 @blueprint.get("", responses={200: schemas.DatasetPage})
-def list_datasets(query: Page) -> Answer:
+def list_datasets(query: NumberedPage) -> Answer:
     """List datasets, newest first."""
-    page, next_before = datasets.list_datasets(box(), tenant_id(), read_cursor(query.cursor), query.limit)
-    return {"datasets": [render_dataset(dataset) for dataset in page], "next_cursor": make_cursor(next_before)}, 200
+    window = read_page(query)
+    rows, next_place = datasets.list_datasets(box(), tenant_id(), window.place, window.limit, window.offset)
+
+    def count() -> int:
+        return datasets.count_datasets(box(), tenant_id())
+
+    return page_answer(("datasets", "items"), [*map(render_dataset, rows)], window, next_place, count), 200
 
 
 @blueprint.get("/<dataset_id>", responses={200: schemas.Dataset})
@@ -50,8 +57,9 @@ def get_dataset(path: schemas.DatasetPath) -> Answer:
 
 @blueprint.patch("/<dataset_id>", responses={200: schemas.Dataset})
 def change_dataset(path: schemas.DatasetPath, body: schemas.ChangeDataset) -> Answer:
-    """Change a dataset's name or description."""
-    dataset = datasets.change_dataset(box(), tenant_id(), path.dataset_id, body.name, body.description)
+    """Change a dataset's name, description or artifact types."""
+    types = None if body.artifact_types is None else artifact_types(body.artifact_types)
+    dataset = datasets.change_dataset(box(), tenant_id(), path.dataset_id, body.name, body.description, types)
     return render_dataset(dataset), 200
 
 
@@ -93,15 +101,21 @@ def confirm_audio_upload(path: schemas.DatasetPath, body: schemas.ConfirmAudioUp
 @blueprint.get("/<dataset_id>/audio", responses={200: schemas.AudioPage})
 def list_audio(path: schemas.DatasetPath, query: schemas.ListAudio) -> Answer:
     """List a dataset's audio, newest first."""
-    page, next_before = dataset_audio.list_audio(
+    window = read_page(query)
+    rows, next_place = dataset_audio.list_audio(
         box(),
         tenant_id(),
         path.dataset_id,
         status=query.status,
-        before=read_cursor(query.cursor),
-        limit=query.limit,
+        before=window.place,
+        limit=window.limit,
+        offset=window.offset,
     )
-    return {"audio": [render_audio(audio) for audio in page], "next_cursor": make_cursor(next_before)}, 200
+
+    def count() -> int:
+        return dataset_audio.count_audio(box(), tenant_id(), path.dataset_id, query.status)
+
+    return page_answer(("audio", "items"), [*map(render_audio, rows)], window, next_place, count), 200
 
 
 @blueprint.get("/<dataset_id>/audio/<audio_id>", responses={200: schemas.Audio})
@@ -133,13 +147,20 @@ def find_similar_audio(path: schemas.AudioPath, query: schemas.FindSimilar) -> A
     return {"similar": [render_neighbor(neighbor) for neighbor in neighbors]}, 200
 
 
+def artifact_types(rows: list[schemas.ArtifactType]) -> list[ArtifactType]:
+    """Return the artifact types that a body defines."""
+    return [ArtifactType(row.name, row.description, row.color) for row in rows]
+
+
 def render_dataset(dataset: Dataset) -> dict[str, Any]:
     """Return the JSON of a dataset."""
     return {
         "id": dataset.id,
         "name": dataset.name,
         "description": dataset.description,
+        "artifact_types": [asdict(artifact_type) for artifact_type in dataset.artifact_types],
         "audio_count": dataset.num_audio,
+        "annotation_set_count": dataset.num_annotation_sets,
         "created_at": rfc3339(dataset.created_at),
         "updated_at": rfc3339(dataset.updated_at),
     }

@@ -27,6 +27,8 @@ ALIASES = {
     "audio/m4a": "audio/mp4",
     "audio/x-m4a": "audio/mp4",
     "audio/mp4a-latm": "audio/mp4",
+    "video/mp4": "audio/mp4",  # what the file names .mp4 and .webm mean to browsers and to Python's mimetypes
+    "video/webm": "audio/webm",
     "audio/opus": "audio/ogg",
     "audio/vorbis": "audio/ogg",
     "audio/x-ogg": "audio/ogg",

@@ -1,4 +1,4 @@
-"""Pages of a list that is read from its newest row backwards."""
+"""Pages of a list that is read in the order of its rows, newest first or oldest first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Sequenced)
 
 
 def split_page(rows: list[R], limit: int) -> tuple[list[R], int | None]:
-    """Split up to ``limit + 1`` rows into a page and the sequence before which the next page starts.
+    """Split up to ``limit + 1`` rows into a page and the sequence of its last row, past which the next page starts.
 
     The sequence is None if there is no next page.
     """

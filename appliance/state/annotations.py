@@ -1,4 +1,7 @@
-"""Annotations: stretches of a dataset's audio that a person labeled."""
+"""Annotations of recordings: stretches of a dataset's audio that a person labeled.
+
+They are the rows of the table ``annotations`` that belong to no set; ``annotation_sets.py`` has the others.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +36,25 @@ def insert_annotations(tx: Transaction, audio_id: str, rows: Iterable[tuple[str,
         )
 
 
-def list_annotations(db: Reader, audio_id: str) -> list[Annotation]:
+def list_annotations(db: Reader, audio_id: str, limit: int = -1, offset: int = 0) -> list[Annotation]:
     """Return the annotations of a recording in order of their start."""
     rows = db.all(
-        f"SELECT {columns(Annotation)} FROM annotations WHERE audio_id = ? ORDER BY start_ms, end_ms, rowid",
-        [audio_id],
+        f"""
+        SELECT {columns(Annotation)} FROM annotations WHERE audio_id = ? AND set_id IS NULL
+        ORDER BY start_ms, end_ms, rowid LIMIT ? OFFSET ?
+        """,
+        [audio_id, limit, offset],
     )
     return [Annotation(**dict(row)) for row in rows]
 
 
+def count_annotations(db: Reader, audio_id: str) -> int:
+    """Return the number of annotations of a recording."""
+    sql = "SELECT count(*) FROM annotations WHERE audio_id = ? AND set_id IS NULL"
+    return int(db.all(sql, [audio_id])[0][0])
+
+
 def delete_annotation(tx: Transaction, audio_id: str, annotation_id: str) -> bool:
     """Remove an annotation. Returns False if there is none of this id."""
-    return tx.change("DELETE FROM annotations WHERE audio_id = ? AND id = ?", [audio_id, annotation_id]) == 1
+    sql = "DELETE FROM annotations WHERE audio_id = ? AND set_id IS NULL AND id = ?"
+    return tx.change(sql, [audio_id, annotation_id]) == 1

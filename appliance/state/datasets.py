@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from appliance.errors import NotFound
 from appliance.state import work
@@ -10,26 +12,52 @@ from appliance.state.database import Reader, Row, Transaction, columns
 
 
 @dataclass(frozen=True)
+class ArtifactType:
+    """A type that annotations of a dataset may have; the color is ``#RRGGBB``."""
+
+    name: str
+    description: str | None
+    color: str
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """A dataset as it is now."""
+    """A dataset as it is now. If it defines no artifact types, its annotations may have any type."""
 
     sequence: int
     id: str
     tenant_id: int
     name: str
     description: str
+    artifact_types: list[ArtifactType]
     num_audio: int
+    num_annotation_sets: int
     created_at: float
     updated_at: float
 
 
-_COUNT = "(SELECT count(*) FROM audio WHERE dataset_id = datasets.id)"
-SELECT = f"SELECT {columns(Dataset, num_audio=_COUNT)} FROM datasets"
+_AUDIO = "(SELECT count(*) FROM audio WHERE dataset_id = datasets.id)"
+_SETS = "(SELECT count(*) FROM annotation_sets WHERE dataset_id = datasets.id)"
+SELECT = f"SELECT {columns(Dataset, num_audio=_AUDIO, num_annotation_sets=_SETS)} FROM datasets"
 
 
-def insert_dataset(tx: Transaction, dataset_id: str, tenant_id: int, name: str, description: str) -> None:
+def insert_dataset(
+    tx: Transaction,
+    dataset_id: str,
+    tenant_id: int,
+    name: str,
+    description: str,
+    artifact_types: Sequence[ArtifactType] = (),
+) -> None:
     """Store a new dataset."""
-    tx.insert("datasets", id=dataset_id, tenant_id=tenant_id, name=name, description=description)
+    tx.insert(
+        "datasets",
+        id=dataset_id,
+        tenant_id=tenant_id,
+        name=name,
+        description=description,
+        artifact_types=_to_json(artifact_types),
+    )
 
 
 def get_dataset(db: Reader, tenant_id: int, dataset_id: str) -> Dataset | None:
@@ -38,24 +66,35 @@ def get_dataset(db: Reader, tenant_id: int, dataset_id: str) -> Dataset | None:
     return row and _dataset(row)
 
 
-def list_datasets(db: Reader, tenant_id: int, before: int | None, limit: int) -> list[Dataset]:
+def list_datasets(db: Reader, tenant_id: int, before: int | None, limit: int, offset: int = 0) -> list[Dataset]:
     """Return the tenant's datasets, newest first; with ``before`` only those with a smaller sequence."""
     rows = db.all(
-        f"{SELECT} WHERE tenant_id = ?1 AND (?2 IS NULL OR sequence < ?2) ORDER BY sequence DESC LIMIT ?3",
-        [tenant_id, before, limit],
+        f"{SELECT} WHERE tenant_id = ?1 AND (?2 IS NULL OR sequence < ?2) ORDER BY sequence DESC LIMIT ?3 OFFSET ?4",
+        [tenant_id, before, limit, offset],
     )
     return [_dataset(row) for row in rows]
 
 
-def update_dataset(tx: Transaction, dataset_id: str, name: str | None, description: str | None) -> None:
-    """Change the name and the description; None leaves the old one."""
+def count_datasets(db: Reader, tenant_id: int) -> int:
+    """Return the number of the tenant's datasets."""
+    return int(db.all("SELECT count(*) FROM datasets WHERE tenant_id = ?", [tenant_id])[0][0])
+
+
+def update_dataset(
+    tx: Transaction,
+    dataset_id: str,
+    name: str | None,
+    description: str | None,
+    artifact_types: Sequence[ArtifactType] | None = None,
+) -> None:
+    """Change the name, the description and the artifact types; None leaves the old ones."""
     tx.change(
         """
         UPDATE datasets SET name = coalesce(?, name), description = coalesce(?, description),
-            updated_at = unixepoch('subsec')
+            artifact_types = coalesce(?, artifact_types), updated_at = unixepoch('subsec')
         WHERE id = ?
         """,
-        [name, description, dataset_id],
+        [name, description, None if artifact_types is None else _to_json(artifact_types), dataset_id],
     )
 
 
@@ -74,4 +113,9 @@ def tenant_of(db: Reader, dataset_id: str) -> int:
 
 
 def _dataset(row: Row) -> Dataset:
-    return Dataset(**dict(row))
+    artifact_types = [ArtifactType(**fields) for fields in json.loads(row["artifact_types"])]
+    return Dataset(**dict(row) | {"artifact_types": artifact_types})
+
+
+def _to_json(artifact_types: Sequence[ArtifactType]) -> str:
+    return json.dumps([asdict(artifact_type) for artifact_type in artifact_types])

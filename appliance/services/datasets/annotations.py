@@ -1,4 +1,9 @@
-"""Annotations of a dataset's audio; also as JSON lines and as Audacity label tracks."""
+"""Annotations of recordings; also as JSON lines and as Audacity label tracks.
+
+They belong to no annotation set, although both kinds are rows of one table (``annotation_sets.py`` has the others). So
+labels can be imported and corrected file by file without a version, publishing a set never locks them, and those of
+the first release are what they were.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,10 @@ from appliance.audacity import audacity_line
 from appliance.errors import InvalidRequest, NotFound, NotReady
 from appliance.services.box import Box
 from appliance.services.datasets.audio import find_audio
+from appliance.services.datasets.datasets import find_dataset
 from appliance.state import annotations as annotation_rows
 from appliance.state.annotations import Annotation
+from appliance.state.datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,9 @@ def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, ma
     recording = find_audio(box, tenant_id, dataset_id, audio_id)
     if recording.status != "ready" or recording.duration_ms is None:
         raise NotReady("The audio is not ready to be annotated; see processing_status and processing_error.")
+    dataset = find_dataset(box, tenant_id, dataset_id)
     for number, mark in enumerate(marks, 1):
-        _check(mark, recording.duration_ms, f"annotation {number}: " if len(marks) > 1 else "")
+        check_mark(mark, dataset, recording.duration_ms, f"annotation {number}: " if len(marks) > 1 else "")
     ids = [str(uuid.uuid4()) for _ in marks]
     with box.db.transaction() as tx:
         find_audio(box, tenant_id, dataset_id, audio_id)
@@ -41,10 +49,18 @@ def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, ma
     return [annotation for annotation in annotation_rows.list_annotations(box.db, audio_id) if annotation.id in new]
 
 
-def list_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> list[Annotation]:
-    """Return the annotations in order of their start. Raises NotFound."""
+def list_annotations(
+    box: Box, tenant_id: int, dataset_id: str, audio_id: str, limit: int = -1, offset: int = 0
+) -> list[Annotation]:
+    """Return the annotations in order of their start, all or a part of them. Raises NotFound."""
     find_audio(box, tenant_id, dataset_id, audio_id)
-    return annotation_rows.list_annotations(box.db, audio_id)
+    return annotation_rows.list_annotations(box.db, audio_id, limit, offset)
+
+
+def count_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> int:
+    """Return the number of annotations. Raises NotFound."""
+    find_audio(box, tenant_id, dataset_id, audio_id)
+    return annotation_rows.count_annotations(box.db, audio_id)
 
 
 def delete_annotation(box: Box, tenant_id: int, dataset_id: str, audio_id: str, annotation_id: str) -> None:
@@ -105,9 +121,15 @@ def from_audacity(text: str) -> list[Mark]:
     return marks
 
 
-def _check(mark: Mark, duration_ms: int, where: str) -> None:
+def check_mark(mark: Mark, dataset: Dataset, duration_ms: int, where: str) -> None:
+    """Check a mark against its recording's length and the types that its dataset defines. Raises InvalidRequest."""
     if not 1 <= len(mark.artifact_type) <= 100:
         raise InvalidRequest(f"{where}artifact_type: must have 1 to 100 characters.")
+    names = [defined.name for defined in dataset.artifact_types]
+    if names and mark.artifact_type not in names:
+        raise InvalidRequest(
+            f"{where}artifact_type: {mark.artifact_type!r} is not one of the dataset's types: {', '.join(names)}."
+        )
     if mark.start_ms < 0 or mark.end_ms <= mark.start_ms:
         raise InvalidRequest(f"{where}end_ms: must be after start_ms, which must not be negative.")
     if mark.end_ms > duration_ms:
