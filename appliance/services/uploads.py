@@ -166,12 +166,12 @@ def download_url(box: Box, file: UploadRow, origin: str) -> tuple[str, int]:
 
     Raises NotUploaded if there is nothing to download.
     """
-    try:
-        box.objects.stat(file.object_key)
-    except ObjectMissing as error:
-        raise NotUploaded("The file has not been uploaded.") from error
     filename = file.original_filename or f"{file.id}{EXTENSIONS[file.content_type]}"
-    return presign(box, file.object_key, filename, file.content_type, origin)
+    for key in filter(None, (file.object_key, file.upload_key)):  # an upload can be checked before its confirm
+        with suppress(ObjectMissing):
+            box.objects.stat(key)
+            return presign(box, key, filename, file.content_type, origin)
+    raise NotUploaded("The file has not been uploaded, or is no longer stored.")
 
 
 def presign(box: Box, key: str, filename: str, content_type: str, origin: str) -> tuple[str, int]:

@@ -284,8 +284,9 @@ def test_a_bad_upload_request_names_the_field(dataset: Dataset) -> None:
     dataset.api.get(f"{dataset.path}/audio/{audio_id}/download-url", 409)
     dataset.api.get(f"{dataset.path}/audio/{audio_id}/download-url", 409, params={"normalized": "1"})
     wrong = dataset.request_upload(10)
-    requests.post(wrong["upload_url"], data=wrong["fields"], files={"file": ("take", b"12345")})
-    assert dataset.confirm(wrong["audio_id"], 400)["code"] == "size_mismatch"
+    refusal = requests.post(wrong["upload_url"], data=wrong["fields"], files={"file": ("take", b"12345")})
+    assert refusal.status_code == 400
+    assert dataset.confirm(wrong["audio_id"], 409)["code"] == "not_uploaded"
 
 
 def test_an_unknown_id_or_one_of_another_tenant_is_a_404(dataset: Dataset, other: Api) -> None:

@@ -38,9 +38,9 @@ def test_a_form_that_expires_unused_fails_its_file_and_ends_the_job(api: Api) ->
     job = api.finished_job(job_id)
     file = job["files"][0]
     assert (job["status"], file["status"], file["error_code"]) == ("failed", "failed", "not_uploaded")
-    assert "never uploaded" in file["error_message"]
-    assert "never uploaded" in job["error_message"]
-    assert api.confirm(job_id, form["file_id"], 409)["code"] == "conflict"
+    assert "not uploaded" in file["error_message"]
+    assert "not uploaded" in job["error_message"]
+    assert api.confirm(job_id, form["file_id"], 409)["code"] == "not_uploaded"
     form["upload_url"] = form["upload_url"].replace(PUBLIC, api.url)
     post_form(form, b"x" * 100, 403)
 
@@ -55,13 +55,13 @@ def test_an_upload_that_nobody_confirmed_is_queued_by_the_sweep(api: Api) -> Non
     assert (job["status"], job["files"][0]["detections"]) == ("completed", LOUD_DETECTIONS)
 
 
-def test_an_upload_of_another_size_that_nobody_confirmed_fails(api: Api) -> None:
+def test_an_upload_of_another_size_is_refused_and_its_file_fails(api: Api) -> None:
     job_id = api.make_job()
     form = api.request_upload(job_id, 100)
     form["upload_url"] = form["upload_url"].replace(PUBLIC, api.url)
-    post_form(form, b"x" * 99)
+    post_form(form, b"x" * 99, 400)
     file = api.finished_job(job_id)["files"][0]
-    assert (file["status"], file["error_code"]) == ("failed", "size_mismatch")
+    assert (file["status"], file["error_code"]) == ("failed", "not_uploaded")
 
 
 def test_a_cancelled_file_stays_cancelled_when_its_form_expires(api: Api) -> None:

@@ -24,8 +24,10 @@ def test_a_new_job_has_every_field_and_the_defaults_of_the_reference(api: Api) -
         "status": "pending",
         "config": {"threshold": 0.5, "merge_window_ms": 200, "min_duration_ms": 50},
         "callback_url": None,
+        "callback": None,
         "total_files": 0,
         "processed_files": 0,
+        "failed_files": 0,
         "error_message": None,
         "created_at": 0,
         "updated_at": 0,
@@ -151,7 +153,8 @@ def test_the_configuration_decides_what_is_reported(
 
 def test_jobs_are_listed_newest_first_in_pages(appliance: Appliance) -> None:
     api = appliance.api_of("pages", "pages")
-    assert api.get(JOBS) == {"inference_jobs": [], "next_cursor": None}
+    empty = api.get(JOBS)
+    assert (empty["inference_jobs"], empty["next_cursor"]) == ([], None)
     job_ids = [api.make_job() for _ in range(7)][::-1]
     assert [job["id"] for job in api.get(JOBS)["inference_jobs"]] == job_ids
     seen: list[str] = []

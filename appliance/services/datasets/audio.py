@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import PurePath
 
-from appliance.errors import Conflict, NotFound, NotReady
+from appliance.errors import Conflict, NotFound, NotReady, NotUploaded
 from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.datasets.datasets import find_dataset
@@ -56,7 +56,11 @@ def confirm_upload(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> 
     """
     recording = find_audio(box, tenant_id, dataset_id, audio_id)
     if recording.status == "pending" or uploads.is_late(recording.error_code):
-        accept(box, recording, uploads.uploaded_object(box, recording))
+        try:
+            accept(box, recording, uploads.uploaded_object(box, recording))
+        except NotUploaded:
+            if find_audio(box, tenant_id, dataset_id, audio_id).status == recording.status:
+                raise  # otherwise another call accepted it at this moment, and the upload is deleted
     elif recording.status == "failed":
         raise Conflict(f"The audio failed: {recording.error_message}")
 

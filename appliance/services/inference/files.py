@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from appliance.errors import Conflict, JobCancelled, NotFound
+from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
 from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
@@ -58,7 +58,11 @@ def confirm_upload(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
     _require_open_job(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
     if file.status == "pending" or uploads.is_late(file.error_code):
-        accept(box, file, uploads.uploaded_object(box, file))
+        try:
+            accept(box, file, uploads.uploaded_object(box, file))
+        except NotUploaded:
+            if find_file(box, job_id, file_id).status == file.status:
+                raise  # otherwise another call accepted it at this moment, and the upload is deleted
     elif file.status == "failed":
         raise Conflict(f"The file failed: {file.error_message}")
 
