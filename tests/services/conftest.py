@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.services.box import Box
+from appliance.state.database import Database
 from tests.support import toy_models
 from tests.support.boxes import DictionaryStore, add_speech_model, make_box
 
@@ -24,6 +26,16 @@ def box_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new database. Migrating a copy of it takes a tenth of the time that a migration from nothing takes."""
+    path = tmp_path_factory.mktemp("migrated") / "appliance.db"
+    db = Database(path)
+    db.migrate()
+    db.close()
+    return path
+
+
 @pytest.fixture
 def objects() -> DictionaryStore:
     """The objects of the box."""
@@ -31,9 +43,12 @@ def objects() -> DictionaryStore:
 
 
 @pytest.fixture
-def box(tmp_path: Path, box_models: Path, objects: DictionaryStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+def box(
+    tmp_path: Path, migrated: Path, box_models: Path, objects: DictionaryStore, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Box]:
     """A box with the tenants 1 and 2 and no other rows."""
     monkeypatch.setenv("APPLIANCE_CONFIG", os.devnull)
+    shutil.copy(migrated, tmp_path)
     box = make_box(tmp_path, box_models, objects)
     yield box
     box.db.close()
