@@ -64,6 +64,9 @@ class Settings(BaseSettings):
         le=1024,
         description="Uploads through the API that run at the same time; one more gets a 429 with Retry-After.",
     )
+    unused_upload_days: float = Field(
+        2.0, gt=0, description="Days after which an upload to /v2/upload is deleted if no transcript ever used it."
+    )
     upload_expires_seconds: int = Field(
         3600, ge=1, le=7 * 86400, description="How long an upload form or a download URL is valid."
     )

@@ -50,8 +50,10 @@ def file_parts(body: Body, content_type: str, names: tuple[str, ...]) -> Iterato
         padding = window.head_until(b"\r\n")
         if padding.startswith(b"--"):
             return
-        if padding.strip() or number == MAX_PARTS:
-            raise InvalidRequest(f"The form has a malformed boundary, or more than {MAX_PARTS} parts.")
+        if padding.strip():
+            raise InvalidRequest("The form has a malformed boundary.")
+        if number == MAX_PARTS:
+            raise InvalidRequest(f"The form has more than {MAX_PARTS} files; send them in several forms.")
         headers = _headers(window.head_until(b"\r\n\r\n"))
         _, disposition = parse_options_header(headers.get("content-disposition"))
         if disposition.get("name") not in names:

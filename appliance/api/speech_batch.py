@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from collections import Counter
+from http import HTTPStatus
+from typing import Any
 
-from flask import current_app, request
+from flask import Response, current_app, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel, Field
 
+from appliance.api import speech_batch_schemas as schemas
 from appliance.api.context import box, require_authorization, tenant_id, upload_slot
 from appliance.api.multipart import file_parts
-from appliance.api.schemas import Body, Text
+from appliance.api.speech_batch_render import (
+    STORED_STATUSES,
+    UPLOAD_STATUS,
+    array_of,
+    page_of,
+    render_batch,
+    render_deleted,
+    render_file,
+    render_job,
+    render_listed_file,
+    render_progress,
+    render_result,
+    render_stored_file,
+    statuses_of,
+)
 from appliance.frontdoor.paths import BATCH_UPLOAD
-from appliance.services.speech import batch, batch_uploads
-from appliance.services.speech.batch import BatchReport
-from appliance.state.media import Media
-from appliance.state.transcripts import Transcript
+from appliance.services.speech import batch, batch_results, batch_uploads
 
 PREFIX = "/transcribe"
 
@@ -29,99 +43,23 @@ blueprint = APIBlueprint(
 blueprint.before_request(require_authorization)
 
 Answer = tuple[dict[str, Any], int]
-Status = Literal["pending", "completed", "failed"]
-BatchStatus = Literal["pending", "processing", "completed", "failed"]
 
 PARTS = ("files", "files.items")
 FORM_BYTES = 1024**2  # room for the form around the files
 FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
 FORM = {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": {"files": FILES}}}}}
-UPLOAD_STATUS = {"pending": "pending", "spooled": "pending", "stored": "completed", "failed": "failed"}
-TRANSCRIPT_STATUS = {"waiting": "pending", "queued": "pending"}
+DOWNLOAD_TYPES = {"ndjson": "application/x-ndjson", "json": "application/json"}
+DOWNLOAD: dict[str | int | HTTPStatus, Any] = {
+    200: {
+        "content": {
+            "application/x-ndjson": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+        }
+    }
+}
 
 
-class BatchFile(BaseModel):
-    """A file of a batch."""
-
-    file_id: str
-    filename: str
-    size_bytes: int | None
-    estimated_duration_seconds: float | None = Field(
-        description="As its header claims; null if it has no readable header."
-    )
-    upload_status: Status
-
-
-class BatchAccepted(BaseModel):
-    """A batch whose files are on disk; they are copied to storage in the background."""
-
-    batch_upload_id: str
-    status: Literal["accepted"]
-    total_files: int
-    spool_seconds: float = Field(description="How long the files took to arrive.")
-    files: list[BatchFile]
-
-
-class StoredFile(BatchFile):
-    """A file of a batch and its copy to storage."""
-
-    error_message: str | None
-
-
-class BatchUpload(BaseModel):
-    """A batch and the copy of its files to storage."""
-
-    batch_upload_id: str
-    status: Literal["accepted", "completed", "failed"] = Field(description="`accepted` until every file has ended.")
-    total_files: int
-    files: list[StoredFile]
-
-
-class CreateBatch(Body):
-    """The files to transcribe: all files of an upload, or the named files."""
-
-    batch_upload_id: Text | None = None
-    file_ids: list[Text] | None = Field(None, min_length=1, max_length=1000)
-    model: Text | None = Field(None, description="A transcription model: `<name>` or `<name>@<version>`.")
-
-
-class BatchTranscript(BaseModel):
-    """A transcript of a batch."""
-
-    transcript_id: str
-    file_id: str
-    filename: str
-    status: BatchStatus
-    text: str | None
-    segments: list[dict[str, Any]] | None = Field(description="`text`, `start_ms` and `end_ms` of each.")
-    duration_ms: int | None
-    error_code: str | None
-    error_message: str | None
-
-
-class Batch(BaseModel):
-    """A batch of transcripts."""
-
-    batch_id: str
-    status: BatchStatus
-    total_files: int
-    processed_files: int = Field(description="Files that are completed or failed.")
-    transcripts: list[BatchTranscript]
-
-
-class BatchUploadPath(BaseModel):
-    """Path of a batch of uploads."""
-
-    batch_upload_id: Text
-
-
-class BatchPath(BaseModel):
-    """Path of a batch of transcripts."""
-
-    batch_id: Text
-
-
-@blueprint.post(BATCH_UPLOAD.removeprefix(PREFIX), responses={202: BatchAccepted}, request_body=FORM)
+@blueprint.post(BATCH_UPLOAD.removeprefix(PREFIX), responses={202: schemas.BatchAccepted}, request_body=FORM)
 def upload_files() -> Answer:
     """Upload one or many files in one form, each as a part named `files` or `files.items`."""
     request.max_content_length = box().settings.max_batch_bytes + FORM_BYTES
@@ -137,64 +75,94 @@ def upload_files() -> Answer:
     }, 202
 
 
-@blueprint.get("/files/upload/<batch_upload_id>", responses={200: BatchUpload})
-def get_upload(path: BatchUploadPath) -> Answer:
+@blueprint.get("/files/upload/<batch_upload_id>", responses={200: schemas.BatchUpload})
+def get_upload(path: schemas.BatchUploadPath) -> Answer:
     """Get the progress of the files of a batch on their way to storage."""
     files = batch_uploads.find_batch(box(), tenant_id(), path.batch_upload_id)
-    statuses = {UPLOAD_STATUS[media.status] for media in files}
+    counts = Counter(UPLOAD_STATUS[media.status] for media in files)
     return {
         "batch_upload_id": path.batch_upload_id,
-        "status": "accepted" if "pending" in statuses else "failed" if "failed" in statuses else "completed",
+        "status": "accepted" if counts["pending"] else "failed" if counts["failed"] else "completed",
         "total_files": len(files),
-        "files": [render_file(media) | {"error_message": media.error_message} for media in files],
+        **{status: counts[status] for status in ("completed", "failed", "uploading", "pending")},
+        "files": [render_stored_file(media) for media in files],
     }, 200
 
 
-@blueprint.post("/batch", responses={202: Batch})
-def create_batch(body: CreateBatch) -> Answer:
+@blueprint.get("/files", responses={200: schemas.FilePage})
+def list_files(query: schemas.ListFiles) -> Answer:
+    """List the files of all batch uploads, newest first."""
+    statuses = STORED_STATUSES[query.upload_status] if query.upload_status else tuple(UPLOAD_STATUS)
+    files, total = batch_uploads.list_files(
+        box(), tenant_id(), statuses, offset=(query.page - 1) * query.limit, limit=query.limit
+    )
+    return page_of(query, "total_files", total, "files", [render_listed_file(media) for media in files]), 200
+
+
+@blueprint.delete("/files", responses={200: schemas.DeletedFiles})
+def delete_files(body: schemas.DeleteFiles) -> Answer:
+    """Delete files with their bytes and their transcripts: all of them, or none if one does not exist."""
+    return render_deleted(batch_uploads.delete_files(box(), tenant_id(), body.file_ids)), 200
+
+
+@blueprint.delete("/files/<file_id>", responses={200: schemas.DeletedFiles})
+def delete_file(path: schemas.FilePath) -> Answer:
+    """Delete a file with its bytes and its transcripts."""
+    return render_deleted(batch_uploads.delete_files(box(), tenant_id(), [path.file_id])), 200
+
+
+@blueprint.post("/batch", responses={202: schemas.CreatedBatch})
+def create_batch(body: schemas.CreateBatch) -> Answer:
     """Request transcripts of many files."""
-    return render_batch(batch.create_batch(box(), tenant_id(), body.batch_upload_id, body.file_ids, body.model)), 202
+    report = batch.create_batch(box(), tenant_id(), body.batch_upload_id, body.file_ids, body.model)
+    progress = batch_results.progress(box(), tenant_id(), report.id)
+    return render_batch(report) | {
+        "total_jobs": len(report.items),
+        "estimated_audio_seconds": round(progress.audio_seconds, 3),
+        "estimated_completion_seconds": round(progress.completion_seconds, 3),
+        "jobs": [render_job(transcript, media) for transcript, media in report.items],
+    }, 202
 
 
-@blueprint.get("/batch/<batch_id>", responses={200: Batch})
-def get_batch(path: BatchPath) -> Answer:
+@blueprint.get("/batch/<batch_id>", responses={200: schemas.Batch})
+def get_batch(path: schemas.BatchPath) -> Answer:
     """Get the transcripts of a batch and their progress."""
     return render_batch(batch.find_batch(box(), tenant_id(), path.batch_id)), 200
 
 
-def render_file(media: Media) -> dict[str, Any]:
-    """Return the JSON of a file, with the field names of the hosted service."""
-    return {
-        "file_id": media.id,
-        "filename": media.original_filename,
-        "size_bytes": media.size_bytes,
-        "estimated_duration_seconds": media.estimated_duration_seconds,
-        "upload_status": UPLOAD_STATUS[media.status],
-    }
+@blueprint.get("/status/batch/<batch_id>", responses={200: schemas.BatchProgress})
+def get_progress(path: schemas.BatchPath) -> Answer:
+    """Get how far a batch is, without its transcripts."""
+    return render_progress(batch_results.progress(box(), tenant_id(), path.batch_id)), 200
 
 
-def render_batch(report: BatchReport) -> dict[str, Any]:
-    """Return the JSON of a batch with its transcripts."""
-    return {
-        "batch_id": report.id,
-        "status": report.status,
-        "total_files": len(report.items),
-        "processed_files": sum(transcript.status in ("completed", "failed") for transcript, _ in report.items),
-        "transcripts": [render_transcript(transcript, media) for transcript, media in report.items],
-    }
+@blueprint.get("/results/batch/<batch_id>", responses={200: schemas.ResultPage})
+def list_results(path: schemas.BatchPath, query: schemas.ListResults) -> Answer:
+    """List the results of a batch, in the order of its files."""
+    items, total = batch_results.list_results(
+        box(),
+        tenant_id(),
+        path.batch_id,
+        statuses_of(query.status),
+        offset=(query.page - 1) * query.limit,
+        limit=query.limit,
+    )
+    files = [render_result(transcript, media) for transcript, media in items]
+    return {"batch_id": path.batch_id} | page_of(query, "total_files", total, "files", files), 200
 
 
-def render_transcript(transcript: Transcript, media: Media) -> dict[str, Any]:
-    """Return the JSON of a transcript; its text is null until it is completed."""
-    result = transcript.result or {}
-    return {
-        "transcript_id": transcript.id,
-        "file_id": media.id,
-        "filename": media.original_filename,
-        "status": TRANSCRIPT_STATUS.get(transcript.status, transcript.status),
-        "text": result.get("text"),
-        "segments": result.get("segments"),
-        "duration_ms": transcript.duration_ms,
-        "error_code": transcript.error_code,
-        "error_message": transcript.error_message,
-    }
+@blueprint.get("/results/file/<file_id>", responses={200: schemas.FileResult})
+def get_result(path: schemas.FilePath, query: schemas.FileQuery) -> Answer:
+    """Get the newest transcript of a file."""
+    return render_result(*batch_results.find_result(box(), tenant_id(), path.file_id)), 200
+
+
+@blueprint.get("/download/batch/<batch_id>", responses=DOWNLOAD)
+def download_results(path: schemas.BatchPath, query: schemas.DownloadResults) -> Response:
+    """Download the results of a batch."""
+    items = batch_results.iterate_results(box(), tenant_id(), path.batch_id, statuses_of(query.status))
+    results = (json.dumps(render_result(transcript, media), ensure_ascii=False) for transcript, media in items)
+    lines = (f"{result}\n" for result in results) if query.format == "ndjson" else array_of(results)
+    response = Response(lines, mimetype=DOWNLOAD_TYPES[query.format])
+    response.headers.set("Content-Disposition", "attachment", filename=f"{path.batch_id}.{query.format}")
+    return response

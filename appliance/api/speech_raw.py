@@ -9,17 +9,23 @@ import re
 import sys
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import speech_raw_schemas as schemas
 from appliance.api.context import box, origin, require_authorization, tenant_id, upload_slot
-from appliance.api.speech_raw_render import STATUSES, render_item, render_passages, render_transcript
+from appliance.api.speech_raw_render import (
+    STATUSES,
+    render_item,
+    render_matches,
+    render_passages,
+    render_transcript,
+)
 from appliance.errors import InvalidRequest
 from appliance.frontdoor.paths import RAW_UPLOAD
-from appliance.services.speech import captions, raw, raw_options, transcripts
+from appliance.services.speech import captions, raw, raw_options, raw_transcripts, word_search
 
 PREFIX = "/v2"
 
@@ -36,7 +42,7 @@ Answer = tuple[dict[str, Any], int]
 
 ANY_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 SUBTITLES: dict[str | int | HTTPStatus, Any] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-MEDIA_ID = re.compile(r"[0-9a-f-]{36}")
+UPLOAD_PATH = re.compile(rf"{RAW_UPLOAD}/([0-9a-f-]{{36}})$")
 
 
 @blueprint.post(RAW_UPLOAD.removeprefix(PREFIX), responses={200: schemas.RawUpload}, request_body=ANY_BYTES)
@@ -60,15 +66,18 @@ def create_transcript(body: schemas.CreateTranscript) -> Answer:
     raw_options.check_always("punctuate", body.punctuate)
     raw_options.check_always("format_text", body.format_text)
     model = raw_options.choose_model(box(), body.speech_model, body.speech_models)
-    options = body.model_dump(exclude_none=True, exclude={"audio_url"} | set(body.model_extra or {}))
-    transcript = raw.transcribe(box(), tenant_id(), media_id, model, options)
+    callback = raw_transcripts.check_webhook(
+        box(), body.webhook_url, body.webhook_auth_header_name, body.webhook_auth_header_value
+    )
+    options = body.model_dump(exclude_none=True, include=set(raw_options.SHOWN))
+    transcript = raw_transcripts.transcribe(box(), tenant_id(), media_id, model, options, callback)
     return render_transcript(transcript, url_of(transcript.media_id)), 200
 
 
 @blueprint.get("/transcript", responses={200: schemas.SpeechPage})
 def list_transcripts(query: schemas.ListTranscripts) -> Answer:
     """List transcripts, newest first."""
-    page = transcripts.list_page(
+    page = raw_transcripts.list_page(
         box(),
         tenant_id(),
         statuses=STATUSES[query.status] if query.status else (),
@@ -93,44 +102,52 @@ def list_transcripts(query: schemas.ListTranscripts) -> Answer:
 @blueprint.get("/transcript/<transcript_id>", responses={200: schemas.SpeechTranscript})
 def get_transcript(path: schemas.TranscriptPath) -> Answer:
     """Get a transcript and its status."""
-    transcript = transcripts.find_transcript(box(), tenant_id(), path.transcript_id)
+    transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
     return render_transcript(transcript, url_of(transcript.media_id)), 200
 
 
 @blueprint.delete("/transcript/<transcript_id>", responses={200: schemas.SpeechTranscript})
 def delete_transcript(path: schemas.TranscriptPath) -> Answer:
     """Delete a transcript, and its upload if no other transcript uses it. The answer is the deleted transcript."""
-    transcript = transcripts.find_transcript(box(), tenant_id(), path.transcript_id)
-    raw.delete_transcript(box(), transcript)
+    transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
+    raw_transcripts.delete(box(), transcript)
     return render_transcript(transcript, url_of(transcript.media_id)), 200
 
 
 @blueprint.get("/transcript/<transcript_id>/sentences", responses={200: schemas.SpeechSentences})
 def get_sentences(path: schemas.TranscriptPath) -> Answer:
     """Get a completed transcript in sentences."""
-    transcript = transcripts.find_completed(box(), tenant_id(), path.transcript_id)
+    transcript = raw_transcripts.find_completed(box(), tenant_id(), path.transcript_id)
     return render_passages(transcript, "sentences", captions.sentences(transcript.result or {})), 200
 
 
 @blueprint.get("/transcript/<transcript_id>/paragraphs", responses={200: schemas.SpeechParagraphs})
 def get_paragraphs(path: schemas.TranscriptPath) -> Answer:
     """Get a completed transcript in paragraphs."""
-    transcript = transcripts.find_completed(box(), tenant_id(), path.transcript_id)
+    transcript = raw_transcripts.find_completed(box(), tenant_id(), path.transcript_id)
     return render_passages(transcript, "paragraphs", captions.paragraphs(transcript.result or {})), 200
 
 
 @blueprint.get("/transcript/<transcript_id>/srt", responses=SUBTITLES)
 def get_srt(path: schemas.TranscriptPath, query: schemas.CaptionQuery) -> Response:
     """Get a completed transcript as SubRip subtitles."""
-    transcript = transcripts.find_completed(box(), tenant_id(), path.transcript_id)
+    transcript = raw_transcripts.find_completed(box(), tenant_id(), path.transcript_id)
     return Response(captions.srt(transcript.result or {}, query.chars_per_caption), mimetype="text/plain")
 
 
 @blueprint.get("/transcript/<transcript_id>/vtt", responses=SUBTITLES)
 def get_vtt(path: schemas.TranscriptPath, query: schemas.CaptionQuery) -> Response:
     """Get a completed transcript as WebVTT subtitles."""
-    transcript = transcripts.find_completed(box(), tenant_id(), path.transcript_id)
+    transcript = raw_transcripts.find_completed(box(), tenant_id(), path.transcript_id)
     return Response(captions.vtt(transcript.result or {}, query.chars_per_caption), mimetype="text/plain")
+
+
+@blueprint.get("/transcript/<transcript_id>/word-search", responses={200: schemas.WordSearch})
+def search_words(path: schemas.TranscriptPath, query: schemas.WordSearchQuery) -> Answer:
+    """Find words and phrases in a completed transcript."""
+    transcript = raw_transcripts.find_completed(box(), tenant_id(), path.transcript_id)
+    words = (transcript.result or {}).get("words") or []
+    return render_matches(transcript, word_search.search(words, query.words.split(","))), 200
 
 
 def url_of(media_id: str) -> str:
@@ -139,8 +156,15 @@ def url_of(media_id: str) -> str:
 
 
 def media_of(audio_url: str) -> str:
-    """Return the id of the upload that a URL names. Raises InvalidRequest for any other URL."""
-    prefix, _, media_id = audio_url.rpartition("/")
-    if prefix != f"{origin()}{RAW_UPLOAD}" or not MEDIA_ID.fullmatch(media_id):
+    """Return the id of the upload that a URL names, under whatever name or scheme of the appliance a client knows.
+
+    Nothing is fetched: the id must be of an upload of the tenant. Raises InvalidRequest for any other URL.
+    """
+    try:
+        url = urlsplit(audio_url)
+        upload = UPLOAD_PATH.search(url.path) if url.scheme in ("http", "https") and url.hostname else None
+    except ValueError:
+        upload = None
+    if upload is None:
         raise InvalidRequest("audio_url: must be the upload_url of an upload to this appliance; no other is fetched.")
-    return media_id
+    return upload[1]

@@ -7,6 +7,8 @@ from typing import Any
 
 from appliance.rfc3339 import rfc3339
 from appliance.services.speech.captions import Passage, Unit, confidence_of, units_of
+from appliance.services.speech.raw_options import HOSTED_MODELS
+from appliance.services.speech.word_search import Match
 from appliance.state.transcripts import Transcript
 
 STATUS = {
@@ -34,11 +36,41 @@ def render_transcript(transcript: Transcript, audio_url: str) -> dict[str, Any]:
         "audio_duration": seconds_of(transcript),
         "error": transcript.error_message,
         "language_code": transcript.options.get("language_code", "en"),
+        "language_detection": transcript.options.get("language_detection", False),
+        "language_confidence": None,
         "punctuate": True,
         "format_text": True,
+        "speech_model": shown_model(transcript),
+        "speech_models": transcript.options.get("speech_models"),
         "speech_model_used": transcript.model,
+        "webhook_url": transcript.callback_url,
+        "webhook_auth": transcript.callback_header_name is not None,
+        "webhook_auth_header_name": transcript.callback_header_name,
         "created": rfc3339(transcript.created_at),
         "completed": completed_at(transcript),
+    }
+
+
+def shown_model(transcript: Transcript) -> str | None:
+    """Return the client's ``speech_model`` if the hosted service has it: its published clients refuse other names."""
+    name: str | None = transcript.options.get("speech_model")
+    return name if name in HOSTED_MODELS else None
+
+
+def render_matches(transcript: Transcript, matches: list[Match]) -> dict[str, Any]:
+    """Return the JSON of a word search, with times in milliseconds."""
+    return {
+        "id": transcript.id,
+        "total_count": sum(len(match.indexes) for match in matches),
+        "matches": [
+            {
+                "text": match.text,
+                "count": len(match.indexes),
+                "timestamps": [[place[0]["start_ms"], place[-1]["end_ms"]] for place in match.places],
+                "indexes": match.indexes,
+            }
+            for match in matches
+        ],
     }
 
 

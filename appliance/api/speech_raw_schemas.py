@@ -33,13 +33,25 @@ class CreateTranscript(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    audio_url: Text = Field(description="`upload_url` of an upload; no other URL is ever fetched.")
+    audio_url: Text = Field(
+        description="`upload_url` of an upload, under whatever name of the appliance; no other URL is ever fetched."
+    )
     language_code: Text | None = Field(None, description="English: `en`, `en_us`, `en_uk` or `en_au`.")
     language_codes: list[Text] | None = None
+    language_detection: bool | None = Field(None, description="Accepted; the language is always English.")
     punctuate: bool | None = Field(None, description="Always on; false is refused.")
     format_text: bool | None = Field(None, description="Always on; false is refused.")
-    speech_model: Text | None = Field(None, description="A transcription model of this appliance, or `best`.")
-    speech_models: list[Text] | None = Field(None, description="The first installed one is used.")
+    speech_model: Text | None = Field(
+        None,
+        description="A transcription model of this appliance, or a name of the hosted service's, such as `best` and "
+        "`universal-2`, which stands for the setting `transcription_model`.",
+    )
+    speech_models: list[Text] | None = Field(None, description="Such names; the first that is installed is used.")
+    webhook_url: Text | None = Field(
+        None, description="Gets `transcript_id` and `status` when the transcript has ended; see webhooks.md."
+    )
+    webhook_auth_header_name: Text | None = Field(None, description="A header of that call.")
+    webhook_auth_header_value: Text | None = Field(None, description="Its value, which no answer shows.")
 
 
 class SpeechWord(BaseModel):
@@ -65,9 +77,16 @@ class SpeechTranscript(BaseModel):
     audio_duration: int | None = Field(description="Whole seconds.")
     error: str | None
     language_code: str
+    language_detection: bool = Field(description="As requested.")
+    language_confidence: None = Field(description="Nothing is detected: the language is always English.")
     punctuate: bool
     format_text: bool
-    speech_model_used: str = Field(description="`<name>@<version>`.")
+    speech_model: str | None = Field(description="As requested, if it is a name of the hosted service's.")
+    speech_models: list[str] | None = Field(description="As requested.")
+    speech_model_used: str = Field(description="The model of this appliance, `<name>@<version>`.")
+    webhook_url: str | None
+    webhook_auth: bool = Field(description="Whether the webhook has a header that the client chose.")
+    webhook_auth_header_name: str | None
     created: str
     completed: str | None
 
@@ -94,6 +113,23 @@ class SpeechParagraphs(BaseModel):
     confidence: float
     audio_duration: int
     paragraphs: list[SpeechPassage]
+
+
+class WordMatch(BaseModel):
+    """A word or a phrase, and where it occurs."""
+
+    text: str = Field(description="As requested.")
+    count: int
+    timestamps: list[list[int]] = Field(description="Start and end in milliseconds, each time.")
+    indexes: list[int] = Field(description="Of its first word in `words`, each time.")
+
+
+class WordSearch(BaseModel):
+    """Every word and phrase that occurs in the transcript."""
+
+    id: str
+    total_count: int
+    matches: list[WordMatch]
 
 
 class SpeechItem(BaseModel):
@@ -142,6 +178,14 @@ class TranscriptPath(BaseModel):
     """Path of a transcript."""
 
     transcript_id: Text
+
+
+class WordSearchQuery(BaseModel):
+    """What to search for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    words: Text = Field(description="Words, and phrases of up to five words, separated by commas.")
 
 
 class CaptionQuery(BaseModel):

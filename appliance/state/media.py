@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from appliance.state import work
 from appliance.state.database import Reader, Row, Transaction, columns
-from appliance.state.moves import MEDIA, MediaStatus
+from appliance.state.moves import MEDIA, MediaStatus, Route
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Media:
     sequence: int
     id: str
     tenant_id: int
+    route: Route
     batch_id: str | None
     original_filename: str
     content_type: str
@@ -25,6 +27,7 @@ class Media:
     upload_key: str | None  # None if the bytes arrive under the object key
     etag: str | None
     upload_expires_at: float | None
+    unused_since: float | None  # of media of the raw route that no transcript ever used
     status: MediaStatus
     error_code: str | None
     error_message: str | None
@@ -32,6 +35,7 @@ class Media:
 
 
 SELECT = f"SELECT {columns(Media)} FROM media"
+IN_ROUTE = "tenant_id = ? AND route = ? AND status IN (SELECT value FROM json_each(?))"
 
 
 def insert_media(
@@ -39,6 +43,7 @@ def insert_media(
     media_id: str,
     tenant_id: int,
     *,
+    route: Route,
     status: MediaStatus,
     object_key: str,
     upload_key: str | None = None,
@@ -54,6 +59,7 @@ def insert_media(
         "media",
         id=media_id,
         tenant_id=tenant_id,
+        route=route,
         status=status,
         object_key=object_key,
         upload_key=upload_key,
@@ -66,9 +72,9 @@ def insert_media(
     )
 
 
-def get_media(db: Reader, tenant_id: int, media_id: str) -> Media | None:
-    """Return the tenant's media of this id, or None."""
-    row = db.one(f"{SELECT} WHERE id = ? AND tenant_id = ?", [media_id, tenant_id])
+def get_media(db: Reader, tenant_id: int, route: Route, media_id: str) -> Media | None:
+    """Return the tenant's media of this id that came by this route, or None."""
+    row = db.one(f"{SELECT} WHERE id = ? AND tenant_id = ? AND route = ?", [media_id, tenant_id, route])
     return row and _media(row)
 
 
@@ -82,6 +88,43 @@ def list_batch(db: Reader, tenant_id: int, batch_id: str) -> list[Media]:
     """Return the media of one batch upload, in its order; an unknown batch has none."""
     rows = db.all(f"{SELECT} WHERE batch_id = ? AND tenant_id = ? ORDER BY sequence", [batch_id, tenant_id])
     return [_media(row) for row in rows]
+
+
+def list_route(
+    db: Reader, tenant_id: int, route: Route, statuses: tuple[str, ...], *, offset: int, limit: int
+) -> list[Media]:
+    """Return the tenant's media of a route in ``statuses``, newest first, from the ``offset``-th on."""
+    rows = db.all(
+        f"{SELECT} WHERE {IN_ROUTE} ORDER BY sequence DESC LIMIT ? OFFSET ?",
+        [tenant_id, route, json.dumps(statuses), limit, offset],
+    )
+    return [_media(row) for row in rows]
+
+
+def count_route(db: Reader, tenant_id: int, route: Route, statuses: tuple[str, ...]) -> int:
+    """Return the number of the tenant's media of a route in ``statuses``."""
+    row = db.one(f"SELECT count(*) AS total FROM media WHERE {IN_ROUTE}", [tenant_id, route, json.dumps(statuses)])
+    return int(row["total"]) if row else 0
+
+
+def list_unused(db: Reader, days: float, limit: int) -> list[Media]:
+    """Return media that no transcript has used for ``days``, the oldest first."""
+    rows = db.all(
+        f"{SELECT} WHERE unused_since < unixepoch('subsec') - 86400 * ? AND status <> 'pending' "
+        "ORDER BY unused_since LIMIT ?",
+        [days, limit],
+    )
+    return [_media(row) for row in rows]
+
+
+def mark_unused(tx: Transaction, media_id: str) -> None:
+    """Note that no transcript uses the media yet."""
+    tx.change("UPDATE media SET unused_since = unixepoch('subsec') WHERE id = ?", [media_id])
+
+
+def mark_used(tx: Transaction, media_id: str) -> None:
+    """Note that a transcript uses the media."""
+    tx.change("UPDATE media SET unused_since = NULL WHERE id = ? AND unused_since IS NOT NULL", [media_id])
 
 
 def find_by_upload_key(db: Reader, upload_key: str) -> Media | None:

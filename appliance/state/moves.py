@@ -15,6 +15,7 @@ AnnotationSetStatus = Literal["draft", "published"]
 MediaStatus = Literal["pending", "spooled", "stored", "failed"]
 TranscriptStatus = Literal["waiting", "queued", "processing", "completed", "failed"]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
+Route = Literal["raw", "batch", "presigned"]  # by which speech route media and transcripts came; it never changes
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled"]  # derived from the files, never kept
 
 

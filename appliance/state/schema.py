@@ -464,6 +464,42 @@ def m009_annotation_sets(db: Database) -> None:
 
 
 @migrations()
+def m010_speech_routes(db: Database) -> None:
+    """Media and transcripts belong to one speech route. A webhook may carry a header that the client chose.
+
+    Uploads that no transcript uses are deleted some days after ``unused_since``. For those of the first release, the
+    days begin with this migration.
+    """
+    route = "route TEXT NOT NULL DEFAULT 'raw' CONSTRAINT {0}_route CHECK (route IN ('raw', 'batch', 'presigned'))"
+    _run(
+        db,
+        f"ALTER TABLE media ADD COLUMN {route.format('media')}",
+        f"ALTER TABLE transcripts ADD COLUMN {route.format('transcripts')}",
+        """
+        UPDATE media SET route = CASE
+            WHEN batch_id IS NOT NULL THEN 'batch' WHEN original_filename = '' THEN 'raw' ELSE 'presigned' END
+        """,
+        """
+        UPDATE transcripts SET route = CASE
+            WHEN batch_id IS NOT NULL THEN 'batch' ELSE (SELECT m.route FROM media m WHERE m.id = media_id) END
+        """,
+        "ALTER TABLE media ADD COLUMN unused_since REAL",
+        """
+        UPDATE media SET unused_since = unixepoch('subsec')
+        WHERE route = 'raw' AND status = 'stored' AND id NOT IN (SELECT media_id FROM transcripts)
+        """,
+        "DROP INDEX transcripts_tenant",
+        "CREATE INDEX transcripts_route ON transcripts (tenant_id, route, sequence)",
+        "CREATE INDEX media_route ON media (tenant_id, route, sequence)",
+        "CREATE INDEX media_unused ON media (unused_since) WHERE unused_since IS NOT NULL",
+        "ALTER TABLE transcripts ADD COLUMN callback_header_name TEXT",
+        "ALTER TABLE transcripts ADD COLUMN callback_header_value TEXT",
+        "ALTER TABLE webhook_deliveries ADD COLUMN header_name TEXT",
+        "ALTER TABLE webhook_deliveries ADD COLUMN header_value TEXT",
+    )
+
+
+@migrations()
 def m011_delivery_subjects(db: Database) -> None:
     """A webhook delivery names the job or the transcript that it is about. Older deliveries name none."""
     _run(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.state import work
 from appliance.state.database import Reader, Row, Transaction, columns
-from appliance.state.moves import TRANSCRIPT, TranscriptStatus
+from appliance.state.moves import TRANSCRIPT, Route, TranscriptStatus
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,14 @@ class Transcript:
     sequence: int
     id: str
     tenant_id: int
+    route: Route
     media_id: str
     batch_id: str | None
     model: str  # <name>@<version>
     options: dict[str, Any]  # as the client sent them
     callback_url: str | None
+    callback_header_name: str | None
+    callback_header_value: str | None = field(repr=False)  # a secret of the client
     status: TranscriptStatus
     progress: float  # 0 to 1
     result: dict[str, Any] | None
@@ -45,29 +48,34 @@ def insert_transcript(
     tenant_id: int,
     media_id: str,
     *,
+    route: Route,
     model: str,
     options: dict[str, Any],
     status: TranscriptStatus,
     batch_id: str | None = None,
     callback_url: str | None = None,
+    callback_header: tuple[str, str] | None = None,
 ) -> None:
     """Store a new transcript, ``waiting`` or ``queued``."""
     tx.insert(
         "transcripts",
         id=transcript_id,
         tenant_id=tenant_id,
+        route=route,
         media_id=media_id,
         model=model,
         options=json.dumps(options),
         status=status,
         batch_id=batch_id,
         callback_url=callback_url,
+        callback_header_name=callback_header and callback_header[0],
+        callback_header_value=callback_header and callback_header[1],
     )
 
 
-def get_transcript(db: Reader, tenant_id: int, transcript_id: str) -> Transcript | None:
-    """Return the tenant's transcript of this id, or None."""
-    row = db.one(f"{SELECT} WHERE id = ? AND tenant_id = ?", [transcript_id, tenant_id])
+def get_transcript(db: Reader, tenant_id: int, route: Route, transcript_id: str) -> Transcript | None:
+    """Return the tenant's transcript of this id that was requested by this route, or None."""
+    row = db.one(f"{SELECT} WHERE id = ? AND tenant_id = ? AND route = ?", [transcript_id, tenant_id, route])
     return row and _transcript(row)
 
 
@@ -77,10 +85,47 @@ def find_transcript(db: Reader, transcript_id: str) -> Transcript | None:
     return row and _transcript(row)
 
 
-def list_batch(db: Reader, tenant_id: int, batch_id: str) -> list[Transcript]:
-    """Return the tenant's transcripts of one batch, in its order."""
-    rows = db.all(f"{SELECT} WHERE tenant_id = ? AND batch_id = ? ORDER BY sequence", [tenant_id, batch_id])
+def list_batch(
+    db: Reader,
+    tenant_id: int,
+    batch_id: str,
+    statuses: tuple[str, ...] = TRANSCRIPT.statuses,
+    *,
+    offset: int = 0,
+    limit: int = -1,
+) -> list[Transcript]:
+    """Return the tenant's transcripts of one batch in ``statuses``, in its order, from the ``offset``-th on."""
+    rows = db.all(
+        f"""
+        {SELECT} WHERE tenant_id = ? AND batch_id = ? AND status IN (SELECT value FROM json_each(?))
+        ORDER BY sequence LIMIT ? OFFSET ?
+        """,
+        [tenant_id, batch_id, json.dumps(statuses), limit, offset],
+    )
     return [_transcript(row) for row in rows]
+
+
+def count_batch(db: Reader, tenant_id: int, batch_id: str) -> dict[TranscriptStatus, int]:
+    """Return how many transcripts of one batch have each status. An unknown batch has none."""
+    rows = db.all(
+        "SELECT status, count(*) AS total FROM transcripts WHERE tenant_id = ? AND batch_id = ? GROUP BY status",
+        [tenant_id, batch_id],
+    )
+    return {row["status"]: row["total"] for row in rows}
+
+
+def estimated_seconds(db: Reader, tenant_id: int, batch_id: str) -> tuple[float, float]:
+    """Return the seconds of audio of a batch, as far as its headers say, of all its files and of the unfinished."""
+    row = db.one(
+        """
+        SELECT
+            total(m.estimated_duration_seconds) AS whole,
+            total(m.estimated_duration_seconds) FILTER (WHERE t.status NOT IN ('completed', 'failed')) AS unfinished
+        FROM transcripts t JOIN media m ON m.id = t.media_id WHERE t.tenant_id = ? AND t.batch_id = ?
+        """,
+        [tenant_id, batch_id],
+    )
+    return (row["whole"], row["unfinished"]) if row else (0.0, 0.0)
 
 
 def list_of_media(db: Reader, media_id: str, status: str | None = None) -> list[Transcript]:
@@ -94,6 +139,7 @@ def list_of_media(db: Reader, media_id: str, status: str | None = None) -> list[
 def list_page(
     db: Reader,
     tenant_id: int,
+    route: Route,
     *,
     statuses: tuple[str, ...],
     created_on: str | None,
@@ -105,13 +151,14 @@ def list_page(
     upward = after is not None and before is None
     rows = db.all(
         f"""
-        {SELECT} WHERE tenant_id = :tenant AND (:before IS NULL OR sequence < :before)
+        {SELECT} WHERE tenant_id = :tenant AND route = :route AND (:before IS NULL OR sequence < :before)
             AND (:after IS NULL OR sequence > :after) AND (:created IS NULL OR date(created_at, 'unixepoch') = :created)
             AND (:statuses = '[]' OR status IN (SELECT value FROM json_each(:statuses)))
         ORDER BY sequence {"ASC" if upward else "DESC"} LIMIT :limit
         """,
         {
             "tenant": tenant_id,
+            "route": route,
             "before": before,
             "after": after,
             "created": created_on,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.state.database import Reader, Row, Transaction, columns
@@ -23,6 +23,8 @@ class Delivery:
     url: str
     event_type: str
     payload: str  # the JSON that is sent
+    header_name: str | None  # a header that the client chose, so that its receiver knows the sender
+    header_value: str | None = field(repr=False)  # a secret of the client
     status: DeliveryStatus
     attempts: int
     next_attempt_at: float | None
@@ -52,6 +54,7 @@ def insert_delivery(
     url: str,
     event_type: str,
     payload: dict[str, Any],
+    header: tuple[str, str] | None = None,
 ) -> None:
     """Store a new pending delivery that is due now."""
     tx.insert(
@@ -63,6 +66,8 @@ def insert_delivery(
         url=url,
         event_type=event_type,
         payload=json.dumps(payload, ensure_ascii=False),
+        header_name=header and header[0],
+        header_value=header and header[1],
         status="pending",
     )
 

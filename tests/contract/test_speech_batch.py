@@ -136,7 +136,7 @@ def test_a_file_name_is_returned_unchanged_and_never_used_as_a_path(appliance: A
 def test_an_invalid_upload_is_refused_and_leaves_no_file(appliance: Appliance, batches: BatchClient) -> None:
     assert "files" in batches.call("POST", "/files/upload", 400, files=[("files", (None, "text"))])["detail"]
     assert "multipart/form-data" in batches.call("POST", "/files/upload", 400, json={})["detail"]
-    assert "empty" in batches.upload(("a.wav", loud_wav()), ("b.wav", b""), status=400)["detail"]
+    assert "empty" in batches.upload(("a.wav", b""), ("b.wav", b""), status=400)["detail"]
     assert "audio" in batches.upload(("a.wav", loud_wav()), part="audio", status=400)["detail"]
     form = requests.Request("POST", "http://x", files={"files": ("a.wav", loud_wav())}).prepare()
     assert isinstance(form.body, bytes)
@@ -165,7 +165,6 @@ def test_a_batch_of_another_tenant_is_a_404(batches: BatchClient, other: Api, an
     ("body", "field"),
     [
         ({}, "batch_upload_id"),
-        ({"batch_upload_id": "a", "file_ids": ["b"]}, "file_ids"),
         ({"file_ids": []}, "file_ids"),
         ({"batch_upload_id": "a", "language": "hi"}, "language"),
         ({"batch_upload_id": "a", "model": "loud-frames"}, "model"),

@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
 RECEIVER = urlsplit(EXPECTED["pending_deliveries"]["receiver"])
 JOBS = "/api/v1/inference-jobs"
+RAW_LIST = "/v2/transcript?"
 SPEECH = ROOT / "appliance" / "samples" / "speech.flac"
 CLICK = ROOT / "tests" / "clips" / "click.flac"
 
@@ -109,12 +110,38 @@ def without_new_keys(answer: Any, recorded: Any) -> Any:
 
 
 def test_every_answer_is_the_recorded_one(clients: dict[str, Client]) -> None:
-    recorded = {(entry["key"], entry["path"]): entry["body"] for entry in EXPECTED["answers"]}
+    recorded = {
+        (entry["key"], entry["path"]): entry["body"]
+        for entry in EXPECTED["answers"]
+        if not entry["path"].startswith(RAW_LIST)
+    }
     answers = {(key, path): without_new_keys(clients[key].get(path), body) for (key, path), body in recorded.items()}
     # A replaced secret is listed for 24 hours after it was replaced.
     for answer in (recorded, answers):
         answer["default", "/api/v1/webhooks/secret"]["previous"] = []
     assert answers == recorded
+
+
+def test_the_raw_route_lists_its_own_transcripts(clients: dict[str, Client]) -> None:
+    """The first release also listed those of the other speech routes there."""
+    recorded = [entry for entry in EXPECTED["answers"] if entry["path"].startswith(RAW_LIST)]
+    raw = {
+        entry["body"]["id"]
+        for entry in EXPECTED["answers"]
+        if entry["path"].count("/") == 3 and "/v2/" in entry["path"]
+    }
+    assert len(recorded) == 2
+    assert len(raw) == 3
+    for entry in recorded:
+        transcripts = clients[entry["key"]].get(entry["path"])["transcripts"]
+        old = {transcript["id"]: transcript for transcript in recorded[0]["body"]["transcripts"]}
+        assert transcripts
+        assert {transcript["id"] for transcript in transcripts} <= raw
+        assert all(
+            without_new_keys(transcript, old[transcript["id"]]) == old[transcript["id"]] for transcript in transcripts
+        )
+    every = [transcript["id"] for transcript in clients[recorded[0]["key"]].get(recorded[0]["path"])["transcripts"]]
+    assert every == [transcript["id"] for transcript in recorded[0]["body"]["transcripts"] if transcript["id"] in raw]
 
 
 def test_every_download_has_the_recorded_bytes(clients: dict[str, Client]) -> None:

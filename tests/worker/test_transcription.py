@@ -35,7 +35,9 @@ class SpeechFixture(WorkerFixture):
         self.objects.contents[key] = content
         model = transcripts.resolve_model(self.box, model, "model", ("transcription", "detection"))
         with self.box.db.transaction() as tx:
-            media_rows.insert_media(tx, media_id, 1, status="spooled", object_key=key, size_bytes=len(content))
+            media_rows.insert_media(
+                tx, media_id, 1, route="raw", status="spooled", object_key=key, size_bytes=len(content)
+            )
             media_rows.mark_stored(tx, media_id, "spooled", len(content), "tag")
             media = media_rows.find_media(tx, media_id)
             assert media is not None

@@ -9,9 +9,11 @@ from appliance.errors import InvalidRequest, NotFound
 from appliance.services.box import Box
 from appliance.services.speech import transcripts
 from appliance.services.speech.batch_uploads import find_batch as find_upload_batch
+from appliance.services.speech.batch_uploads import find_file
 from appliance.state import media as media_rows
 from appliance.state import transcripts as transcript_rows
 from appliance.state.media import Media
+from appliance.state.moves import TranscriptStatus
 from appliance.state.transcripts import Transcript
 
 
@@ -25,27 +27,30 @@ class BatchReport:
     @property
     def status(self) -> str:
         """pending until one begins, processing until all end, then completed, or failed if all failed."""
-        statuses = {transcript.status for transcript, _ in self.items}
-        if statuses <= {"waiting", "queued"}:
-            return "pending"
-        if statuses <= {"completed", "failed"}:
-            return "failed" if statuses == {"failed"} else "completed"
-        return "processing"
+        return status_of({transcript.status for transcript, _ in self.items})
+
+
+def status_of(statuses: set[TranscriptStatus]) -> str:
+    """Return the status of a batch whose transcripts have these statuses."""
+    if statuses <= {"waiting", "queued"}:
+        return "pending"
+    if statuses <= {"completed", "failed"}:
+        return "failed" if statuses == {"failed"} else "completed"
+    return "processing"
 
 
 def create_batch(
     box: Box, tenant_id: int, batch_upload_id: str | None, file_ids: list[str] | None, model: str | None
 ) -> BatchReport:
-    """Create a transcript of every file of an upload, or of the named files. They need not be in storage yet.
+    """Create a transcript of every file of an upload that did not fail, and of the named files, of each file once.
 
-    Raises NotFound, and InvalidRequest if the model is not for transcription or the upload of a file failed.
+    The files need not be in storage yet. Raises NotFound, and InvalidRequest if the model is not for transcription,
+    the upload of a named file failed, or there is no file.
     """
     model_id = transcripts.resolve_model(box, model or box.settings.transcription_model, "model")
     batch_id = str(uuid.uuid4())
     with box.db.transaction() as tx:
         for media in _media(box, tenant_id, batch_upload_id, file_ids):
-            if media.status == "failed":
-                raise InvalidRequest(f"{media.id}: its upload failed: {media.error_message}")
             transcripts.create_transcript(tx, media, model=model_id, options={}, batch_id=batch_id)
     return find_batch(box, tenant_id, batch_id)
 
@@ -61,14 +66,15 @@ def find_batch(box: Box, tenant_id: int, batch_id: str) -> BatchReport:
 
 
 def _media(box: Box, tenant_id: int, batch_upload_id: str | None, file_ids: list[str] | None) -> list[Media]:
-    if (batch_upload_id is None) == (not file_ids):
-        raise InvalidRequest("batch_upload_id, file_ids: send exactly one of the two.")
+    recordings: dict[str, Media] = {}
     if batch_upload_id is not None:
-        return find_upload_batch(box, tenant_id, batch_upload_id)
-    recordings = []
-    for file_id in dict.fromkeys(file_ids or []):
-        media = media_rows.get_media(box.db, tenant_id, file_id)
-        if media is None:
-            raise NotFound(f"There is no file {file_id}.")
-        recordings.append(media)
-    return recordings
+        upload = find_upload_batch(box, tenant_id, batch_upload_id)
+        recordings = {media.id: media for media in upload if media.status != "failed"}
+    for file_id in file_ids or []:
+        media = find_file(box, tenant_id, file_id)
+        if media.status == "failed":
+            raise InvalidRequest(f"{media.id}: its upload failed: {media.error_message}")
+        recordings[media.id] = media
+    if not recordings:
+        raise InvalidRequest("batch_upload_id, file_ids: name an upload that has files, or files.")
+    return list(recordings.values())

@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from appliance.errors import InvalidRequest, LeaseLost, NotFound, SubjectGone
+from appliance.errors import EmptyFile, InvalidRequest, LeaseLost, NotFound, SubjectGone
 from appliance.services.box import Box
 from appliance.services.content_types import known_content_type
 from appliance.services.kind import Kind
 from appliance.services.speech import spool
 from appliance.services.speech.durations import Durations
-from appliance.services.speech.media import fail_media, media_stored, object_key_of
+from appliance.services.speech.media import delete_media, fail_media, media_stored, object_key_of
 from appliance.state import media as media_rows
+from appliance.state import transcripts as transcript_rows
 from appliance.state import work as queue
 from appliance.state.database import Transaction
 from appliance.state.media import Media
+from appliance.state.moves import Route
 from appliance.state.work import Work
 
+ROUTE: Route = "batch"
 MAX_NAME_LENGTH = 1024
 
 STORE = Kind(
@@ -60,6 +63,15 @@ class BatchUpload:
 
 
 @dataclass(frozen=True)
+class DeletedFiles:
+    """Files that were deleted, how many objects storage loses by that, and how many transcripts there were."""
+
+    file_ids: list[str]
+    objects: int
+    transcripts: int
+
+
+@dataclass(frozen=True)
 class _SpooledFile:
     media_id: str
     filename: str
@@ -71,7 +83,8 @@ class _SpooledFile:
 def accept(box: Box, durations: Durations, tenant_id: int, files: Iterable[IncomingFile]) -> BatchUpload:
     """Write the files of a request to disk and queue their copy to storage: all of them, or none.
 
-    Raises InvalidRequest if there is no file or an empty one, FileTooLarge.
+    An empty file among others becomes media that failed. Raises FileTooLarge, and InvalidRequest if there is no file,
+    or no file with bytes.
     """
     started = time.monotonic()
     batch_id = str(uuid.uuid4())
@@ -79,6 +92,8 @@ def accept(box: Box, durations: Durations, tenant_id: int, files: Iterable[Incom
         spooled = [_spool(box, durations, folder, file) for file in files]
         if not spooled:
             raise InvalidRequest("files: send one or more files, each as a part named files.")
+        if not any(file.size_bytes for file in spooled):
+            raise InvalidRequest(f"files: {spooled[0].filename!r} is empty.")
         spool.sync(folder)
         with box.db.transaction() as tx:
             for file in spooled:
@@ -92,6 +107,34 @@ def find_batch(box: Box, tenant_id: int, batch_id: str) -> list[Media]:
     if not batch:
         raise NotFound("There is no such batch of uploads.")
     return batch
+
+
+def find_file(box: Box, tenant_id: int, file_id: str) -> Media:
+    """Return a file of the tenant's batch uploads. Raises NotFound."""
+    media = media_rows.get_media(box.db, tenant_id, ROUTE, file_id)
+    if media is None:
+        raise NotFound(f"There is no file {file_id}.")
+    return media
+
+
+def list_files(
+    box: Box, tenant_id: int, statuses: tuple[str, ...], *, offset: int, limit: int
+) -> tuple[list[Media], int]:
+    """Return files of the tenant's batch uploads in ``statuses``, newest first, and the number of all of them."""
+    files = media_rows.list_route(box.db, tenant_id, ROUTE, statuses, offset=offset, limit=limit)
+    return files, media_rows.count_route(box.db, tenant_id, ROUTE, statuses)
+
+
+def delete_files(box: Box, tenant_id: int, file_ids: Iterable[str]) -> DeletedFiles:
+    """Delete files with their bytes and their transcripts: all of them, or none. Raises NotFound."""
+    with box.db.transaction() as tx:
+        files = [find_file(box, tenant_id, file_id) for file_id in dict.fromkeys(file_ids)]
+        jobs = sum(len(transcript_rows.list_of_media(tx, media.id)) for media in files)
+        for media in files:
+            delete_media(tx, tenant_id, media.id)
+    for media in files:
+        spool.discard(box, media)
+    return DeletedFiles([media.id for media in files], sum(media.status == "stored" for media in files), jobs)
 
 
 def store(box: Box, work: Work) -> None:
@@ -122,8 +165,9 @@ def _spool(box: Box, durations: Durations, folder: Path, file: IncomingFile) -> 
     path = folder / media_id
     size_bytes = spool.write(path, file.blocks, box.settings.max_upload_bytes)
     if not size_bytes:
-        raise InvalidRequest(f"files: {file.filename!r} is empty.")
-    content_type, seconds = known_content_type(file.content_type), durations.estimate_seconds(path)
+        path.unlink()
+    content_type = known_content_type(file.content_type)
+    seconds = durations.estimate_seconds(path) if size_bytes else None
     return _SpooledFile(media_id, file.filename, content_type, size_bytes, seconds)
 
 
@@ -132,12 +176,16 @@ def _insert(tx: Transaction, tenant_id: int, batch_id: str, file: _SpooledFile) 
         tx,
         file.media_id,
         tenant_id,
-        status="spooled",
+        route=ROUTE,
+        status="spooled" if file.size_bytes else "pending",
         object_key=object_key_of(tenant_id, file.media_id),
         original_filename=file.filename,
         content_type=file.content_type,
-        size_bytes=file.size_bytes,
+        size_bytes=file.size_bytes or None,
         batch_id=batch_id,
         estimated_duration_seconds=file.duration_seconds,
     )
-    queue.enqueue(tx, STORE.name, file.media_id, batch_id)
+    if file.size_bytes:
+        queue.enqueue(tx, STORE.name, file.media_id, batch_id)
+    else:
+        fail_media(tx, file.media_id, "pending", EmptyFile.code, "The file has no bytes.")

@@ -45,7 +45,9 @@ def fail_media(tx: Transaction, media_id: str, leaving: MediaStatus, code: str, 
 
 
 def delete_media(tx: Transaction, tenant_id: int, media_id: str) -> None:
-    """Remove media with its transcripts; the worker then deletes its bytes."""
+    """Remove media with its transcripts and their work; the worker then deletes its bytes."""
+    for transcript in transcript_rows.list_of_media(tx, media_id):
+        transcript_rows.delete_transcript(tx, transcript.id)
     media_rows.delete_media(tx, media_id)
     purge_media(tx, tenant_id, media_id)
 

@@ -1,4 +1,4 @@
-"""The JSON of a transcript on the presigned route: the body of ``GET /api/get-transcription`` and of its webhooks."""
+"""The JSON of a transcript on the presigned route: the answers of ``/api/get-transcription`` and the webhooks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from appliance.rfc3339 import rfc3339
+from appliance.services.speech.captions import vtt
 from appliance.state.media import Media
 from appliance.state.transcripts import Transcript
 
@@ -16,6 +17,14 @@ STATUS = {
     "completed": "completed",
     "failed": "failed",
 }
+HOSTED_STATUS = {
+    "waiting": "PENDING",
+    "queued": "PENDING",
+    "processing": "PENDING",
+    "completed": "COMPLETED",
+    "failed": "ERROR",
+}
+CAPTION_CHARS = 128
 RESULT = ("text", "segments", "words", "detections")
 
 
@@ -36,6 +45,31 @@ def outcome(transcript: Transcript, media: Media) -> dict[str, Any]:
         "createdAt": rfc3339(transcript.created_at),
         "updatedAt": rfc3339(transcript.updated_at),
     }
+
+
+def status_answer(transcript: Transcript) -> dict[str, Any]:
+    """Return a transcript with the fields of the hosted service's status page: segments in seconds, and WebVTT."""
+    status = HOSTED_STATUS[transcript.status]
+    answer: dict[str, Any] = {
+        "requestId": transcript.id,
+        "transcription": transcription_in_seconds(transcript),
+        "transcriptionStatus": status,
+        "processingStatus": status,
+    }
+    if transcript.status == "completed":
+        answer["vttTranscription"] = vtt(transcript.result or {}, CAPTION_CHARS)
+    if transcript.error_message is not None:
+        answer["errorMessage"] = transcript.error_message
+    return answer
+
+
+def transcription_in_seconds(transcript: Transcript) -> list[dict[str, Any]]:
+    """Return the segments of a transcript with ``start`` and ``end`` in seconds; none before it is completed."""
+    segments = (transcript.result or {}).get("segments", [])
+    return [
+        {"text": segment["text"], "start": segment["start_ms"] / 1000, "end": segment["end_ms"] / 1000}
+        for segment in segments
+    ]
 
 
 def camel_case(value: Any) -> Any:

@@ -17,16 +17,18 @@ from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
 from appliance.services.speech import transcripts
-from appliance.services.speech.media import fail_media, media_stored, object_key_of
-from appliance.services.speech.outcome import camel_case, outcome
+from appliance.services.speech.media import delete_media, fail_media, media_stored, object_key_of
+from appliance.services.speech.outcome import camel_case, outcome, status_answer
 from appliance.services.uploads import KeptObject
 from appliance.services.webhooks.reports import newest_reports
 from appliance.services.webhooks.urls import check_callback
 from appliance.state import media as media_rows
 from appliance.state.database import Transaction
 from appliance.state.media import Media
+from appliance.state.moves import Route
 from appliance.storage.objects import ObjectInfo
 
+ROUTE: Route = "presigned"
 EVENT_SECONDS = 5.0  # for so long the sweep leaves an upload to its event
 
 
@@ -69,6 +71,7 @@ def request_url(
             tx,
             media_id,
             tenant_id,
+            route=ROUTE,
             status="pending",
             object_key=key,
             upload_key=upload_key,
@@ -86,11 +89,23 @@ def request_url(
 
 def report(box: Box, tenant_id: int, transcript_id: str) -> dict[str, Any]:
     """Return the progress of a transcript and its result as JSON values. Raises NotFound."""
-    transcript = transcripts.find_transcript(box, tenant_id, transcript_id)
+    transcript = transcripts.find_transcript(box, tenant_id, ROUTE, transcript_id)
     media = media_rows.find_media(box.db, transcript.media_id)
     assert media is not None
     callback = newest_reports(box, [transcript.id]).get(transcript.id)
     return outcome(transcript, media) | {"callback": callback and camel_case(callback)}
+
+
+def status_of(box: Box, tenant_id: int, transcript_id: str) -> dict[str, Any]:
+    """Return a transcript as JSON with the field names of the hosted service. Raises NotFound."""
+    return status_answer(transcripts.find_transcript(box, tenant_id, ROUTE, transcript_id))
+
+
+def delete(box: Box, tenant_id: int, transcript_id: str) -> None:
+    """Delete a transcript with its file, which may not have arrived yet. Raises NotFound."""
+    transcript = transcripts.find_transcript(box, tenant_id, ROUTE, transcript_id)
+    with box.db.transaction() as tx:
+        delete_media(tx, tenant_id, transcript.media_id)
 
 
 def key_arrived(box: Box, key: str) -> None:

@@ -1,22 +1,21 @@
-"""The raw route: a body becomes media, streamed to storage as it arrives; then transcripts of it."""
+"""Uploads of the raw route: a body becomes media, streamed to storage as it arrives."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
 
 from appliance.errors import FileTooLarge, Forbidden, InvalidRequest
 from appliance.services.box import Box
 from appliance.services.content_types import known_content_type
-from appliance.services.speech import transcripts
 from appliance.services.speech.media import delete_media, media_stored, object_key_of
 from appliance.state import media as media_rows
-from appliance.state import transcripts as transcript_rows
 from appliance.state.media import Media
-from appliance.state.transcripts import Transcript
+from appliance.state.moves import Route
 from appliance.storage.objects import Readable
 
+ROUTE: Route = "raw"
+SWEEP_BATCH = 100
 UPLOAD_SECONDS = 86_400  # a body that takes longer to arrive counts as never uploaded
 
 
@@ -56,11 +55,13 @@ def store_body(box: Box, tenant_id: int, body: Readable, *, declared_bytes: int 
             tx,
             media_id,
             tenant_id,
+            route=ROUTE,
             status="pending",
             object_key=key,
             content_type=content_type,
             upload_expires_at=time.time() + UPLOAD_SECONDS,
         )
+        media_rows.mark_unused(tx, media_id)
     try:
         etag = box.objects.put_stream(key, bounded, content_type)
         if declared_bytes is not None and bounded.size_bytes != declared_bytes:
@@ -77,24 +78,18 @@ def store_body(box: Box, tenant_id: int, body: Readable, *, declared_bytes: int 
 
 
 def find_media(box: Box, tenant_id: int, media_id: str) -> Media:
-    """Return the tenant's media. Raises Forbidden also for unknown media: an id must reveal nothing."""
-    media = media_rows.get_media(box.db, tenant_id, media_id)
+    """Return an upload of the tenant. Raises Forbidden also for an unknown one: an id must reveal nothing."""
+    media = media_rows.get_media(box.db, tenant_id, ROUTE, media_id)
     if media is None:
         raise Forbidden("Cannot access uploaded file")
     return media
 
 
-def transcribe(box: Box, tenant_id: int, media_id: str, model: str, options: dict[str, Any]) -> Transcript:
-    """Create a transcript of the tenant's media. Raises Forbidden."""
-    with box.db.transaction() as tx:
-        media = find_media(box, tenant_id, media_id)
-        transcript_id = transcripts.create_transcript(tx, media, model=model, options=options)
-    return transcripts.find_transcript(box, tenant_id, transcript_id)
-
-
-def delete_transcript(box: Box, transcript: Transcript) -> None:
-    """Remove a transcript, and its media with the bytes if no other transcript uses them."""
-    with box.db.transaction() as tx:
-        transcript_rows.delete_transcript(tx, transcript.id)
-        if not transcript_rows.list_of_media(tx, transcript.media_id):
-            delete_media(tx, transcript.tenant_id, transcript.media_id)
+def delete_unused(box: Box) -> None:
+    """Delete uploads that no transcript has used for ``unused_upload_days``."""
+    days = box.settings.unused_upload_days
+    for media in media_rows.list_unused(box.db, days, SWEEP_BATCH):
+        with box.db.transaction() as tx:
+            current = media_rows.find_media(tx, media.id)
+            if current and current.unused_since is not None:  # a transcript may have been requested meanwhile
+                delete_media(tx, media.tenant_id, media.id)

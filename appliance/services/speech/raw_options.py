@@ -10,7 +10,16 @@ from appliance.services.box import Box
 from appliance.services.speech.transcripts import resolve_model
 
 ENGLISH = ("en", "en_us", "en_uk", "en_au")
-BEST = "best"  # not the name of a model: it means the appliance's own choice
+# Options that an answer repeats. Those of the webhook are kept apart: one is a secret.
+SHOWN = (
+    *("language_code", "language_codes", "language_detection", "punctuate", "format_text"),
+    *("speech_model", "speech_models"),
+)
+# Models of the hosted service. Each means the appliance's own model for transcription; the answer names that model.
+HOSTED_MODELS = (
+    *("best", "nano", "slam-1", "universal", "universal-2"),
+    *("universal-3-pro", "universal-3-5-pro"),
+)
 
 
 def refuse(options: dict[str, Any]) -> None:
@@ -34,14 +43,17 @@ def check_always(field: str, value: bool | None) -> None:
 
 
 def choose_model(box: Box, speech_model: str | None, speech_models: list[str] | None) -> str:
-    """Return ``<name>@<version>`` of the first requested model that is installed. Raises InvalidRequest if none is."""
+    """Return ``<name>@<version>`` of the first requested model that is installed. Raises InvalidRequest if none is.
+
+    A name of the hosted service's models stands for the setting ``transcription_model``.
+    """
     if speech_model is not None and speech_models:
         raise InvalidRequest("speech_models: cannot be combined with speech_model.")
     field = "speech_models" if speech_models else "speech_model"
-    names = speech_models or [speech_model or BEST]
+    names = speech_models or [speech_model or HOSTED_MODELS[0]]
     for position, name in enumerate(names, start=1):
         try:
-            return resolve_model(box, box.settings.transcription_model if name == BEST else name, field)
+            return resolve_model(box, box.settings.transcription_model if name in HOSTED_MODELS else name, field)
         except InvalidRequest:
             if position == len(names):
                 raise

@@ -37,9 +37,22 @@ WEBHOOK = Kind(
 
 def announce(tx: Transaction, tenant_id: int, subject_id: str, url: str, event_type: str, data: dict[str, Any]) -> None:
     """Queue an event about a job or a transcript, in the transaction of the change that it reports."""
-    delivery_id = f"msg_{uuid.uuid4().hex}"
     payload = {"type": event_type, "timestamp": rfc3339(time.time()), "data": data}
-    webhook_rows.insert_delivery(tx, delivery_id, tenant_id, subject_id, url, event_type, payload)
+    announce_as(tx, tenant_id, subject_id, url, event_type, payload)
+
+
+def announce_as(
+    tx: Transaction,
+    tenant_id: int,
+    subject_id: str,
+    url: str,
+    event_type: str,
+    payload: dict[str, Any],
+    header: tuple[str, str] | None = None,
+) -> None:
+    """Queue an event as ``announce`` does, with a body of the caller's, and a header besides those of every webhook."""
+    delivery_id = f"msg_{uuid.uuid4().hex}"
+    webhook_rows.insert_delivery(tx, delivery_id, tenant_id, subject_id, url, event_type, payload, header)
     _enqueue(tx, delivery_id, url)
 
 
@@ -110,7 +123,8 @@ def _headers(box: Box, delivery: Delivery) -> dict[str, str]:
     now = datetime.now(UTC)
     secrets = current_secrets(box, delivery.tenant_id)
     signatures = [Webhook(secret.secret).sign(delivery.id, now, delivery.payload) for secret in secrets]
-    return {
+    chosen = {delivery.header_name: delivery.header_value or ""} if delivery.header_name else {}
+    return chosen | {
         "Content-Type": "application/json",
         "User-Agent": f"appliance/{__version__}",
         "webhook-id": delivery.id,

@@ -12,7 +12,7 @@ from appliance.services.box import Box
 from appliance.services.datasets import audio as dataset_audio
 from appliance.services.inference import files as inference_files
 from appliance.services.inference.endings import fail_file
-from appliance.services.speech import presigned, spool
+from appliance.services.speech import presigned, raw, spool
 from appliance.services.uploads import UploadRow
 from appliance.services.webhooks import events as webhooks
 from appliance.services.work import retention
@@ -39,6 +39,7 @@ def sweep(box: Box) -> None:
     webhooks.delete_old(box)
     spool.sweep(box)
     presigned.settle_pending(box)
+    raw.delete_unused(box)
     for file in file_rows.list_expired(box.db, BATCH):
         _settle(box, file, inference_files.accept, fail_file)
     for recording in audio_rows.list_expired(box.db, BATCH):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from appliance.services.box import Box
 from appliance.services.speech import presigned, raw, transcripts
 from appliance.services.speech import work as speech_work
+from appliance.services.speech.batch_uploads import find_file
+from appliance.services.speech.media import media_stored, object_key_of
 from appliance.state import media as media_rows
 from appliance.state.media import Media
 from appliance.state.transcripts import Transcript
@@ -60,7 +63,7 @@ def request_url(box: Box, tenant_id: int = 1, **fields: Any) -> tuple[Transcript
         "origin": ORIGIN,
     }
     put = presigned.request_url(box, tenant_id, **values | fields)
-    transcript = transcripts.find_transcript(box, tenant_id, put.transcript_id)
+    transcript = transcripts.find_transcript(box, tenant_id, "presigned", put.transcript_id)
     return transcript, media_of(box, transcript), urlsplit(put.url).path.removeprefix("/audio/")
 
 
@@ -76,11 +79,32 @@ def stored_media(box: Box, tenant_id: int = 1, content: bytes = CONTENT) -> Medi
     return raw.find_media(box, tenant_id, media_id)
 
 
+def batch_file(box: Box, tenant_id: int = 1, content: bytes = CONTENT) -> Media:
+    """A file of a batch upload that is in storage."""
+    media_id = str(uuid.uuid4())
+    key = object_key_of(tenant_id, media_id)
+    info = box.objects.put(key, content, content_type="audio/wav")
+    with box.db.transaction() as tx:
+        media_rows.insert_media(
+            tx,
+            media_id,
+            tenant_id,
+            route="batch",
+            status="spooled",
+            object_key=key,
+            original_filename="a.wav",
+            size_bytes=len(content),
+            batch_id=f"batch-{media_id}",
+        )
+        media_stored(tx, media_id, "spooled", info.size_bytes, info.etag)
+    return find_file(box, tenant_id, media_id)
+
+
 def new_transcript(box: Box, media: Media, **values: Any) -> Transcript:
     """A transcript of media."""
     with box.db.transaction() as tx:
         transcript_id = transcripts.create_transcript(tx, media, **{"model": model_of(box), "options": {}} | values)
-    return transcripts.find_transcript(box, media.tenant_id, transcript_id)
+    return transcripts.find_transcript(box, media.tenant_id, media.route, transcript_id)
 
 
 def complete(box: Box, result: dict[str, Any] = RESULT) -> None:
@@ -102,4 +126,4 @@ def media_of(box: Box, transcript: Transcript) -> Media:
 
 def again(box: Box, transcript: Transcript) -> Transcript:
     """The transcript as it is now."""
-    return transcripts.find_transcript(box, transcript.tenant_id, transcript.id)
+    return transcripts.find_transcript(box, transcript.tenant_id, transcript.route, transcript.id)

@@ -9,11 +9,12 @@ import pytest
 
 from appliance.errors import FileTooLarge, InvalidRequest, LeaseLost, NotFound, ObjectMissing, SubjectGone
 from appliance.services.box import Box
+from appliance.services.purge import purge
 from appliance.services.speech import batch, batch_uploads
 from appliance.services.speech.durations import Durations
 from appliance.services.speech.media import delete_media
 from appliance.services.work import leases
-from tests.services.speech.arrivals import BrokenOff, Incoming, again, media_of
+from tests.services.speech.arrivals import BrokenOff, Incoming, again, batch_file, media_of, stored_media
 from tests.support.boxes import CONTENT, DictionaryStore, claim, lose_lease, queued_work, with_settings
 from tests.support.encoded_files import wav
 
@@ -51,7 +52,6 @@ def test_the_duration_of_a_readable_file_is_estimated(box: Box, durations: Durat
 @pytest.mark.parametrize(
     ("last", "error"),
     [
-        (Incoming(b""), InvalidRequest),
         (Incoming(b"x" * 101), FileTooLarge),
         (Incoming(filename="x" * 1025), InvalidRequest),
         (BrokenOff(), ConnectionResetError),
@@ -63,6 +63,58 @@ def test_one_refused_file_keeps_out_all(box: Box, durations: Durations, last: In
         batch_uploads.accept(small, durations, 1, [Incoming(b"x" * 100), last])
     assert list((box.settings.data_dir / "spool").iterdir()) == []
     assert box.db.all("SELECT 1 FROM media UNION SELECT 1 FROM work") == []
+
+
+def test_an_empty_file_fails_alone(box: Box, durations: Durations) -> None:
+    upload = batch_uploads.accept(box, durations, 1, [Incoming(b"first"), Incoming(b"", "empty.wav"), Incoming()])
+    assert [media.status for media in upload.files] == ["spooled", "failed", "spooled"]
+    empty = upload.files[1]
+    assert (empty.original_filename, empty.size_bytes, empty.error_code) == ("empty.wav", None, "empty_file")
+    assert len(spooled_files(box)) == len(queued_work(box)) == 2
+
+
+def test_a_request_whose_files_are_all_empty_is_refused(box: Box, durations: Durations) -> None:
+    with pytest.raises(InvalidRequest, match=r"files: 'a\.wav' is empty"):
+        batch_uploads.accept(box, durations, 1, [Incoming(b""), Incoming(b"")])
+    assert box.db.all("SELECT 1 FROM media") == []
+
+
+def test_deleted_files_are_gone_from_disk_and_storage_with_their_transcripts(
+    box: Box, durations: Durations, objects: DictionaryStore
+) -> None:
+    upload = batch_uploads.accept(box, durations, 1, [Incoming(), Incoming()])
+    batch_uploads.store(box, claim(box, "store"))
+    report = batch.create_batch(box, 1, upload.id, None, None)
+    deleted = batch_uploads.delete_files(box, 1, [media.id for media in upload.files])
+    assert (deleted.file_ids, deleted.objects, deleted.transcripts) == ([m.id for m in upload.files], 1, 2)
+    assert box.db.all("SELECT 1 FROM media UNION SELECT 1 FROM transcripts") == []
+    assert spooled_files(box) == {}
+    while work := leases.claim(box, "w"):
+        assert work.kind == "purge"
+        purge(box, work)
+    assert objects.contents == {}
+    with pytest.raises(NotFound):
+        batch.find_batch(box, 1, report.id)
+
+
+def test_no_file_is_deleted_if_one_is_not_found(box: Box, durations: Durations) -> None:
+    mine, theirs = batch_file(box), batch_file(box, 2)
+    for other in (theirs.id, stored_media(box).id, "none"):
+        with pytest.raises(NotFound, match=other):
+            batch_uploads.delete_files(box, 1, [mine.id, other])
+    assert batch_uploads.find_file(box, 1, mine.id) == mine
+
+
+def test_files_are_listed_by_status_with_the_newest_first(box: Box, durations: Durations) -> None:
+    stored = batch_file(box)
+    [spooled] = batch_uploads.accept(box, durations, 1, [Incoming()]).files
+    batch_file(box, 2)
+    stored_media(box)
+    every = ("pending", "spooled", "stored", "failed")
+    assert batch_uploads.list_files(box, 1, every, offset=0, limit=10) == ([spooled, stored], 2)
+    assert batch_uploads.list_files(box, 1, every, offset=1, limit=1) == ([stored], 2)
+    assert batch_uploads.list_files(box, 1, ("spooled",), offset=0, limit=10) == ([spooled], 1)
+    assert batch_uploads.list_files(box, 1, (), offset=0, limit=10) == ([], 0)
 
 
 def test_a_request_without_a_file_is_refused(box: Box, durations: Durations) -> None:

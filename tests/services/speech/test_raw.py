@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from appliance.errors import FileTooLarge, Forbidden, InvalidRequest, NotFound, StorageUnavailable
 from appliance.services.box import Box
-from appliance.services.speech import raw, transcripts
+from appliance.services.speech import raw, raw_transcripts
 from appliance.services.speech.raw import BoundedBody
+from appliance.services.speech.raw_transcripts import Callback
 from tests.services.speech.arrivals import model_of, stored_media
 from tests.support.boxes import CONTENT, DictionaryStore, queued_work, with_settings
 
@@ -106,7 +107,7 @@ def test_media_is_forbidden_to_another_tenant_as_if_it_did_not_exist(box: Box) -
     media = stored_media(box)
     calls: list[Callable[[], object]] = [
         lambda: raw.find_media(box, 2, media.id),
-        lambda: raw.transcribe(box, 2, media.id, model_of(box), {}),
+        lambda: raw_transcripts.transcribe(box, 2, media.id, model_of(box), {}, Callback()),
         lambda: raw.find_media(box, 1, "none"),
     ]
     for call in calls:
@@ -117,19 +118,19 @@ def test_media_is_forbidden_to_another_tenant_as_if_it_did_not_exist(box: Box) -
 
 def test_a_transcript_keeps_the_options_of_its_request(box: Box) -> None:
     options = {"punctuate": True, "language_code": "en"}
-    transcript = raw.transcribe(box, 1, stored_media(box).id, model_of(box), options)
+    transcript = raw_transcripts.transcribe(box, 1, stored_media(box).id, model_of(box), options, Callback())
     assert (transcript.status, transcript.options) == ("queued", options)
 
 
 def test_media_is_deleted_with_the_last_of_its_transcripts(box: Box) -> None:
     media = stored_media(box)
-    first, second = (raw.transcribe(box, 1, media.id, model_of(box), {}) for _ in range(2))
-    raw.delete_transcript(box, first)
-    assert raw.find_media(box, 1, media.id) == media
+    first, second = (raw_transcripts.transcribe(box, 1, media.id, model_of(box), {}, Callback()) for _ in range(2))
+    raw_transcripts.delete(box, first)
+    assert raw.find_media(box, 1, media.id).object_key == media.object_key
     assert queued_work(box) == [("transcription", second.id)]
-    raw.delete_transcript(box, second)
+    raw_transcripts.delete(box, second)
     with pytest.raises(Forbidden):
         raw.find_media(box, 1, media.id)
     with pytest.raises(NotFound):
-        transcripts.find_transcript(box, 1, second.id)
+        raw_transcripts.find(box, 1, second.id)
     assert queued_work(box) == [("purge", f"tenant-1/media/{media.id}")]

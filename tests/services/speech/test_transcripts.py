@@ -11,7 +11,7 @@ from appliance.errors import CorruptAudio, InvalidRequest, LeaseLost, NotFound, 
 from appliance.rfc3339 import rfc3339
 from appliance.services.box import Box
 from appliance.services.speech import media as media_service
-from appliance.services.speech import raw, transcripts
+from appliance.services.speech import raw_transcripts, transcripts
 from appliance.services.speech import work as speech_work
 from appliance.services.work import leases
 from appliance.state import transcripts as transcript_rows
@@ -31,7 +31,7 @@ from tests.support.boxes import CALLBACK, SPEECH_MODEL, claim, events, lose_leas
 def listed(box: Box, **values: Any) -> list[str]:
     """The ids of a page of the tenant 1's transcripts."""
     defaults = {"statuses": (), "created_on": None, "before_id": None, "after_id": None, "limit": 10}
-    return [transcript.id for transcript in transcripts.list_page(box, 1, **defaults | values)]
+    return [transcript.id for transcript in raw_transcripts.list_page(box, 1, **defaults | values)]
 
 
 def test_a_transcript_of_stored_media_is_queued_at_once(box: Box) -> None:
@@ -96,19 +96,19 @@ def test_a_model_for_something_else_is_refused_with_the_name_of_the_field(
 
 def test_the_transcript_of_another_tenant_is_not_found(box: Box) -> None:
     transcript = new_transcript(box, stored_media(box))
-    for find in (transcripts.find_transcript, transcripts.find_completed):
+    for find in (raw_transcripts.find, raw_transcripts.find_completed):
         with pytest.raises(NotFound):
             find(box, 2, transcript.id)
     with pytest.raises(InvalidRequest, match="before_id: there is no such transcript"):
-        transcripts.list_page(box, 2, statuses=(), created_on=None, before_id=transcript.id, after_id=None, limit=1)
+        raw_transcripts.list_page(box, 2, statuses=(), created_on=None, before_id=transcript.id, after_id=None, limit=1)
 
 
 def test_a_result_can_be_read_once_the_transcript_is_completed(box: Box) -> None:
     transcript = new_transcript(box, stored_media(box))
     with pytest.raises(InvalidRequest, match="The transcript is queued"):
-        transcripts.find_completed(box, 1, transcript.id)
+        raw_transcripts.find_completed(box, 1, transcript.id)
     complete(box)
-    completed = transcripts.find_completed(box, 1, transcript.id)
+    completed = raw_transcripts.find_completed(box, 1, transcript.id)
     assert (completed.result, completed.duration_ms, completed.progress) == (RESULT, 1000, 1)
 
 
@@ -179,6 +179,6 @@ def test_the_work_on_a_deleted_transcript_is_gone(box: Box) -> None:
     work = claim(box)
     loaded, media = speech_work.load_transcript(box, work)
     assert (loaded.id, media.id) == (transcript.id, transcript.media_id)
-    raw.delete_transcript(box, transcript)
+    raw_transcripts.delete(box, transcript)
     with pytest.raises(SubjectGone):
         speech_work.load_transcript(box, work)
