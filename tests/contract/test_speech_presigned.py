@@ -191,10 +191,12 @@ def test_a_file_far_over_the_limit_is_refused_by_the_front_door(api: Api) -> Non
     assert get(api, upload["transcriptionId"])["status"] == "pending"
 
 
-def test_a_file_just_over_the_limit_is_stopped_at_the_front_door(api: Api) -> None:
+def test_a_file_just_over_the_limit_is_refused_at_once(api: Api) -> None:
     upload = request_url(api)
-    put(upload["presignedUrl"], b"x" * 1_000_001, 413)
-    assert get(api, upload["transcriptionId"])["status"] == "pending"
+    response = requests.put(upload["presignedUrl"], data=b"x" * 1_000_001)
+    assert (response.status_code, response.json()["code"]) == (413, "file_too_large")
+    put(upload["presignedUrl"], loud_wav())
+    assert finished(api, upload["transcriptionId"])["status"] in ("completed", "failed")
 
 
 def test_an_empty_file_fails(api: Api) -> None:
