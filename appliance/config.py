@@ -17,8 +17,21 @@ ROOT = Path(__file__).resolve().parent.parent
 MEBIBYTE = 1024**2
 
 
+HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
+
+
 def _network(text: str) -> str:
     return str(ipaddress.ip_network(text))
+
+
+def _network_or_name(text: str) -> str:
+    try:
+        return _network(text)
+    except ValueError as error:
+        name = text.lower().rstrip(".")
+        if HOST_NAME.fullmatch(name) and not re.fullmatch(r"[0-9.]+", name):
+            return name
+        raise ValueError("is neither a host name nor a network") from error
 
 
 def _origin(text: str) -> str:
@@ -139,6 +152,15 @@ class Settings(BaseSettings):
     webhook_log_days: float = Field(
         30.0, gt=0, description="How long deliveries stay in the list after they succeeded or were given up."
     )
+
+    # Fetching
+    fetch_hosts: list[Annotated[str, AfterValidator(_network_or_name)]] = Field(
+        [],
+        description="Hosts and networks from which recordings are fetched if a client names a URL; none by default.",
+        examples=[["nas.example.com", "192.168.7.0/24"]],
+    )
+    fetch_timeout_seconds: float = Field(3600.0, gt=0, description="How long fetching one recording may take in all.")
+    fetch_threads: int = Field(2, ge=1, le=64, description="Number of recordings that are fetched at the same time.")
 
     # Work
     storage_threads: int = Field(

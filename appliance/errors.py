@@ -117,6 +117,12 @@ class RemoteFailed(ApplianceError):
     code = "remote_failed"
 
 
+class FetchFailed(ApplianceError):
+    """A recording cannot be fetched from the URL that the client named."""
+
+    code = "fetch_failed"
+
+
 # --- audio ----------------------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ FILE_ERRORS: tuple[type[ApplianceError], ...] = (
     errors.NotUploaded,
     errors.SizeMismatch,
     errors.FileTooLarge,
+    errors.FetchFailed,
     errors.EmptyFile,
     errors.CorruptAudio,
     errors.NoAudioStream,

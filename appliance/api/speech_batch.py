@@ -30,6 +30,7 @@ from appliance.api.speech_batch_render import (
 )
 from appliance.frontdoor.paths import BATCH_UPLOAD
 from appliance.services.speech import batch, batch_results, batch_uploads
+from appliance.services.speech.batch import Source
 
 PREFIX = "/transcribe"
 
@@ -114,7 +115,8 @@ def delete_file(path: schemas.FilePath) -> Answer:
 @blueprint.post("/batch", responses={202: schemas.CreatedBatch})
 def create_batch(body: schemas.CreateBatch) -> Answer:
     """Request transcripts of many files."""
-    report = batch.create_batch(box(), tenant_id(), body.batch_upload_id, body.file_ids, body.model)
+    sources = [Source(source.url, source.filename) for source in body.sources or []]
+    report = batch.create_batch(box(), tenant_id(), body.batch_upload_id, body.file_ids, body.model, sources)
     progress = batch_results.progress(box(), tenant_id(), report.id)
     return render_batch(report) | {
         "total_jobs": len(report.items),

@@ -69,7 +69,7 @@ class BatchUpload(BaseModel):
 class ListedFile(StoredFile):
     """A file in the list of all files."""
 
-    batch_upload_id: str
+    batch_upload_id: str | None = Field(description="null if the file was fetched from a URL.")
     content_type: str
 
 
@@ -99,11 +99,19 @@ class DeleteFiles(Body):
     file_ids: list[Text] = Field(min_length=1, max_length=MAX_FILES)
 
 
+class BatchSource(Body):
+    """A recording that the appliance fetches."""
+
+    url: Text = Field(min_length=1, max_length=2000, description="On one of the operator's `fetch_hosts`.")
+    filename: Text | None = Field(None, max_length=1024, description="By default the last part of the URL's path.")
+
+
 class CreateBatch(Body):
-    """The files to transcribe: those of an upload, named ones, or both. Each is transcribed once."""
+    """The files to transcribe: those of an upload, named ones, URLs, or all of these. Each is transcribed once."""
 
     batch_upload_id: Text | None = Field(None, description="All its files that did not fail.")
     file_ids: list[Text] | None = Field(None, min_length=1, max_length=MAX_FILES)
+    sources: list[BatchSource] | None = Field(None, min_length=1, max_length=MAX_FILES)
     model: Text | None = Field(None, description="A transcription model: `<name>` or `<name>@<version>`.")
 
 

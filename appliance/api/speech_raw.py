@@ -26,6 +26,7 @@ from appliance.api.speech_raw_render import (
 from appliance.errors import InvalidRequest
 from appliance.frontdoor.paths import RAW_UPLOAD
 from appliance.services.speech import captions, raw, raw_options, raw_transcripts, word_search
+from appliance.state.transcripts import Transcript
 
 PREFIX = "/v2"
 
@@ -58,7 +59,7 @@ def upload_media() -> Answer:
 
 @blueprint.post("/transcript", responses={200: schemas.SpeechTranscript})
 def create_transcript(body: schemas.CreateTranscript) -> Answer:
-    """Request a transcript of an upload."""
+    """Request a transcript of an upload, or of a URL on a host that the operator allows."""
     media_id = media_of(body.audio_url)
     raw_options.refuse(body.model_extra or {})
     raw_options.check_language("language_code", [body.language_code])
@@ -70,8 +71,11 @@ def create_transcript(body: schemas.CreateTranscript) -> Answer:
         box(), body.webhook_url, body.webhook_auth_header_name, body.webhook_auth_header_value
     )
     options = body.model_dump(exclude_none=True, include=set(raw_options.SHOWN))
-    transcript = raw_transcripts.transcribe(box(), tenant_id(), media_id, model, options, callback)
-    return render_transcript(transcript, url_of(transcript.media_id)), 200
+    if media_id is None:
+        transcript = raw_transcripts.fetch_and_transcribe(box(), tenant_id(), body.audio_url, model, options, callback)
+    else:
+        transcript = raw_transcripts.transcribe(box(), tenant_id(), media_id, model, options, callback)
+    return render_transcript(transcript, audio_url_of(transcript)), 200
 
 
 @blueprint.get("/transcript", responses={200: schemas.SpeechPage})
@@ -95,7 +99,7 @@ def list_transcripts(query: schemas.ListTranscripts) -> Answer:
         "prev_url": f"{here}?{urlencode(filters | {'before_id': page[-1].id})}" if page else None,
         "next_url": f"{here}?{urlencode(filters | {'after_id': page[0].id})}" if page else None,
     }
-    items = [render_item(transcript, url_of(transcript.media_id), f"{here}/{transcript.id}") for transcript in page]
+    items = [render_item(transcript, audio_url_of(transcript), f"{here}/{transcript.id}") for transcript in page]
     return {"page_details": details, "transcripts": items}, 200
 
 
@@ -103,7 +107,7 @@ def list_transcripts(query: schemas.ListTranscripts) -> Answer:
 def get_transcript(path: schemas.TranscriptPath) -> Answer:
     """Get a transcript and its status."""
     transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
-    return render_transcript(transcript, url_of(transcript.media_id)), 200
+    return render_transcript(transcript, audio_url_of(transcript)), 200
 
 
 @blueprint.delete("/transcript/<transcript_id>", responses={200: schemas.SpeechTranscript})
@@ -111,7 +115,7 @@ def delete_transcript(path: schemas.TranscriptPath) -> Answer:
     """Delete a transcript, and its upload if no other transcript uses it. The answer is the deleted transcript."""
     transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
     raw_transcripts.delete(box(), transcript)
-    return render_transcript(transcript, url_of(transcript.media_id)), 200
+    return render_transcript(transcript, audio_url_of(transcript)), 200
 
 
 @blueprint.get("/transcript/<transcript_id>/sentences", responses={200: schemas.SpeechSentences})
@@ -155,16 +159,22 @@ def url_of(media_id: str) -> str:
     return f"{origin()}{RAW_UPLOAD}/{media_id}"
 
 
-def media_of(audio_url: str) -> str:
+def audio_url_of(transcript: Transcript) -> str:
+    """Return the URL that was transcribed: of an upload, or the client's own."""
+    return str(transcript.options.get("audio_url") or url_of(transcript.media_id))
+
+
+def media_of(audio_url: str) -> str | None:
     """Return the id of the upload that a URL names, under whatever name or scheme of the appliance a client knows.
 
-    Nothing is fetched: the id must be of an upload of the tenant. Raises InvalidRequest for any other URL.
+    Its host is not asked: the id must be of an upload of the tenant. Any other URL gives None, and may be fetched.
+    Raises InvalidRequest if it is not a URL.
     """
     try:
         url = urlsplit(audio_url)
-        upload = UPLOAD_PATH.search(url.path) if url.scheme in ("http", "https") and url.hostname else None
-    except ValueError:
-        upload = None
-    if upload is None:
-        raise InvalidRequest("audio_url: must be the upload_url of an upload to this appliance; no other is fetched.")
-    return upload[1]
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError
+    except ValueError as error:
+        raise InvalidRequest("audio_url: must be an http or https URL.") from error
+    upload = UPLOAD_PATH.search(url.path)
+    return upload[1] if upload else None

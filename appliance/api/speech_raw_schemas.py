@@ -34,7 +34,7 @@ class CreateTranscript(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     audio_url: Text = Field(
-        description="`upload_url` of an upload, under whatever name of the appliance; no other URL is ever fetched."
+        description="`upload_url` of an upload, under any name of the appliance, or a URL on one of the `fetch_hosts`."
     )
     language_code: Text | None = Field(None, description="English: `en`, `en_us`, `en_uk` or `en_au`.")
     language_codes: list[Text] | None = None

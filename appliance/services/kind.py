@@ -23,11 +23,12 @@ class Kind:
     not the status that it would leave.
 
     ``threads`` names the threads of the worker that do it: ``lanes`` have a decoder and the models, ``storage`` only
-    moves bytes, and ``courier`` delivers webhooks. So storing an upload does not wait behind inference.
+    moves bytes, ``fetch`` waits for other machines, and ``courier`` delivers webhooks. So storing an upload does not
+    wait behind inference, nor behind a slow machine.
     """
 
     name: str
     fail: Callable[[Transaction, str, str, str], bool]
     start: Callable[[Transaction, str], bool] = _no_move
     release: Callable[[Transaction, str], bool] = _no_move
-    threads: Literal["lanes", "storage", "courier"] = "lanes"
+    threads: Literal["lanes", "storage", "fetch", "courier"] = "lanes"

@@ -27,6 +27,7 @@ class Media:
     upload_key: str | None  # None if the bytes arrive under the object key
     etag: str | None
     upload_expires_at: float | None
+    source_url: str | None  # where the bytes are fetched from; None if they are uploaded
     unused_since: float | None  # of media of the raw route that no transcript ever used
     status: MediaStatus
     error_code: str | None
@@ -53,6 +54,7 @@ def insert_media(
     batch_id: str | None = None,
     estimated_duration_seconds: float | None = None,
     upload_expires_at: float | None = None,
+    source_url: str | None = None,
 ) -> None:
     """Store new media."""
     tx.insert(
@@ -69,6 +71,7 @@ def insert_media(
         batch_id=batch_id,
         estimated_duration_seconds=estimated_duration_seconds,
         upload_expires_at=upload_expires_at,
+        source_url=source_url,
     )
 
 
@@ -134,9 +137,12 @@ def find_by_upload_key(db: Reader, upload_key: str) -> Media | None:
 
 
 def list_pending(db: Reader, seconds: float) -> list[Media]:
-    """Return media that has been pending for ``seconds`` or longer, the first to expire first."""
+    """Return uploads that have been pending for ``seconds`` or longer, the first to expire first."""
     rows = db.all(
-        f"{SELECT} WHERE status = 'pending' AND created_at < unixepoch('subsec') - ? ORDER BY upload_expires_at",
+        f"""
+        {SELECT} WHERE status = 'pending' AND source_url IS NULL AND created_at < unixepoch('subsec') - ?
+        ORDER BY upload_expires_at
+        """,
         [seconds],
     )
     return [_media(row) for row in rows]

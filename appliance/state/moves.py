@@ -103,8 +103,8 @@ MEDIA = Machine(
     statuses=get_args(MediaStatus),
     initial=("pending", "spooled"),
     moves=(
-        Move("pending", "stored", "The bytes are in storage: an event, the sweep, or the end of a raw body."),
-        Move("pending", "failed", "The upload URL expired unused, or the file is empty or too large."),
+        Move("pending", "stored", "The bytes are in storage: an event, the sweep, the end of a raw body or a fetch."),
+        Move("pending", "failed", "The upload URL expired unused, a fetch failed, or the file is empty or too large."),
         Move("spooled", "stored", "A file of a batch is copied from the local disk to storage."),
         Move("spooled", "failed", "The file of a batch is no longer on the local disk."),
     ),

@@ -509,6 +509,12 @@ def m011_delivery_subjects(db: Database) -> None:
     )
 
 
+@migrations()
+def m012_fetched_media(db: Database) -> None:
+    """Media may be fetched from a URL."""
+    _run(db, "ALTER TABLE media ADD COLUMN source_url TEXT")
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

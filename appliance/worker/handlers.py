@@ -24,6 +24,8 @@ from appliance.services.purge import purge as purge_objects
 from appliance.services.speech import batch_uploads
 from appliance.services.speech import work as speech_work
 from appliance.services.speech.batch_uploads import STORE
+from appliance.services.speech.fetch import FETCH
+from appliance.services.speech.fetch import fetch as fetch_media
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.state.audio import Audio, Properties
 from appliance.state.transcripts import Transcript
@@ -108,6 +110,11 @@ def store(lane: Lane) -> None:
     batch_uploads.store(lane.box, lane.work)
 
 
+def fetch(lane: Lane) -> None:
+    """Stream a recording from the URL that the client named to storage."""
+    fetch_media(lane.box, lane.work, lane.checkpoint)
+
+
 def purge(lane: Lane) -> None:
     """Delete the objects of a recording that is gone."""
     purge_objects(lane.box, lane.work)
@@ -129,5 +136,6 @@ HANDLERS: dict[str, Callable[[Lane], None]] = {
     EMBED.name: embed_audio,
     TRANSCRIPTION.name: transcribe_media,
     STORE.name: store,
+    FETCH.name: fetch,
     PURGE.name: purge,
 }

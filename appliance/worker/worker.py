@@ -2,7 +2,8 @@
 
 The main thread claims work and gives each piece to a lane, a thread with a decoder process of its own; the lanes of one
 model share a scorer. Work that only moves bytes has threads of its own, so that it does not wait behind inference; so
-have webhooks, so that a slow receiver blocks no lane. A heartbeat keeps the leases and a sweep handles what expires.
+have fetches and webhooks, so that a slow machine blocks no lane. A heartbeat keeps the leases and a sweep handles what
+expires.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from appliance.errors import (
     AudioError,
     DatabaseBusy,
     DecoderDied,
+    FetchFailed,
+    FileTooLarge,
     LeaseLost,
     ModelError,
     ScoringFailed,
@@ -57,6 +60,7 @@ class Worker:
         self._scorers = Scorers(box, provider)
         self._lanes = Pool("lane", lanes, kinds_of("lanes"))
         self._storage = Pool("storage", box.settings.storage_threads, kinds_of("storage"))
+        self._fetching = Pool("fetch", box.settings.fetch_threads, kinds_of("fetch"))
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
@@ -73,7 +77,8 @@ class Worker:
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
             threading.Thread(target=self._repeat, args=(self._sweep, self._box.settings.sweep_seconds)),
-            threading.Thread(target=self._serve_storage),
+            threading.Thread(target=self._serve_beside, args=(self._storage,)),
+            threading.Thread(target=self._serve_beside, args=(self._fetching,)),
         ]
         for thread in helpers:
             thread.start()
@@ -100,9 +105,9 @@ class Worker:
             self.stop()
             pool.close()
 
-    def _serve_storage(self) -> None:
+    def _serve_beside(self, pool: Pool) -> None:
         try:
-            self._serve(self._storage)
+            self._serve(pool)
         except Exception as error:  # as on the main thread, this ends the worker, and the supervisor starts a new one
             log.error("the worker cannot go on", exc_info=error)
             self._failed = True
@@ -142,7 +147,7 @@ class Worker:
             log.info("work done", **names, took_seconds=round(time.monotonic() - started, 3))
         except NOT_OURS:
             raise
-        except DecoderDied as error:
+        except (DecoderDied, FetchFailed) as error:
             leases.retry(self._box, work, error, counts=True)
         except (Stopped, StorageUnavailable, DatabaseBusy) as error:
             leases.retry(self._box, work, error, counts=False)
@@ -151,7 +156,7 @@ class Worker:
                 self._failed = True
                 self.stop()
             leases.retry(self._box, work, error, counts=True)
-        except (AudioError, ModelError, StorageError) as error:
+        except (AudioError, ModelError, StorageError, FileTooLarge) as error:
             leases.fail(self._box, work, error)
             log.info("work failed", **names, code=error.code)
         except Exception as error:

@@ -94,8 +94,8 @@ def test_uploads_are_stored_and_objects_deleted_while_every_lane_is_busy(
     assert fixture.work() == []
 
 
-def test_every_kind_belongs_to_the_lanes_to_storage_or_to_the_courier() -> None:
-    kinds = [kinds_of(threads) for threads in ("lanes", "storage", "courier")]
+def test_every_kind_belongs_to_one_group_of_threads() -> None:
+    kinds = [kinds_of(threads) for threads in ("lanes", "storage", "courier", "fetch")]
     assert sorted(sum(kinds, ())) == sorted(KINDS)
     assert set(kinds[1]) >= {"store", "purge"}
-    assert kinds[2] == ("webhook",)
+    assert kinds[2:] == [("webhook",), ("fetch",)]

@@ -40,6 +40,7 @@ from appliance.worker.worker import Worker, prepare_folder
 from tests.support.appliances import wait_for
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 
+pytestmark = pytest.mark.slow  # each test starts decoder processes
 FAST = {"poll_seconds": 0.02, "sweep_seconds": 0.05, "lease_seconds": 6.0}
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from appliance.errors import UrlRefused
+from appliance.services.box import Box
 from appliance.services.outbound.lookup import look_up
 
 MAX_URL_LENGTH = 2000
@@ -41,6 +42,11 @@ class Allowed:
     networks: tuple[Network, ...]
     own_ports: frozenset[int]
     names: frozenset[str] = frozenset()
+
+
+def own_ports(box: Box) -> frozenset[int]:
+    """Return the ports on which the appliance itself listens."""
+    return frozenset({box.settings.port, *box.objects.local_ports})
 
 
 def parse_url(url: str) -> Destination:

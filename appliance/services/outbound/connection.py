@@ -14,48 +14,92 @@ from appliance.errors import RemoteFailed
 from appliance.services.outbound.addresses import Destination
 
 
+class Remote:
+    """A connection to ``address`` under the destination's host name, for ``seconds`` at most.
+
+    It ends earlier if nothing arrives for ``stall_seconds``.
+    """
+
+    def __init__(
+        self, destination: Destination, address: str, seconds: float, stall_seconds: float | None = None
+    ) -> None:
+        self._destination = destination
+        self._address = address
+        self._seconds = seconds
+        self._stall_seconds = min(stall_seconds or seconds, seconds)
+        self._deadline = time.monotonic() + seconds
+        secure = destination.scheme == "https"
+        connection_type = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._connection = connection_type(destination.host, destination.port)
+        # Kept here too: http.client forgets the socket when the answer says that the server closes the connection.
+        self._socket: socket.socket | None = None
+        self._response: http.client.HTTPResponse | None = None
+
+    def request(self, method: str, headers: dict[str, str], body: bytes | None = None) -> http.client.HTTPResponse:
+        """Connect, send the request and return the answer. Raises RemoteFailed."""
+        with self._translated():
+            self._connect()
+            self._connection.request(method, self._destination.target, body, headers)
+            self._response = self._connection.getresponse()
+            return self._response
+
+    def read(self, size: int) -> bytes:
+        """Return what has arrived of the answer's body, up to ``size`` bytes, none at its end. Raises RemoteFailed."""
+        assert self._response is not None
+        with self._translated():
+            return self._response.read1(size)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._response is not None:
+            self._response.close()
+        self._connection.close()
+        if self._socket is not None:
+            self._socket.close()
+
+    def cut(self) -> None:
+        """End the wait of another thread: a socket's own timeout starts again with every byte."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _connect(self) -> None:
+        place = (self._address, self._destination.port)
+        self._socket = socket.create_connection(place, timeout=self._stall_seconds)
+        if self._destination.scheme == "https":
+            self._socket = secured = ssl.create_default_context().wrap_socket(
+                self._socket, server_hostname=self._destination.host, do_handshake_on_connect=False
+            )
+            secured.do_handshake()
+        self._connection.sock = self._socket
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+            if time.monotonic() >= self._deadline:  # an answer that was cut off can look like a whole one
+                raise TimeoutError
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if time.monotonic() >= self._deadline:
+                reason = f"no answer within {self._seconds:g} s"
+            elif isinstance(error, TimeoutError):
+                reason = f"silent for {self._stall_seconds:g} s"
+            else:
+                reason = str(error) or type(error).__name__
+            raise RemoteFailed(f"{self._destination.host}:{self._destination.port}: {reason}.") from error
+
+
 @contextlib.contextmanager
 def connected(
     destination: Destination, address: str, seconds: float, stall_seconds: float | None = None
-) -> Iterator[http.client.HTTPConnection]:
-    """Connect to ``address`` under the destination's host name, for ``seconds`` at most.
-
-    It ends earlier if nothing arrives for ``stall_seconds``. Raises RemoteFailed, also for what fails in the block.
-    """
-    secure = destination.scheme == "https"
-    connection_type = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = connection_type(destination.host, destination.port)
-    stall_seconds = min(stall_seconds or seconds, seconds)
-    deadline = time.monotonic() + seconds
-    cut = threading.Timer(seconds, _cut, [connection])
-    cut.daemon = True
-    cut.start()
+) -> Iterator[Remote]:
+    """Open a Remote for the block."""
+    remote = Remote(destination, address, seconds, stall_seconds)
+    timer = threading.Timer(seconds, remote.cut)
+    timer.daemon = True
+    timer.start()
     try:
-        connection.sock = socket.create_connection((address, destination.port), timeout=stall_seconds)
-        if secure:
-            context = ssl.create_default_context()
-            connection.sock = secured = context.wrap_socket(
-                connection.sock, server_hostname=destination.host, do_handshake_on_connect=False
-            )
-            secured.do_handshake()
-        yield connection
-        if time.monotonic() >= deadline:  # an answer that was cut off can look like a whole one
-            raise TimeoutError
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        if time.monotonic() >= deadline:
-            reason = f"no answer within {seconds:g} s"
-        elif isinstance(error, TimeoutError):
-            reason = f"silent for {stall_seconds:g} s"
-        else:
-            reason = str(error) or type(error).__name__
-        raise RemoteFailed(f"{destination.host}:{destination.port}: {reason}.") from error
+        yield remote
     finally:
-        cut.cancel()
-        connection.close()
-
-
-def _cut(connection: http.client.HTTPConnection) -> None:
-    """End the wait of another thread: a socket's own timeout starts again with every byte."""
-    if sock := connection.sock:
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        timer.cancel()
+        remote.close()

@@ -10,6 +10,7 @@ from appliance.services.box import Box
 from appliance.services.speech import transcripts
 from appliance.services.speech.batch_uploads import find_batch as find_upload_batch
 from appliance.services.speech.batch_uploads import find_file
+from appliance.services.speech.fetch import check_sources, filename_of, request_fetch
 from appliance.state import media as media_rows
 from appliance.state import transcripts as transcript_rows
 from appliance.state.media import Media
@@ -39,18 +40,39 @@ def status_of(statuses: set[TranscriptStatus]) -> str:
     return "processing"
 
 
+@dataclass(frozen=True)
+class Source:
+    """A recording that is fetched from another machine. Without a name it has that of the URL."""
+
+    url: str
+    filename: str | None = None
+
+
 def create_batch(
-    box: Box, tenant_id: int, batch_upload_id: str | None, file_ids: list[str] | None, model: str | None
+    box: Box,
+    tenant_id: int,
+    batch_upload_id: str | None,
+    file_ids: list[str] | None,
+    model: str | None,
+    sources: list[Source] | None = None,
 ) -> BatchReport:
-    """Create a transcript of every file of an upload that did not fail, and of the named files, of each file once.
+    """Create a transcript of each URL, each file of an upload that did not fail, and each named file, of each once.
 
     The files need not be in storage yet. Raises NotFound, and InvalidRequest if the model is not for transcription,
-    the upload of a named file failed, or there is no file.
+    the upload of a named file failed, a URL may not be fetched, or nothing is named.
     """
+    if sources:
+        check_sources(box, [source.url for source in sources], "sources")
     model_id = transcripts.resolve_model(box, model or box.settings.transcription_model, "model")
     batch_id = str(uuid.uuid4())
     with box.db.transaction() as tx:
-        for media in _media(box, tenant_id, batch_upload_id, file_ids):
+        recordings = _media(box, tenant_id, batch_upload_id, file_ids)
+        for source in sources or []:
+            name = source.filename or filename_of(source.url)
+            recordings.append(request_fetch(tx, tenant_id, "batch", source.url, name, batch_id))
+        if not recordings:
+            raise InvalidRequest("batch_upload_id, file_ids, sources: name an upload that has files, files or URLs.")
+        for media in recordings:
             transcripts.create_transcript(tx, media, model=model_id, options={}, batch_id=batch_id)
     return find_batch(box, tenant_id, batch_id)
 
@@ -75,6 +97,4 @@ def _media(box: Box, tenant_id: int, batch_upload_id: str | None, file_ids: list
         if media.status == "failed":
             raise InvalidRequest(f"{media.id}: its upload failed: {media.error_message}")
         recordings[media.id] = media
-    if not recordings:
-        raise InvalidRequest("batch_upload_id, file_ids: name an upload that has files, or files.")
     return list(recordings.values())

@@ -8,6 +8,7 @@ from typing import Any
 from appliance.errors import InvalidRequest
 from appliance.services.box import Box
 from appliance.services.speech import transcripts
+from appliance.services.speech.fetch import check_sources, filename_of, request_fetch
 from appliance.services.speech.media import delete_media
 from appliance.services.speech.raw import ROUTE, find_media
 from appliance.services.webhooks.headers import check_header
@@ -42,6 +43,24 @@ def transcribe(
         media = find_media(box, tenant_id, media_id)
         transcript_id = transcripts.create_transcript(
             tx, media, model=model, options=options, callback_url=callback.url, callback_header=callback.header
+        )
+    return find(box, tenant_id, transcript_id)
+
+
+def fetch_and_transcribe(
+    box: Box, tenant_id: int, url: str, model: str, options: dict[str, Any], callback: Callback
+) -> Transcript:
+    """Create a transcript of a recording that is fetched from another machine. Raises InvalidRequest."""
+    check_sources(box, [url], "audio_url")
+    with box.db.transaction() as tx:
+        media = request_fetch(tx, tenant_id, ROUTE, url, filename_of(url))
+        transcript_id = transcripts.create_transcript(
+            tx,
+            media,
+            model=model,
+            options=options | {"audio_url": url},
+            callback_url=callback.url,
+            callback_header=callback.header,
         )
     return find(box, tenant_id, transcript_id)
 

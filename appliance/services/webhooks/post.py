@@ -11,6 +11,5 @@ def post(destination: Destination, address: str, body: bytes, headers: dict[str,
 
     Raises RemoteFailed if there is no answer within ``seconds``.
     """
-    with connected(destination, address, seconds) as connection:
-        connection.request("POST", destination.target, body, headers)
-        return connection.getresponse().status
+    with connected(destination, address, seconds) as remote:
+        return remote.request("POST", headers, body).status

@@ -6,7 +6,7 @@ import ipaddress
 
 from appliance.errors import InvalidRequest, UrlRefused
 from appliance.services.box import Box
-from appliance.services.outbound.addresses import Allowed, parse_url, resolve
+from appliance.services.outbound.addresses import Allowed, own_ports, parse_url, resolve
 from appliance.services.outbound.lookup import look_up_soon
 
 
@@ -26,4 +26,4 @@ def check_callback(box: Box, url: str | None, field: str) -> None:
 def allowed_callbacks(box: Box) -> Allowed:
     """Return where webhooks may go."""
     networks = tuple(map(ipaddress.ip_network, box.settings.webhook_networks))
-    return Allowed("webhook_networks", networks, frozenset({box.settings.port, *box.objects.local_ports}))
+    return Allowed("webhook_networks", networks, own_ports(box))

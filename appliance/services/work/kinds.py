@@ -6,10 +6,11 @@ from appliance.services.datasets.work import EMBED, NORMALIZE
 from appliance.services.inference.work import INFERENCE
 from appliance.services.purge import PURGE
 from appliance.services.speech.batch_uploads import STORE
+from appliance.services.speech.fetch import FETCH
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.webhooks.events import WEBHOOK
 
-KINDS = {kind.name: kind for kind in (INFERENCE, NORMALIZE, EMBED, TRANSCRIPTION, STORE, PURGE, WEBHOOK)}
+KINDS = {kind.name: kind for kind in (INFERENCE, NORMALIZE, EMBED, TRANSCRIPTION, STORE, FETCH, PURGE, WEBHOOK)}
 
 
 def kinds_of(threads: str) -> tuple[str, ...]:

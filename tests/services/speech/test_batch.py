@@ -59,7 +59,7 @@ def test_an_upload_is_transcribed_before_its_files_are_in_storage(box: Box, dura
 
 @pytest.mark.parametrize("file_ids", [None, []])
 def test_a_request_names_an_upload_or_files(box: Box, file_ids: list[str] | None) -> None:
-    with pytest.raises(InvalidRequest, match="name an upload that has files, or files"):
+    with pytest.raises(InvalidRequest, match="name an upload that has files, files or URLs"):
         batch.create_batch(box, 1, None, file_ids, None)
 
 
