@@ -1,0 +1,75 @@
+"""A real browser for tests: the installed Chromium, driven by Playwright, and a page on an origin of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import playwright
+from playwright.sync_api import Browser, sync_playwright
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")  # as in scripts/install-browser
+# The browser finds no host but this machine.
+LOOPBACK_ONLY = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+# Playwright's package contains Node.
+NODE = Path(playwright.__file__).parent / "driver" / "node"
+STRIP_TYPES = """
+const source = require("node:fs").readFileSync(0, "utf8");
+process.stdout.write(require("node:module").stripTypeScriptTypes(source));
+"""
+
+
+def find_browser() -> str:
+    """Return the browser's program. Fails if there is none: the tests of pages are never skipped."""
+    path = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    assert path, "No Chromium is on the PATH. Run scripts/install-browser."
+    return path
+
+
+@contextlib.contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Run the browser until the block ends."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=find_browser(), args=[LOOPBACK_ONLY])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def serving(html: str, port: int) -> Iterator[str]:
+    """Serve a page under every path. Yields its origin."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = html.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def javascript_of(typescript: str) -> str:
+    """Return the program without its types, as Node removes them."""
+    result = subprocess.run([NODE, "-e", STRIP_TYPES], input=typescript, capture_output=True, text=True, check=True)
+    return result.stdout
