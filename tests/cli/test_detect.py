@@ -17,6 +17,8 @@ from tests.support.appliances import ROOT, environment
 from tests.support.encoded_files import video_only, wav
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
+pytestmark = pytest.mark.slow  # each call loads a model and starts a decoder process
+
 
 @pytest.fixture
 def take(tmp_path: Path) -> str:

@@ -13,6 +13,7 @@ from appliance.engine.decode.recording import decode_mono
 from appliance.errors import AudioError
 from tests.support.encoded_files import KINDS, clicks, encode, noise
 
+pytestmark = pytest.mark.slow  # decodes every format many times
 SECONDS = 16
 CLICKS = [float(second) for second in range(1, SECONDS)]
 # Seconds of error for each damaged place, if a stream has no clock and the loss is guessed from its bytes.

@@ -22,6 +22,7 @@ from appliance.engine.decode.parent import DecoderChild
 from appliance.errors import AudioError, AudioTooLong, AudioTooShort, CorruptAudio, DecoderDied, EmptyFile
 from tests.support.encoded_files import clicks, noise, silent_flac, wav
 
+pytestmark = pytest.mark.slow  # most tests start a decoder process or kill one
 Recording = Callable[..., Path]
 GOOD = wav(clicks(44_100, 3.3, [1.5], 2), 44_100)
 
@@ -187,7 +188,6 @@ def test_a_file_that_needs_too_much_memory_fails(recording: Recording) -> None:
         assert_works(decoder, recording(GOOD))
 
 
-@pytest.mark.slow
 def test_a_file_that_needs_too_much_cpu_time_fails(two_hours: Path, recording: Recording) -> None:
     day = recording(two_hours.read_bytes() * 12, "day")  # concatenated FLAC files are one recording
     limits = DecodeLimits(cpu_seconds=1, max_duration_seconds=86_400)
@@ -199,7 +199,6 @@ def test_a_file_that_needs_too_much_cpu_time_fails(two_hours: Path, recording: R
         assert_works(decoder, recording(GOOD))
 
 
-@pytest.mark.slow
 def test_cpu_time_is_counted_for_each_file_alone(ten_minutes: Path) -> None:
     with Decoder(DecodeLimits(cpu_seconds=1)) as decoder, ten_minutes.open("rb") as file:
         pids = set()
@@ -209,7 +208,6 @@ def test_cpu_time_is_counted_for_each_file_alone(ten_minutes: Path) -> None:
         assert len(pids - {None}) == 1
 
 
-@pytest.mark.slow
 def test_a_child_that_hangs_is_stopped(ten_minutes: Path, recording: Recording) -> None:
     with Decoder(DecodeLimits(stall_seconds=2)) as decoder, ten_minutes.open("rb") as file:
         audio = decoder.decode(file, 16_000)
@@ -230,7 +228,6 @@ def test_a_recording_too_long_fails_before_it_is_decoded_to_the_end(ten_minutes:
         assert not audio.finished
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(two_hours: Path) -> None:
     """Two hours of silence are a megabyte as FLAC and 2.5 GB as the float samples of both channels."""
     with Decoder(DecodeLimits()) as decoder, two_hours.open("rb") as file:
