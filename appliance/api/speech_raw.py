@@ -107,7 +107,8 @@ def list_transcripts(query: schemas.ListTranscripts) -> Answer:
 def get_transcript(path: schemas.TranscriptPath) -> Answer:
     """Get a transcript and its status."""
     transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
-    return render_transcript(transcript, audio_url_of(transcript)), 200
+    webhook_status_code = raw_transcripts.webhook_status_code(box(), transcript)
+    return render_transcript(transcript, audio_url_of(transcript), webhook_status_code), 200
 
 
 @blueprint.delete("/transcript/<transcript_id>", responses={200: schemas.SpeechTranscript})

@@ -22,7 +22,7 @@ STATUS = {
 STATUSES = {shown: tuple(row for row, api in STATUS.items() if api == shown) for shown in STATUS.values()}
 
 
-def render_transcript(transcript: Transcript, audio_url: str) -> dict[str, Any]:
+def render_transcript(transcript: Transcript, audio_url: str, webhook_status_code: int | None = None) -> dict[str, Any]:
     """Return the JSON of a transcript; a value that is not known yet is null."""
     result = transcript.result or {}
     return {
@@ -46,6 +46,7 @@ def render_transcript(transcript: Transcript, audio_url: str) -> dict[str, Any]:
         "webhook_url": transcript.callback_url,
         "webhook_auth": transcript.callback_header_name is not None,
         "webhook_auth_header_name": transcript.callback_header_name,
+        "webhook_status_code": webhook_status_code,
         "created": rfc3339(transcript.created_at),
         "completed": completed_at(transcript),
     }

@@ -87,6 +87,7 @@ class SpeechTranscript(BaseModel):
     webhook_url: str | None
     webhook_auth: bool = Field(description="Whether the webhook has a header that the client chose.")
     webhook_auth_header_name: str | None
+    webhook_status_code: int | None = Field(description="HTTP status of the receiver's last answer; null before it.")
     created: str
     completed: str | None
 

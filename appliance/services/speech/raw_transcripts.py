@@ -12,6 +12,7 @@ from appliance.services.speech.fetch import check_sources, filename_of, request_
 from appliance.services.speech.media import delete_media
 from appliance.services.speech.raw import ROUTE, find_media
 from appliance.services.webhooks.headers import check_header
+from appliance.services.webhooks.reports import newest_reports
 from appliance.services.webhooks.urls import check_callback
 from appliance.state import transcripts as transcript_rows
 from appliance.state.transcripts import Transcript
@@ -63,6 +64,14 @@ def fetch_and_transcribe(
             callback_header=callback.header,
         )
     return find(box, tenant_id, transcript_id)
+
+
+def webhook_status_code(box: Box, transcript: Transcript) -> int | None:
+    """Return the HTTP status of the receiver's last answer, None if there was none yet."""
+    if transcript.callback_url is None:
+        return None
+    report = newest_reports(box, [transcript.id]).get(transcript.id)
+    return report["last_status"] if report else None
 
 
 def delete(box: Box, transcript: Transcript) -> None:
