@@ -8,13 +8,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
 from appliance.state.moves import DeliveryStatus, FileStatus, JobStatus
+from appliance.text import check_text
 
 
 def _storable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("contains a lone surrogate, which is not a character") from error
+    check_text(text)
     return text
 
 

@@ -94,6 +94,14 @@ def test_a_lone_surrogate_is_a_400(api: Api) -> None:
     api.call("POST", JOBS, 400, data=body, headers={"Content-Type": "application/json"})
 
 
+@pytest.mark.parametrize("name", ["\0", "\0takes", "ta\0kes"])
+def test_text_with_nul_is_a_400_that_names_the_field(api: Api, name: str) -> None:
+    assert api.post("/api/v1/datasets", {"name": name}, 400)["detail"] == "name: contains NUL, which is not allowed."
+    types = [{"name": name}]
+    assert "NUL" in api.post("/api/v1/datasets", {"name": "takes", "artifact_types": types}, 400)["detail"]
+    assert api.get(f"{JOBS}/%00", 400)["detail"] == "job_id: contains NUL, which is not allowed."
+
+
 def test_a_body_over_the_cap_is_a_413(api: Api) -> None:
     response = api.response("POST", JOBS, json={"model_id": "x" * 1_100_000})
     assert (response.status_code, response.json()["code"]) == (413, "request_too_large")

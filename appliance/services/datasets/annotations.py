@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ from appliance.services.datasets.datasets import find_dataset
 from appliance.state import annotations as annotation_rows
 from appliance.state.annotations import Annotation
 from appliance.state.datasets import Dataset
+from appliance.text import check_text
+
+LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would also split labels, such as at U+2028
+# A label track cannot hold line ends, and its readers, Audacity too, remove spaces around a label.
+LOST_IN_LABEL_TRACK = re.compile(r"[\r\n]|\A\s|\s\Z")
 
 
 @dataclass(frozen=True)
@@ -80,13 +86,13 @@ def to_json_lines(annotations: Iterable[Annotation]) -> str:
 def from_json_lines(text: str) -> list[Mark]:
     """Read JSON lines; empty lines are skipped. Raises InvalidRequest with the number of the invalid line."""
     marks = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(LINE_END.split(text), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
             mark = Mark(row["artifact_type"], row["start_ms"], row["end_ms"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidRequest(
                 f"line {number}: must be an object with artifact_type, start_ms and end_ms."
             ) from error
@@ -97,7 +103,17 @@ def from_json_lines(text: str) -> list[Mark]:
 
 
 def to_audacity(annotations: Iterable[Annotation]) -> str:
-    """A label track: start and end in seconds, and the label."""
+    """Return a label track: start and end in seconds, and the label.
+
+    Raises InvalidRequest for a label that a label track cannot hold.
+    """
+    annotations = list(annotations)
+    lost = next((a.artifact_type for a in annotations if LOST_IN_LABEL_TRACK.search(a.artifact_type)), None)
+    if lost is not None:
+        raise InvalidRequest(
+            f"format: the label {lost!r} cannot be written to a label track, which has no line breaks and no spaces "
+            "at the ends of labels; use jsonl."
+        )
     return "".join(f"{audacity_line(a.start_ms, a.end_ms, a.artifact_type)}\n" for a in annotations)
 
 
@@ -107,7 +123,7 @@ def from_audacity(text: str) -> list[Mark]:
     Lines that begin with a backslash are skipped: they hold the frequencies of a spectral selection.
     """
     marks = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(LINE_END.split(text), 1):
         if not line.strip() or line.startswith("\\"):
             continue
         fields = line.split("\t", 2)
@@ -125,6 +141,10 @@ def check_mark(mark: Mark, dataset: Dataset, duration_ms: int, where: str) -> No
     """Check a mark against its recording's length and the types that its dataset defines. Raises InvalidRequest."""
     if not 1 <= len(mark.artifact_type) <= 100:
         raise InvalidRequest(f"{where}artifact_type: must have 1 to 100 characters.")
+    try:
+        check_text(mark.artifact_type)
+    except ValueError as error:
+        raise InvalidRequest(f"{where}artifact_type: {error}.") from error
     names = [defined.name for defined in dataset.artifact_types]
     if names and mark.artifact_type not in names:
         raise InvalidRequest(

@@ -66,6 +66,9 @@ def test_a_mark_at_a_limit_is_stored(box: Box, dataset_id: str, audio_id: str, m
         (Mark("x", 5, 4), "end_ms: must be after start_ms"),
         (Mark("x", 5, DURATION_MS + 1), "end_ms: 1001 is after the recording's end at 1000"),
         (Mark("x", 10**30, 10**31), "is after the recording's end"),
+        (Mark("\0", 0, 1), "artifact_type: contains NUL"),
+        (Mark("a\0b", 0, 1), "artifact_type: contains NUL"),
+        (Mark("\ud800", 0, 1), "artifact_type: contains a lone surrogate"),
     ],
 )
 def test_one_mark_beyond_a_limit_keeps_out_all(
@@ -136,6 +139,22 @@ def test_a_file_that_cannot_be_read_is_an_invalid_request(text: str) -> None:
             read(text)
 
 
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=100))
+@example("one\u2028two\x85three")
+@example(" x ")
+def test_a_label_of_any_characters_is_kept_or_refused(label: str) -> None:
+    marks = [Mark("before", 0, 1), Mark(label, 1, 2), Mark("after", 2, 3)]
+    assert service.from_json_lines(service.to_json_lines(stored(marks))) == marks
+    with contextlib.suppress(InvalidRequest):
+        assert service.from_audacity(service.to_audacity(stored(marks))) == marks
+
+
+@pytest.mark.parametrize("label", ["a\nb", "a\rb", " x", "x\u2028", "\t"])
+def test_a_label_that_a_label_track_would_change_is_refused(label: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"format: the label .* use jsonl"):
+        service.to_audacity(stored([Mark("good", 0, 1), Mark(label, 1, 2)]))
+
+
 GOOD = {"artifact_type": "x", "start_ms": 1, "end_ms": 2}
 
 
@@ -154,6 +173,7 @@ GOOD = {"artifact_type": "x", "start_ms": 1, "end_ms": 2}
         json.dumps(GOOD | {"end_ms": True}),
         json.dumps(GOOD | {"end_ms": float("nan")}),
         json.dumps(GOOD)[:-1],
+        "[" * 100_000,
     ],
 )
 def test_an_invalid_json_line_is_named_by_its_number(line: str) -> None:
@@ -167,6 +187,13 @@ def test_an_invalid_json_line_is_named_by_its_number(line: str) -> None:
 def test_an_invalid_line_of_a_label_track_is_named_by_its_number(line: str) -> None:
     with pytest.raises(InvalidRequest, match="line 4: "):
         service.from_audacity(f"0\t1\tx\n\\\t100\t200\n\n{line}\n0\t1\tx\n")
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_files_may_have_the_line_ends_of_any_system(line_end: str) -> None:
+    marks = [Mark("x", 1000, 2000)] * 2
+    assert service.from_audacity(service.to_audacity(stored(marks)).replace("\n", line_end)) == marks
+    assert service.from_json_lines(service.to_json_lines(stored(marks)).replace("\n", line_end)) == marks
 
 
 def test_json_lines_may_hold_more_keys_blank_lines_and_windows_line_ends() -> None:
