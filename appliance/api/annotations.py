@@ -9,7 +9,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import dataset_schemas as schemas
 from appliance.api.context import box, require_key, tenant_id
-from appliance.api.pages import Window, numbered, page_answer
+from appliance.api.pages import page_answer, read_page
 from appliance.errors import InvalidRequest
 from appliance.rfc3339 import rfc3339
 from appliance.services.datasets import annotations as service
@@ -55,16 +55,20 @@ def import_annotations(path: schemas.AudioPath, query: schemas.AnnotationFormat)
 
 @blueprint.get("", responses={200: schemas.AnnotationPage})
 def list_annotations(path: schemas.AudioPath, query: schemas.ListAnnotations) -> Answer:
-    """List a recording's annotations in order of their start: all of them, or a numbered page."""
-    window = numbered(query.page, query.page_size) if query.page or query.page_size else Window(-1)
+    """List a recording's annotations in order of their start."""
+    window = read_page(query)
+    # The order is that of their start, not that of their making, so the cursor counts rows.
+    start = window.place or window.offset
     rows = service.list_annotations(
-        box(), tenant_id(), path.dataset_id, path.audio_id, limit=window.limit, offset=window.offset
+        box(), tenant_id(), path.dataset_id, path.audio_id, limit=window.limit + 1, offset=start
     )
+    page = [*map(render_annotation, rows[: window.limit])]
+    next_place = start + window.limit if len(rows) > window.limit else None
 
     def count() -> int:
         return service.count_annotations(box(), tenant_id(), path.dataset_id, path.audio_id)
 
-    return page_answer(("annotations", "items"), [*map(render_annotation, rows)], window, None, count), 200
+    return page_answer(("annotations", "items"), page, window, next_place, count), 200
 
 
 @blueprint.get("/export", responses={200: {"content": EXPORTS}})

@@ -153,11 +153,10 @@ class ListSetAnnotations(NumberedPage):
     artifact_type: Text | None = None
 
 
-class ListAnnotations(Query):
-    """Which annotations of a recording to list; without a query, all of them."""
+class ListAnnotations(NumberedPage):
+    """Which annotations of a recording to list."""
 
-    page: int | None = Field(None, ge=1, le=1_000_000, description="Number of the page, from 1.")
-    page_size: int | None = Field(None, ge=1, le=200, description="Rows on a page; 50 if only `page` is set.")
+    limit: int = Field(MAX_BULK_ANNOTATIONS, ge=1, le=MAX_BULK_ANNOTATIONS)
 
 
 class ListAudio(NumberedPage):
@@ -293,7 +292,7 @@ class AnnotationList(BaseModel):
 
 
 class AnnotationPage(NumberedAnswer):
-    """The annotations of a recording in order of their start."""
+    """A page of a recording's annotations, in order of their start."""
 
     annotations: list[Annotation]
     items: list[Annotation] = Field(description="The same as `annotations`.")

@@ -5,7 +5,8 @@ They are the rows of the table ``annotations`` that belong to no set; ``annotati
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.state.database import Reader, Transaction, columns
@@ -22,8 +23,11 @@ class Annotation:
     created_at: float
 
 
-def insert_annotations(tx: Transaction, audio_id: str, rows: Iterable[tuple[str, str, int, int]]) -> None:
-    """Store annotations, each as (id, artifact_type, start_ms, end_ms)."""
+ORDER = "ORDER BY start_ms, end_ms, rowid"
+
+
+def insert_annotations(tx: Transaction, audio_id: str, rows: Sequence[tuple[str, str, int, int]]) -> list[Annotation]:
+    """Store annotations, each as (id, artifact_type, start_ms, end_ms). Returns them in order of their start."""
     for annotation_id, artifact_type, start_ms, end_ms in rows:
         tx.insert(
             "annotations",
@@ -34,6 +38,9 @@ def insert_annotations(tx: Transaction, audio_id: str, rows: Iterable[tuple[str,
             start_ms=start_ms,
             end_ms=end_ms,
         )
+    ids = json.dumps([row[0] for row in rows])
+    sql = f"SELECT {columns(Annotation)} FROM annotations WHERE id IN (SELECT value FROM json_each(?)) {ORDER}"
+    return [Annotation(**dict(row)) for row in tx.all(sql, [ids])]
 
 
 def list_annotations(db: Reader, audio_id: str, limit: int = -1, offset: int = 0) -> list[Annotation]:
@@ -41,7 +48,7 @@ def list_annotations(db: Reader, audio_id: str, limit: int = -1, offset: int = 0
     rows = db.all(
         f"""
         SELECT {columns(Annotation)} FROM annotations WHERE audio_id = ? AND set_id IS NULL
-        ORDER BY start_ms, end_ms, rowid LIMIT ? OFFSET ?
+        {ORDER} LIMIT ? OFFSET ?
         """,
         [audio_id, limit, offset],
     )

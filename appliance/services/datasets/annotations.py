@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance.audacity import audacity_line
-from appliance.errors import InvalidRequest, NotFound, NotReady
+from appliance.errors import Conflict, InvalidRequest, NotFound, NotReady
 from appliance.services.box import Box
 from appliance.services.datasets.audio import find_audio
 from appliance.services.datasets.datasets import find_dataset
@@ -28,6 +28,9 @@ LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would also split labels, 
 # A label track cannot hold line ends, and its readers, Audacity too, remove spaces around a label.
 LOST_IN_LABEL_TRACK = re.compile(r"[\r\n]|\A\s|\s\Z")
 
+MAX_MARKS = 10_000  # of one import
+MAX_OF_RECORDING = 50_000
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -39,7 +42,13 @@ class Mark:
 
 
 def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, marks: list[Mark]) -> list[Annotation]:
-    """Store all marks, or none. Raises NotFound, NotReady, and InvalidRequest with the number of the invalid mark."""
+    """Store all marks, or none, and return them in order of their start.
+
+    Raises NotFound, NotReady, InvalidRequest with the number of the invalid mark, and Conflict if the recording would
+    have too many annotations.
+    """
+    if len(marks) > MAX_MARKS:
+        raise InvalidRequest(f"The file has {len(marks):,} annotations; one import can have {MAX_MARKS:,}.")
     recording = find_audio(box, tenant_id, dataset_id, audio_id)
     if recording.status != "ready" or recording.duration_ms is None:
         raise NotReady("The audio is not ready to be annotated; see processing_status and processing_error.")
@@ -49,10 +58,11 @@ def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, ma
     ids = [str(uuid.uuid4()) for _ in marks]
     with box.db.transaction() as tx:
         find_audio(box, tenant_id, dataset_id, audio_id)
+        total = annotation_rows.count_annotations(tx, audio_id)
+        if total + len(marks) > MAX_OF_RECORDING:
+            raise Conflict(f"The recording has {total:,} annotations; it can have {MAX_OF_RECORDING:,}.")
         rows = [(i, mark.artifact_type, mark.start_ms, mark.end_ms) for i, mark in zip(ids, marks, strict=True)]
-        annotation_rows.insert_annotations(tx, audio_id, rows)
-    new = set(ids)
-    return [annotation for annotation in annotation_rows.list_annotations(box.db, audio_id) if annotation.id in new]
+        return annotation_rows.insert_annotations(tx, audio_id, rows)
 
 
 def list_annotations(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.errors import InvalidRequest, NotFound, NotReady
+from appliance.errors import Conflict, InvalidRequest, NotFound, NotReady
 from appliance.services.box import Box
 from appliance.services.datasets import annotations as service
 from appliance.services.datasets.annotations import Mark
@@ -89,6 +90,32 @@ def test_annotations_come_in_order_of_their_start(box: Box, dataset_id: str, aud
     assert [row.artifact_type for row in second] == ["d", "c"]
     listed = service.list_annotations(box, 1, dataset_id, audio_id)
     assert [row.artifact_type for row in listed] == ["d", "a", "c", "b"]
+
+
+def test_the_time_of_an_import_grows_with_its_labels(box: Box, dataset_id: str, audio_id: str) -> None:
+    def cpu_seconds(count: int) -> float:
+        started = time.thread_time()
+        service.add_annotations(box, 1, dataset_id, audio_id, [Mark("x", 0, 1)] * count)
+        return time.thread_time() - started
+
+    cpu_seconds(10)  # what only the first call does
+    small = min(cpu_seconds(500) for _ in range(3))
+    assert cpu_seconds(10_000) < 100 * small  # 20 times if it grows with the labels, 400 with their square
+
+
+def test_an_import_and_a_recording_have_a_limit(
+    box: Box, dataset_id: str, audio_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_MARKS", 3)
+    monkeypatch.setattr(service, "MAX_OF_RECORDING", 5)
+    mark = Mark("x", 0, 1)
+    with pytest.raises(InvalidRequest, match="The file has 4 annotations; one import can have 3"):
+        service.add_annotations(box, 1, dataset_id, audio_id, [mark] * 4)
+    service.add_annotations(box, 1, dataset_id, audio_id, [mark] * 3)
+    with pytest.raises(Conflict, match="The recording has 3 annotations; it can have 5"):
+        service.add_annotations(box, 1, dataset_id, audio_id, [mark] * 3)
+    service.add_annotations(box, 1, dataset_id, audio_id, [mark] * 2)
+    assert service.count_annotations(box, 1, dataset_id, audio_id) == 5
 
 
 def test_audio_that_is_not_ready_cannot_be_annotated(box: Box, dataset_id: str) -> None:
