@@ -208,9 +208,15 @@ class ProviderUnavailable(ModelError):
 
 
 class ScoringFailed(ModelError):
-    """The model failed on a batch, or its scores are not finite numbers of the promised shape."""
+    """The model failed on a batch, or its scores do not have the promised shape."""
 
     code = "scoring_failed"
+
+
+class ScoresNotFinite(ModelError):
+    """The model's scores of this recording are not finite numbers; other recordings are not affected."""
+
+    code = "scores_not_finite"
 
 
 # --- storage --------------------------------------------------------------------------------------------------------
@@ -244,9 +250,15 @@ class StorageUnavailable(StorageError):
 
 
 class StateError(ApplianceError):
-    """The database refused a change."""
+    """The database cannot be read or written, for instance because its disk is full."""
 
     code = "state_error"
+
+
+class ChangeRefused(StateError):
+    """The change breaks a rule of the database, so it would be refused again."""
+
+    code = "change_refused"
 
 
 class DatabaseBusy(StateError):

@@ -44,6 +44,7 @@ FILE_ERRORS: tuple[type[ApplianceError], ...] = (
     errors.InvalidManifest,
     errors.ProviderUnavailable,
     errors.ScoringFailed,
+    errors.ScoresNotFinite,
     errors.StorageError,
     errors.ObjectMissing,
     errors.ObjectChanged,

@@ -19,7 +19,7 @@ import sqlite_utils
 from sqlite_utils.utils import sqlite3
 
 from appliance.config import Settings
-from appliance.errors import ConfigurationError, DatabaseBusy, StateError
+from appliance.errors import ChangeRefused, ConfigurationError, DatabaseBusy, StateError
 from appliance.state.checks import apply_moves
 from appliance.state.moves import Machine
 from appliance.state.schema import migrations
@@ -73,10 +73,10 @@ class Transaction(Reader):
     def move(self, machine: Machine, row_id: str, leaving: str, entering: str, **values: Any) -> bool:
         """Move a row from one status to another and set the columns in ``values``.
 
-        Returns False if the row has another status than ``leaving``. Raises StateError if the move is not listed.
+        Returns False if the row has another status than ``leaving``. Raises ChangeRefused if the move is not listed.
         """
         if not machine.allows(leaving, entering):
-            raise StateError(f"{machine.table}: the move from {leaving} to {entering} is not listed in moves.py.")
+            raise ChangeRefused(f"{machine.table}: the move from {leaving} to {entering} is not listed in moves.py.")
         return self.update(machine, row_id, leaving, status=entering, **values)
 
     def update(self, machine: Machine, row_id: str, status_now: str, /, **values: Any) -> bool:
@@ -179,5 +179,7 @@ def _translated() -> Iterator[None]:
         if "locked" in str(error) or "busy" in str(error):
             raise DatabaseBusy(f"The database stayed locked for {BUSY_SECONDS:.0f} s.") from error
         raise StateError(f"The database failed: {error}.") from error
+    except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+        raise ChangeRefused(f"The database refused a change: {error}.") from error
     except sqlite3.Error as error:
-        raise StateError(f"The database refused a change: {error}.") from error
+        raise StateError(f"The database failed: {error}.") from error

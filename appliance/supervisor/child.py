@@ -43,7 +43,7 @@ class Child:
         self._restart_at = 0.0
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process. Raises OSError or RuntimeError if the machine has no room for it."""
         self._started_at = time.monotonic()
         self._process = subprocess.Popen(
             self._command,
@@ -55,7 +55,11 @@ class Child:
             start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops its children in order
         )
         assert self._process.stdout
-        threading.Thread(target=self._keep_log, args=(self._process.stdout,), daemon=True).start()
+        try:
+            threading.Thread(target=self._keep_log, args=(self._process.stdout,), daemon=True).start()
+        except RuntimeError:
+            self._process.kill()  # if nobody reads its output, it would hang as soon as the pipe is full
+            raise
 
     @property
     def running(self) -> bool:
@@ -80,7 +84,12 @@ class Child:
             self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         if now >= self._restart_at:
             self._restart_at = 0.0
-            self.start()
+            try:
+                self.start()
+            except (OSError, RuntimeError) as error:  # no memory, or no room for a process or a thread
+                log.error("process not started", name=self.name, error=str(error))
+                self._restart_at = now + self._wait_seconds
+                self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
 
     def stop(self, patience_seconds: float) -> None:
         """Ask the process to end, and kill it if it has not ended after ``patience_seconds``."""

@@ -212,6 +212,7 @@ def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str
         "--worker-class": "gthread",
         "--threads": str(threads),
         "--forwarded-allow-ips": "*",  # only the front door can reach the socket
+        "--forwarder-headers": "",  # by default a request's SCRIPT_NAME and PATH_INFO would replace its path
         "--graceful-timeout": "10",
         # The front door limits a request's head. A request that passes it gets the API's error, not a page of gunicorn.
         "--limit-request-line": "0",

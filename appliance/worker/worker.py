@@ -21,13 +21,14 @@ from appliance.engine.models.session import Provider
 from appliance.errors import (
     ApplianceError,
     AudioError,
-    DatabaseBusy,
+    ChangeRefused,
     DecoderDied,
     FetchFailed,
     FileTooLarge,
     LeaseLost,
     ModelError,
     ScoringFailed,
+    StateError,
     Stopped,
     StorageError,
     StorageUnavailable,
@@ -149,8 +150,9 @@ class Worker:
             raise
         except (DecoderDied, FetchFailed) as error:
             leases.retry(self._box, work, error, counts=True)
-        except (Stopped, StorageUnavailable, DatabaseBusy) as error:
-            leases.retry(self._box, work, error, counts=False)
+        except (Stopped, StorageUnavailable, StateError) as error:
+            # A change that breaks a rule would be refused again. All others are no fault of the file.
+            leases.retry(self._box, work, error, counts=isinstance(error, ChangeRefused))
         except ScoringFailed as error:
             if self._provider == "cuda":  # a device that failed may not recover in this process
                 self._failed = True

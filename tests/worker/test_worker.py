@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 import uuid
@@ -10,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 import pytest
+import soundfile
 
 from appliance.config import Settings
+from appliance.engine.models.session import Provider
 from appliance.engine.models.store import ModelStore
 from appliance.engine.scoring.events import Detection, DetectionConfig
 from appliance.engine.scoring.scorer import Scorer
@@ -230,6 +234,45 @@ def test_a_bug_in_the_worker_fails_the_file_and_not_the_worker(make: Callable[..
             assert "ZeroDivisionError" in (file.error_message or "")
             patch.undo()
             assert fixture.finished_file(fixture.add(job_id, loud_wav())).status == "completed"
+
+
+@pytest.mark.parametrize("provider", ["cpu", "cuda"])
+def test_scores_that_are_not_finite_fail_the_file_at_once_and_not_the_worker(
+    make: Callable[..., WorkerFixture], provider: Provider
+) -> None:
+    fixture = make()
+    recording = io.BytesIO()
+    soundfile.write(recording, np.full(8000, 1e37, np.float32), 8000, "FLOAT", format="WAV")
+    bad = fixture.add(fixture.make_job("loud-softmax"), recording.getvalue())
+    good = fixture.add(fixture.make_job(), loud_wav())
+    with fixture.working() as worker:
+        worker._provider = provider  # only the worker believes this; its sessions run on the CPU
+        assert fixture.finished_file(bad).error_code == "scores_not_finite"
+        assert fixture.finished_file(good).status == "completed"
+
+
+def test_a_full_database_counts_on_no_file(make: Callable[..., WorkerFixture]) -> None:
+    fixture = make(max_decoder_deaths=1)
+    file_id = fixture.add(fixture.make_job(), loud_wav())
+    complete = inference_work.complete
+    tries: list[int] = []
+
+    def completing(*arguments: Any) -> None:
+        tries.append(1)
+        is_full = len(tries) <= 4
+        # Pages; it cannot be less than the size that the database has.
+        fixture.box.db.all(f"PRAGMA max_page_count = {1 if is_full else 1_000_000}")
+        if is_full:
+            with fixture.box.db.transaction() as tx:
+                tx.change("CREATE TABLE filler (bytes BLOB)")
+                tx.change("INSERT INTO filler VALUES (zeroblob(1000000))")
+        complete(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference_work, "complete", completing)
+        with fixture.working():
+            assert fixture.finished_file(file_id).status == "completed"
+    assert len(tries) == 5
 
 
 def test_a_missing_model_fails_only_its_own_files(make: Callable[..., WorkerFixture]) -> None:

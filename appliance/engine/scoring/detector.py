@@ -30,7 +30,7 @@ def analyse(
     """Decode a recording, score it and find its detections.
 
     ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop.
-    Raises AudioError if the recording cannot be analysed (DecoderDied is one), and ScoringFailed.
+    Raises AudioError if the recording cannot be analysed (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     manifest = scorer.session.manifest
     with decoder.decode(file, manifest.input.sample_rate_hz) as audio:

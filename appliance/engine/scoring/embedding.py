@@ -28,7 +28,7 @@ def embed(
     """Return the vectors of a recording: (num_windows, num_dimensions) float32.
 
     ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop.
-    Raises AudioError if the recording cannot be decoded (DecoderDied is one), and ScoringFailed.
+    Raises AudioError if the recording cannot be decoded (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     vectors = VectorList()
     with decoder.decode(file, scorer.session.manifest.input.sample_rate_hz) as audio:

@@ -18,7 +18,7 @@ import numpy as np
 
 from appliance.engine.models.session import Session, Slot
 from appliance.engine.scoring.windows import cut_windows
-from appliance.errors import ScoringFailed
+from appliance.errors import ScoresNotFinite, ScoringFailed
 
 LANE_BYTES = 8 * 1024**2
 
@@ -42,9 +42,9 @@ class _Lane:
         self.error: Exception | None = None
 
     def take(self, output: np.ndarray) -> None:
-        """Pass the output for the next window to the sink. Raises ScoringFailed if it is not finite."""
+        """Pass the output for the next window to the sink. Raises ScoresNotFinite."""
         if not np.isfinite(output).all():
-            raise ScoringFailed("The model returned numbers that are not finite.")
+            raise ScoresNotFinite("The model returned numbers that are not finite.")
         self.sink.add(self.num_scored * self.hop_ms, output)
         self.num_scored += 1
 
@@ -96,8 +96,8 @@ class Scorer:
         """Run the graph on every window of a recording and pass the outputs to ``sink``. Returns after the last one.
 
         blocks : mono (num_samples,) float32 at the model's rate. ``checkpoint`` is called for each window with the
-        seconds of audio cut so far, and may raise to stop. Raises ScoringFailed, and what ``blocks`` and
-        ``checkpoint`` raise.
+        seconds of audio cut so far, and may raise to stop. Raises ScoringFailed, ScoresNotFinite, and what ``blocks``
+        and ``checkpoint`` raise.
         """
         source = self.session.manifest.input
         lane = _Lane(sink, 1000.0 * source.hop_samples / source.sample_rate_hz)

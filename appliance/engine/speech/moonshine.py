@@ -12,7 +12,7 @@ import numpy as np
 
 from appliance.engine.models.session import Graph
 from appliance.engine.models.speech_manifest import Decoding
-from appliance.errors import InvalidManifest, ScoringFailed
+from appliance.errors import InvalidManifest, ScoresNotFinite
 
 PAST, PRESENT = "past_key_values.", "present."
 
@@ -48,7 +48,7 @@ class Moonshine:
     def read(self, piece: np.ndarray, sample_rate_hz: int) -> Hypothesis:
         """Transcribe one piece by greedy search: the most probable next token, again and again.
 
-        piece : (num_samples,) float32 at ``sample_rate_hz``. Raises ScoringFailed.
+        piece : (num_samples,) float32 at ``sample_rate_hz``. Raises ScoringFailed, ScoresNotFinite.
         """
         mask = np.ones((1, len(piece)), np.int64)
         (hidden,) = self._encoder.run(["last_hidden_state"], {"input_values": piece[None], "attention_mask": mask})
@@ -80,9 +80,9 @@ class Moonshine:
 
 
 def _most_probable(logits: np.ndarray) -> tuple[int, float]:
-    """Return the token with the highest of (num_tokens,) logits, and its probability. Raises ScoringFailed."""
+    """Return the token with the highest of (num_tokens,) logits, and its probability. Raises ScoresNotFinite."""
     token = int(logits.argmax())
     probability = 1.0 / float(np.exp(logits - logits[token]).sum())
     if not 0.0 < probability <= 1.0:
-        raise ScoringFailed("The speech model's decoder returned numbers that are not finite.")
+        raise ScoresNotFinite("The speech model's decoder returned numbers that are not finite.")
     return token, probability

@@ -55,7 +55,7 @@ class PieceCutter:
         self._position = 0  # number of the first frame of ``_frames`` in the recording
 
     def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
-        """Yield the pieces of a recording. Raises ScoringFailed, and what ``blocks`` raises.
+        """Yield the pieces of a recording. Raises ScoringFailed, ScoresNotFinite, and what ``blocks`` raises.
 
         blocks : mono (num_samples,) float32 at the rate of the cutter.
         """

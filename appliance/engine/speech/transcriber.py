@@ -16,7 +16,7 @@ from appliance.engine.speech.moonshine import Moonshine
 from appliance.engine.speech.pieces import Piece, PieceCutter
 from appliance.engine.speech.tokens import SpokenWord, Vocabulary
 from appliance.engine.speech.voice_activity import FRAME_SAMPLES, VoiceActivity, VoiceStream
-from appliance.errors import InvalidManifest, ScoringFailed
+from appliance.errors import InvalidManifest, ScoresNotFinite, ScoringFailed
 
 T = TypeVar("T", "Word", "Segment")
 
@@ -76,7 +76,8 @@ class Transcriber:
         """Transcribe a recording. The result has no ``duration_ms``.
 
         blocks : mono (num_samples,) float32 at the model's rate. ``checkpoint`` is called before each block with the
-        seconds read so far, and may raise to stop. Raises ScoringFailed, and what ``blocks`` and ``checkpoint`` raise.
+        seconds read so far, and may raise to stop. Raises ScoringFailed, ScoresNotFinite, and what
+        ``blocks`` and ``checkpoint`` raise.
         """
         result = Transcription()
         source = self.manifest.input
@@ -90,7 +91,7 @@ class Transcriber:
         return result
 
     def check(self) -> None:
-        """Run every graph on silence, at most a second of it. Raises ScoringFailed."""
+        """Run every graph on silence, at most a second of it. Raises ScoringFailed, ScoresNotFinite."""
         rate = self.manifest.input.sample_rate_hz
         VoiceStream(self._activity).probabilities(np.zeros((2, FRAME_SAMPLES), np.float32))
         self._reader.read(np.zeros(rate, np.float32), rate)
@@ -111,7 +112,7 @@ def transcribe(
     """Decode a recording and transcribe it.
 
     ``checkpoint`` is called before each block with the seconds read so far, and may raise to stop.
-    Raises AudioError if the recording cannot be decoded (DecoderDied is one), and ScoringFailed.
+    Raises AudioError if the recording cannot be decoded (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     with decoder.decode(file, transcriber.manifest.input.sample_rate_hz) as audio:
         result = transcriber.read(audio, checkpoint)
@@ -132,7 +133,7 @@ def check_speech(model: StoredModel) -> None:
     transcriber = Transcriber(model)
     try:
         transcriber.check()
-    except ScoringFailed as error:
+    except (ScoringFailed, ScoresNotFinite) as error:
         raise InvalidManifest(f"{model.folder / MANIFEST}: files: {error}") from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance.engine.models.session import Graph
-from appliance.errors import InvalidManifest, ScoringFailed
+from appliance.errors import InvalidManifest, ScoresNotFinite
 
 FRAME_SAMPLES = 512
 CONTEXT_SAMPLES = 64  # each frame is preceded by the end of the frame before
@@ -38,7 +38,7 @@ class VoiceStream:
         self._cell = np.zeros(STATE_SHAPE, np.float32)
 
     def probabilities(self, frames: np.ndarray) -> np.ndarray:
-        """Return (num_frames,) float32 in [0, 1] for the next frames. Raises ScoringFailed.
+        """Return (num_frames,) float32 in [0, 1] for the next frames. Raises ScoringFailed, ScoresNotFinite.
 
         frames : (num_frames, FRAME_SAMPLES) float32 mono at 16 kHz, at least one.
         """
@@ -47,5 +47,5 @@ class VoiceStream:
         probabilities, self._hidden, self._cell = self._graph.run(["speech_probs", "hn", "cn"], inputs)
         self._context = frames[-1, -CONTEXT_SAMPLES:].copy()
         if not np.isfinite(probabilities).all():
-            raise ScoringFailed("The voice activity model returned numbers that are not finite.")
+            raise ScoresNotFinite("The voice activity model returned numbers that are not finite.")
         return probabilities.reshape(-1)

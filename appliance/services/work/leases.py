@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from appliance.errors import ApplianceError, UnexpectedStatus, WorkerLost
+import structlog
+
+from appliance.errors import ApplianceError, WorkerLost
 from appliance.services.box import Box
 from appliance.services.work.kinds import KINDS
 from appliance.state import work as queue
 from appliance.state import workers
 from appliance.state.database import Transaction
 from appliance.state.work import Work
+
+log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
 
@@ -25,14 +29,25 @@ def start_worker(box: Box, worker_id: str, provider: str) -> None:
 def claim(
     box: Box, worker_id: str, kinds: Iterable[str] | None = None, *, lease_seconds: float | None = None
 ) -> Work | None:
-    """Lease the next piece of work, of any kind or only of ``kinds``. Returns None if none is ready."""
+    """Lease the next piece of work, of any kind or only of ``kinds``. Returns None if none is ready.
+
+    Work whose subject has ended without it is removed, so that it does not stand before all other work.
+    """
     if not queue.is_ready(box.db, kinds):  # idle threads ask again and again
         return None
     with box.db.transaction() as tx:
-        work = queue.claim(tx, worker_id, lease_seconds or box.settings.lease_seconds, kinds)
-        if work and not KINDS[work.kind].start(tx, work.subject_id):
-            raise UnexpectedStatus(f"{work.kind} {work.subject_id} is not queued.")
-    return work
+        while work := queue.claim(tx, worker_id, lease_seconds or box.settings.lease_seconds, kinds):
+            if _start(tx, work):
+                return work
+            log.error("work removed: its subject has ended without it", kind=work.kind, subject=work.subject_id)
+            queue.finish(tx, work)
+    return None
+
+
+def _start(tx: Transaction, work: Work) -> bool:
+    """Move the subject of claimed work to its start, also from a run that nobody holds any more."""
+    kind, subject_id = KINDS[work.kind], work.subject_id
+    return kind.start(tx, subject_id) or (kind.release(tx, subject_id) and kind.start(tx, subject_id))
 
 
 def heartbeat(box: Box, worker_id: str, active: Iterable[Work]) -> set[Work]:

@@ -18,7 +18,7 @@ from appliance.engine.models.session import Session
 from appliance.engine.models.store import StoredModel
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import TrackBuilder
-from appliance.errors import ScoringFailed
+from appliance.errors import ScoresNotFinite, ScoringFailed
 from tests.support import toy_models
 from tests.support.appliances import wait_for
 
@@ -108,7 +108,7 @@ def test_scores_that_are_not_finite_fail_only_their_recording(tmp_path: Path) ->
     def score(audio: np.ndarray) -> np.ndarray | str:
         try:
             return scores_of(scorer, audio)
-        except ScoringFailed as error:
+        except ScoresNotFinite as error:
             return str(error)
 
     with Scorer(load(folder, 8)) as scorer, ThreadPoolExecutor(6) as pool:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.engine.models.speech_manifest import Decoding
 from appliance.engine.speech.moonshine import Moonshine
-from appliance.errors import InvalidManifest, ScoringFailed
+from appliance.errors import InvalidManifest, ScoresNotFinite
 
 DECODING = Decoding(start_token=1, end_token=2, max_tokens_per_second=2.0, min_token_limit=4)
 NUM_TOKENS = 10
@@ -81,7 +81,7 @@ def test_endless_repetition_stops_at_the_token_limit_for_the_duration(seconds: f
 
 
 def test_logits_that_are_not_finite_fail() -> None:
-    with pytest.raises(ScoringFailed, match="not finite"):
+    with pytest.raises(ScoresNotFinite, match="not finite"):
         reader(Decoder([5], logit=float("nan"))).read(piece(1), 16_000)
 
 

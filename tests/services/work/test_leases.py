@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.errors import ApplianceError, DecoderDied, LeaseLost, StorageUnavailable
+from appliance.errors import DecoderDied, LeaseLost, StorageUnavailable
 from appliance.services.box import Box
 from appliance.services.inference import files, jobs
 from appliance.services.work import leases
@@ -64,12 +64,21 @@ def test_a_claim_takes_only_the_kinds_that_it_names(box: Box, file_id: str) -> N
     assert leases.claim(box, "w", ("embed", "inference")) is not None
 
 
-def test_work_whose_subject_cannot_start_stays_free(box: Box, job_id: str, file_id: str) -> None:
+def test_work_whose_subject_has_ended_does_not_stand_before_other_work(box: Box, job_id: str, file_id: str) -> None:
+    next_id = new_file(box, job_id)
     with box.db.transaction() as tx:
         inference_files.mark_processing(tx, file_id)
-    with pytest.raises(ApplianceError, match=f"inference {file_id} is not queued"):
-        claim(box)
-    assert counts(box) == [(0, 0, None)]
+        inference_files.mark_completed(tx, file_id, 1000, [])
+    assert claim(box).subject_id == next_id
+    assert file_of(box, job_id, file_id).status == "completed"
+    assert queued_work(box, "webhook") == [("inference", next_id)]
+
+
+def test_work_whose_subject_seems_to_be_in_progress_is_started_again(box: Box, job_id: str, file_id: str) -> None:
+    with box.db.transaction() as tx:
+        inference_files.mark_processing(tx, file_id)
+    assert claim(box).subject_id == file_id
+    assert file_of(box, job_id, file_id).status == "processing"
 
 
 def test_jobs_take_turns(box: Box, job_id: str) -> None:
