@@ -26,6 +26,7 @@ from appliance.state.schema import migrations
 
 OLDEST_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL database that several processes write
 BUSY_SECONDS = 30.0
+PRIVATE = 0o600
 
 Row = Any  # sqlite3.Row of whichever driver sqlite-utils picked: indexed by column name
 Parameters = Sequence[Any] | dict[str, Any]
@@ -108,7 +109,13 @@ class Database(Reader):
         return cls(settings.data_dir / "appliance.db")
 
     def migrate(self) -> None:
-        """Bring the schema up to date. A lock file keeps out a second process, whose migrations would fail."""
+        """Bring the schema up to date. A lock file keeps out a second process, whose migrations would fail.
+
+        No other user can read the files, also if they were there before. SQLite makes its own as the first one is.
+        """
+        self.path.touch(mode=PRIVATE)
+        for file in self.path.parent.glob(f"{self.path.name}*"):
+            file.chmod(PRIVATE)
         with self.path.with_suffix(".lock").open("w") as lock, _translated():
             fcntl.flock(lock, fcntl.LOCK_EX)
             connection = self._connect()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -85,12 +86,7 @@ class Supervisor:
         self._open.close()
 
     def _start(self) -> None:
-        data_dir = self.settings.data_dir
-        try:
-            for folder in (data_dir, data_dir / "logs", data_dir / "run"):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"The data folder {data_dir} cannot be made: {error.strerror}.") from error
+        self._make_folders()
         self._lock_folder()
         if not is_free(self.settings.host, self.settings.port):
             raise ConfigurationError(
@@ -113,6 +109,24 @@ class Supervisor:
         if worker and worker.provider == "cpu" and self.settings.provider == "auto":
             self.notices.append("Models run on the CPU, not on CUDA. `doctor` says why.")
         self.first_key = create_first_key(database)  # last, so that a key is never created without being shown
+
+    def _make_folders(self) -> None:
+        """Make the data folder one that no other user of this machine can read, also if it was there before."""
+        os.umask(0o077)
+        data_dir = self.settings.data_dir
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            mode = data_dir.stat().st_mode
+            if mode & stat.S_ISVTX:
+                raise ConfigurationError(f"{data_dir} is shared by all users of this machine; name a folder inside it.")
+            if mode & 0o077:
+                data_dir.chmod(0o700)
+            for folder in (data_dir / "logs", data_dir / "run"):
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The data folder {data_dir} cannot be made private to this user: {error.strerror}."
+            ) from error
 
     def _lock_folder(self) -> None:
         lock = self._open.enter_context((self.settings.data_dir / "lock").open("w"))
@@ -212,7 +226,7 @@ def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str
         "--worker-class": "gthread",
         "--threads": str(threads),
         "--forwarded-allow-ips": "*",  # only the front door can reach the socket
-        "--forwarder-headers": "",  # by default a request's SCRIPT_NAME and PATH_INFO would replace its path
+        "--forwarder-headers": "",  # by default a request's SCRIPT_NAME would change its path
         "--graceful-timeout": "10",
         # The front door limits a request's head. A request that passes it gets the API's error, not a page of gunicorn.
         "--limit-request-line": "0",

@@ -16,8 +16,11 @@ from tests.support.appliances import Api, Appliance, running_appliance
 
 @pytest.fixture(scope="session")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
-    """A running appliance with MinIO."""
-    with running_appliance(tmp_path_factory.mktemp("appliance"), models, storage_server="minio") as running:
+    """A running appliance with MinIO, in a folder that every user could read before."""
+    folder = tmp_path_factory.mktemp("appliance")
+    folder.chmod(0o755)
+    (folder / "appliance.db").touch(0o644)
+    with running_appliance(folder, models, storage_server="minio") as running:
         yield running
 
 
