@@ -49,7 +49,7 @@ class FileTooLarge(ApplianceError):
 
 
 class Unauthorized(ApplianceError):
-    """The API key is missing, unknown or revoked."""
+    """The API key is missing, unknown, revoked or expired."""
 
     code = "unauthorized"
 
@@ -58,6 +58,18 @@ class Forbidden(ApplianceError):
     """The object is another tenant's, the form or URL expired or was changed, or clients may not make the call."""
 
     code = "forbidden"
+
+
+class ScopeMissing(ApplianceError):
+    """The API key has not the scope that the call needs; access.md lists the scope of each call."""
+
+    code = "scope_missing"
+
+
+class TenantDisabled(ApplianceError):
+    """The tenant of the API key was disabled by an administrator."""
+
+    code = "tenant_disabled"
 
 
 class TooManyUploads(ApplianceError):

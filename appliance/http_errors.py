@@ -15,6 +15,8 @@ STATUS: dict[type[ApplianceError], int] = {
     errors.SizeMismatch: 400,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
+    errors.ScopeMissing: 403,
+    errors.TenantDisabled: 403,
     errors.NotFound: 404,
     errors.ModelNotFound: 404,
     errors.Conflict: 409,

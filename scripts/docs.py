@@ -1,7 +1,7 @@
 """Writes the documentation that comes from code, or with ``--check`` compares it.
 
 Settings → config/appliance.toml; commands → docs/cli.md; errors → docs/errors.md; statuses and moves → docs/states.md;
-the API → docs/api.md; the manifest's keys → docs/manifest.md.
+the API → docs/api.md; the scope of each call → docs/access.md; the manifest's keys → docs/manifest.md.
 """
 
 from __future__ import annotations
@@ -217,6 +217,28 @@ def api_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+ACCESS_INTRODUCTION = """# Which scope a call needs
+
+A key has one or more scopes: `read`, `write` (which includes `read`), `admin` and `metrics`. A call with a key that has
+not the scope of the call is answered with 403 and the code `scope_missing`. Calls marked *none* need no key.
+[security.md](security.md) says what the scopes are for.
+"""
+
+
+def access_page() -> str:
+    """The scope that each call needs, from the OpenAPI document."""
+    lines = [GENERATED + ACCESS_INTRODUCTION, "| call | scope | header with the key |", "|---|---|---|"]
+    headers = {"api_key": "`X-API-Key`", "authorization": "`Authorization`"}
+    for path, operations in openapi()["paths"].items():
+        for method, operation in operations.items():
+            needed = [item for requirement in operation.get("security", []) for item in requirement.items()]
+            scopes = sorted({scope for _, scopes in needed for scope in scopes})
+            sent = " or ".join(headers[scheme] for scheme, _ in needed)
+            scope = f"`{scopes[0]}`" if scopes else "*none*"
+            lines.append(f"| `{method.upper()} {path}` | {scope} | {sent} |")
+    return "\n".join(lines) + "\n"
+
+
 def _schema_of(answer: dict[str, Any]) -> str:
     content: dict[str, Any] = next(iter(answer.get("content", {}).values()), {})
     return f"`{content.get('schema', {}).get('$ref', '').rpartition('/')[2]}`"
@@ -241,6 +263,7 @@ PAGES = {
     "docs/states.md": states_page,
     "docs/manifest.md": manifest_page,
     "docs/api.md": api_page,
+    "docs/access.md": access_page,
 }
 
 

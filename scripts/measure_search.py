@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from appliance.services.datasets.similarity import Similarity
-from appliance.state import audio, datasets, embeddings, keys
+from appliance.state import audio, datasets, embeddings, tenants
 from appliance.state.database import Database
 
 NUM_RECORDINGS, NUM_DIMENSIONS, SEARCHES = 100_000, 64, 50
@@ -39,7 +39,7 @@ def main() -> None:
 def fill(db: Database, vectors: np.ndarray) -> None:
     """Store a dataset whose recordings have these vectors."""
     with db.transaction() as tx:
-        tenant_id = keys.ensure_tenant(tx, "default")
+        tenant_id = tenants.ensure_tenant(tx, "default")
         datasets.insert_dataset(tx, "dataset", tenant_id, "measured", "")
         for i, vector in enumerate(vectors):
             audio.insert_audio(

@@ -25,6 +25,7 @@ from appliance.api import (
     webhooks,
 )
 from appliance.api import annotations as annotations_api
+from appliance.api.access import scope_of
 from appliance.api.errors import (
     MEDIA_TYPE,
     Failure,
@@ -35,9 +36,11 @@ from appliance.api.errors import (
 )
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
+from appliance.services.keys import LastUses
 from appliance.services.speech.durations import Durations
 
 MAX_BODY_BYTES = 1024**2
+RULE_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -63,6 +66,7 @@ def create_app(box: Box) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["box"] = box
     app.extensions["similarity"] = Similarity(box)
+    app.extensions["last_uses"] = LastUses(box.db)
     app.extensions["durations"] = Durations(box.settings)
     app.extensions["upload_slots"] = BoundedSemaphore(box.settings.streamed_uploads)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
@@ -83,6 +87,7 @@ def create_app(box: Box) -> OpenAPI:
     ):
         app.register_api(module.blueprint)
     _document_problems(app)
+    _document_scopes(app)
     return app
 
 
@@ -118,6 +123,15 @@ def _document_problems(app: OpenAPI) -> None:
             error = failure if has_plain_errors(path) else problem
             operation["responses"]["400"] = error
             operation["responses"]["default"] = error
+
+
+def _document_scopes(app: OpenAPI) -> None:
+    """Name the scope that each call needs in its security requirement. Raises KeyError for a call without one."""
+    for rule in app.url_map.iter_rules():
+        operations = app.api_doc["paths"].get(RULE_PARAMETER.sub(r"{\1}", rule.rule), {})
+        for method in (rule.methods or set()) & {name.upper() for name in operations}:
+            for requirement in operations[method.lower()].get("security", []):
+                requirement.update({scheme: [scope_of(method, rule.endpoint)] for scheme in requirement})
 
 
 def _described(media_type: str, schema: str) -> dict[str, Any]:

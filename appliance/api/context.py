@@ -9,10 +9,12 @@ from threading import BoundedSemaphore
 
 from flask import current_app, g, request
 
+from appliance.api.access import scope_of
 from appliance.errors import InvalidRequest, TooManyUploads, Unauthorized
 from appliance.services import keys
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
+from appliance.services.keys import LastUses
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
@@ -30,26 +32,34 @@ def similarity() -> Similarity:
 
 
 def require_key() -> None:
-    """Find the tenant of the request by the key in X-API-Key. Raises Unauthorized."""
-    g.tenant_id = keys.authenticate(box().db, request.headers.get("X-API-Key"))
+    """Find the tenant of the request by the key in X-API-Key. Raises Unauthorized, TenantDisabled, ScopeMissing."""
+    _require(request.headers.get("X-API-Key"))
 
 
 def require_authorization() -> None:
-    """Find the tenant of the request by the key in Authorization, bare or as Bearer. Raises Unauthorized."""
+    """Find the tenant of the request by the key in Authorization, bare or as Bearer. Raises as ``require_key``."""
     header = request.headers.get("Authorization", "").strip()
     scheme, _, rest = header.partition(" ")
     key = rest.strip() if scheme.lower() == "bearer" else header
     if not key:
         raise Unauthorized("The header Authorization is missing.")
-    g.tenant_id = keys.authenticate(box().db, key)
+    _require(key)
 
 
 def require_either_key() -> None:
-    """Find the tenant of the request by the key in X-API-Key or in Authorization. Raises Unauthorized."""
+    """Find the tenant of the request by the key in X-API-Key or in Authorization. Raises as ``require_key``."""
     if "X-API-Key" in request.headers or "Authorization" not in request.headers:
         require_key()
     else:
         require_authorization()
+
+
+def _require(sent: str | None) -> None:
+    key = keys.authenticate(box().db, sent)
+    keys.require_scope(key, scope_of(request.method, str(request.endpoint)))
+    last_uses: LastUses = current_app.extensions["last_uses"]
+    last_uses.note(key)
+    g.tenant_id = key.tenant_id
 
 
 @contextmanager

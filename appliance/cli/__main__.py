@@ -14,6 +14,7 @@ COMMANDS = {
     "up": "Serve until interrupted.",
     "detect": "Find artifacts in recordings, without a server.",
     "keys": "API keys: create, list, revoke.",
+    "tenants": "Tenants: create, list, disable, enable.",
     "models": "The model store: list, show, add, verify.",
     "doctor": "Check this machine and the appliance on it.",
 }

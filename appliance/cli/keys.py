@@ -8,15 +8,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from appliance.config import load_settings
-from appliance.errors import ConfigurationError
+from appliance.cli.database import data_dir_option, open_database
 from appliance.rfc3339 import rfc3339
 from appliance.services import keys as service
-from appliance.state.database import Database
 
-data_dir_option = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Folder that holds all state.  [default: var]"
-)
+WIDTH = 500  # of the longest row; in a narrow terminal rows are wrapped rather than cut
 
 
 @click.group()
@@ -32,37 +28,42 @@ def keys() -> None:
     show_default=True,
     help="Tenant of the key. It is created if it does not exist.",
 )
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(service.SCOPES),
+    default=service.DEFAULT_SCOPES,
+    show_default=True,
+    help="What the key may do. Repeat the option for several scopes; write includes read.",
+)
+@click.option("--expires-days", type=float, help="Days after which the key is refused.  [default: never]")
 @data_dir_option
-def create(name: str, tenant: str, data_dir: Path | None) -> None:
+def create(name: str, tenant: str, scopes: tuple[str, ...], expires_days: float | None, data_dir: Path | None) -> None:
     """Create a key and print it. It is shown only now: the appliance stores its hash."""
-    click.echo(service.create_key(_database(data_dir), name, tenant))
+    click.echo(service.create_key(open_database(data_dir), name, tenant, scopes, expires_days))
 
 
 @keys.command("list")
 @data_dir_option
 def list_(data_dir: Path | None) -> None:
-    """List all keys, without their secrets."""
-    table = Table("name", "tenant", "created", "revoked")
-    for key in service.list_keys(_database(data_dir)):
-        table.add_row(key.name, key.tenant, rfc3339(key.created_at), rfc3339(key.revoked_at) if key.revoked_at else "")
-    Console().print(table)
+    """List all keys, without their secrets. The last use is exact to a minute."""
+    table = Table("name", "tenant", "scopes", "created", "expires", "last used", "revoked")
+    for key in service.list_keys(open_database(data_dir)):
+        times = (key.created_at, key.expires_at, key.last_used_at, key.revoked_at)
+        table.add_row(key.name, key.tenant, " ".join(key.scopes), *(_time(time) for time in times))
+    Console(width=WIDTH).print(table)
 
 
 @keys.command()
 @click.argument("name")
 @data_dir_option
 def revoke(name: str, data_dir: Path | None) -> None:
-    """Revoke a key. Requests with it are refused from now on."""
-    service.revoke_key(_database(data_dir), name)
+    """Revoke a key, also the last one of an administrator. Requests with it are refused from now on."""
+    database = open_database(data_dir)
+    service.revoke_key(database, service.find_key(database, name).id, keep_administrator=False)
     click.echo(f"Revoked {name}.")
 
 
-def _database(data_dir: Path | None) -> Database:
-    settings = load_settings(data_dir=data_dir)
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{settings.data_dir} cannot be made: {error.strerror}.") from error
-    database = Database.of(settings)
-    database.migrate()
-    return database
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else rfc3339(seconds)

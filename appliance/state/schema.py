@@ -515,6 +515,21 @@ def m012_fetched_media(db: Database) -> None:
     _run(db, "ALTER TABLE media ADD COLUMN source_url TEXT")
 
 
+@migrations()
+def m013_access(db: Database) -> None:
+    """Keys have scopes, may expire and show their last use. Older keys may read and write. A tenant can be disabled."""
+    _run(
+        db,
+        """
+        ALTER TABLE api_keys ADD COLUMN scopes TEXT NOT NULL DEFAULT '["read", "write"]'
+            CONSTRAINT api_keys_scopes_array CHECK (json_type(scopes) = 'array')
+        """,
+        "ALTER TABLE api_keys ADD COLUMN expires_at REAL",
+        "ALTER TABLE api_keys ADD COLUMN last_used_at REAL",
+        "ALTER TABLE tenants ADD COLUMN disabled_at REAL",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

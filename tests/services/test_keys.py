@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
-from appliance.errors import Conflict, InvalidRequest, NotFound, Unauthorized
+from appliance.errors import Conflict, InvalidRequest, NotFound, ScopeMissing, Unauthorized
 from appliance.services import keys
 from appliance.services.box import Box
+from appliance.state.database import Database
+
+
+def revoke(box: Box, name: str, *, keep_administrator: bool = False) -> None:
+    keys.revoke_key(box.db, keys.find_key(box.db, name).id, keep_administrator=keep_administrator)
 
 
 def test_a_key_leads_to_its_tenant(box: Box) -> None:
     first, second = keys.create_key(box.db, "a", "one"), keys.create_key(box.db, "b", "two")
     new = keys.create_key(box.db, "c", "three")
-    assert [keys.authenticate(box.db, key) for key in (first, second, new)] == [1, 2, 3]
+    assert [keys.authenticate(box.db, key).tenant_id for key in (first, second, new)] == [1, 2, 3]
 
 
 def test_two_keys_of_a_tenant_lead_to_the_same_tenant(box: Box) -> None:
     created = [keys.create_key(box.db, name, "one") for name in ("a", "b")]
     assert created[0] != created[1]
-    assert [keys.authenticate(box.db, key) for key in created] == [1, 1]
+    assert [keys.authenticate(box.db, key).tenant_id for key in created] == [1, 1]
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda key: key[:-1], lambda key: f"{key} ", lambda _: "é"])
@@ -45,7 +51,7 @@ def test_a_revoked_key_is_refused_and_its_name_is_free_again(box: Box) -> None:
     old = keys.create_key(box.db, "a")
     with pytest.raises(Conflict, match="There is a key named 'a' already"):
         keys.create_key(box.db, "a", "two")
-    keys.revoke_key(box.db, "a")
+    revoke(box, "a")
     with pytest.raises(Unauthorized):
         keys.authenticate(box.db, old)
     new = keys.create_key(box.db, "a")
@@ -57,9 +63,9 @@ def test_a_revoked_key_is_refused_and_its_name_is_free_again(box: Box) -> None:
 def test_only_a_live_key_can_be_revoked(box: Box, is_revoked: bool) -> None:
     if is_revoked:
         keys.create_key(box.db, "a")
-        keys.revoke_key(box.db, "a")
+        revoke(box, "a")
     with pytest.raises(NotFound, match="There is no live key named 'a'"):
-        keys.revoke_key(box.db, "a")
+        revoke(box, "a")
 
 
 @pytest.mark.parametrize("text", ["", "x" * 101, "a\nb", "a\x00", "\udcff"])
@@ -74,9 +80,9 @@ def test_a_bad_name_is_refused_and_stores_nothing(box: Box, text: str) -> None:
 def test_the_first_key_is_created_once(box: Box) -> None:
     key = keys.create_first_key(box.db)
     assert key is not None
-    assert keys.authenticate(box.db, key) == 3
+    assert keys.authenticate(box.db, key).tenant_id == 3
     assert keys.create_first_key(box.db) is None
-    keys.revoke_key(box.db, keys.DEFAULT_TENANT)
+    revoke(box, keys.DEFAULT_TENANT)
     assert keys.create_first_key(box.db) is None  # whoever revoked it meant it
 
 
@@ -84,3 +90,92 @@ def test_the_database_holds_no_key(box: Box) -> None:
     key = keys.create_key(box.db, "a")
     rows = box.db.all("SELECT * FROM api_keys")
     assert key not in repr([tuple(row) for row in rows])
+
+
+def test_a_key_reads_and_writes_and_never_expires_unless_its_maker_says_otherwise(box: Box) -> None:
+    key = keys.authenticate(box.db, keys.create_key(box.db, "a"))
+    assert (key.scopes, key.expires_at, key.last_used_at) == (("read", "write"), None, None)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        (["read"], {"read"}),
+        (["write"], {"read", "write"}),
+        (["admin"], {"admin"}),
+        (["metrics"], {"metrics"}),
+        (["metrics", "read"], {"read", "metrics"}),
+    ],
+)
+def test_a_key_may_do_what_its_scopes_say(box: Box, scopes: list[str], allowed: set[str]) -> None:
+    key = keys.authenticate(box.db, keys.create_key(box.db, "a", scopes=scopes))
+    for scope in keys.SCOPES:
+        if scope in allowed:
+            keys.require_scope(key, scope)
+        else:
+            with pytest.raises(ScopeMissing, match=f"the scope {scope}"):
+                keys.require_scope(key, scope)
+
+
+@pytest.mark.parametrize("scopes", [[], ["all"], ["read", ""], ["READ"]])
+def test_an_unknown_scope_is_refused(box: Box, scopes: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match="scopes: must be one or more of read, write, admin, metrics"):
+        keys.create_key(box.db, "a", scopes=scopes)
+
+
+@pytest.mark.parametrize("days", [0.0, -1.0, 36_501.0, float("nan"), float("inf")])
+def test_an_impossible_expiry_is_refused(box: Box, days: float) -> None:
+    with pytest.raises(InvalidRequest, match="expires_days: must be over 0"):
+        keys.create_key(box.db, "a", expires_days=days)
+
+
+def test_an_expired_key_is_refused_with_the_time(box: Box) -> None:
+    key = keys.create_key(box.db, "a", expires_days=1.0)
+    assert keys.authenticate(box.db, key).expires_at == pytest.approx(time.time() + 86_400, abs=60)
+    with box.db.transaction() as tx:
+        tx.change("UPDATE api_keys SET expires_at = 1e9")
+    with pytest.raises(Unauthorized, match="expired at 2001-09-09"):
+        keys.authenticate(box.db, key)
+
+
+def test_the_last_administrator_is_revoked_only_on_purpose(box: Box) -> None:
+    for name in ("a", "b"):
+        keys.create_key(box.db, name, scopes=["admin"])
+    keys.create_key(box.db, "c")
+    revoke(box, "c", keep_administrator=True)
+    revoke(box, "a", keep_administrator=True)
+    with pytest.raises(Conflict, match="the last key with the scope admin"):
+        revoke(box, "b", keep_administrator=True)
+    revoke(box, "b")
+
+
+def test_the_last_use_is_stored_at_most_once_in_its_time(box: Box) -> None:
+    keys.create_key(box.db, "a")
+    key = keys.find_key(box.db, "a")
+    uses = keys.LastUses(box.db)
+    for _ in range(50):
+        uses.note(key)
+    uses.close()
+    assert keys.find_key(box.db, "a").last_used_at == pytest.approx(time.time(), abs=60)
+    with box.db.transaction() as tx:
+        tx.change("CREATE TABLE writes (id INTEGER PRIMARY KEY)")
+        tx.change("CREATE TRIGGER w AFTER UPDATE ON api_keys BEGIN INSERT INTO writes VALUES (NULL); END")
+    for every_seconds, writes in ((60.0, 1), (0.0, 3)):
+        uses = keys.LastUses(box.db, every_seconds)
+        for _ in range(3):
+            uses.note(key)
+        uses.close()
+        assert len(box.db.all("SELECT id FROM writes")) == writes
+        with box.db.transaction() as tx:
+            tx.change("DELETE FROM writes")
+
+
+def test_a_locked_database_neither_delays_nor_fails_a_note(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.state.database.BUSY_SECONDS", 0.05)
+    keys.create_key(box.db, "a")
+    key = keys.find_key(box.db, "a")
+    uses = keys.LastUses(Database(box.db.path))
+    with box.db.transaction():
+        uses.note(key)
+        uses.close()
+    assert keys.find_key(box.db, "a").last_used_at is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.state import inference_files, inference_jobs, keys
+from appliance.state import inference_files, inference_jobs, tenants
 from appliance.state.database import Database
 
 
@@ -17,7 +17,7 @@ def db(tmp_path: Path) -> Database:
     database = Database(tmp_path / "appliance.db")
     database.migrate()
     with database.transaction() as tx:
-        assert keys.ensure_tenant(tx, "one") == 1
+        assert tenants.ensure_tenant(tx, "one") == 1
     return database
 
 

@@ -18,7 +18,7 @@ from appliance.errors import ObjectChanged, ObjectMissing
 from appliance.services.box import Box
 from appliance.services.inference import files, jobs
 from appliance.services.work import leases
-from appliance.state import keys
+from appliance.state import tenants
 from appliance.state import webhooks as webhook_rows
 from appliance.state.database import Database
 from appliance.state.work import Work
@@ -102,7 +102,7 @@ def make_box(folder: Path, models: Path, objects: DictionaryStore, **settings: A
     db = Database(folder / "appliance.db")
     db.migrate()
     with db.transaction() as tx:
-        assert [keys.ensure_tenant(tx, name) for name in ("one", "two")] == [1, 2]
+        assert [tenants.ensure_tenant(tx, name) for name in ("one", "two")] == [1, 2]
     values: dict[str, Any] = {
         "data_dir": folder,
         "model_store": models,

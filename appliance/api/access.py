@@ -1,0 +1,34 @@
+"""Which scope a call needs. The OpenAPI document and docs/access.md show it."""
+
+from __future__ import annotations
+
+from appliance.services.keys import Scope
+
+# Every blueprint whose calls need a key. A call that only reads needs the scope read, any other one write.
+_PRODUCTS = (
+    "inference",
+    "datasets",
+    "annotations",
+    "annotation_sets",
+    "models",
+    "webhooks",
+    "speech_raw",
+    "speech_batch",
+    "speech_presigned",
+)
+_EXCEPTIONS: dict[tuple[str, str], Scope] = {
+    ("POST", "speech_presigned.get_status"): "read",
+    ("POST", "speech_presigned.get_status_v1"): "read",
+    # Whoever has the secret can sign webhooks that the receiver takes for the appliance's.
+    ("GET", "webhooks.get_webhook_secret"): "write",
+}
+
+
+def scope_of(method: str, endpoint: str) -> Scope:
+    """Return the scope that a call needs. Raises KeyError if its blueprint is not listed here."""
+    blueprint = endpoint.partition(".")[0]
+    if blueprint not in _PRODUCTS:
+        raise KeyError(f"The blueprint {blueprint} has no scope in appliance/api/access.py.")
+    if method in ("HEAD", "OPTIONS"):
+        method = "GET"
+    return _EXCEPTIONS.get((method, endpoint), "read" if method == "GET" else "write")
