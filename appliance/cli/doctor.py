@@ -16,6 +16,7 @@ import click
 import urllib3
 
 from appliance.config import Settings, load_settings
+from appliance.engine.confinement.confine import MEANS, missing_confinement
 from appliance.engine.models.session import choose_provider, why_no_cuda
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import check_model
@@ -25,6 +26,24 @@ from appliance.state.database import check_sqlite
 from appliance.storage.servers import choose_server
 from appliance.supervisor.ports import is_free
 from appliance.supervisor.supervisor import origin_of
+
+# What a decoder process could do without each means, if a crafted recording took it over, and how to get the means.
+UNCONFINED = {
+    "seccomp": (
+        "reach local services through UNIX sockets, and signal processes",
+        "Use an x86_64 kernel with CONFIG_SECCOMP_FILTER. In a container, allow the system call seccomp.",
+    ),
+    "Landlock": (
+        "read and change the appliance's files, if seccomp is missing too",
+        "Use a kernel from 5.13 on with CONFIG_SECURITY_LANDLOCK and landlock in its parameter lsm=. "
+        "In a container, allow the landlock system calls.",
+    ),
+    "network namespace": ("reach the network, if seccomp is missing too", None),
+    "no_new_privs": (
+        "gain privileges by starting a program, if seccomp is missing too",
+        "In a container, allow the system call prctl.",
+    ),
+}
 
 LEAST_FREE_BYTES = 5 * 1024**3
 
@@ -46,7 +65,7 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
     """Check this machine and the appliance on it. The exit code is 1 if something must be fixed."""
     settings = load_settings(data_dir=data_dir, host=host, port=port)
     broken = False
-    for check in (_python, _database, _provider, _storage, _caddy, _models, _disk, _serving):
+    for check in (_python, _database, _decoders, _provider, _storage, _caddy, _models, _disk, _serving):
         for finding in _guarded(check, settings):
             broken = broken or finding.fix is not None
             click.echo(f"{'ok ' if finding.fix is None else 'FIX'}  {finding.name:<12} {finding.result}")
@@ -70,6 +89,15 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     yield Finding("database", f"SQLite {check_sqlite()}")
+
+
+def _decoders(settings: Settings) -> Iterator[Finding]:
+    missing = missing_confinement()
+    for name, reason in missing.items():
+        risk, fix = UNCONFINED[name]
+        yield Finding("decoders", f"no {name} ({reason}): a crafted recording could make a decoder {risk}", fix)
+    used = [name for name in MEANS if name not in missing]
+    yield Finding("decoders", f"confined by {', '.join(used) or 'nothing but limits on resources'}")
 
 
 def _provider(settings: Settings) -> Iterator[Finding]:

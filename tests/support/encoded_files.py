@@ -149,16 +149,17 @@ def noise_as(codec: str, muxer: str) -> bytes:
     return _by_ffmpeg(Kind(muxer, codec, muxer), noise(48_000, 1), 48_000)
 
 
-def with_picture(muxer: str, codec: str, samples: np.ndarray, rate_hz: int) -> bytes:
+def with_picture(muxer: str, codec: str, samples: np.ndarray, rate_hz: int, picture: str = "mjpeg") -> bytes:
     """Mono audio with a video stream, like a film or a song with its cover."""
     target = io.BytesIO()
+    pixels = "yuvj420p" if picture == "mjpeg" else "yuv420p"
     with av.open(target, "w", format=muxer) as container:
-        video = container.add_stream("mjpeg", rate=5)
+        video = container.add_stream(picture, rate=5)
         video.width = video.height = 64
-        video.pix_fmt = "yuvj420p"
+        video.pix_fmt = pixels
         stream = container.add_stream(codec, rate=rate_hz, layout="mono")
         for _ in range(5):
-            container.mux(video.encode(av.VideoFrame(64, 64, "yuvj420p")))
+            container.mux(video.encode(av.VideoFrame(64, 64, pixels)))
         container.mux(video.encode(None))
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), format="flt", layout="mono")
         frame.sample_rate, frame.pts = rate_hz, 0

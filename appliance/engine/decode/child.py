@@ -2,7 +2,8 @@
 
 ``parent.py`` starts it as ``python -m appliance.engine.decode.child SOCKET LIFELINE MEMORY_BYTES`` and ``wire.py``
 defines what the two send to each other. The files are untrusted and the code that reads them is C. So the process has
-no secrets in its environment, can write to nothing but its pipe, cannot outgrow its memory, and dies with its parent.
+no secrets in its environment, cannot outgrow its memory, dies with its parent, and confines itself before its first
+file: from then on it can only read that file and write to that file's pipe (``confinement`` says by what means).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -18,6 +18,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
+from appliance.engine.confinement.confine import confine, limit_resources
 from appliance.engine.decode.recording import decode_mono, open_audio
 from appliance.engine.decode.wire import (
     AUDIO,
@@ -33,15 +34,14 @@ from appliance.engine.decode.wire import (
 )
 from appliance.errors import AudioError, DecoderDied
 
-MAX_OPEN_FILES = 32
-
 
 def main() -> None:
     """Decode files until the parent closes the socket or dies."""
     control_fd, lifeline_fd, memory_bytes = map(int, sys.argv[1:4])
     _die_with_parent(lifeline_fd)
-    _limit_resources(memory_bytes)
+    limit_resources(memory_bytes)
     with socket.socket(fileno=control_fd) as control:
+        confine()
         while True:
             control.send(READY)
             request, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
@@ -65,13 +65,6 @@ def _die_with_parent(lifeline_fd: int) -> None:
     poll.register(lifeline_fd, select.POLLIN)
     if poll.poll(0):  # the parent died before O_ASYNC was set
         os._exit(1)
-
-
-def _limit_resources(memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
 
 
 def _decode_file(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_seconds: float) -> None:

@@ -20,6 +20,7 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 import av
+import av.subtitles.stream  # PyAV imports it with the first file, when the decoder process can open nothing
 import numpy as np
 from av.codec.context import Flags2
 from av.stream import Discard
@@ -33,7 +34,8 @@ MAX_PADDING_SAMPLES = 4096  # an encoder pads its last frame and no more
 MAX_ERRORS_IN_A_ROW = 1000
 
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
-_CODECS = ("mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis")
+_CODECS = {"mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis"}
+_CODECS |= {name for name in av.codecs_available if name.startswith("pcm_")}
 _SELF_FRAMED = ("mp3", "aac")  # containers without a clock: FFmpeg makes their time stamps by counting packets
 _DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(code)
@@ -79,8 +81,12 @@ def open_packets(
 
 
 def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
+    demuxer = _DEMUXERS.get(container, container)
+    # FFmpeg decodes the first frames of every stream while it opens a file, pictures and subtitles too, and some
+    # demuxers open other files. The lists keep it to this demuxer, to the codecs of audio, and to this file.
+    options = {"format_whitelist": demuxer, "codec_whitelist": ",".join(sorted(_CODECS)), "protocol_whitelist": "none"}
     try:
-        return av.open(file, format=_DEMUXERS.get(container, container), buffer_size=1 << 17, metadata_errors="replace")
+        return av.open(file, format=demuxer, options=options, buffer_size=1 << 17, metadata_errors="replace")
     except av.FFmpegError as error:
         if container == "mp4":
             raise CorruptAudio(
@@ -115,7 +121,7 @@ class _Packets:
         self.stream = source.streams.audio[0]
         context = self.stream.codec_context
         name = context.name if context else "unknown"
-        if name not in _CODECS and not name.startswith("pcm_"):
+        if name not in _CODECS:
             raise UnsupportedAudio(f"The audio in the {container} file is {name}, which is not supported.")
         context.thread_count = 1
         if container == "ogg" and name == "vorbis":

@@ -20,6 +20,7 @@ from pathlib import Path
 from appliance.config import ROOT, Settings
 from appliance.engine.decode import wire
 
+PROGRAM = ("-m", "appliance.engine.decode.child")
 EXIT_SECONDS = 2.0
 PIPE_BYTES = 256 * 1024
 
@@ -50,7 +51,7 @@ class DecoderChild:
     def __init__(self, memory_bytes: int) -> None:
         self._control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         child_lifeline, self._lifeline = os.pipe()
-        command = [sys.executable, "-s", "-m", "appliance.engine.decode.child"]
+        command = [sys.executable, "-s", *PROGRAM]
         command += [str(child_control.fileno()), str(child_lifeline), str(memory_bytes)]
         try:
             self.process = subprocess.Popen(
