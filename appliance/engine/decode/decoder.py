@@ -109,6 +109,7 @@ class DecodedAudio:
         self._pipe_fd = pipe_fd
         self._limits = limits
         self._num_samples = 0
+        self._waited_seconds = 0.0
         kind, payload = self._frame()
         if kind != wire.INFO:
             raise self._invalid_reply("the first frame is not INFO")
@@ -170,11 +171,16 @@ class DecodedAudio:
             self.close()
 
     def _frame(self) -> tuple[bytes, bytearray]:
-        """Return the next frame. Raises the error that it carries, or DecoderDied if no frame comes in time."""
-        deadline = time.monotonic() + self._limits.stall_seconds
+        """Return the next frame. Raises the error that it carries, or DecoderDied if no frame comes in time.
+
+        A decoder that sends a little now and then never stalls, so the waits of all frames have a limit too.
+        """
+        began = time.monotonic()
+        allowed = min(self._limits.stall_seconds, self._limits.wait_seconds - self._waited_seconds)
         try:
-            kind, size = wire.parse_header(self._read(wire.HEADER.size, deadline))
-            payload = self._read(size, deadline)
+            kind, size = wire.parse_header(self._read(wire.HEADER.size, began + allowed))
+            payload = self._read(size, began + allowed)
+            self._waited_seconds += time.monotonic() - began
             if kind != wire.ERROR:
                 return kind, payload
             error: Exception = wire.parse_error(payload)
@@ -191,9 +197,7 @@ class DecodedAudio:
         while unread:
             if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 self._kill_child()
-                raise DecoderDied(
-                    f"The decoder process sent no audio for {self._limits.stall_seconds:g} s and was stopped."
-                )
+                raise DecoderDied(f"The decoder process {self._delay()} and was stopped.")
             count = os.readv(self._pipe_fd, [unread])
             if not count:
                 reason = self._child.exit_reason(self._limits)
@@ -201,6 +205,11 @@ class DecodedAudio:
                 raise DecoderDied(f"The decoder process ended on this file: {reason}")
             unread = unread[count:]
         return payload
+
+    def _delay(self) -> str:
+        if self._limits.wait_seconds - self._waited_seconds < self._limits.stall_seconds:
+            return f"let its caller wait for {self._limits.wait_seconds:g} s in all"
+        return f"sent no audio for {self._limits.stall_seconds:g} s"
 
     def _validated(self, parse: Callable[..., T], *args: object) -> T:
         try:

@@ -34,6 +34,11 @@ class DecodeLimits:
     stall_seconds: float = 60.0  # longest wait for the next block
     max_duration_seconds: float = 12 * 3600.0  # decoded length
 
+    @property
+    def wait_seconds(self) -> float:
+        """Longest time that a recording's audio is waited for in all: on a busy machine CPU time takes longer."""
+        return 2.0 * self.cpu_seconds
+
     @classmethod
     def from_settings(cls, settings: Settings) -> DecodeLimits:
         """Return the limits in the appliance's settings."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.engine.decode import wire
+from appliance.engine.decode import parent, wire
 from appliance.engine.decode.decoder import DecodedAudio, DecodeLimits, Decoder
 from appliance.engine.decode.parent import DecoderChild
 from appliance.errors import AudioError, AudioTooLong, AudioTooShort, CorruptAudio, DecoderDied, EmptyFile
@@ -219,6 +219,31 @@ def test_a_child_that_hangs_is_stopped(ten_minutes: Path, recording: Recording) 
         assert_works(decoder, recording(GOOD))
 
 
+TRICKLE = """
+import os, socket, sys, time
+control = socket.socket(fileno=int(sys.argv[1]))
+control.send(b"ready")
+_, fds, _, _ = socket.recv_fds(control, 100, 2)
+os.write(fds[1], bytes.fromhex({info!r}))
+while True:
+    os.write(fds[1], bytes.fromhex({audio!r}))
+    time.sleep(0.05)
+"""
+
+
+def test_a_child_that_sends_a_little_now_and_then_is_stopped(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = TRICKLE.format(info=INFO.hex(), audio=TWO_SAMPLES.hex())
+    monkeypatch.setattr(parent, "PROGRAM", ("-c", code))
+    limits = DecodeLimits(stall_seconds=60, cpu_seconds=1)
+    with Decoder(limits) as decoder, recording(GOOD).open("rb") as file:
+        audio = decoder.decode(file, 16_000)
+        with pytest.raises(DecoderDied, match="2 s in all"):
+            list(audio)
+        assert decoder.pid is None
+
+
 def test_a_recording_too_long_fails_before_it_is_decoded_to_the_end(ten_minutes: Path) -> None:
     with Decoder(DecodeLimits(max_duration_seconds=20)) as decoder:
         with ten_minutes.open("rb") as file:
@@ -288,7 +313,7 @@ def test_the_child_is_confined(decoder: Decoder, recording: Recording, monkeypat
         assert len(list((process / "task").iterdir())) == 1
     soft = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()}
     assert soft["Max address space"] == str(512 * 1024**2)
-    assert soft["Max core file size"] == soft["Max file size"] == "0"
+    assert soft["Max core file size"] == soft["Max file size"] == soft["Max processes"] == "0"
     assert soft["Max open files"] == "32"
 
 
