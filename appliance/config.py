@@ -172,6 +172,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         30.0, ge=0.5, description="How long a worker may be silent before another worker may claim its file."
     )
+    hang_seconds: float = Field(
+        120.0,
+        ge=2,
+        description="How long a process of the appliance may give no sign of life before it is killed and restarted.",
+    )
     max_decoder_deaths: int = Field(3, ge=1, description="Number of decoder deaths after which a file fails.")
     max_lost_leases: int = Field(10, ge=1, description="Number of lost leases after which a file fails.")
     poll_seconds: float = Field(0.25, gt=0, description="Time between two looks of an idle worker into the queue.")

@@ -19,6 +19,7 @@ class ExternalServer:
     name = "external"
     version_flag = ""  # there is no program
     stop_seconds = 0.0
+    ports: tuple[int, ...] = ()
 
     def __init__(self, settings: Settings) -> None:
         if not (settings.storage_endpoint and settings.storage_access_key and settings.storage_secret_key):

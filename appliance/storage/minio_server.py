@@ -44,6 +44,11 @@ class MinioServer:
         return load_or_make_identities(self._settings.data_dir, self.name, names)
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """The loopback ports on which it listens."""
+        return (self._port,)
+
+    @property
     def endpoint(self) -> str:
         """Scheme, host and port of the S3 server."""
         return f"http://127.0.0.1:{self._port}"

@@ -78,6 +78,11 @@ class SeaweedfsServer:
         return load_or_make_identities(self._settings.data_dir, self.name, names)
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """The loopback ports on which it listens."""
+        return tuple(self._ports.values())
+
+    @property
     def endpoint(self) -> str:
         """Scheme, host and port of the S3 server."""
         return f"http://127.0.0.1:{self._ports['s3.port']}"

@@ -30,6 +30,10 @@ class StorageServer(Protocol):
     stop_seconds: float  # how long to wait before it is killed; a kill loses nothing that it acknowledged
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """The loopback ports on which its process listens; none if nothing is started."""
+
+    @property
     def endpoint(self) -> str:
         """Scheme, host and port at which the front door and the appliance's processes call it."""
 

@@ -17,6 +17,7 @@ import structlog
 
 from appliance.config import ROOT
 from appliance.supervisor import tether
+from appliance.supervisor.ports import is_free
 
 log = structlog.get_logger()
 
@@ -26,14 +27,22 @@ LONGEST_WAIT_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # if a process that dies ran this long, the waits begin again at their shortest
 
 
+class PortTaken(Exception):
+    """A process that died cannot start again: meanwhile another program listens on its loopback port."""
+
+
 class Child:
     """A process that dies with this one. Its output goes to ``<name>.log``, which is rotated.
 
-    Start it only from the main thread: the kernel ties a child to the thread that made it.
+    Start it only from the main thread: the kernel ties a child to the thread that made it. ``ports`` are the loopback
+    ports that were chosen for it.
     """
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], log_folder: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str], log_folder: Path, ports: tuple[int, ...] = ()
+    ) -> None:
         self.name = name
+        self._ports = ports
         self._command = [sys.executable, "-IS", tether.__file__, str(os.getpid()), *command]
         self._environment = environment
         self._log_file = log_folder / f"{name}.log"
@@ -72,7 +81,10 @@ class Child:
         return self._process.pid if self._process else None
 
     def restart_if_dead(self) -> None:
-        """Start the process again if it died: after a second the first time, later after growing waits."""
+        """Start the process again if it died: after a second the first time, later after growing waits.
+
+        Raises PortTaken.
+        """
         if self.running or self._process is None:
             return
         now = time.monotonic()
@@ -83,6 +95,8 @@ class Child:
             self._restart_at = now + self._wait_seconds
             self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
         if now >= self._restart_at:
+            if taken := [port for port in self._ports if not is_free("127.0.0.1", port)]:
+                raise PortTaken(f"{self.name}: another program listens on 127.0.0.1:{taken[0]}.")
             self._restart_at = 0.0
             try:
                 self.start()
@@ -90,6 +104,11 @@ class Child:
                 log.error("process not started", name=self.name, error=str(error))
                 self._restart_at = now + self._wait_seconds
                 self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+
+    def kill(self) -> None:
+        """Kill the process, which hangs. ``restart_if_dead`` then starts it again."""
+        if self._process is not None:
+            self._process.kill()
 
     def stop(self, patience_seconds: float) -> None:
         """Ask the process to end, and kill it if it has not ended after ``patience_seconds``."""

@@ -1,7 +1,7 @@
 """``up``: one process that runs the others and dies with them.
 
 It starts storage, worker, API and front door in this order, and stops them in the reverse order. It restarts a process
-that dies. If the supervisor dies, even by SIGKILL, the kernel kills its children.
+that dies or hangs. If the supervisor dies, even by SIGKILL, the kernel kills its children.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
+from urllib.parse import urlsplit
 
 import structlog
 import urllib3
@@ -26,10 +27,13 @@ from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavail
 from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor
 from appliance.services.keys import create_first_key
+from appliance.services.pulse import pulse_file
 from appliance.state import workers
 from appliance.state.database import Database
 from appliance.storage.servers import StorageServer, choose_server
-from appliance.supervisor.child import Child
+from appliance.supervisor import tether
+from appliance.supervisor.child import Child, PortTaken
+from appliance.supervisor.hangs import HangWatch, Probe, answers, changes
 from appliance.supervisor.ports import free_port, is_free
 
 log = structlog.get_logger()
@@ -54,6 +58,7 @@ class Supervisor:
         self._open = ExitStack()
         self._patience_seconds = dict(PATIENCE_SECONDS)
         self._children: list[Child] = []
+        self._watches: list[HangWatch] = []
 
     @property
     def url(self) -> str:
@@ -72,17 +77,21 @@ class Supervisor:
         self.stop()
 
     def watch(self) -> NoReturn:
-        """Restart processes that die, until an exception such as KeyboardInterrupt ends this."""
+        """Restart processes that die or hang, until an exception such as KeyboardInterrupt ends this."""
         while True:
             time.sleep(0.2)
-            for child in self._children:
-                child.restart_if_dead()
+            try:
+                for child in self._children:
+                    child.restart_if_dead()
+            except PortTaken as error:
+                # The other processes know the port too: it is in the front door's routes and in the access file.
+                log.warning("every process is started again, with other ports", reason=str(error))
+                self._stop_processes()
+                self._start_processes()
 
     def stop(self) -> None:
         """Stop everything in order. May be called again."""
-        while self._children:
-            child = self._children.pop()
-            child.stop(self._patience_seconds[child.name])
+        self._stop_processes()
         self._open.close()
 
     def _start(self) -> None:
@@ -94,17 +103,9 @@ class Supervisor:
             )
         database = Database.of(self.settings)
         database.migrate()
-        server = choose_server(self.settings)
-        self._start_storage(server)
+        server = self._start_processes()
         if server.notice:
             self.notices.append(server.notice)
-        socket = self._api_socket()
-        self._run("worker", [sys.executable, "-m", "appliance.worker"], self._environment())
-        threads = self.settings.api_threads + self.settings.streamed_uploads
-        self._run("api", _gunicorn(socket, server.arrivals_port, threads), self._environment())
-        door = self._front_door(server, socket)
-        self._run("frontdoor", caddy.command(door), caddy.environment(door))
-        self._wait_until_ready("The appliance", self._ready, START_SECONDS)
         worker = workers.current(database)
         if worker and worker.provider == "cpu" and self.settings.provider == "auto":
             self.notices.append("Models run on the CPU, not on CUDA. `doctor` says why.")
@@ -128,6 +129,34 @@ class Supervisor:
                 f"The data folder {data_dir} cannot be made private to this user: {error.strerror}."
             ) from error
 
+    def _start_processes(self) -> StorageServer:
+        """Choose ports, start every process, and wait until the appliance is ready."""
+        server = choose_server(self.settings)
+        self._start_storage(server)
+        self._run("worker", [sys.executable, "-m", "appliance.worker"], self._environment())
+        self._watch_for_hangs(changes(pulse_file(self.settings.data_dir)))
+        socket = self._api_socket()
+        threads = self.settings.api_threads + self.settings.streamed_uploads
+        arrivals = (server.arrivals_port,) if server.arrivals_port else ()
+        self._run("api", _gunicorn(socket, server.arrivals_port, threads), self._environment(), arrivals)
+        self._watch_for_hangs(answers(socket, "/healthz"))
+        door = self._front_door(server, socket)
+        self._run("frontdoor", caddy.command(door), caddy.environment(door))
+        own = urlsplit(self.url)
+        # The front door refuses this path by itself: its answer says nothing about the API or storage.
+        self._watch_for_hangs(answers((own.hostname or "", self.settings.port), f"/{door.bucket}"))
+        self._wait_until_ready("The appliance", self._ready, START_SECONDS)
+        for watch in self._watches:
+            watch.start()
+        return server
+
+    def _stop_processes(self) -> None:
+        while self._watches:
+            self._watches.pop().stop()
+        while self._children:
+            child = self._children.pop()
+            child.stop(self._patience_seconds[child.name])
+
     def _lock_folder(self) -> None:
         lock = self._open.enter_context((self.settings.data_dir / "lock").open("w"))
         try:
@@ -138,7 +167,9 @@ class Supervisor:
     def _start_storage(self, server: StorageServer) -> None:
         if command := server.command():
             self._patience_seconds["storage"] = server.stop_seconds
-            self._run("storage", command, server.environment())
+            self._run("storage", command, server.environment(), server.ports)
+            storage = urlsplit(server.endpoint)
+            self._watch_for_hangs(answers((storage.hostname or "", storage.port or 80), "/"))
         self._wait_until_ready("Object storage", server.ready, START_SECONDS)
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -150,10 +181,14 @@ class Supervisor:
                     raise
                 time.sleep(0.2)
 
-    def _run(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        child = Child(name, command, environment, self.settings.data_dir / "logs")
+    def _run(self, name: str, command: list[str], environment: dict[str, str], ports: tuple[int, ...] = ()) -> None:
+        child = Child(name, command, environment, self.settings.data_dir / "logs", ports)
         child.start()
         self._children.append(child)
+
+    def _watch_for_hangs(self, probe: Probe) -> None:
+        """Watch the process that was started last, from the moment at which the appliance is ready."""
+        self._watches.append(HangWatch(self._children[-1], probe, self.settings.hang_seconds))
 
     def _wait_until_ready(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until ``ready`` returns True.
@@ -236,6 +271,7 @@ def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str
         "--log-level": "warning",
     }
     command = [sys.executable, "-m", "gunicorn", "appliance.wsgi:create()", "--no-control-socket"]
+    command += ["--config", f"python:{tether.__name__}"]
     if arrivals_port is not None:
         command += ["--bind", f"127.0.0.1:{arrivals_port}"]
     return command + [part for option in options.items() for part in option]

@@ -36,6 +36,7 @@ from appliance.errors import (
     UnexpectedStatus,
 )
 from appliance.services.box import Box
+from appliance.services.pulse import beat
 from appliance.services.work import leases
 from appliance.services.work.kinds import kinds_of
 from appliance.services.work.sweep import sweep
@@ -73,6 +74,9 @@ class Worker:
 
     def run(self) -> bool:
         """Work until stopped. Returns False if the accelerator failed, so that a new process is needed."""
+        # A daemon: a worker that cannot start must end.
+        beat_seconds = self._box.settings.hang_seconds / 8
+        threading.Thread(target=self._repeat, args=(self._beat, beat_seconds), daemon=True).start()
         leases.start_worker(self._box, self.id, self._provider)
         self._scorers.load_default()
         helpers = [
@@ -172,6 +176,9 @@ class Worker:
         decoder: Decoder = self._local.decoder
         return decoder
 
+    def _beat(self) -> None:
+        beat(self._box.settings.data_dir)
+
     def _heartbeat(self) -> None:
         active = dict(self._active)  # copied first: work that is claimed meanwhile must not count as lost
         kept = leases.heartbeat(self._box, self.id, active)
@@ -192,5 +199,6 @@ class Worker:
 
 
 def prepare_folder(data_dir: Path) -> None:
-    """Make the folder for temporary files of work in progress."""
-    (data_dir / "tmp").mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make the folders for temporary files of work in progress, and for the worker's sign of life."""
+    for folder in ("tmp", "run"):
+        (data_dir / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
