@@ -89,12 +89,14 @@ class Settings(BaseSettings):
 
     # Retention
     retention_originals_days: float = Field(
-        0.0, ge=0, description="Days after its end at which a recording is deleted from storage; 0 keeps it."
+        0.0,
+        ge=0,
+        description="Days after its end at which a recording is deleted, unless it is in a dataset; 0 keeps it.",
     )
     retention_results_days: float = Field(
         0.0,
         ge=0,
-        description="Days after its end at which a job or transcript is deleted with results; 0 keeps it.",
+        description="Days after its end at which a job, or a recording with its transcripts, is deleted; 0 keeps it.",
     )
 
     # Object storage

@@ -65,7 +65,7 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
     """Check this machine and the appliance on it. The exit code is 1 if something must be fixed."""
     settings = load_settings(data_dir=data_dir, host=host, port=port)
     broken = False
-    for check in (_python, _database, _decoders, _provider, _storage, _caddy, _models, _disk, _serving):
+    for check in (_python, _database, _decoders, _provider, _storage, _caddy, _models, _disk, _retention, _serving):
         for finding in _guarded(check, settings):
             broken = broken or finding.fix is not None
             click.echo(f"{'ok ' if finding.fix is None else 'FIX'}  {finding.name:<12} {finding.result}")
@@ -150,6 +150,13 @@ def _disk(settings: Settings) -> Iterator[Finding]:
             f"{folder} is not writable",
             "Give this user write access to the folder, or choose another with --data-dir.",
         )
+
+
+def _retention(settings: Settings) -> Iterator[Finding]:
+    kept = {"originals": settings.retention_originals_days, "results": settings.retention_results_days}
+    parts = [f"{name} {f'for {days:g} days' if days else 'until they are deleted'}" for name, days in kept.items()]
+    parts.append(f"unused raw uploads for {settings.unused_upload_days:g} days")
+    yield Finding("retention", f"keeps {', '.join(parts)}")
 
 
 def _serving(settings: Settings) -> Iterator[Finding]:

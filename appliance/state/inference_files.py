@@ -156,9 +156,8 @@ def mark_original_removed(tx: Transaction, file_id: str) -> None:
 
 def mark_queued(tx: Transaction, file_id: str, leaving: FileStatus, object_key: str, etag: str) -> bool:
     """Move from ``leaving``, pending or failed, to queued, with the object that holds the bytes."""
-    return tx.move(
-        FILE, file_id, leaving, "queued", object_key=object_key, etag=etag, error_code=None, error_message=None
-    )
+    values = {"object_key": object_key, "etag": etag, "error_code": None, "error_message": None}
+    return tx.move(FILE, file_id, leaving, "queued", **values, original_removed_at=None)
 
 
 def mark_processing(tx: Transaction, file_id: str) -> bool:

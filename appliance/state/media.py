@@ -29,6 +29,7 @@ class Media:
     upload_expires_at: float | None
     source_url: str | None  # where the bytes are fetched from; None if they are uploaded
     unused_since: float | None  # of media of the raw route that no transcript ever used
+    original_removed_at: float | None  # when retention deleted the bytes
     status: MediaStatus
     error_code: str | None
     error_message: str | None

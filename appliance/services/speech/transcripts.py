@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from appliance.errors import InvalidRequest, ModelNotFound, NotFound
+from appliance.errors import Conflict, InvalidRequest, ModelNotFound, NotFound
 from appliance.services.box import Box
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.state import media as media_rows
@@ -38,7 +38,12 @@ def create_transcript(
     callback_url: str | None = None,
     callback_header: tuple[str, str] | None = None,
 ) -> str:
-    """Create a transcript of media, on the media's route, and return its id. It waits if the media is not stored."""
+    """Create a transcript of media, on the media's route, and return its id. It waits if the media is not stored.
+
+    Raises Conflict if the bytes were deleted by retention.
+    """
+    if media.original_removed_at is not None:
+        raise Conflict(f"The recording {media.id} is no longer stored: its time of retention is over.")
     transcript_id = str(uuid.uuid4())
     is_stored = media.status == "stored"
     transcript_rows.insert_transcript(

@@ -9,8 +9,8 @@ from __future__ import annotations
 from appliance.errors import NotFound
 from appliance.services.box import Box
 from appliance.services.inference.jobs import purge_job
-from appliance.services.purge import delete_folder
-from appliance.services.speech.media import delete_media
+from appliance.services.purge import enqueue_purge
+from appliance.services.speech.media import delete_media, purge_media
 from appliance.state import inference_files, inference_jobs
 from appliance.state import media as media_rows
 
@@ -32,17 +32,16 @@ def _remove_results(box: Box, seconds: float) -> None:
             purge_job(box, tenant_id, job_id)
         except NotFound:  # its owner deleted it at this moment
             continue
-    for media in media_rows.list_ended(box.db, seconds, BATCH):
-        with box.db.transaction() as tx:
+    with box.db.transaction() as tx:  # nobody can request a transcript between the list and the deletion
+        for media in media_rows.list_ended(tx, seconds, BATCH):
             delete_media(tx, media.tenant_id, media.id)
 
 
 def _remove_originals(box: Box, seconds: float) -> None:
-    for file in inference_files.list_with_old_original(box.db, seconds, BATCH):
-        delete_folder(box, file.object_key.rpartition("/")[0])
-        with box.db.transaction() as tx:
+    with box.db.transaction() as tx:
+        for file in inference_files.list_with_old_original(tx, seconds, BATCH):
             inference_files.mark_original_removed(tx, file.id)
-    for media in media_rows.list_with_old_original(box.db, seconds, BATCH):
-        delete_folder(box, media.object_key.rpartition("/")[0])
-        with box.db.transaction() as tx:
+            enqueue_purge(tx, file.object_key.rpartition("/")[0])
+        for media in media_rows.list_with_old_original(tx, seconds, BATCH):
             media_rows.mark_original_removed(tx, media.id)
+            purge_media(tx, media.tenant_id, media.id)
