@@ -156,6 +156,7 @@ class Database(Reader):
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         connection.execute("PRAGMA synchronous = FULL")  # a confirmed upload survives a power cut
         return connection
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from appliance.state import work
+from appliance.state import webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns
 from appliance.state.moves import FILE, FileStatus
 
@@ -207,8 +207,9 @@ def cancel_files(tx: Transaction, job_id: str) -> None:
 
 
 def delete_file(tx: Transaction, file_id: str) -> None:
-    """Remove a file with its detections and its work."""
+    """Remove a file with its detections, its work and the webhooks about it."""
     work.forget(tx, file_id)
+    webhooks.delete_of_file(tx, file_id)
     tx.change("DELETE FROM inference_files WHERE id = ?", [file_id])
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.state import inference_files, work
+from appliance.state import inference_files, webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns
 from appliance.state.moves import JobStatus
 
@@ -162,8 +162,9 @@ def cancel_job(tx: Transaction, job_id: str) -> None:
 
 
 def delete_job(tx: Transaction, job_id: str) -> None:
-    """Remove a job with its files, their detections and their work."""
+    """Remove a job with its files, their detections, their work and the webhooks about them."""
     work.forget_group(tx, job_id)
+    webhooks.delete_of(tx, job_id)
     tx.change("DELETE FROM inference_jobs WHERE id = ?", [job_id])
 
 

@@ -530,6 +530,21 @@ def m013_access(db: Database) -> None:
     )
 
 
+@migrations()
+def m014_deliveries_of_deleted_subjects(db: Database) -> None:
+    """A delivery goes with the job, file or transcript that it is about, so older deliveries name theirs now."""
+    _run(
+        db,
+        """
+        UPDATE webhook_deliveries SET subject_id = coalesce(
+            json_extract(payload, '$.data.job_id'), json_extract(payload, '$.data.transcriptionId'),
+            json_extract(payload, '$.transcript_id')
+        ) WHERE subject_id IS NULL
+        """,
+        "CREATE INDEX webhook_deliveries_file ON webhook_deliveries (json_extract(payload, '$.data.file_id'))",
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

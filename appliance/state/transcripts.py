@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.state import work
+from appliance.state import webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns
 from appliance.state.moves import TRANSCRIPT, Route, TranscriptStatus
 
@@ -209,8 +209,9 @@ def mark_failed(tx: Transaction, transcript_id: str, leaving: TranscriptStatus, 
 
 
 def delete_transcript(tx: Transaction, transcript_id: str) -> None:
-    """Remove a transcript and its work."""
+    """Remove a transcript, its work and the webhooks about it."""
     work.forget(tx, transcript_id)
+    webhooks.delete_of(tx, transcript_id)
     tx.change("DELETE FROM transcripts WHERE id = ?", [transcript_id])
 
 

@@ -19,7 +19,7 @@ class Delivery:
     sequence: int
     id: str
     tenant_id: int
-    subject_id: str | None  # the job or the transcript that it is about; None for deliveries of the first release
+    subject_id: str | None  # the job or the transcript that it is about
     url: str
     event_type: str
     payload: str  # the JSON that is sent
@@ -142,6 +142,22 @@ def mark_failed(tx: Transaction, delivery_id: str) -> bool:
 def mark_pending(tx: Transaction, delivery_id: str) -> bool:
     """Move from failed back to pending; it is due now."""
     return tx.move(DELIVERY, delivery_id, "failed", "pending", next_attempt_at=time.time())
+
+
+def delete_of(tx: Transaction, subject_id: str) -> None:
+    """Remove every delivery about a job or a transcript that is deleted, also those that were not sent yet."""
+    _delete(tx, "subject_id = ?", subject_id)
+
+
+def delete_of_file(tx: Transaction, file_id: str) -> None:
+    """Remove every delivery about a file that is deleted, also those that were not sent yet."""
+    _delete(tx, "json_extract(payload, '$.data.file_id') = ?", file_id)
+
+
+def _delete(tx: Transaction, condition: str, value: str) -> None:
+    deliveries = f"FROM webhook_deliveries WHERE {condition}"
+    tx.change(f"DELETE FROM work WHERE subject_id IN (SELECT id {deliveries})", [value])
+    tx.change(f"DELETE {deliveries}", [value])
 
 
 def delete_old(tx: Transaction, days: float) -> None:
