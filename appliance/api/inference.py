@@ -137,7 +137,8 @@ def get_download_url(path: schemas.FilePath) -> Answer:
 
 def render_job(report: JobReport) -> dict[str, Any]:
     """Return the JSON of a job with its files."""
-    return render_summary(report) | {"files": [render_file(file) for file in report.files]}
+    files = [render_file(file) for file in report.files]
+    return render_summary(report) | {"files": files, "files_next_cursor": make_cursor(report.files_end)}
 
 
 def etag_of(summary: JobReport) -> str:
@@ -176,6 +177,7 @@ def render_file(report: FileReport) -> dict[str, Any]:
         "status": file.status,
         "detection_count": len(report.detections),
         "detections": [vars(detection) for detection in report.detections],
+        "detections_truncated": file.detections_truncated,
         "error_message": file.error_message,
         "error_code": file.error_code,
         "duration_ms": file.duration_ms,

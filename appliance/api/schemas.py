@@ -182,6 +182,9 @@ class InferenceFile(BaseModel):
     status: FileStatus
     detection_count: int
     detections: list[Detection]
+    detections_truncated: bool = Field(
+        description="Whether the model found more than 10,000 detections, of which only the strongest are kept."
+    )
     error_message: str | None
     error_code: str | None
     duration_ms: int | None = Field(description="Length of the recording, once completed.")
@@ -224,10 +227,15 @@ class InferenceJob(InferenceJobSummary):
     """A job with its files."""
 
     files: list[InferenceFile] | None = Field(None, description="Left out with `files=false`.")
+    files_next_cursor: str | None = Field(
+        None,
+        description="Null if `files` has all files. Otherwise the `cursor` with which `GET …/files` lists the others: "
+        "one answer has up to 1,000 files and 20,000 detections.",
+    )
 
 
 class InferenceFilePage(BaseModel):
-    """A page of a job's files."""
+    """A page of a job's files. It ends early at 20,000 detections, so it may have fewer files than `limit`."""
 
     files: list[InferenceFile]
     next_cursor: str | None

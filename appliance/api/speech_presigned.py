@@ -109,6 +109,9 @@ class Transcription(BaseModel):
     segments: list[Span] | None
     words: list[Span] | None
     detections: list[Span] | None
+    detections_truncated: bool | None = Field(
+        description="Whether there were more than 10,000 detections, of which only the strongest are kept."
+    )
     error: str | None
     error_code: str | None
     created_at: str = Field(json_schema_extra={"format": "date-time"})

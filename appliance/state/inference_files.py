@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from appliance.state import webhooks, work
@@ -39,6 +39,8 @@ class InferenceFile:
     error_code: str | None
     error_message: str | None
     duration_ms: int | None
+    num_detections: int  # that are stored
+    detections_truncated: bool  # whether the model found more
 
 
 SELECT = f"SELECT {columns(InferenceFile)} FROM inference_files"
@@ -175,9 +177,12 @@ def mark_failed(tx: Transaction, file_id: str, leaving: FileStatus, code: str, m
     return tx.move(FILE, file_id, leaving, "failed", error_code=code, error_message=message)
 
 
-def mark_completed(tx: Transaction, file_id: str, duration_ms: int, detections: Iterable[FileDetection]) -> bool:
-    """Move from processing to completed, and store the detections."""
-    if not tx.move(FILE, file_id, "processing", "completed", duration_ms=duration_ms):
+def mark_completed(
+    tx: Transaction, file_id: str, duration_ms: int, detections: Sequence[FileDetection], *, truncated: bool = False
+) -> bool:
+    """Move from processing to completed, and store the detections, which are ``truncated`` if more were found."""
+    counts = {"num_detections": len(detections), "detections_truncated": truncated}
+    if not tx.move(FILE, file_id, "processing", "completed", duration_ms=duration_ms, **counts):
         return False
     for position, detection in enumerate(detections):
         tx.insert("detections", (), file_id=file_id, position=position, **asdict(detection))
@@ -214,4 +219,4 @@ def delete_file(tx: Transaction, file_id: str) -> None:
 
 
 def _file(row: Row) -> InferenceFile:
-    return InferenceFile(**dict(row))
+    return InferenceFile(**dict(row) | {"detections_truncated": bool(row["detections_truncated"])})

@@ -545,6 +545,21 @@ def m014_deliveries_of_deleted_subjects(db: Database) -> None:
     )
 
 
+@migrations()
+def m015_bounded_detections(db: Database) -> None:
+    """A file knows how many detections are stored of it, and whether its model found more than may be stored."""
+    _run(
+        db,
+        "ALTER TABLE inference_files ADD COLUMN num_detections INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE inference_files ADD COLUMN detections_truncated INTEGER NOT NULL DEFAULT 0",
+        """
+        UPDATE inference_files SET num_detections = (
+            SELECT count(*) FROM detections d WHERE d.file_id = inference_files.id
+        ) WHERE status = 'completed'
+        """,
+    )
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

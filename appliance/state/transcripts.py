@@ -15,7 +15,8 @@ from appliance.state.moves import TRANSCRIPT, Route, TranscriptStatus
 class Transcript:
     """A transcript as it is now.
 
-    ``result`` is ``{"text", "segments": […], "words": […]}``, or ``{"detections": […]}`` of a model for detection.
+    ``result`` is ``{"text", "segments": […], "words": […]}``, or of a model for detection
+    ``{"detections": […], "detections_truncated": bool}``.
     """
 
     sequence: int

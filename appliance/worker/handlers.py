@@ -12,13 +12,13 @@ import numpy as np
 from appliance.engine.decode.normalize import SAMPLE_RATE_HZ, normalize
 from appliance.engine.scoring.detector import analyse
 from appliance.engine.scoring.embedding import embed, mean_direction
-from appliance.engine.scoring.events import DetectionConfig
+from appliance.engine.scoring.events import DetectionConfig, strongest
 from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost, UnexpectedStatus
 from appliance.services.datasets import work as dataset_work
 from appliance.services.datasets.work import EMBED, NORMALIZE
 from appliance.services.inference import work as inference_work
-from appliance.services.inference.work import INFERENCE
+from appliance.services.inference.work import INFERENCE, MAX_DETECTIONS
 from appliance.services.purge import PURGE
 from appliance.services.purge import purge as purge_objects
 from appliance.services.speech import batch_uploads
@@ -102,7 +102,9 @@ def _transcribe(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Pr
 def _detect(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
     config = DetectionConfig(**{field.name: transcript.options.get(field.name) for field in fields(DetectionConfig)})
     analysis = analyse(file, lane.decoder, lane.scorers.detector(transcript.model), config, progress)
-    return analysis.duration_ms, {"detections": [asdict(detection) for detection in analysis.detections]}
+    kept = strongest(analysis.detections, MAX_DETECTIONS)
+    truncated = len(kept) < len(analysis.detections)
+    return analysis.duration_ms, {"detections": [*map(asdict, kept)], "detections_truncated": truncated}
 
 
 def store(lane: Lane) -> None:

@@ -36,6 +36,7 @@ def test_from_form_to_detections(api: Api, job_id: str) -> None:
         "status": "pending",
         "detection_count": 0,
         "detections": [],
+        "detections_truncated": False,
         "error_message": None,
         "error_code": None,
         "duration_ms": None,

@@ -97,6 +97,7 @@ def test_a_job_sends_one_event_for_each_file_and_one_for_its_end(api: Api, recei
         "status": "completed",
         "duration_ms": LOUD_DURATION_MS,
         "detection_count": 1,
+        "detections_truncated": False,
         "detections": LOUD_DETECTIONS,
     }
     assert (data["file.failed"]["file_id"], data["file.failed"]["error_code"]) == (bad, "corrupt_audio")

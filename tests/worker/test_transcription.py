@@ -108,7 +108,7 @@ def test_a_model_for_detection_gives_detections(make: Callable[..., SpeechFixtur
     (detection,) = transcript.result["detections"]
     assert set(detection) == {"artifact_type", "start_ms", "end_ms", "confidence"}
     assert (detection["artifact_type"], detection["start_ms"], detection["end_ms"]) == ("loud", 1160, 1742)
-    assert nothing.result == {"detections": []}
+    assert nothing.result == {"detections": [], "detections_truncated": False}
 
 
 def test_media_that_cannot_be_decoded_fails_with_the_reason(make: Callable[..., SpeechFixture]) -> None:

@@ -8,6 +8,7 @@ minimum, and counts as at least POINT_MS long there. The confidence is the highe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -58,6 +59,12 @@ def find_detections(track: ScoreTrack, manifest: Manifest, config: DetectionConf
         for detection in _detections_of(label, track, track.scores[:, column], manifest.rule_of(label), config)
     ]
     return sorted(detections, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
+
+
+def strongest(detections: Sequence[Detection], count: int) -> list[Detection]:
+    """Return up to ``count`` detections, those with the highest confidence, in the order in which they came."""
+    by_confidence = sorted(range(len(detections)), key=lambda place: -detections[place].confidence)
+    return [detections[place] for place in sorted(by_confidence[:count])]
 
 
 def _detections_of(

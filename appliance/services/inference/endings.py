@@ -64,5 +64,6 @@ def _file_data(tx: Transaction, file: InferenceFile) -> dict[str, Any]:
     return data | {
         "duration_ms": file.duration_ms,
         "detection_count": len(detections),
+        "detections_truncated": file.detections_truncated,
         "detections": [asdict(detection) for detection in detections],
     }

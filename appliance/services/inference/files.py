@@ -8,9 +8,8 @@ from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
 from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
-from appliance.services.inference.jobs import FileReport, find_job, find_settings
+from appliance.services.inference.jobs import FileReport, find_job, find_settings, page_of_files
 from appliance.services.inference.work import INFERENCE
-from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
 from appliance.services.uploads import KeptObject, Upload
 from appliance.state import inference_files
@@ -82,15 +81,9 @@ def accept(box: Box, file: InferenceFile, info: ObjectInfo) -> None:
 def list_files(
     box: Box, tenant_id: int, job_id: str, *, status: FileStatus | None, after: int | None, limit: int
 ) -> tuple[list[FileReport], int | None]:
-    """Return a page of the job's files, in the order of their requests, and the sequence after which the next starts.
-
-    Raises NotFound.
-    """
+    """Return a page of the job's files as ``page_of_files`` does. Raises NotFound."""
     find_settings(box, tenant_id, job_id)
-    rows = inference_files.list_files(box.db, job_id, status=status, after=after or 0, limit=limit + 1)
-    page, next_after = split_page(rows, limit)
-    detections = inference_files.list_detections(box.db, page)
-    return [FileReport(file, detections.get(file.id, [])) for file in page], next_after
+    return page_of_files(box, job_id, status=status, after=after, limit=limit)
 
 
 def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:

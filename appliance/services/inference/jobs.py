@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 from appliance.engine.scoring.events import DetectionConfig
@@ -17,6 +18,10 @@ from appliance.services.webhooks.urls import check_callback
 from appliance.state import inference_files, inference_jobs
 from appliance.state.inference_files import FileDetection, InferenceFile
 from appliance.state.inference_jobs import Job, JobSettings
+from appliance.state.moves import FileStatus
+
+MAX_FILES = 1000  # in the answer of a job
+MAX_LISTED = 20_000  # detections in one answer
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class JobReport:
     error_message: str | None
     callback: dict[str, Any] | None  # the delivery of the newest webhook
     files: list[FileReport] = field(default_factory=list)
+    files_end: int | None = None  # the sequence after which further files come, None if there are none
 
 
 def create_job(
@@ -80,10 +86,24 @@ def get_summary(box: Box, tenant_id: int, job_id: str) -> JobReport:
 
 
 def with_files(box: Box, summary: JobReport) -> JobReport:
-    """Return the same job with its files and their detections."""
-    files = inference_files.list_files(box.db, summary.job.id)
-    detections = inference_files.list_detections(box.db, files)
-    return replace(summary, files=[FileReport(file, detections.get(file.id, [])) for file in files])
+    """Return the same job with its files and their detections, as many as one answer can have."""
+    files, files_end = page_of_files(box, summary.job.id, limit=MAX_FILES)
+    return replace(summary, files=files, files_end=files_end)
+
+
+def page_of_files(
+    box: Box, job_id: str, *, status: FileStatus | None = None, after: int | None = None, limit: int
+) -> tuple[list[FileReport], int | None]:
+    """Return files in the order of their requests, and the sequence after which further files come.
+
+    They are up to ``limit`` files, and fewer if they have more than MAX_LISTED detections together.
+    """
+    rows = inference_files.list_files(box.db, job_id, status=status, after=after or 0, limit=limit + 1)
+    totals = accumulate(file.num_detections for file in rows)
+    room = max(1, sum(total <= MAX_LISTED for total in totals))
+    page, end = split_page(rows, min(limit, room))
+    detections = inference_files.list_detections(box.db, page)
+    return [FileReport(file, detections.get(file.id, [])) for file in page], end
 
 
 def find_job(box: Box, tenant_id: int, job_id: str) -> Job:

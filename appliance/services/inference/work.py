@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from appliance.engine.scoring.events import Detection, DetectionConfig
+from appliance.engine.scoring.events import Detection, DetectionConfig, strongest
 from appliance.errors import SubjectGone, UnexpectedStatus
 from appliance.services.box import Box
 from appliance.services.inference.endings import fail_file, file_ended
@@ -14,6 +14,8 @@ from appliance.state import inference_files, inference_jobs
 from appliance.state import work as queue
 from appliance.state.inference_files import FileDetection, InferenceFile
 from appliance.state.work import Work
+
+MAX_DETECTIONS = 10_000  # of one file; writing them holds the database's lock for about a tenth of a second
 
 INFERENCE = Kind(
     "inference",
@@ -41,11 +43,15 @@ def load_task(box: Box, work: Work) -> InferenceTask:
     return InferenceTask(file, settings.model, DetectionConfig(**settings.client_config))
 
 
-def complete(box: Box, work: Work, duration_ms: int, detections: Iterable[Detection]) -> None:
-    """Complete the file with its detections. If this raises LeaseLost or UnexpectedStatus, nothing is written."""
-    rows = [FileDetection(**asdict(detection)) for detection in detections]
+def complete(box: Box, work: Work, duration_ms: int, detections: Sequence[Detection]) -> None:
+    """Complete the file with its detections, the strongest if there are more than MAX_DETECTIONS.
+
+    If this raises LeaseLost or UnexpectedStatus, nothing is written.
+    """
+    rows = [FileDetection(**asdict(detection)) for detection in strongest(detections, MAX_DETECTIONS)]
     with box.db.transaction() as tx:
         queue.finish(tx, work)
-        if not inference_files.mark_completed(tx, work.subject_id, duration_ms, rows):
+        truncated = len(rows) < len(detections)
+        if not inference_files.mark_completed(tx, work.subject_id, duration_ms, rows, truncated=truncated):
             raise UnexpectedStatus(f"The file {work.subject_id} is not in processing.")
         file_ended(tx, work.subject_id)

@@ -25,7 +25,7 @@ HOSTED_STATUS = {
     "failed": "ERROR",
 }
 CAPTION_CHARS = 128
-RESULT = ("text", "segments", "words", "detections")
+RESULT = ("text", "segments", "words", "detections", "detectionsTruncated")
 
 
 def outcome(transcript: Transcript, media: Media) -> dict[str, Any]:

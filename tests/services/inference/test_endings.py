@@ -117,6 +117,7 @@ def test_a_completed_file_is_announced_with_its_detections(box: Box) -> None:
         "status": "completed",
         "duration_ms": 1000,
         "detection_count": 1,
+        "detections_truncated": False,
         "detections": [{"artifact_type": "loud", "start_ms": 1, "end_ms": 2, "confidence": 0.5}],
     }
 

@@ -48,7 +48,17 @@ def test_every_field_is_there_at_every_status(box: Box, status: str, public: str
     assert (outcome["fileName"], outcome["contentType"], outcome["modelId"]) == ("a.wav", "audio/wav", model_of(box))
     assert outcome.keys() >= {
         *("transcriptionId", "status", "progress", "fileName", "contentType", "modelId", "durationMs"),
-        *("text", "segments", "words", "detections", "error", "errorCode", "createdAt", "updatedAt"),
+        *(
+            "text",
+            "segments",
+            "words",
+            "detections",
+            "detectionsTruncated",
+            "error",
+            "errorCode",
+            "createdAt",
+            "updatedAt",
+        ),
     }
     filled = {name for name in ("text", "words", "segments", "detections", "durationMs", "error") if outcome[name]}
     expected = {"completed": {"text", "words", "segments", "durationMs"}, "failed": {"error"}}
