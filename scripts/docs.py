@@ -221,7 +221,8 @@ ACCESS_INTRODUCTION = """# Which scope a call needs
 
 A key has one or more scopes: `read`, `write` (which includes `read`), `admin` and `metrics`. A call with a key that has
 not the scope of the call is answered with 403 and the code `scope_missing`. Calls marked *none* need no key.
-[security.md](security.md) says what the scopes are for.
+[security.md](security.md) says what the scopes are for. `tests/contract/test_access.py` tries every call below without
+a key, with wrong, revoked and expired keys, with a key of another tenant, and with a key of each scope.
 """
 
 

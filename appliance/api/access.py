@@ -27,6 +27,8 @@ _EXCEPTIONS: dict[tuple[str, str], Scope] = {
 def scope_of(method: str, endpoint: str) -> Scope:
     """Return the scope that a call needs. Raises KeyError if its blueprint is not listed here."""
     blueprint = endpoint.partition(".")[0]
+    if blueprint == "admin":
+        return "admin"
     if blueprint not in _PRODUCTS:
         raise KeyError(f"The blueprint {blueprint} has no scope in appliance/api/access.py.")
     if method in ("HEAD", "OPTIONS"):

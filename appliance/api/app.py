@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance import __version__
 from appliance.api import (
+    admin,
     annotation_sets,
     datasets,
     health,
@@ -83,6 +84,7 @@ def create_app(box: Box) -> OpenAPI:
         speech_raw,
         speech_batch,
         speech_presigned,
+        admin,
         health,
     ):
         app.register_api(module.blueprint)

@@ -1,0 +1,93 @@
+"""Keys, tenants and models for administrators, over HTTP. The command line has the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_openapi import APIBlueprint, Tag
+
+from appliance.api import admin_schemas as schemas
+from appliance.api.context import box, require_key
+from appliance.api.models import render_model
+from appliance.rfc3339 import rfc3339
+from appliance.services import keys, models, tenants
+from appliance.state.keys import ApiKey
+from appliance.state.tenants import Tenant
+
+blueprint = APIBlueprint(
+    "admin",
+    __name__,
+    url_prefix="/api/v1/admin",
+    abp_tags=[Tag(name="admin", description="Keys, tenants and models. They need a key with the scope `admin`.")],
+    abp_security=[{"api_key": []}],
+)
+blueprint.before_request(require_key)
+
+Answer = tuple[dict[str, Any], int]
+
+
+@blueprint.post("/keys", responses={201: schemas.NewKey})
+def create_key(body: schemas.CreateKey) -> Answer:
+    """Create a key. Its secret is in this answer and nowhere else."""
+    secret = keys.create_key(box().db, body.name, body.tenant, body.scopes, body.expires_days)
+    return render_key(keys.find_key(box().db, body.name)) | {"key": secret}, 201
+
+
+@blueprint.get("/keys", responses={200: schemas.KeyList})
+def list_keys() -> Answer:
+    """List all keys, without their secrets."""
+    return {"keys": [render_key(key) for key in keys.list_keys(box().db)]}, 200
+
+
+@blueprint.delete("/keys/<int:key_id>", responses={204: None})
+def revoke_key(path: schemas.KeyPath) -> tuple[str, int]:
+    """Revoke a key. The last one with the scope `admin` gives 409."""
+    keys.revoke_key(box().db, path.key_id, keep_administrator=True)
+    return "", 204
+
+
+@blueprint.post("/tenants", responses={201: schemas.Tenant})
+def create_tenant(body: schemas.CreateTenant) -> Answer:
+    """Create a tenant."""
+    return render_tenant(tenants.create_tenant(box().db, body.name)), 201
+
+
+@blueprint.get("/tenants", responses={200: schemas.TenantList})
+def list_tenants() -> Answer:
+    """List all tenants."""
+    return {"tenants": [render_tenant(tenant) for tenant in tenants.list_tenants(box().db)]}, 200
+
+
+@blueprint.post("/tenants/<int:tenant_id>/disable", responses={200: schemas.Tenant})
+def disable_tenant(path: schemas.TenantPath) -> Answer:
+    """Refuse all keys of a tenant from now on. The tenant of the last key with the scope `admin` gives 409."""
+    return render_tenant(tenants.disable_tenant(box().db, path.tenant_id, keep_administrator=True)), 200
+
+
+@blueprint.post("/tenants/<int:tenant_id>/enable", responses={200: schemas.Tenant})
+def enable_tenant(path: schemas.TenantPath) -> Answer:
+    """Let the keys of a tenant in again."""
+    return render_tenant(tenants.enable_tenant(box().db, path.tenant_id)), 200
+
+
+@blueprint.get("/models", responses={200: schemas.ModelStoreList})
+def list_models() -> Answer:
+    """List the models of the store, and say which cannot be used and why."""
+    reports = [render_model(report) for report in models.list_models(box())]
+    return {"models": reports, "faults": box().models.faults()}, 200
+
+
+def render_key(key: ApiKey) -> dict[str, Any]:
+    """Return the JSON of a key."""
+    times = {name: getattr(key, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    return {"id": key.id, "name": key.name, "tenant": key.tenant, "scopes": list(key.scopes)} | _rendered(times)
+
+
+def render_tenant(tenant: Tenant) -> dict[str, Any]:
+    """Return the JSON of a tenant."""
+    times = {"created_at": tenant.created_at, "disabled_at": tenant.disabled_at}
+    return {"id": tenant.id, "name": tenant.name} | _rendered(times)
+
+
+def _rendered(times: dict[str, float | None]) -> dict[str, str | None]:
+    return {name: None if time is None else rfc3339(time) for name, time in times.items()}

@@ -1,0 +1,96 @@
+"""Request bodies and answers of the calls for administrators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from appliance.api.schemas import Body, Model, Text
+from appliance.services.keys import DEFAULT_SCOPES, DEFAULT_TENANT, LONGEST_EXPIRY_DAYS, Scope
+
+TIME: dict[str, Any] = {"format": "date-time"}
+
+
+class CreateKey(Body):
+    """A new key."""
+
+    name: Text = Field(min_length=1, max_length=100, description="Unique among the keys that are not revoked.")
+    tenant: Text = Field(
+        DEFAULT_TENANT, min_length=1, max_length=100, description="It is created if it does not exist."
+    )
+    scopes: list[Scope] = Field(
+        list(DEFAULT_SCOPES), min_length=1, max_length=4, description="`write` includes `read`; see security.md."
+    )
+    expires_days: float | None = Field(
+        None,
+        gt=0,
+        le=LONGEST_EXPIRY_DAYS,
+        allow_inf_nan=False,
+        description="Days until the key expires; default never.",
+    )
+
+
+class CreateTenant(Body):
+    """A new tenant."""
+
+    name: Text = Field(min_length=1, max_length=100)
+
+
+class KeyPath(BaseModel):
+    """A key."""
+
+    key_id: int
+
+
+class TenantPath(BaseModel):
+    """A tenant."""
+
+    tenant_id: int
+
+
+class Key(BaseModel):
+    """A key, without its secret."""
+
+    id: int
+    name: str
+    tenant: str
+    scopes: list[Scope]
+    created_at: str = Field(json_schema_extra=TIME)
+    expires_at: str | None = Field(json_schema_extra=TIME, description="Null if the key never expires.")
+    revoked_at: str | None = Field(json_schema_extra=TIME)
+    last_used_at: str | None = Field(json_schema_extra=TIME, description="Exact to a minute; null if never used.")
+
+
+class NewKey(Key):
+    """A key with its secret, which is shown only now."""
+
+    key: str = Field(description="What clients send. The appliance stores only its hash.")
+
+
+class KeyList(BaseModel):
+    """Every key, also the revoked ones, oldest first."""
+
+    keys: list[Key]
+
+
+class Tenant(BaseModel):
+    """A tenant."""
+
+    id: int
+    name: str
+    created_at: str = Field(json_schema_extra=TIME)
+    disabled_at: str | None = Field(json_schema_extra=TIME, description="Null unless its keys are refused.")
+
+
+class TenantList(BaseModel):
+    """Every tenant, oldest first."""
+
+    tenants: list[Tenant]
+
+
+class ModelStoreList(BaseModel):
+    """The models of the store, and a sentence for each that cannot be used."""
+
+    models: list[Model]
+    faults: list[str]
