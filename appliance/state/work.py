@@ -75,6 +75,20 @@ def claim(tx: Transaction, owner: str, lease_seconds: float, kinds: Iterable[str
     return row and _work(row)
 
 
+def claim_suspect(tx: Transaction, owner: str, lease_seconds: float, lost_leases: int) -> Work | None:
+    """Lease the oldest work that lost its lease at least ``lost_leases`` times. Returns None if none is ready."""
+    row = tx.one(
+        f"""
+        UPDATE work SET
+            lease_owner = :owner, lease_token = lease_token + 1, lease_until = unixepoch('subsec') + :seconds
+        WHERE id = (SELECT min(w.id) FROM work w WHERE w.lost_leases >= :lost AND {READY})
+        RETURNING {columns(Work)}
+        """,
+        {"owner": owner, "seconds": lease_seconds, "lost": lost_leases, "kinds": None},
+    )
+    return row and _work(row)
+
+
 def extend(tx: Transaction, works: Iterable[Work], lease_seconds: float) -> set[Work]:
     """Extend the leases of ``works``. Returns the work whose lease was still held.
 
@@ -109,15 +123,16 @@ def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float)
 
 def release_expired(tx: Transaction) -> list[Work]:
     """Free all work whose lease ran out, and count a lost lease on each. Returns that work."""
-    return _release(tx, "lease_until < unixepoch('subsec')", [])
+    return _release(tx, "lease_until < unixepoch('subsec')", "1", [])
 
 
-def release_others(tx: Transaction, owner: str) -> list[Work]:
-    """Free all work that another worker holds, and count a lost lease on each. Returns that work.
+def release_others(tx: Transaction, owner: str, counted_kinds: Iterable[str]) -> list[Work]:
+    """Free all work that another worker holds, and count a lost lease if its kind is counted. Returns that work.
 
     For a worker that starts and knows that its predecessor is dead, because it holds the worker's lock.
     """
-    return _release(tx, "lease_owner <> ?", [owner])
+    counted = "kind IN (SELECT value FROM json_each(?))"
+    return _release(tx, "lease_owner <> ?", counted, [_json(counted_kinds), owner])
 
 
 def discard(tx: Transaction, work_ids: Iterable[int]) -> None:
@@ -136,10 +151,10 @@ def forget_group(tx: Transaction, group_id: str) -> None:
     tx.change("DELETE FROM work WHERE group_id = ?", [group_id])
 
 
-def _release(tx: Transaction, condition: str, values: list[object]) -> list[Work]:
+def _release(tx: Transaction, condition: str, counted: str, values: list[object]) -> list[Work]:
     rows = tx.all(
         f"""
-        UPDATE work SET lease_owner = NULL, lease_until = NULL, lost_leases = lost_leases + 1
+        UPDATE work SET lease_owner = NULL, lease_until = NULL, lost_leases = lost_leases + ({counted})
         WHERE lease_owner IS NOT NULL AND {condition} RETURNING {columns(Work)}
         """,
         values,

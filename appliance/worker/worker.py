@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -91,6 +92,7 @@ class Worker:
         courier.start()
         log.info("worker started", worker=self.id, provider=self._provider)
         try:
+            self._try_suspects()
             self._serve(self._lanes)
         finally:
             for thread in helpers:
@@ -110,6 +112,15 @@ class Worker:
             self.stop()
             pool.close()
 
+    def _try_suspects(self) -> None:
+        """Do alone, before all other work of the lanes, what was in progress at several deaths of a worker."""
+        while not self._stopping.is_set() and (
+            work := self._claimed(partial(leases.claim_suspect, self._box, self.id))
+        ):
+            log.warning("work is tried alone", kind=work.kind, subject=work.subject_id, lost_leases=work.lost_leases)
+            self._active[work] = threading.Event()
+            self._work(work)
+
     def _serve_beside(self, pool: Pool) -> None:
         try:
             self._serve(pool)
@@ -120,17 +131,20 @@ class Worker:
 
     def _dispatch(self, pool: Pool) -> None:
         """Claim a piece of work for a reserved thread, or wait a little if there is none."""
-        try:
-            work = leases.claim(self._box, self.id, pool.kinds)
-        except ApplianceError as error:
-            log.error("claim failed", code=error.code, error=str(error))
-            work = None
+        work = self._claimed(partial(leases.claim, self._box, self.id, pool.kinds))
         if work is None:
             pool.release()
             self._stopping.wait(self._box.settings.poll_seconds)
             return
         self._active[work] = threading.Event()
         pool.submit(self._work, work)
+
+    def _claimed(self, claim: Callable[[], Work | None]) -> Work | None:
+        try:
+            return claim()
+        except ApplianceError as error:
+            log.error("claim failed", code=error.code, error=str(error))
+            return None
 
     def _work(self, work: Work) -> None:
         names = {"kind": work.kind, "subject": work.subject_id}

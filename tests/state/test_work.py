@@ -168,7 +168,7 @@ def test_a_new_worker_releases_the_work_of_a_dead_one(db: Database) -> None:
     fill(db, "s", "t")
     theirs, ours = claim(db, "dead"), claim(db, "alive")
     with db.transaction() as tx:
-        released = work.release_others(tx, "alive")
+        released = work.release_others(tx, "alive", ["inference"])
     assert [item.id for item in released] == [theirs.id]
     assert_fenced_off(db, theirs)
     with db.transaction() as tx:

@@ -39,6 +39,7 @@ from appliance.services.work.sweep import sweep
 from appliance.state import inference_files
 from appliance.state.database import Database
 from appliance.state.inference_files import InferenceFile
+from appliance.state.work import Work
 from appliance.storage.objects import ObjectInfo, ObjectStore, StoredKey
 from appliance.worker.worker import Worker, prepare_folder
 from tests.support.appliances import wait_for
@@ -362,6 +363,30 @@ def test_a_file_that_loses_its_worker_too_often_fails(make: Callable[..., Worker
     assert (file.status, file.error_code) == ("failed", "worker_lost")
     assert "3 times" in (file.error_message or "")
     assert fixture.work() == []
+
+
+def test_files_of_several_dead_workers_are_tried_one_at_a_time(make: Callable[..., WorkerFixture]) -> None:
+    fixture = make()
+    job_id = fixture.make_job()
+    suspects = [fixture.add(job_id, loud_wav()) for _ in range(2)]
+    for number in range(3):
+        assert all(leases.claim(fixture.box, f"w{number}") for _ in suspects)
+        leases.start_worker(fixture.box, f"w{number + 1}", "cpu")
+    other = fixture.add(job_id, loud_wav())
+    complete = inference_work.complete
+    in_progress: dict[str, int] = {}
+
+    def completing(box: Box, work: Work, *result: Any) -> None:
+        leased = "SELECT count(*) FROM work WHERE lease_owner IS NOT NULL AND kind = 'inference'"
+        in_progress[work.subject_id] = box.db.all(leased)[0][0]
+        complete(box, work, *result)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference_work, "complete", completing)
+        with fixture.working(lanes=3):
+            assert fixture.finished_file(other).status == "completed"
+    assert [*in_progress] == [*suspects, other]
+    assert set(in_progress.values()) == {1}
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing(make: Callable[..., WorkerFixture]) -> None:

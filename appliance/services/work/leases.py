@@ -8,7 +8,7 @@ import structlog
 
 from appliance.errors import ApplianceError, WorkerLost
 from appliance.services.box import Box
-from appliance.services.work.kinds import KINDS
+from appliance.services.work.kinds import KINDS, kinds_of
 from appliance.state import work as queue
 from appliance.state import workers
 from appliance.state.database import Transaction
@@ -17,13 +17,15 @@ from appliance.state.work import Work
 log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
+SUSPECT_LEASES = 3
 
 
 def start_worker(box: Box, worker_id: str, provider: str) -> None:
     """Register the worker. It holds the worker's lock, so the work of its predecessor is free at once."""
     with box.db.transaction() as tx:
         workers.register(tx, worker_id, provider)
-        release_lost(box, tx, queue.release_others(tx, worker_id))
+        # Only what a lane has decoded and scored can have killed the worker.
+        release_lost(box, tx, queue.release_others(tx, worker_id, kinds_of("lanes")))
 
 
 def claim(
@@ -42,6 +44,21 @@ def claim(
             log.error("work removed: its subject has ended without it", kind=work.kind, subject=work.subject_id)
             queue.finish(tx, work)
     return None
+
+
+def claim_suspect(box: Box, worker_id: str) -> Work | None:
+    """Lease work that was in progress at several deaths of a worker. Returns None if there is none.
+
+    Whoever claims it does nothing else meanwhile: if the worker dies again, no other work can be the reason, and if it
+    does not, the work was only a bystander.
+    """
+    lost_leases = max(1, min(SUSPECT_LEASES, box.settings.max_lost_leases - 1))
+    with box.db.transaction() as tx:
+        work = queue.claim_suspect(tx, worker_id, box.settings.lease_seconds, lost_leases)
+        if work and not _start(tx, work):
+            queue.finish(tx, work)
+            return None
+    return work
 
 
 def _start(tx: Transaction, work: Work) -> bool:

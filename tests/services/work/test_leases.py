@@ -151,6 +151,28 @@ def test_a_new_worker_frees_the_work_of_the_one_before_it(box: Box, job_id: str,
     assert (worker.id, worker.provider) == ("w2", "cuda")
 
 
+def test_a_dead_worker_counts_only_on_what_a_lane_did(box: Box, job_id: str, file_id: str) -> None:
+    files.delete_file(box, 1, job_id, file_id)
+    new_file(box, job_id)
+    for kind in ("purge", "inference"):
+        claim(box, kind)
+    leases.start_worker(box, "w2", "cpu")
+    rows = box.db.all("SELECT kind, lost_leases FROM work WHERE kind <> 'webhook'")
+    assert {row["kind"]: row["lost_leases"] for row in rows} == {"purge": 0, "inference": 1}
+
+
+def test_work_is_suspect_after_several_dead_workers(box: Box, job_id: str, file_id: str) -> None:
+    for number in range(3):
+        assert leases.claim_suspect(box, "w") is None
+        claim(box)
+        leases.start_worker(box, f"w{number}", "cpu")
+    new_file(box, job_id)
+    suspect = leases.claim_suspect(box, "w")
+    assert suspect is not None
+    assert (suspect.subject_id, file_of(box, job_id, file_id).status) == (file_id, "processing")
+    assert leases.claim_suspect(box, "w") is None
+
+
 def test_a_file_that_loses_too_many_workers_fails(box: Box, job_id: str, file_id: str) -> None:
     limited = with_settings(box, max_lost_leases=2)
     for number in (1, 2):
