@@ -1,7 +1,8 @@
 """Writes the documentation that comes from code, or with ``--check`` compares it.
 
 Settings → config/appliance.toml; commands → docs/cli.md; errors → docs/errors.md; statuses and moves → docs/states.md;
-the API → docs/api.md; the scope of each call → docs/access.md; the manifest's keys → docs/manifest.md.
+the API → docs/api.md; the scope of each call → docs/access.md; the manifest's keys → docs/manifest.md; the hosted
+services' calls → docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from compatibility_page import compatibility_page
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -240,6 +242,11 @@ def access_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def hosted_services_page() -> str:
+    """Every call of the hosted services, what the appliance does with it, and the pages that were read."""
+    return GENERATED + compatibility_page()
+
+
 def _schema_of(answer: dict[str, Any]) -> str:
     content: dict[str, Any] = next(iter(answer.get("content", {}).values()), {})
     return f"`{content.get('schema', {}).get('$ref', '').rpartition('/')[2]}`"
@@ -265,6 +272,7 @@ PAGES = {
     "docs/manifest.md": manifest_page,
     "docs/api.md": api_page,
     "docs/access.md": access_page,
+    "docs/compatibility.md": hosted_services_page,
 }
 
 

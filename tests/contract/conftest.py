@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from tests.contract.compatibility import Verdict, calls_of
 from tests.contract.spec import Spec
-from tests.support.appliances import Api, Appliance, running_appliance
+from tests.support.appliances import Api, Appliance, running_appliance, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +44,32 @@ def _check_every_response(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
         return response
 
     monkeypatch.setattr(requests.Session, "send", checked)
+
+
+@pytest.fixture(autouse=True)
+def _check_named_calls(request: pytest.FixtureRequest, appliance: Appliance, spec: Spec) -> Iterator[None]:
+    """If docs/compatibility.md names the test, check that it made these calls: the front door logs every request.
+
+    So calls count whatever client makes them. Options are not logged, only whether the call was refused.
+    """
+    test = f"{request.path.stem}::{request.node.originalname}"
+    named = {(call.route, call.verdict is Verdict.REFUSED) for call in calls_of(test)}
+    log = appliance.data_dir / "logs" / "frontdoor.log"
+    start = log.stat().st_size if named else 0
+
+    def missing() -> set[tuple[str, bool]]:
+        with log.open("rb") as file:
+            file.seek(start)
+            lines = [json.loads(line) for line in file if line.endswith(b"\n") and b"log.access" in line]
+        made = {
+            (f"{line['request']['method']} {spec.path_of(line['request']['uri'])}", line["status"] >= 400)
+            for line in lines
+        }
+        return named - made
+
+    yield
+    if named:
+        wait_for(lambda: not missing(), seconds=5)  # the log is a little late
 
 
 @pytest.fixture

@@ -41,9 +41,11 @@ class Spec:
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         literal_first = sorted(document["paths"].items(), key=lambda path: path[0].count("{"))
-        self._paths: dict[re.Pattern[str], dict[str, Any]] = {
-            re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): operations for path, operations in literal_first
-        }
+        self._paths = {re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): path for path, _ in literal_first}
+
+    def path_of(self, path: str) -> str | None:
+        """Return the path of the document that the path of a request means."""
+        return next((known for regex, known in self._paths.items() if regex.fullmatch(path)), None)
 
     def check(self, response: requests.Response) -> None:
         """Fail if a response differs from the document in status, type or shape, or has a code that is not listed."""
@@ -61,8 +63,8 @@ class Spec:
             expected = "application/json" if plain else PROBLEM
             assert media_type == expected, f"{request.method} {path}: {media_type} {response.text[:200]}"
             (self.check_failure if plain else self.check_problem)(response)
-        matching = (operations for regex, operations in self._paths.items() if regex.fullmatch(path))
-        operation = next(matching, {}).get(str(request.method).lower())
+        operations = self.document["paths"].get(self.path_of(path), {})
+        operation = operations.get(str(request.method).lower())
         if operation is None:
             return  # a page, or a request without an operation
         responses = operation["responses"]
