@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         32,
         ge=1,
         le=1024,
-        description="Uploads through the API that run at the same time; one more gets a 429 with Retry-After.",
+        description="Uploads through the API at the same time; a tenant that holds as many as are free gets a 429.",
     )
     unused_upload_days: float = Field(
         2.0, gt=0, description="Days after which an upload to /v2/upload is deleted if no transcript ever used it."

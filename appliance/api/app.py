@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Response, g, request
@@ -35,6 +34,7 @@ from appliance.api.errors import (
     register_error_handlers,
     validation_problem,
 )
+from appliance.api.slots import FairSlots
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.keys import LastUses
@@ -69,7 +69,7 @@ def create_app(box: Box) -> OpenAPI:
     app.extensions["similarity"] = Similarity(box)
     app.extensions["last_uses"] = LastUses(box.db)
     app.extensions["durations"] = Durations(box.settings)
-    app.extensions["upload_slots"] = BoundedSemaphore(box.settings.streamed_uploads)
+    app.extensions["upload_slots"] = FairSlots(box.settings.streamed_uploads)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.before_request(_note_request_id)
     app.after_request(_show_request_id)

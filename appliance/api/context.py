@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import BoundedSemaphore
+from contextlib import AbstractContextManager
 
 from flask import current_app, g, request
 
 from appliance.api.access import scope_of
-from appliance.errors import InvalidRequest, TooManyUploads, Unauthorized
+from appliance.api.slots import FairSlots
+from appliance.errors import InvalidRequest, Unauthorized
 from appliance.services import keys
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
@@ -62,19 +61,13 @@ def _require(sent: str | None) -> None:
     g.tenant_id = key.tenant_id
 
 
-@contextmanager
-def upload_slot() -> Iterator[None]:
+def upload_slot() -> AbstractContextManager[None]:
     """Hold one of the slots for uploads through the API, so that slow uploads do not use up its threads.
 
     Raises TooManyUploads.
     """
-    slots: BoundedSemaphore = current_app.extensions["upload_slots"]
-    if not slots.acquire(blocking=False):
-        raise TooManyUploads("Too many uploads are in progress. Try again in a few seconds.")
-    try:
-        yield
-    finally:
-        slots.release()
+    slots: FairSlots = current_app.extensions["upload_slots"]
+    return slots.slot(tenant_id())
 
 
 def tenant_id() -> int:

@@ -4,14 +4,43 @@ from __future__ import annotations
 
 from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.paths import BATCH_UPLOAD, BULK_ANNOTATIONS, BULK_BYTES, RAW_UPLOAD
-from appliance.frontdoor.shared import body_cap
+from appliance.frontdoor.shared import body_cap, timeouts
 
 BODY_BYTES = 1024**2  # the API takes JSON; audio goes to storage, or to one of the two upload paths
 FORM_BYTES = 1024**2  # room for the form around the files of a full batch
+JSON_LIMITS = (30, 32 * 1024)  # pause in seconds and bytes per second: a body of 1 MiB may take 62 s
+UPLOAD_LIMITS = (300, 8 * 1024)  # a file of 500 MiB may take 18 h
 
 
 def api_routes(door: FrontDoor) -> list[dict]:
-    """Return the routes to the API, which come last. Nothing is buffered: a body is passed on as it arrives."""
+    """Return the routes to the API, which come last.
+
+    A file is passed on as it arrives. Any other body is passed on when it is complete, so that a slow client holds no
+    thread of the API.
+    """
+    streamed = {RAW_UPLOAD: door.max_upload_bytes, BATCH_UPLOAD: door.max_batch_bytes + FORM_BYTES}
+    return [
+        *(_post(path, _streamed(door, cap)) for path, cap in streamed.items()),
+        _post(BULK_ANNOTATIONS, _complete(door, BULK_BYTES)),
+        *_complete(door, BODY_BYTES),
+    ]
+
+
+def _post(path: str, routes: list[dict]) -> dict:
+    match = {"method": ["POST"], "path": [path]}
+    return {"match": [match], "handle": [{"handler": "subroute", "routes": routes}], "terminal": True}
+
+
+def _streamed(door: FrontDoor, max_bytes: int) -> list[dict]:
+    return [*body_cap(max_bytes), {"handle": [timeouts(*UPLOAD_LIMITS), _proxy(door)]}]
+
+
+def _complete(door: FrontDoor, max_bytes: int) -> list[dict]:
+    buffered = _proxy(door) | {"request_buffers": max_bytes}
+    return [*body_cap(max_bytes), {"handle": [timeouts(*JSON_LIMITS), buffered]}]
+
+
+def _proxy(door: FrontDoor) -> dict:
     transport = {
         "protocol": "http",
         "dial_timeout": "5s",
@@ -21,20 +50,5 @@ def api_routes(door: FrontDoor) -> list[dict]:
         # unix socket costs next to nothing.
         "keep_alive": {"enabled": False},
     }
-    proxy = {
-        "handler": "reverse_proxy",
-        "upstreams": [{"dial": f"unix/{door.api_socket.absolute()}"}],
-        "transport": transport,
-    }
-    caps = {
-        RAW_UPLOAD: door.max_upload_bytes,
-        BATCH_UPLOAD: door.max_batch_bytes + FORM_BYTES,
-        BULK_ANNOTATIONS: BULK_BYTES,
-    }
-    return [*(_upload(path, cap, proxy) for path, cap in caps.items()), *body_cap(BODY_BYTES), {"handle": [proxy]}]
-
-
-def _upload(path: str, max_bytes: int, proxy: dict) -> dict:
-    inner = [*body_cap(max_bytes), {"handle": [proxy]}]
-    match = {"method": ["POST"], "path": [path]}
-    return {"match": [match], "handle": [{"handler": "subroute", "routes": inner}], "terminal": True}
+    upstream = {"dial": f"unix/{door.api_socket.absolute()}"}
+    return {"handler": "reverse_proxy", "upstreams": [upstream], "transport": transport}

@@ -71,7 +71,9 @@ def _server(door: FrontDoor) -> dict:
         # If a tunnel on this network ends TLS, its X-Forwarded-Proto names the scheme that the client used.
         "trusted_proxies": {"source": "static", "ranges": PRIVATE_RANGES},
         "trusted_proxies_strict": 1,
-        # There is no limit on the time to read a body: 500 MB over a slow link takes hours, and that is allowed.
+        # Every route sets its own limits on the time of a body. These, of 60 s if they are not set, would come before.
+        "read_idle_timeout": -1,
+        "write_idle_timeout": -1,
         "read_header_timeout": "30s",
         "idle_timeout": "5m",
         "max_header_bytes": 64 * 1024,

@@ -6,6 +6,7 @@ from appliance.frontdoor.door import FrontDoor
 
 PRIVATE_RANGES = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"]
 OVER_THE_CAP = "over the cap"
+NANOSECONDS = 1_000_000_000
 _REQUEST_ID = "{http.request.header.X-Request-ID}"
 
 
@@ -57,6 +58,18 @@ def body_cap(max_bytes: int, match: dict | None = None) -> list[dict]:
         {"match": [declares_more_than(max_bytes) | (match or {})], "handle": [refusal(413, OVER_THE_CAP)]},
         cap | ({"match": [match]} if match else {}),
     ]
+
+
+def timeouts(pause_seconds: int, bytes_per_second: int) -> dict:
+    """Return a handler that cuts off a client which is too slow.
+
+    A request's body of n bytes may take ``pause_seconds`` + n / ``bytes_per_second``. Each piece of the response, of up
+    to 32 KiB, may take ``pause_seconds``. The server's own idle timeouts would come before these, so caddy.py turns
+    them off, and every route to a server sets its own.
+    """
+    pause = pause_seconds * NANOSECONDS
+    # There is a write_min_rate, too, but it counts the time in which the API prepares its answer.
+    return {"handler": "timeouts", "read_timeout": pause, "read_min_rate": bytes_per_second, "write_timeout": pause}
 
 
 def declares_more_than(max_bytes: int) -> dict:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from appliance.frontdoor.door import FrontDoor
-from appliance.frontdoor.shared import body_cap, bucket_matches, matches, refusal, response_headers
+from appliance.frontdoor.shared import body_cap, bucket_matches, matches, refusal, response_headers, timeouts
 from appliance.frontdoor.storage_refusals import refused_responses
 
+LIMITS = (300, 8 * 1024)  # pause in seconds and bytes per second; MinIO, too, ends a transfer that pauses for 5 min
 FORM_BYTES = 16 * 1024  # room for the form around a file of the largest size; its fields have about 2.5 KiB
 _SEGMENT = "[A-Za-z0-9][A-Za-z0-9._-]*"
 _PARAMETERS = (
@@ -101,6 +102,7 @@ def _proxy(door: FrontDoor) -> list[dict]:
         transport["tls"] = {"server_name": url.hostname}
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return [
+        timeouts(*LIMITS),
         # An uploaded file is untrusted: it must not run as a page of this origin, whatever its bytes are.
         response_headers({"X-Content-Type-Options": ["nosniff"], "Content-Security-Policy": ["sandbox"]}),
         {
