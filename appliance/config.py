@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         "auto",
         description="Where models run; cuda refuses to start without a GPU, auto falls back to the CPU.",
     )
+    max_model_bytes: int = Field(1024 * MEBIBYTE, ge=1, description="Largest file of a model.")
+    model_check_memory_bytes: int = Field(
+        4096 * MEBIBYTE, ge=512 * MEBIBYTE, description="Largest address space of the process that checks a model."
+    )
+    model_check_seconds: int = Field(
+        120, ge=1, description="How long the check of a model may take, in time and in CPU time."
+    )
     batch_size: int = Field(0, ge=0, le=4096, description="Windows that are scored at once; 0 chooses by the provider.")
 
     # Decoding

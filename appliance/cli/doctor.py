@@ -19,7 +19,7 @@ from appliance.config import Settings, load_settings
 from appliance.engine.confinement.confine import MEANS, missing_confinement
 from appliance.engine.models.session import choose_provider, why_no_cuda
 from appliance.engine.models.store import ModelStore
-from appliance.engine.registration import check_model
+from appliance.engine.registration import CheckLimits, check_model
 from appliance.errors import ApplianceError
 from appliance.frontdoor.caddy import find_caddy
 from appliance.state.database import check_sqlite
@@ -130,7 +130,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
         yield Finding("model", "cannot be read", fault)
     for model in store.models():
         try:
-            check_model(model)
+            check_model(model, CheckLimits.from_settings(settings))
             yield Finding("model", model.manifest.id)
         except ApplianceError as error:
             yield Finding("model", model.manifest.id, str(error))

@@ -11,7 +11,7 @@ from rich.table import Table
 from appliance.config import load_settings
 from appliance.engine.models.speech_manifest import SpeechManifest
 from appliance.engine.models.store import CARD, ModelStore
-from appliance.engine.registration import add_model, check_model
+from appliance.engine.registration import CheckLimits, add_model, check_model
 from appliance.errors import ModelError
 
 
@@ -47,8 +47,8 @@ def show(model_id: str) -> None:
 @models.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def add(folder: Path) -> None:
-    """Check the model in FOLDER against its manifest and copy it into the store."""
-    click.echo(f"Added {add_model(_store(), folder).manifest.id}.")
+    """Check the model in FOLDER in a confined process, and copy the files of its manifest into the store."""
+    click.echo(f"Added {add_model(_store(), folder, _limits()).manifest.id}.")
 
 
 @models.command()
@@ -57,13 +57,17 @@ def verify() -> None:
     failed = _store().faults()
     for model in _store().models():
         try:
-            check_model(model)
+            check_model(model, _limits())
             click.echo(f"ok    {model.manifest.id}")
         except ModelError as error:
             failed.append(str(error))
     for fault in failed:
         click.echo(f"FAIL  {fault}", err=True)
     raise SystemExit(1 if failed else 0)
+
+
+def _limits() -> CheckLimits:
+    return CheckLimits.from_settings(load_settings())
 
 
 def _store() -> ModelStore:

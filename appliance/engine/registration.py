@@ -1,30 +1,54 @@
-"""Checks a model against its own graph and adds it to the store. A contradiction is reported with its field."""
+"""Adds a model to the store after it was loaded and checked, in a process that could do no harm."""
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
+import stat
+import subprocess
+import sys
 import tempfile
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from appliance.config import Settings
+from appliance.engine.confinement.confine import environment
 from appliance.engine.models.manifest import read_manifest
-from appliance.engine.models.session import Session
-from appliance.engine.models.speech_manifest import SpeechManifest
-from appliance.engine.models.store import MANIFEST, ModelStore, StoredModel, check_checksum, check_files
-from appliance.engine.speech.transcriber import check_speech
-from appliance.errors import InvalidManifest, ModelExists, ModelNotFound, ScoringFailed
+from appliance.engine.models.store import CARD, MANIFEST, ModelStore, StoredModel, check_checksum, check_files
+from appliance.errors import InvalidManifest, ModelExists, ModelNotFound
+
+PROGRAM = ("-m", "appliance.engine.model_check")
+MAX_TEXT_BYTES = 1024**2  # of the manifest and of the model card
+MAX_ANSWER_BYTES = 65_536
 
 
-def add_model(store: ModelStore, source: Path) -> StoredModel:
-    """Check the model in ``source``, copy it into the store and return the copy.
+@dataclass(frozen=True)
+class CheckLimits:
+    """What a model may be and may take when it is checked."""
 
-    Returns the stored model if the store has this version with the same manifest. Raises InvalidManifest, or
-    ModelExists if the store has this version with another manifest or in a state that cannot be used.
+    file_bytes: int = 1024**3  # of each of its files
+    memory_bytes: int = 4 * 1024**3  # address space of the process that checks it
+    seconds: int = 120  # time, and CPU time, of that process
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> CheckLimits:
+        """Return the limits in the appliance's settings."""
+        return cls(settings.max_model_bytes, settings.model_check_memory_bytes, settings.model_check_seconds)
+
+
+def add_model(store: ModelStore, source: Path, limits: CheckLimits) -> StoredModel:
+    """Check the model in ``source``, copy its files into the store and return the copy.
+
+    Only the manifest, the model card and the files that the manifest names are copied. Returns the stored model if the
+    store has this version with the same manifest. Raises InvalidManifest, or ModelExists if the store has this version
+    with another manifest or in a state that cannot be used.
     """
-    manifest = read_manifest(source / MANIFEST)
-    check_files(StoredModel(manifest, source))
-    check_model(StoredModel(manifest, source))
+    _check_file(source / MANIFEST, MAX_TEXT_BYTES)
+    model = StoredModel(read_manifest(source / MANIFEST), source)
+    check_model(model, limits)
+    manifest = model.manifest
     target = store.root / manifest.name / manifest.version
     try:
         existing = store.resolve(manifest.id)
@@ -39,87 +63,69 @@ def add_model(store: ModelStore, source: Path) -> StoredModel:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.root, prefix=".adding-") as folder:
         copy = Path(folder) / "model"
-        shutil.copytree(source, copy)
+        copy.mkdir()
+        for path in _files(model):
+            shutil.copy(path, copy)
+        check_checksum(StoredModel(read_manifest(copy / MANIFEST), copy))
         copy.replace(target)
     return StoredModel(manifest, target)
 
 
-def check_model(model: StoredModel) -> None:
-    """Compare the manifest with the files and the graph. Raises InvalidManifest with the field in its message."""
-    check_checksum(model)
-    if isinstance(model.manifest, SpeechManifest):
-        check_speech(model)
-        return
-    session = Session(model, "cpu")
-    _check_input(model, session)
-    _check_output(model, session)
-    if model.scoring.task == "detection":
-        _check_scores(model, session)
-    if model.scoring.task == "embedding":
-        _check_vectors(model, session)
+def check_model(model: StoredModel, limits: CheckLimits) -> None:
+    """Load a model in a process with limits and compare it with its manifest.
+
+    Raises InvalidManifest with the field in its message.
+    """
+    check_files(model)
+    for path in _files(model):
+        _check_file(path, MAX_TEXT_BYTES if path.name in (MANIFEST, CARD) else limits.file_bytes)
+    fault = _answer(model.folder, limits)
+    if fault is not None:
+        raise InvalidManifest(fault)
 
 
-def _check_input(model: StoredModel, session: Session) -> None:
-    source = model.scoring.input
-    if session.input_type != "tensor(float)":
-        raise _fault(model, "input.name", f"the graph's input is {session.input_type}; it must be tensor(float)")
-    shape = session.input_shape
-    if len(shape) != len(source.layout.split(",")):
-        raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
-    for axis, size in zip(source.layout.split(","), shape, strict=True):
-        if axis == "1" and isinstance(size, int) and size != 1:
-            raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
-        if axis == "samples" and isinstance(size, int) and size != source.window_samples:
-            raise _fault(
-                model,
-                "input.window_seconds",
-                f"a window has {source.window_samples} samples at {source.sample_rate_hz} Hz, the graph needs {size}",
-            )
-
-
-def _check_output(model: StoredModel, session: Session) -> None:
-    output = model.scoring.output
-    for field, name in (("output.name", output.name), ("output.embedding", output.embedding)):
-        if name is not None and name not in session.output_shapes:
-            raise _fault(model, field, f"the graph's outputs are {', '.join(session.output_shapes)}")
-
-
-def _check_scores(model: StoredModel, session: Session) -> None:
-    """Score one window of noise and compare the scores with the manifest."""
-    manifest = model.scoring
-    slot = session.slots[0]
-    slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
+def _answer(folder: Path, limits: CheckLimits) -> str | None:
+    """Return what ``model_check`` says of the model, None if it is good. Raises InvalidManifest if it dies of it."""
+    command = [sys.executable, "-s", *PROGRAM]
+    command += [str(folder.absolute()), str(limits.memory_bytes), str(limits.seconds)]
+    with subprocess.Popen(
+        command,
+        env=environment(),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout
+        timer = threading.Timer(limits.seconds, process.kill)
+        timer.start()
+        answer = process.stdout.read(MAX_ANSWER_BYTES)
+        if len(answer) == MAX_ANSWER_BYTES:
+            process.kill()
+        status = process.wait()
+        timer.cancel()
+    if status in (-signal.SIGKILL, -signal.SIGXCPU):
+        raise InvalidManifest(f"{folder}: the check of the model took longer than {limits.seconds} s, or was killed.")
     try:
-        shape = slot.run(1, manifest.output.name).shape
-    except ScoringFailed as error:
-        raise _fault(model, "input", str(error)) from error
-    if len(shape) != (2 if manifest.output.kind == "window" else 3):
-        raise _fault(model, "output.kind", f"the graph's output has the shape {shape}")
-    if shape[-1] != len(manifest.labels):
-        raise _fault(model, "labels", f"the manifest has {len(manifest.labels)}, the graph scores {shape[-1]}")
-    covered_ms = shape[1] * manifest.frame_hop_ms if manifest.output.kind == "frame" else manifest.frame_hop_ms
-    if abs(covered_ms - 1000 * manifest.input.window_seconds) > 2 * manifest.frame_hop_ms:
-        raise _fault(
-            model,
-            "output.frame_hop_seconds",
-            f"{shape[1]} frames cover {covered_ms:.1f} ms of a window of {1000 * manifest.input.window_seconds:.1f} ms",
-        )
-    scores = slot.score(1)
-    if not np.isfinite(scores).all():
-        raise _fault(model, "output.name", "the scores are not finite")
-    if scores.min() < 0 or scores.max() > 1:
-        raise _fault(model, "output.activation", f"scores are {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
+        fault = json.loads(answer)
+    except ValueError as error:
+        name = signal.Signals(-status).name if status < 0 else f"status {status}"
+        raise InvalidManifest(f"{folder}: the model crashed the process that checked it ({name}).") from error
+    return None if fault is None else "".join(c if c.isprintable() else " " for c in str(fault))
 
 
-def _check_vectors(model: StoredModel, session: Session) -> None:
-    """Embed one window of silence."""
+def _files(model: StoredModel) -> list[Path]:
+    card = model.folder / CARD
+    return [model.folder / MANIFEST, *[card] * card.exists(), *(path for path, _ in model.checksums.values())]
+
+
+def _check_file(path: Path, max_bytes: int) -> None:
+    """Raise InvalidManifest if a file is too large, or is none: a link could lead to any file of this machine."""
     try:
-        vectors = session.slots[0].embed(1)
-    except ScoringFailed as error:
-        raise _fault(model, "output.name", str(error)) from error
-    if not np.isfinite(vectors).all():
-        raise _fault(model, "output.name", "the vector of silence is not finite")
-
-
-def _fault(model: StoredModel, field: str, message: str) -> InvalidManifest:
-    return InvalidManifest(f"{model.folder / MANIFEST}: {field}: {message}.")
+        status = path.lstat()
+    except OSError as error:
+        raise InvalidManifest(f"{path} cannot be read: {error.strerror}.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidManifest(f"{path} is not a regular file.")
+    if status.st_size > max_bytes:
+        raise InvalidManifest(f"{path} has {status.st_size} bytes; {max_bytes} are allowed.")

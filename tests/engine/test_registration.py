@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.engine.models.store import ModelStore
-from appliance.engine.registration import add_model, check_model
+from appliance.engine.registration import CheckLimits, add_model, check_model
 from appliance.errors import InvalidManifest, ModelExists
 from tests.support import toy_models
 
@@ -67,7 +67,7 @@ def test_every_contradiction_is_reported_with_its_field(tmp_path: Path, old: str
     source = edited(toy_models.frame_model(tmp_path / "source"), old, new)
     store = ModelStore(tmp_path / "store")
     with pytest.raises(InvalidManifest) as refused:
-        add_model(store, source)
+        add_model(store, source, CheckLimits())
     assert field in str(refused.value).replace(str(tmp_path), "")
     assert store.models() == []
 
@@ -76,24 +76,24 @@ def test_scores_that_are_not_probabilities_are_refused(tmp_path: Path) -> None:
     """The graph returns logits and the manifest states no activation."""
     source = edited(toy_models.softmax_model(tmp_path / "source"), 'activation = "softmax"', 'activation = "none"')
     with pytest.raises(InvalidManifest, match=r"output\.activation"):
-        add_model(ModelStore(tmp_path / "store"), source)
+        add_model(ModelStore(tmp_path / "store"), source, CheckLimits())
 
 
 def test_a_manifest_that_is_invalid_toml_or_missing_cannot_be_read(tmp_path: Path) -> None:
     source = toy_models.frame_model(tmp_path / "source")
     (source / "manifest.toml").write_text("name = ")
     with pytest.raises(InvalidManifest, match="cannot be read"):
-        add_model(ModelStore(tmp_path / "store"), source)
+        add_model(ModelStore(tmp_path / "store"), source, CheckLimits())
     (source / "manifest.toml").unlink()
     with pytest.raises(InvalidManifest, match="cannot be read"):
-        add_model(ModelStore(tmp_path / "store"), source)
+        add_model(ModelStore(tmp_path / "store"), source, CheckLimits())
 
 
 def test_a_missing_graph_is_reported(tmp_path: Path) -> None:
     source = toy_models.frame_model(tmp_path / "source")
     (source / "model.onnx").unlink()
     with pytest.raises(InvalidManifest, match=r"model\.onnx is missing"):
-        add_model(ModelStore(tmp_path / "store"), source)
+        add_model(ModelStore(tmp_path / "store"), source, CheckLimits())
 
 
 @pytest.mark.parametrize("maker", [toy_models.window_model, toy_models.frame_model, toy_models.softmax_model])
@@ -102,43 +102,43 @@ def test_a_valid_model_is_added_with_all_its_files(tmp_path: Path, maker: Callab
     (source / "MODEL_CARD.md").write_text("# Model card")
     store = ModelStore(tmp_path / "store")
     store.root.mkdir()
-    added = add_model(store, source)
+    added = add_model(store, source, CheckLimits())
     assert added.folder == store.root / added.manifest.name / added.manifest.version
     assert store.models() == [added]
     assert {file.name for file in added.folder.iterdir()} == {"model.onnx", "manifest.toml", "MODEL_CARD.md"}
     assert [path.name for path in store.root.iterdir()] == [added.manifest.name]
-    check_model(added)
+    check_model(added, CheckLimits())
 
 
 def test_a_graph_with_a_fixed_batch_size_is_accepted(tmp_path: Path) -> None:
-    add_model(ModelStore(tmp_path / "store"), toy_models.softmax_model(tmp_path / "source", batch=1))
+    add_model(ModelStore(tmp_path / "store"), toy_models.softmax_model(tmp_path / "source", batch=1), CheckLimits())
 
 
 def test_a_missing_store_folder_is_created(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "deep" / "store")
     assert store.models() == []
-    add_model(store, toy_models.frame_model(tmp_path / "source"))
+    add_model(store, toy_models.frame_model(tmp_path / "source"), CheckLimits())
     assert len(store.models()) == 1
 
 
 def test_adding_a_model_again_changes_nothing_and_a_changed_one_needs_a_new_version(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
     source = toy_models.frame_model(tmp_path / "source")
-    first = add_model(store, source)
-    assert add_model(store, source) == first
+    first = add_model(store, source, CheckLimits())
+    assert add_model(store, source, CheckLimits()) == first
     edited(source, 'licence = "CC0-1.0"', 'licence = "MIT"')
     with pytest.raises(ModelExists, match="new version"):
-        add_model(store, source)
+        add_model(store, source, CheckLimits())
     edited(source, 'version = "1.0.0"', 'version = "1.0.1"')
-    assert add_model(store, source).manifest.version == "1.0.1"
+    assert add_model(store, source, CheckLimits()).manifest.version == "1.0.1"
     assert len(store.models()) == 2
 
 
 def test_a_broken_model_is_not_overwritten(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
     source = toy_models.frame_model(tmp_path / "source")
-    graph = add_model(store, source).graph
+    graph = add_model(store, source, CheckLimits()).graph
     graph.unlink()
     with pytest.raises(ModelExists, match="cannot be used"):
-        add_model(store, source)
+        add_model(store, source, CheckLimits())
     assert not graph.exists()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +19,15 @@ from appliance.engine.confinement.kernel import forbid_new_privileges, unshare
 MAX_OPEN_FILES = 32
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that is to be confined.
+
+    It holds no secrets. One thread: a BLAS that starts more reserves address space, which the memory limit counts.
+    """
+    inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
+    return inherited | {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def limit_resources(memory_bytes: int) -> None:
@@ -50,7 +60,7 @@ def confine() -> dict[str, str]:
 def missing_confinement() -> dict[str, str]:
     """Confine a new process and return what ``confine`` returned there. Raises SubprocessError if it fails."""
     command = [sys.executable, "-s", "-m", "appliance.engine.confinement.confine"]
-    answer = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60, check=True)
+    answer = subprocess.run(command, env=environment(), capture_output=True, timeout=60, check=True)
     missing: dict[str, str] = json.loads(answer.stdout)
     return missing
 

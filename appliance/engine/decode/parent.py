@@ -17,7 +17,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.config import ROOT, Settings
+from appliance.config import Settings
+from appliance.engine.confinement.confine import environment
 from appliance.engine.decode import wire
 
 PROGRAM = ("-m", "appliance.engine.decode.child")
@@ -62,7 +63,7 @@ class DecoderChild:
             self.process = subprocess.Popen(
                 command,
                 pass_fds=(child_control.fileno(), child_lifeline),
-                env=_environment(),
+                env=environment(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -130,9 +131,3 @@ class DecoderChild:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
-
-
-def _environment() -> dict[str, str]:
-    """No secrets. One thread: a BLAS that starts more reserves address space, which the memory limit counts."""
-    inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
-    return inherited | {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}

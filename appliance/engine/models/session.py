@@ -20,7 +20,8 @@ from typing import Literal
 import numpy as np
 
 from appliance.engine.models.manifest import Manifest
-from appliance.engine.models.store import StoredModel
+from appliance.engine.models.onnx_file import check_onnx
+from appliance.engine.models.store import GRAPH, StoredModel
 from appliance.errors import InvalidManifest, ProviderUnavailable, ScoringFailed
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, while the library loads
@@ -30,6 +31,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 Provider = Literal["cuda", "cpu"]
 
 PROBE = Path(__file__).with_name("probe.onnx")
+ORT_FORMAT = b"ORTM"  # from the fifth byte on
 CPU_BATCH_SIZE = 1  # larger batches cost more CPU time on convolutional models: 8 took a sixth more than 1
 CUDA_BATCH_SIZE = 64
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
@@ -39,6 +41,7 @@ FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
 )
+LOAD_FAILURES: tuple[type[Exception], ...] = (*FAILURES, InvalidManifest)
 
 
 @functools.cache
@@ -105,12 +108,16 @@ class Session:
 
     def _load(self, model: StoredModel) -> onnxruntime.InferenceSession:
         options = _options(len(os.sched_getaffinity(0)))
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
         if self.provider == "cuda":
             providers.insert(0, ("CUDAExecutionProvider", CUDA_OPTIONS))
         try:
-            session = onnxruntime.InferenceSession(model.graph, options, providers=providers)
-        except FAILURES as error:
+            # From memory, so that the graph cannot name files beside it.
+            content = model.read(GRAPH)
+            check_onnx(content)
+            session = onnxruntime.InferenceSession(content, options, providers=providers)
+        except LOAD_FAILURES as error:
             raise InvalidManifest(f"{model.graph} does not load: {error}.") from error
         if self.provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
             raise ProviderUnavailable(f"{model.manifest.id} fell back to the CPU.")
@@ -136,14 +143,20 @@ class Session:
 class Graph:
     """A graph with named inputs and outputs, run on the CPU. Any number of threads may call ``run`` at once."""
 
-    def __init__(self, path: Path, num_threads: int = 0) -> None:
-        """Load the graph. ``num_threads`` 0 is one thread for each core. Raises InvalidManifest if it does not load."""
+    def __init__(self, model: StoredModel, name: str, num_threads: int = 0) -> None:
+        """Load the graph in the model's file ``name``, in ONNX or in onnxruntime's own format.
+
+        ``num_threads`` 0 is one thread for each core. Raises InvalidManifest if the graph does not load.
+        """
         options = _options(num_threads or len(os.sched_getaffinity(0)))
-        self._name = path.name
+        self._name = name
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except FAILURES as error:
-            raise InvalidManifest(f"{path} does not load: {error}.") from error
+            content = model.read(name)
+            if content[4:8] != ORT_FORMAT:
+                check_onnx(content)
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except LOAD_FAILURES as error:
+            raise InvalidManifest(f"{model.folder / name} does not load: {error}.") from error
         self.input_shapes = {node.name: node.shape for node in self._session.get_inputs()}
         self.output_shapes = {node.name: node.shape for node in self._session.get_outputs()}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from appliance.errors import InvalidManifest
 
@@ -44,11 +43,6 @@ class Vocabulary:
                 raise InvalidManifest("files.tokens: the file ends within a token.")
             self._tokens.append(content[position : position + size])
             position += size
-
-    @classmethod
-    def read(cls, path: Path) -> Vocabulary:
-        """Read a vocabulary from a file. Raises InvalidManifest if the file ends within a token."""
-        return cls(path.read_bytes())
 
     def __len__(self) -> int:
         return len(self._tokens)

@@ -63,10 +63,10 @@ class Transcriber:
         """Load the model on the CPU. Raises InvalidManifest if its files do not fit its manifest."""
         self.manifest = model.speech
         files = self.manifest.files
-        encoder, decoder = Graph(model.folder / files.encoder.name), Graph(model.folder / files.decoder.name)
+        encoder, decoder = Graph(model, files.encoder.name), Graph(model, files.decoder.name)
         self._reader = Moonshine(encoder, decoder, self.manifest.decoding)
-        self._vocabulary = Vocabulary.read(model.folder / files.tokens.name)
-        self._activity = VoiceActivity(model.folder / files.voice_activity.name)
+        self._vocabulary = Vocabulary(model.read(files.tokens.name))
+        self._activity = VoiceActivity(Graph(model, files.voice_activity.name, num_threads=1))
         if len(self._vocabulary) != self._reader.num_tokens:
             raise InvalidManifest(
                 f"files.tokens: the file has {len(self._vocabulary)} tokens, the decoder {self._reader.num_tokens}."

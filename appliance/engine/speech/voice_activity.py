@@ -6,8 +6,6 @@ block, it returns what the package's streaming graph returns.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from appliance.engine.models.session import Graph
@@ -21,9 +19,9 @@ STATE_SHAPE = (1, 1, 128)
 class VoiceActivity:
     """The graph. All recordings share it; each has its own ``VoiceStream``."""
 
-    def __init__(self, path: Path) -> None:
-        """Load the graph. Raises InvalidManifest if it does not load or has other inputs."""
-        self.graph = Graph(path, num_threads=1)
+    def __init__(self, graph: Graph) -> None:
+        """Raises InvalidManifest if the graph has other inputs."""
+        self.graph = graph
         if set(self.graph.input_shapes) != {"input", "h", "c"}:
             raise InvalidManifest(f"files.voice_activity: the graph's inputs are {', '.join(self.graph.input_shapes)}.")
 

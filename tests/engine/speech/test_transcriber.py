@@ -15,7 +15,7 @@ from appliance.config import ROOT
 from appliance.engine.decode.decoder import Decoder
 from appliance.engine.models.session import Session
 from appliance.engine.models.store import ModelStore, check_checksum
-from appliance.engine.registration import add_model, check_model
+from appliance.engine.registration import CheckLimits, add_model, check_model
 from appliance.engine.speech.transcriber import Transcriber, transcribe
 from appliance.errors import InvalidManifest, LeaseLost, ModelNotFound
 from tests.support.speech_sample import SAMPLE, SAMPLE_MS, SAMPLE_TEXT, needs_model, words_of, wrong_words
@@ -95,10 +95,10 @@ def test_a_checkpoint_may_stop_a_transcription(transcriber: Transcriber) -> None
 
 def test_the_shipped_model_passes_its_checks_and_is_added_with_all_its_files(copy: Path, tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
-    added = add_model(store, copy)
+    added = add_model(store, copy, CheckLimits())
     assert added.manifest.id == "moonshine-tiny-en@0.0.59"
     assert store.models() == [added]
-    check_model(added)
+    check_model(added, CheckLimits())
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_every_fault_of_the_manifest_is_reported_with_its_field(
 ) -> None:
     edit(copy, old, new)
     with pytest.raises(InvalidManifest) as refused:
-        add_model(ModelStore(tmp_path / "store"), copy)
+        add_model(ModelStore(tmp_path / "store"), copy, CheckLimits())
     assert field in str(refused.value)
 
 
@@ -127,7 +127,7 @@ def test_swapped_graphs_are_refused(copy: Path, tmp_path: Path) -> None:
     for old, new in (("encoder]", "first]"), ("decoder]", "encoder]"), ("first]", "decoder]")):
         edit(copy, old, new)
     with pytest.raises(InvalidManifest, match=r"files\.encoder"):
-        add_model(ModelStore(tmp_path / "store"), copy)
+        add_model(ModelStore(tmp_path / "store"), copy, CheckLimits())
 
 
 @pytest.mark.parametrize("name", ["encoder_model.ort", "tokenizer.bin", "silero_vad_16k_sequence.onnx"])

@@ -1,0 +1,132 @@
+"""The program that loads a model for the first time: models come from outside, and the code that reads them is C++.
+
+``registration`` starts it as ``python -m appliance.engine.model_check FOLDER MEMORY_BYTES SECONDS``. It reads the
+model's files, confines itself as a decoder does, and compares the manifest with the graph. Its answer on its output
+is JSON: null, or a sentence with the field that contradicts the graph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.random  # numpy imports it at its first use, when this process can open nothing
+
+from appliance.engine.confinement.confine import confine, limit_resources
+from appliance.engine.models.manifest import read_manifest
+from appliance.engine.models.session import Session
+from appliance.engine.models.speech_manifest import SpeechManifest
+from appliance.engine.models.store import MANIFEST, StoredModel, check_checksum, check_files
+from appliance.engine.speech.transcriber import check_speech
+from appliance.errors import InvalidManifest, ModelError, ScoringFailed
+
+
+def main() -> None:
+    """Check one model and print the answer."""
+    folder, memory_bytes, seconds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # onnxruntime starts as many threads; none is allowed
+    limit_resources(memory_bytes)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    try:
+        model = StoredModel(read_manifest(folder / MANIFEST), folder)
+        check_files(model)
+        model = replace(model, contents={path.name: path.read_bytes() for path, _ in model.checksums.values()})
+        check_checksum(model)
+        confine()
+        compare(model)
+        fault = None
+    except ModelError as error:
+        fault = str(error)
+    except MemoryError:
+        fault = f"{folder}: the model needs more than {memory_bytes // 1024**2} MiB of memory."
+    print(json.dumps(fault), flush=True)
+    os._exit(0)  # the libraries' own ends may need what is no longer allowed
+
+
+def compare(model: StoredModel) -> None:
+    """Compare the manifest with the graph, by running it. Raises InvalidManifest with the field in its message."""
+    if isinstance(model.manifest, SpeechManifest):
+        check_speech(model)
+        return
+    session = Session(model, "cpu")
+    _check_input(model, session)
+    _check_output(model, session)
+    if model.scoring.task == "detection":
+        _check_scores(model, session)
+    if model.scoring.task == "embedding":
+        _check_vectors(model, session)
+
+
+def _check_input(model: StoredModel, session: Session) -> None:
+    source = model.scoring.input
+    if session.input_type != "tensor(float)":
+        raise _fault(model, "input.name", f"the graph's input is {session.input_type}; it must be tensor(float)")
+    shape = session.input_shape
+    if len(shape) != len(source.layout.split(",")):
+        raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
+    for axis, size in zip(source.layout.split(","), shape, strict=True):
+        if axis == "1" and isinstance(size, int) and size != 1:
+            raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
+        if axis == "samples" and isinstance(size, int) and size != source.window_samples:
+            raise _fault(
+                model,
+                "input.window_seconds",
+                f"a window has {source.window_samples} samples at {source.sample_rate_hz} Hz, the graph needs {size}",
+            )
+
+
+def _check_output(model: StoredModel, session: Session) -> None:
+    output = model.scoring.output
+    for field, name in (("output.name", output.name), ("output.embedding", output.embedding)):
+        if name is not None and name not in session.output_shapes:
+            raise _fault(model, field, f"the graph's outputs are {', '.join(session.output_shapes)}")
+
+
+def _check_scores(model: StoredModel, session: Session) -> None:
+    """Score one window of noise and compare the scores with the manifest."""
+    manifest = model.scoring
+    slot = session.slots[0]
+    slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
+    try:
+        shape = slot.run(1, manifest.output.name).shape
+    except ScoringFailed as error:
+        raise _fault(model, "input", str(error)) from error
+    if len(shape) != (2 if manifest.output.kind == "window" else 3):
+        raise _fault(model, "output.kind", f"the graph's output has the shape {shape}")
+    if shape[-1] != len(manifest.labels):
+        raise _fault(model, "labels", f"the manifest has {len(manifest.labels)}, the graph scores {shape[-1]}")
+    covered_ms = shape[1] * manifest.frame_hop_ms if manifest.output.kind == "frame" else manifest.frame_hop_ms
+    if abs(covered_ms - 1000 * manifest.input.window_seconds) > 2 * manifest.frame_hop_ms:
+        raise _fault(
+            model,
+            "output.frame_hop_seconds",
+            f"{shape[1]} frames cover {covered_ms:.1f} ms of a window of {1000 * manifest.input.window_seconds:.1f} ms",
+        )
+    scores = slot.score(1)
+    if not np.isfinite(scores).all():
+        raise _fault(model, "output.name", "the scores are not finite")
+    if scores.min() < 0 or scores.max() > 1:
+        raise _fault(model, "output.activation", f"scores are {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
+
+
+def _check_vectors(model: StoredModel, session: Session) -> None:
+    """Embed one window of silence."""
+    try:
+        vectors = session.slots[0].embed(1)
+    except ScoringFailed as error:
+        raise _fault(model, "output.name", str(error)) from error
+    if not np.isfinite(vectors).all():
+        raise _fault(model, "output.name", "the vector of silence is not finite")
+
+
+def _fault(model: StoredModel, field: str, message: str) -> InvalidManifest:
+    return InvalidManifest(f"{model.folder / MANIFEST}: {field}: {message}.")
+
+
+if __name__ == "__main__":
+    main()
