@@ -1,7 +1,7 @@
 """The workload whose writes are recorded: files of jobs and of a batch, through all their statuses.
 
-``python -m tests.chaos.workload DATA_FOLDER MODELS ACKNOWLEDGED`` adds a line to the file ACKNOWLEDGED for each promise to
-a client, as soon as the promise holds. So the recording shows which writes came before it.
+``python -m tests.chaos.workload DATA_FOLDER MODELS ACKNOWLEDGED`` adds a line to the file ACKNOWLEDGED for each promise
+to a client, as soon as the promise holds. So the recording shows which writes came before it.
 """
 
 from __future__ import annotations

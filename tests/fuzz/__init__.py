@@ -1,0 +1,1 @@
+"""Files that no encoder would write, sent to a running appliance."""
