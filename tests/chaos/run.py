@@ -57,8 +57,9 @@ class Box:
     """The appliance under test. Unlike a fixture's, it can be killed as a whole and started again."""
 
     def __init__(self, folder: Path, models: Path, **settings: object) -> None:
-        self._folder, self._models, self._port = folder, models, free_port("127.0.0.1")
+        self._folder, self._models = folder, models
         self._settings: dict[str, Any] = {
+            "port": free_port("127.0.0.1"),
             "storage_server": "minio",
             "lease_seconds": LEASE_SECONDS,
             "webhook_networks": '["127.0.0.0/8"]',
@@ -76,7 +77,7 @@ class Box:
         self.appliance = self._start()
 
     def _start(self) -> Appliance:
-        return self._open.enter_context(running_appliance(self._folder, self._models, self._port, **self._settings))
+        return self._open.enter_context(running_appliance(self._folder, self._models, **self._settings))
 
     def close(self) -> None:
         """Stop the box as an operator does."""

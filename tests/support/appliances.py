@@ -177,13 +177,14 @@ class Appliance:
 
 
 @contextlib.contextmanager
-def running_appliance(data_dir: Path, models: Path, port: int = 0, **settings: object) -> Iterator[Appliance]:
+def running_appliance(data_dir: Path, models: Path, **settings: object) -> Iterator[Appliance]:
     """Run ``up`` until the block ends, then stop it as an operator does. It also dies with the test run."""
     data_dir.mkdir(parents=True, exist_ok=True)
     chosen = {"model_store": models, "default_model": "loud-frames", "poll_seconds": 0.05, "sweep_seconds": 0.5}
+    port = str(settings.pop("port", 0))
     env = environment(**(chosen | settings))
     output = data_dir / "up.log"
-    up = [sys.executable, "-m", "appliance.cli", "up", "--port", str(port), "--data-dir", str(data_dir)]
+    up = [sys.executable, "-m", "appliance.cli", "up", "--port", port, "--data-dir", str(data_dir)]
     tethered = [sys.executable, "-IS", tether.__file__, str(os.getpid()), *up]
     with output.open("wb") as log:
         process = subprocess.Popen(tethered, env=env, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
