@@ -123,6 +123,12 @@ class UrlRefused(ApplianceError):
     code = "url_refused"
 
 
+class NameUnresolved(UrlRefused):
+    """The host name of a client's URL does not resolve now; it may later."""
+
+    code = "name_unresolved"
+
+
 class RemoteFailed(ApplianceError):
     """The machine that a client's URL names cannot be reached, or does not answer in time."""
 

@@ -40,7 +40,8 @@ class StorageAccess:
     the signatures of forms and URLs name. ``service`` gets, puts and deletes objects in the bucket. ``writer`` and
     ``reader`` sign forms and URLs: directly, or, if ``temporary``, as parents of STS credentials for one key and one
     action. If the server sends an event for each upload, it posts it to ``arrivals_port`` on the loopback with
-    ``arrivals_token``; both are None if it sends no events.
+    ``arrivals_token``; both are None if it sends no events. ``local_ports`` are the other ports on which the
+    server listens.
     """
 
     server: str
@@ -54,6 +55,7 @@ class StorageAccess:
     reader: Credentials
     arrivals_port: int | None = None
     arrivals_token: str | None = field(default=None, repr=False)
+    local_ports: list[int] = field(default_factory=list)
 
 
 def save_access(data_dir: Path, access: StorageAccess) -> None:

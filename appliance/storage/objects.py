@@ -74,10 +74,10 @@ class ObjectStore:
 
     @property
     def local_ports(self) -> set[int]:
-        """Local ports of storage and of its upload events. No callback URL may lead to them."""
+        """Local ports of storage and of its upload events. No URL of a client may lead to them."""
         endpoint = urlsplit(self._access.endpoint)
         own = endpoint.port if endpoint.hostname == "127.0.0.1" else None
-        return {port for port in (own, self._access.arrivals_port) if port}
+        return {port for port in (own, self._access.arrivals_port, *self._access.local_ports) if port}
 
     @property
     def arrivals_token(self) -> str | None:

@@ -123,6 +123,7 @@ class SeaweedfsServer:
             service=self._identities["service"],
             writer=self._identities["writer"],
             reader=self._identities["reader"],
+            local_ports=[*self._ports.values()],
         )
         save_access(self._settings.data_dir, access)
         return access

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +14,13 @@ from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
+WEED = {"storage_server": "seaweedfs", "webhook_networks": '["127.0.0.0/8"]'}
+
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
     """A running appliance with SeaweedFS."""
-    with running_appliance(tmp_path_factory.mktemp("weed"), models, storage_server="seaweedfs") as running:
+    with running_appliance(tmp_path_factory.mktemp("weed"), models, **WEED) as running:
         yield running
 
 
@@ -46,6 +50,28 @@ def test_from_upload_to_detections(appliance: Appliance, api: Api) -> None:
     assert (part.status_code, part.content) == (206, content[10:20])
     pending = api.request_upload(job_id, 100)["file_id"]
     assert api.confirm(job_id, pending, 409)["code"] == "not_uploaded"
+
+
+def test_no_client_can_make_the_appliance_call_a_port_of_storage(appliance: Appliance, api: Api) -> None:
+    ports = listening_ports(appliance.pid("weed"))
+    assert len(ports) >= 9
+    for port in ports:
+        body = {"model_id": "loud-frames", "callback_url": f"http://127.0.0.1:{port}/"}
+        assert "belongs to the appliance itself" in api.post("/api/v1/inference-jobs", body, 400)["detail"]
+
+
+def listening_ports(pid: int) -> set[int]:
+    """The TCP ports on which a process listens."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(os.readlink(descriptor))
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
+    ]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 
 
 def test_an_acknowledged_upload_survives_a_killed_server(appliance: Appliance, api: Api) -> None:

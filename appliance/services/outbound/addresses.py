@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from appliance.errors import UrlRefused
 from appliance.services.box import Box
-from appliance.services.outbound.lookup import look_up
+from appliance.services.outbound.lookup import look_up_in_background
 
 MAX_URL_LENGTH = 2000
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -70,8 +70,13 @@ def parse_url(url: str) -> Destination:
     return Destination(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], target)
 
 
-def resolve(allowed: Allowed, destination: Destination, lookup: Callable[[str, int], list[str]] = look_up) -> str:
-    """Return the first address of the host that may be connected to. Raises UrlRefused if there is none."""
+def resolve(
+    allowed: Allowed, destination: Destination, lookup: Callable[[str, int], list[str]] = look_up_in_background
+) -> str:
+    """Return the first address of the host that may be connected to. Raises UrlRefused if there is none.
+
+    It is a NameUnresolved if the host has no address now.
+    """
     address = _address_of(destination.host)
     addresses = [address] if address else map(ipaddress.ip_address, lookup(destination.host, destination.port))
     refusal: UrlRefused | None = None

@@ -10,8 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 
+import structlog
+
 from appliance.errors import RemoteFailed
 from appliance.services.outbound.addresses import Destination
+
+log = structlog.get_logger()
 
 
 class Remote:
@@ -40,8 +44,9 @@ class Remote:
         with self._translated():
             self._connect()
             self._connection.request(method, self._destination.target, body, headers)
-            self._response = self._connection.getresponse()
-            return self._response
+            response = self._connection.getresponse()
+        self._response = response
+        return response
 
     def read(self, size: int) -> bytes:
         """Return what has arrived of the answer's body, up to ``size`` bytes, none at its end. Raises RemoteFailed."""
@@ -86,6 +91,10 @@ class Remote:
                 reason = f"silent for {self._stall_seconds:g} s"
             else:
                 reason = str(error) or type(error).__name__
+            if self._response is None:
+                # One sentence for all reasons: a client must not learn which ports of the network are open.
+                log.info("remote failed", host=self._destination.host, port=self._destination.port, reason=reason)
+                reason = "cannot be reached, or gave no HTTP answer in time"
             raise RemoteFailed(f"{self._destination.host}:{self._destination.port}: {reason}.") from error
 
 

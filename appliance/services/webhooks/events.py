@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_bytes
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from standardwebhooks import Webhook
 
 from appliance import __version__
-from appliance.errors import Conflict, NotFound, RemoteFailed, SubjectGone, UrlRefused
+from appliance.errors import Conflict, NameUnresolved, NotFound, RemoteFailed, SubjectGone, UrlRefused
 from appliance.rfc3339 import rfc3339
 from appliance.services.box import Box
 from appliance.services.kind import Kind
@@ -71,14 +72,15 @@ def deliver(box: Box, work: Work) -> bool:
     delivery = webhook_rows.find_delivery(box.db, work.subject_id)
     if delivery is None:
         raise SubjectGone(f"The delivery {work.subject_id} was deleted.")
-    status, error = _try(box, delivery)
+    attempt = _try(box, delivery)
+    status, error = attempt.status, attempt.error
     waits = box.settings.webhook_retry_seconds
     with box.db.transaction() as tx:
         if error is None:
             queue.finish(tx, work)
             webhook_rows.count_attempt(tx, delivery.id, status, None, 0.0)
             webhook_rows.mark_delivered(tx, delivery.id)
-        elif status == GONE or delivery.attempts >= len(waits):
+        elif attempt.is_last or delivery.attempts >= len(waits):
             queue.finish(tx, work)
             webhook_rows.count_attempt(tx, delivery.id, status, error, 0.0)
             webhook_rows.mark_failed(tx, delivery.id)
@@ -106,17 +108,29 @@ def _fail(tx: Transaction, delivery_id: str, message: str) -> bool:
     return webhook_rows.mark_failed(tx, delivery_id)
 
 
-def _try(box: Box, delivery: Delivery) -> tuple[int | None, str | None]:
-    """Post a delivery. Returns the HTTP status, None without an answer, and the error, None if it was delivered."""
+@dataclass(frozen=True)
+class _Attempt:
+    """The HTTP status, None without an answer; the error, None if it was delivered; and whether to give up."""
+
+    status: int | None
+    error: str | None
+    is_last: bool = False
+
+
+def _try(box: Box, delivery: Delivery) -> _Attempt:
+    """Post a delivery. A URL that may not be called is not tried again for days."""
     try:
         destination = parse_url(delivery.url)
         headers = _headers(box, delivery)
         body = delivery.payload.encode()
         address = resolve(allowed_callbacks(box), destination)
         status = post(destination, address, body, headers, box.settings.webhook_timeout_seconds)
-    except (UrlRefused, RemoteFailed) as error:
-        return None, str(error)
-    return status, None if 200 <= status < 300 else f"The receiver answered {status}."
+    except (NameUnresolved, RemoteFailed) as error:
+        return _Attempt(None, str(error))
+    except UrlRefused as error:
+        return _Attempt(None, str(error), is_last=True)
+    fault = None if 200 <= status < 300 else f"The receiver answered {status}."
+    return _Attempt(status, fault, is_last=status == GONE)
 
 
 def _headers(box: Box, delivery: Delivery) -> dict[str, str]:

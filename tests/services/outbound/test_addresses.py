@@ -154,3 +154,11 @@ def test_a_name_that_does_not_resolve_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with pytest.raises(UrlRefused, match=r"nowhere\.example does not resolve now: .*Name or service not known"):
         look_up_soon("nowhere.example", 80)
+
+
+def test_slow_names_of_webhooks_take_no_slot_from_requests(hanging: threading.Event) -> None:
+    for _ in range(LOOKUPS):
+        with pytest.raises(UrlRefused, match="no answer"):
+            resolve(allowing(EVERYTHING), parse_url("http://slow.example/a"))
+    hanging.set()
+    assert look_up_soon("quick.example", 80) == ["10.0.0.7"]

@@ -115,5 +115,19 @@ def test_the_address_is_checked_again_at_each_try(box: Box, monkeypatch: pytest.
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     deliver(box, monkeypatch, 204)
     [delivery] = log_of(box, "a")
-    assert (delivery.status, delivery.last_status) == ("pending", None)
+    assert (delivery.status, delivery.attempts, delivery.last_status) == ("failed", 1, None)
+    assert queued_work(box) == []
     assert delivery.last_error == "The address 8.8.8.8 is not allowed by the setting webhook_networks."
+
+
+def test_a_name_that_does_not_resolve_is_tried_again(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    announce(box, "a", url=HERE)
+
+    def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    deliver(box, monkeypatch, 204)
+    [delivery] = log_of(box, "a")
+    assert (delivery.status, delivery.attempts) == ("pending", 1)
+    assert "does not resolve now" in (delivery.last_error or "")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from appliance.errors import RemoteFailed
 from appliance.services.outbound.addresses import parse_url
@@ -72,7 +73,7 @@ def test_a_receiver_that_answers_drop_by_drop_is_left(listener: socket.socket, s
     thread.start()
     started = time.monotonic()
     try:
-        with pytest.raises(RemoteFailed, match="no answer within 1 s"):
+        with pytest.raises(RemoteFailed, match="no HTTP answer in time"):
             post(parse_url(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/"), "127.0.0.1", b"{}", {}, 1.0)
     finally:
         stop.set()
@@ -80,11 +81,36 @@ def test_a_receiver_that_answers_drop_by_drop_is_left(listener: socket.socket, s
     assert time.monotonic() - started < 3
 
 
-def test_a_receiver_that_is_not_there_is_told_of(listener: socket.socket) -> None:
-    port = listener.getsockname()[1]
-    listener.close()
-    with pytest.raises(RemoteFailed, match="refused"):
-        post(parse_url(f"http://127.0.0.1:{port}/"), "127.0.0.1", b"{}", {}, 5)
+def test_only_the_operator_learns_why_a_receiver_cannot_be_reached(listener: socket.socket) -> None:
+    """A client that could tell a closed port from an open one would have a port scanner."""
+    closed, silent, other = (socket.create_server(("127.0.0.1", 0)) for _ in range(3))
+    closed_url, silent_url, other_url = (
+        f"http://127.0.0.1:{server.getsockname()[1]}/" for server in (closed, silent, other)
+    )
+    closed.close()
+
+    def answer() -> None:
+        connection, _ = other.accept()
+        with connection:
+            whole_request(connection)
+            connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    told = []
+    with capture_logs() as lines:
+        for url in (closed_url, silent_url, other_url):
+            with pytest.raises(RemoteFailed) as error:
+                post(parse_url(url), "127.0.0.1", b"{}", {}, 0.5)
+            told.append(str(error.value).replace(url.removeprefix("http://").rstrip("/"), "HOST"))
+    thread.join()
+    assert set(told) == {"HOST: cannot be reached, or gave no HTTP answer in time."}
+    reasons = [line["reason"] for line in lines]
+    assert "refused" in reasons[0]
+    assert "no answer within 0.5 s" in reasons[1]
+    assert "SSH" in reasons[2]
+    silent.close()
+    other.close()
 
 
 @pytest.mark.parametrize(("host", "trusted"), [("receiver.example", True), ("other.example", False)])
@@ -110,7 +136,8 @@ def test_a_certificate_is_checked_against_the_name(
     if trusted:
         assert post(callback, "127.0.0.1", b"{}", {}, 5) == 200
     else:
-        with pytest.raises(RemoteFailed, match="Hostname mismatch"):
+        with capture_logs() as lines, pytest.raises(RemoteFailed, match="cannot be reached"):
             post(callback, "127.0.0.1", b"{}", {}, 5)
+        assert "Hostname mismatch" in lines[0]["reason"]
     thread.join()
     assert named == [host]
