@@ -252,6 +252,12 @@ class ObjectMissing(StorageError):
     code = "object_missing"
 
 
+class ObjectDamaged(StorageError):
+    """Object storage works, but cannot read this object, however often it is tried."""
+
+    code = "object_damaged"
+
+
 class ObjectChanged(StorageError):
     """The object was replaced after its upload was confirmed."""
 
@@ -262,6 +268,12 @@ class StorageUnavailable(StorageError):
     """Object storage does not answer now; repeat the request a little later."""
 
     code = "storage_unavailable"
+
+
+class StorageFull(StorageUnavailable):
+    """The disk of the appliance is full; nothing can be uploaded."""
+
+    code = "storage_full"
 
 
 # --- state and work -------------------------------------------------------------------------------------------------

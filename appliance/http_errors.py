@@ -27,6 +27,7 @@ STATUS: dict[type[ApplianceError], int] = {
     errors.TooManyUploads: 429,
     errors.StorageUnavailable: 503,
     errors.DatabaseBusy: 503,
+    errors.StorageFull: 507,
 }
 
 # Errors that stop the work on a file, audio, media or transcript, which then has their code as its ``error_code``.
@@ -49,6 +50,7 @@ FILE_ERRORS: tuple[type[ApplianceError], ...] = (
     errors.ScoresNotFinite,
     errors.StorageError,
     errors.ObjectMissing,
+    errors.ObjectDamaged,
     errors.ObjectChanged,
     errors.WorkerLost,
     ApplianceError,
@@ -76,7 +78,6 @@ RANGE_NOT_SATISFIABLE = HttpError("range_not_satisfiable", 416, "The file ends b
 INTERNAL_ERROR = HttpError("internal_error", 500, "The appliance failed; its log has the reason.")
 SERVICE_UNAVAILABLE = HttpError("service_unavailable", 503, "A part of the appliance does not answer; try again.")
 GATEWAY_TIMEOUT = HttpError("gateway_timeout", 504, "A part of the appliance did not answer in time; try again.")
-STORAGE_FULL = HttpError("storage_full", 507, "The disk of the appliance is full; nothing can be uploaded.")
 
 HTTP_ERRORS = (
     *(HttpError(kind.code, status, " ".join((kind.__doc__ or "").split())) for kind, status in STATUS.items()),
@@ -89,7 +90,6 @@ HTTP_ERRORS = (
     INTERNAL_ERROR,
     SERVICE_UNAVAILABLE,
     GATEWAY_TIMEOUT,
-    STORAGE_FULL,
 )
 
 # The words of a status, which Python's HTTPStatus changes from version to version.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.errors import FileTooLarge, Forbidden, InvalidRequest, NotFound
+from appliance.errors import FileTooLarge, Forbidden, InvalidRequest, NotFound, StorageFull
 from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.shared import OVER_THE_CAP, declares_more_than, refusal
 from appliance.http_errors import (
@@ -17,7 +17,6 @@ from appliance.http_errors import (
     PRECONDITION_FAILED,
     RANGE_NOT_SATISFIABLE,
     SERVICE_UNAVAILABLE,
-    STORAGE_FULL,
     HttpError,
     http_error_of,
 )
@@ -51,7 +50,11 @@ MISSING = Refusal("no such object", http_error_of(NotFound), "There is no file u
 NO_LENGTH = Refusal("no length", LENGTH_REQUIRED, "Storage takes only uploads with a Content-Length.")
 CONDITION = Refusal("condition not met", PRECONDITION_FAILED, "The file does not meet the condition of the request.")
 RANGE = Refusal("range beyond the end", RANGE_NOT_SATISFIABLE, "The file ends before the requested range.")
-FULL = Refusal("storage is full", STORAGE_FULL, "The disk of the appliance is full. Free space on it, then try again.")
+FULL = Refusal(
+    "storage is full",
+    http_error_of(StorageFull),
+    "The disk of the appliance is full. Free space on it, then try again.",
+)
 BUSY = Refusal("storage is busy", SERVICE_UNAVAILABLE, "Storage does not respond now. Try again in a few seconds.")
 FAILED = Refusal("storage failed", INTERNAL_ERROR, "Storage failed; its log has the reason.")
 

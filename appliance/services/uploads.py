@@ -83,6 +83,10 @@ class UploadRow(Uploaded, Protocol):
     def declared_size_bytes(self) -> int:
         """The size that the client declared."""
 
+    @property
+    def upload_expires_at(self) -> float:
+        """When the form expires, in seconds since 1970."""
+
 
 def declare(box: Box, filename: str, content_type: str, size_bytes: int, size_field: str) -> Declaration:
     """Check a declared file; ``size_field`` is the name of the size in the client's request.

@@ -13,7 +13,7 @@ from minio import Minio
 from minio.credentials import StaticProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from appliance.errors import ObjectChanged, ObjectMissing, StorageError, StorageUnavailable
+from appliance.errors import ObjectChanged, ObjectMissing, StorageError, StorageFull, StorageUnavailable
 from appliance.storage.access import Credentials
 
 _MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchVersion"}
@@ -26,7 +26,6 @@ _LATER = {
     "SlowDownRead",
     "SlowDownWrite",
     "XMinioServerNotInitialized",
-    "XMinioStorageFull",
 }
 
 
@@ -35,7 +34,13 @@ def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections
     return urllib3.PoolManager(
         maxsize=connections,
         timeout=urllib3.Timeout(connect=3.0, read=read_seconds),
-        retries=urllib3.Retry(total=retries, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]),
+        retries=urllib3.Retry(
+            total=retries,
+            backoff_factor=0.1,
+            status_forcelist=[500, 502, 503, 504],
+            # MinIO asks for 60 seconds after each 503, also if an object is damaged: a lane would wait for 3 minutes.
+            respect_retry_after_header=False,
+        ),
         cert_reqs="CERT_REQUIRED",
         ca_certs=certifi.where(),
     )
@@ -72,6 +77,8 @@ def _from_s3(error: S3Error, subject: str) -> StorageError:
         return ObjectMissing(f"There is no object {subject}.")
     if code == "PreconditionFailed":
         return ObjectChanged(f"The object {subject} was replaced after its upload was confirmed.")
+    if code == "XMinioStorageFull":
+        return StorageFull("The disk of the appliance is full.")
     if code in _LATER:
         return StorageUnavailable(f"Object storage cannot serve {subject} now ({code}).")
     return StorageError(f"Object storage refused {subject} ({code}: {error.message}).")

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from appliance.engine.decode.decoder import Decoder
 from appliance.errors import LeaseLost, Stopped
 from appliance.services.box import Box
+from appliance.services.damage import damage_noticed
 from appliance.state.work import Work
 from appliance.worker.scorers import Scorers
 
@@ -46,9 +47,14 @@ class Lane:
 
     @contextmanager
     def fetched(self, key: str, etag: str | None) -> Iterator[BinaryIO]:
-        """Open an object as a local file. Raises ObjectMissing, and ObjectChanged if its tag is not ``etag``."""
+        """Open an object as a local file.
+
+        Raises ObjectMissing, ObjectChanged if its tag is not ``etag``, and ObjectDamaged if storage works and yet
+        cannot read it.
+        """
         with self.scratch() as file:
-            self.box.objects.fetch(key, etag or self.box.objects.stat(key).etag, file)
+            with damage_noticed(self.box, key):
+                self.box.objects.fetch(key, etag or self.box.objects.stat(key).etag, file)
             file.flush()
             self.checkpoint()
             yield file

@@ -28,6 +28,7 @@ from appliance.errors import (
     FileTooLarge,
     LeaseLost,
     ModelError,
+    ObjectDamaged,
     ScoringFailed,
     StateError,
     Stopped,
@@ -166,7 +167,7 @@ class Worker:
             log.info("work done", **names, took_seconds=round(time.monotonic() - started, 3))
         except NOT_OURS:
             raise
-        except (DecoderDied, FetchFailed) as error:
+        except (DecoderDied, FetchFailed, ObjectDamaged) as error:
             leases.retry(self._box, work, error, counts=True)
         except (Stopped, StorageUnavailable, StateError) as error:
             # A change that breaks a rule would be refused again. All others are no fault of the file.

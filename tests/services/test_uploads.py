@@ -21,6 +21,7 @@ class Row:
     original_filename: str = "a.wav"
     content_type: str = "audio/wav"
     declared_size_bytes: int = 3
+    upload_expires_at: float = 0.0
     object_key: str = "k/original"
     upload_key: str | None = None
 

@@ -58,6 +58,10 @@ class Objects:
         self.gate = threading.Event()
         self.gate.set()
         self.reads = 0
+        self.is_ready = False
+
+    def ready(self) -> bool:
+        return self.is_ready
 
     def stat(self, key: str) -> ObjectInfo:
         if key not in self.contents:
@@ -190,6 +194,23 @@ def test_a_temporary_error_is_retried_without_counting(
     with fixture.working():
         assert fixture.finished_file(file_id).status == "completed"
     assert fixture.objects.reads == 7
+
+
+def test_an_object_that_cannot_be_read_fails_its_file_although_storage_works(
+    make: Callable[..., WorkerFixture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a bit had flipped on the disk. The waits grow, so that a disk that stutters for a while fails nothing."""
+    monkeypatch.setattr(leases, "RETRY_SECONDS", 0.005)
+    fixture = make()
+    fixture.objects.is_ready = True
+    fixture.objects.errors = [StorageUnavailable("cannot read")] * (leases.READ_TRIES - 1)
+    stutters = fixture.add(fixture.make_job(), loud_wav())
+    with fixture.working(lanes=1):
+        assert fixture.finished_file(stutters).status == "completed"
+        fixture.objects.errors = [StorageUnavailable("cannot read")] * leases.READ_TRIES
+        damaged = fixture.finished_file(fixture.add(fixture.make_job(), loud_wav()))
+    assert (damaged.status, damaged.error_code) == ("failed", "object_damaged")
+    assert "Object storage works, but cannot read" in (damaged.error_message or "")
 
 
 @pytest.mark.parametrize("error", [ObjectMissing("gone"), ObjectChanged("replaced")])

@@ -12,10 +12,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from appliance.engine.scoring.events import DetectionConfig
-from appliance.errors import EmptyFile, FileTooLarge, InvalidRequest, NotUploaded, ObjectMissing
+from appliance.errors import (
+    EmptyFile,
+    FileTooLarge,
+    InvalidRequest,
+    NotUploaded,
+    ObjectMissing,
+    StorageUnavailable,
+)
 from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
+from appliance.services.damage import damage_of, going_on
 from appliance.services.speech import transcripts
 from appliance.services.speech.media import delete_media, fail_media, media_stored, object_key_of
 from appliance.services.speech.outcome import camel_case, outcome, status_answer
@@ -117,11 +125,22 @@ def key_arrived(box: Box, key: str) -> None:
 
 def settle_pending(box: Box) -> None:
     """Look in storage for all pending media, and fail what was not uploaded in time."""
-    overdue = time.time() - box.settings.upload_grace_seconds
     for media in media_rows.list_pending(box.db, EVENT_SECONDS):
-        if not settle(box, media) and (media.upload_expires_at or 0.0) < overdue:
+        with going_on(box, media.id):
+            _settle_pending(box, media)
+
+
+def _settle_pending(box: Box, media: Media) -> None:
+    """Settle an upload, or fail it if it is overdue or cannot be read."""
+    expires_at = media.upload_expires_at or 0.0
+    try:
+        if not settle(box, media) and expires_at < time.time() - box.settings.upload_grace_seconds:
             with box.db.transaction() as tx:
                 fail_media(tx, media.id, "pending", NotUploaded.code, "The file was never uploaded.")
+    except StorageUnavailable as error:
+        damage = damage_of(box, media.upload_key or media.object_key, error, expires_at)
+        with box.db.transaction() as tx:
+            fail_media(tx, media.id, "pending", damage.code, str(damage))
 
 
 def settle(box: Box, media: Media) -> bool:

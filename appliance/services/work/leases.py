@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from appliance.errors import ApplianceError, WorkerLost
+from appliance.errors import ApplianceError, ObjectDamaged, WorkerLost
 from appliance.services.box import Box
 from appliance.services.work.kinds import KINDS, kinds_of
 from appliance.state import work as queue
@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
 SUSPECT_LEASES = 3
+READ_TRIES = 8  # of an object that cannot be read while storage is ready; the waits add up to four minutes
 
 
 def start_worker(box: Box, worker_id: str, provider: str) -> None:
@@ -82,12 +83,18 @@ def fail(box: Box, work: Work, error: ApplianceError) -> None:
 
 
 def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool) -> None:
-    """Release the work for another try, or give it up if the tries that count are used up. Raises LeaseLost."""
-    if counts and work.attempts + 1 >= box.settings.max_decoder_deaths:
+    """Release the work for another try, or give it up if the tries that count are used up. Raises LeaseLost.
+
+    If the object cannot be read, there are more tries, and each wait is twice the one before: the disk may recover.
+    """
+    tries, delay_seconds = box.settings.max_decoder_deaths, RETRY_SECONDS
+    if isinstance(error, ObjectDamaged):
+        tries, delay_seconds = READ_TRIES, RETRY_SECONDS * 2**work.attempts
+    if counts and work.attempts + 1 >= tries:
         fail(box, work, error)
         return
     with box.db.transaction() as tx:
-        queue.release(tx, work, attempts=int(counts), delay_seconds=RETRY_SECONDS)
+        queue.release(tx, work, attempts=int(counts), delay_seconds=delay_seconds)
         KINDS[work.kind].release(tx, work.subject_id)
 
 

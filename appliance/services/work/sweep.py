@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from appliance.errors import NotUploaded, SizeMismatch
+from appliance.errors import NotUploaded, SizeMismatch, StorageUnavailable
 from appliance.services import uploads
 from appliance.services.box import Box
+from appliance.services.damage import damage_of, going_on
 from appliance.services.datasets import audio as dataset_audio
 from appliance.services.inference import files as inference_files
 from appliance.services.inference.endings import fail_file
@@ -41,11 +42,14 @@ def sweep(box: Box) -> None:
     presigned.settle_pending(box)
     raw.delete_unused(box)
     for file in file_rows.list_expired(box.db, BATCH):
-        _settle(box, file, inference_files.accept, fail_file)
+        with going_on(box, file.id):
+            _settle(box, file, inference_files.accept, fail_file)
     for recording in audio_rows.list_expired(box.db, BATCH):
-        _settle(box, recording, dataset_audio.accept, audio_rows.mark_failed)
+        with going_on(box, recording.id):
+            _settle(box, recording, dataset_audio.accept, audio_rows.mark_failed)
     for stored in box.objects.list(UPLOADS, LISTED_UPLOADS):
-        _sweep_upload(box, stored)
+        with going_on(box, stored.key):
+            _sweep_upload(box, stored)
     retention.sweep(box)
 
 
@@ -64,6 +68,10 @@ def _settle(
     except SizeMismatch as error:
         with box.db.transaction() as tx:
             mark_failed(tx, file.id, "pending", error.code, str(error))
+    except StorageUnavailable as error:
+        damage = damage_of(box, file.upload_key or file.object_key, error, file.upload_expires_at)
+        with box.db.transaction() as tx:
+            mark_failed(tx, file.id, "pending", damage.code, str(damage))
 
 
 def _sweep_upload(box: Box, stored: StoredKey) -> None:

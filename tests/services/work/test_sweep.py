@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from appliance.errors import StorageFull, StorageUnavailable
 from appliance.services.box import Box
 from appliance.services.datasets import audio
 from appliance.services.datasets.datasets import create_dataset
@@ -15,7 +18,7 @@ from appliance.state.audio import Audio
 from appliance.state.inference_files import InferenceFile
 from tests.services.datasets.recordings import request_audio
 from tests.services.speech.arrivals import again, put_bytes, request_url
-from tests.support.boxes import CALLBACK, CONTENT, claim, events, new_file, new_job, queued_work
+from tests.support.boxes import CALLBACK, CONTENT, DictionaryStore, claim, events, new_file, new_job, queued_work
 
 LATE = 30 * 86_400  # seconds
 
@@ -107,3 +110,71 @@ def test_files_that_an_interrupted_request_left_are_removed(box: Box) -> None:
     os.utime(folder, (1, 1))
     sweep(box)
     assert not folder.exists()
+
+
+def damage(monkeypatch: pytest.MonkeyPatch, objects: DictionaryStore, key: str) -> None:
+    """Make every read of an object fail, as storage does if its file is damaged."""
+
+    def failing(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(called_key: str, *arguments: Any) -> Any:
+            if called_key == key:
+                raise StorageUnavailable("It cannot be read.")
+            return method(called_key, *arguments)
+
+        return call
+
+    for name in ("stat", "fetch", "copy", "delete"):
+        monkeypatch.setattr(objects, name, failing(getattr(objects, name)))
+
+
+def test_a_damaged_upload_stops_no_other_and_fails_in_the_end(
+    box: Box, objects: DictionaryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, dataset_id = new_job(box), create_dataset(box, 1, "name", "").id
+    file_id = new_file(box, job_id, confirm=False)
+    damage(monkeypatch, objects, next(iter(objects.contents)))
+    recording = request_audio(box, dataset_id, CONTENT)
+    make_older(box, 3605)
+    sweep(box)
+    assert files.get_file(box, 1, job_id, file_id).file.status == "pending"
+    assert audio.find_audio(box, 1, dataset_id, recording.id).status == "normalizing"
+    make_older(box, 3605)
+    sweep(box)
+    file = files.get_file(box, 1, job_id, file_id).file
+    assert (file.status, file.error_code) == ("failed", "object_damaged")
+
+
+def test_a_damaged_presigned_upload_stops_no_other_and_fails_in_the_end(
+    box: Box, objects: DictionaryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (transcript_id, _, key), (other_id, _, other_key) = request_url(box), request_url(box)
+    put_bytes(box, key)
+    put_bytes(box, other_key)
+    damage(monkeypatch, objects, key)
+    make_older(box, 3605)
+    sweep(box)
+    assert (again(box, transcript_id).status, again(box, other_id).status) == ("waiting", "queued")
+    make_older(box, 3605)
+    sweep(box)
+    assert (again(box, transcript_id).status, again(box, transcript_id).error_code) == ("failed", "object_damaged")
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("It is away."), StorageFull("It is full.")])
+def test_storage_that_is_away_or_full_fails_no_upload(
+    box: Box, objects: DictionaryStore, monkeypatch: pytest.MonkeyPatch, error: StorageUnavailable
+) -> None:
+    job_id = new_job(box)
+    file_id = new_file(box, job_id, confirm=False)
+    make_older(box)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "copy", fail)
+        patch.setattr(objects, "ready", lambda: isinstance(error, StorageFull))
+        with pytest.raises(type(error)):
+            sweep(box)
+    assert files.get_file(box, 1, job_id, file_id).file.status == "pending"
+    sweep(box)
+    assert files.get_file(box, 1, job_id, file_id).file.status == "queued"
