@@ -61,6 +61,9 @@ class Settings(BaseSettings):
         description='Origins whose web pages may call the API and storage, such as https://pages.example; "*" is all.',
     )
     data_dir: Path = Field(Path("var"), description="Folder that holds all state: database, objects, secrets.")
+    least_free_bytes: int = Field(
+        2 * 1024**3, ge=0, description="Free space of the disk below which the appliance says that it is not ready."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     api_threads: int = Field(16, ge=1, le=256, description="Number of requests that the API handles at the same time.")
 

@@ -297,6 +297,12 @@ class DatabaseBusy(StateError):
     code = "database_busy"
 
 
+class DatabaseDamaged(StateError):
+    """The database file is damaged: it must be restored or repaired before the appliance starts."""
+
+    code = "database_damaged"
+
+
 class LeaseLost(StateError):
     """The lease on the work ran out or the work was cancelled, so this worker may not write its result."""
 

@@ -37,6 +37,7 @@ from appliance.api.errors import (
 from appliance.api.slots import FairSlots
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
+from appliance.services.health import Health
 from appliance.services.keys import LastUses
 from appliance.services.speech.durations import Durations
 
@@ -66,6 +67,7 @@ def create_app(box: Box) -> OpenAPI:
     app.json = OrderedJSONProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["box"] = box
+    app.extensions["health"] = Health(box)
     app.extensions["similarity"] = Similarity(box)
     app.extensions["last_uses"] = LastUses(box.db)
     app.extensions["durations"] = Durations(box.settings)

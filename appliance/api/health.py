@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from flask import render_template_string
+from flask import current_app, render_template_string, request
 from flask_openapi import APIBlueprint, Tag
 from flask_openapi_swagger.templates import swagger_html_string
 
 from appliance.api import schemas
 from appliance.api.context import box
-from appliance.services import health
+from appliance.errors import ApplianceError
+from appliance.services import keys
+from appliance.services.health import Health
 
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="Health and readiness.")])
 
@@ -26,14 +27,26 @@ def healthz() -> Answer:
 
 @blueprint.get("/readyz", responses={200: schemas.Readiness, 503: schemas.Readiness})
 def readyz() -> Answer:
-    """Check whether the appliance can take work: database, storage, model and worker."""
-    checks = health.check_all(box())
+    """Check whether the appliance can take work and does it. Only a caller with a key reads the details."""
+    health: Health = current_app.extensions["health"]
+    checks = health.check_all()
     ready = all(check.ok for check in checks.values())
+    detailed = _has_key()
     body = {
         "status": "ready" if ready else "not ready",
-        "checks": {name: asdict(check) for name, check in checks.items()},
+        "checks": {name: {"ok": it.ok, "detail": it.detail if detailed else None} for name, it in checks.items()},
     }
     return body, 200 if ready else 503
+
+
+def _has_key() -> bool:
+    if "X-API-Key" not in request.headers:
+        return False
+    try:
+        keys.authenticate(box().db, request.headers["X-API-Key"])
+    except ApplianceError:  # also if the database cannot say
+        return False
+    return True
 
 
 @blueprint.get("/docs", doc_ui=False)

@@ -324,10 +324,10 @@ class Health(BaseModel):
 
 
 class Check(BaseModel):
-    """The result of one check."""
+    """The result of one check; only a caller with a key reads the detail."""
 
     ok: bool
-    detail: str
+    detail: str | None
 
 
 class Readiness(BaseModel):

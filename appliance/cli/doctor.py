@@ -22,7 +22,10 @@ from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, check_model
 from appliance.errors import ApplianceError
 from appliance.frontdoor.caddy import find_caddy
-from appliance.state.database import check_sqlite
+from appliance.services.box import open_box
+from appliance.services.health import Health
+from appliance.state import chores
+from appliance.state.database import Database, check_sqlite
 from appliance.storage.servers import choose_server
 from appliance.supervisor.ports import is_free
 from appliance.supervisor.supervisor import origin_of
@@ -44,8 +47,6 @@ UNCONFINED = {
         "In a container, allow the system call prctl.",
     ),
 }
-
-LEAST_FREE_BYTES = 5 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
 def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
     try:
         yield from check(settings)
-    except (ApplianceError, OSError, subprocess.SubprocessError) as error:
+    except (ApplianceError, OSError, subprocess.SubprocessError, urllib3.exceptions.HTTPError) as error:
         yield Finding(check.__name__.strip("_"), "does not work", str(error))
 
 
@@ -89,6 +90,10 @@ def _python(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     yield Finding("database", f"SQLite {check_sqlite()}")
+    database = Database.of(settings)
+    if database.path.exists():
+        database.check()
+        yield Finding("database", f"{database.path} is whole")
 
 
 def _decoders(settings: Settings) -> Iterator[Finding]:
@@ -142,7 +147,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    fix = None if free >= LEAST_FREE_BYTES else "Free some space: uploads of up to 500 MB each are stored here."
+    fix = None if free >= settings.least_free_bytes else "Free some space: recordings are stored here."
     yield Finding("disk", f"{free / 1024**3:.1f} GiB free for {settings.data_dir.absolute()}", fix)
     if not os.access(folder, os.W_OK):
         yield Finding(
@@ -162,10 +167,13 @@ def _retention(settings: Settings) -> Iterator[Finding]:
 def _serving(settings: Settings) -> Iterator[Finding]:
     origin = origin_of(settings)
     if _is_locked(settings.data_dir / "lock"):
-        response = urllib3.request("GET", f"{origin}/readyz", timeout=3.0, retries=False)
-        for name, check in response.json()["checks"].items():
-            fix = None if check["ok"] else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
-            yield Finding(name, check["detail"], fix)
+        for name, check in Health(open_box(settings)).check_all().items():
+            fix = None if check.ok else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
+            yield Finding(name, check.detail, fix)
+        last = chores.last(Database.of(settings), "bucket check")
+        if last and last.fault:
+            yield Finding("bucket", "objects are missing", last.fault)
+        urllib3.request("GET", f"{origin}/healthz", timeout=10.0, retries=False)
         yield Finding("serving", origin)
     elif is_free(settings.host, settings.port):
         yield Finding("port", f"{origin} is free; the appliance is not running")

@@ -1,13 +1,23 @@
-"""Whether the appliance can take work: its database, storage, model and worker, each checked by itself."""
+"""Whether the appliance can take work and does it: each part is checked by itself."""
 
 from __future__ import annotations
 
+import shutil
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.errors import ApplianceError
 from appliance.services.box import Box
-from appliance.state import workers
+from appliance.state import chores, workers
+from appliance.state import work as queue
+
+KEPT_SECONDS = 1.0  # probes in quick succession share one result
+STUCK_SECONDS = 300.0
+LATE_SWEEPS = 20
+LATEST_SWEEP_SECONDS = 600.0
+NEEDED_TO_START = ("database", "storage", "model", "worker")
 
 
 @dataclass(frozen=True)
@@ -18,36 +28,80 @@ class Check:
     detail: str
 
 
-def check_all(box: Box) -> dict[str, Check]:
-    """Run every check. Returns the results by name."""
-    checks = {"database": _database, "storage": _storage, "model": _model, "worker": _worker}
-    return {name: _guarded(check, box) for name, check in checks.items()}
+class Health:
+    """The checks of one box. Threads may share it; it keeps each result for a second."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._lock = threading.Lock()
+        self._results: dict[str, Check] = {}
+        self._kept_until = 0.0
+        self._waiting: tuple[int, float] | None = None  # the oldest ready work, and since when this has seen it
+
+    def check_all(self) -> dict[str, Check]:
+        """Return the results of all checks by name."""
+        checks = {
+            "database": self._database,
+            "storage": self._storage,
+            "model": self._model,
+            "worker": self._worker,
+            "disk": self._disk,
+            "queue": self._queue,
+            "sweep": self._sweep,
+        }
+        with self._lock:
+            if time.monotonic() >= self._kept_until:
+                self._results = {name: _guarded(check) for name, check in checks.items()}
+                self._kept_until = time.monotonic() + KEPT_SECONDS
+            return self._results
+
+    def _database(self) -> Check:
+        self._box.db.check_writable()
+        self._box.db.one("SELECT 1 FROM inference_jobs")
+        last = chores.last(self._box.db, "database check")
+        return Check(False, last.fault) if last and last.fault else Check(True, "takes writes")
+
+    def _storage(self) -> Check:
+        return Check(True, "answers") if self._box.objects.ready() else Check(False, "does not answer")
+
+    def _model(self) -> Check:
+        return Check(True, f"{self._box.models.resolve(self._box.settings.default_model).manifest.id}")
+
+    def _worker(self) -> Check:
+        worker = workers.current(self._box.db)
+        if worker is None:
+            return Check(False, "has not started yet")
+        if worker.silent_seconds > self._box.settings.lease_seconds:
+            return Check(False, f"has been silent for {worker.silent_seconds:.0f} s")
+        return Check(True, f"runs on {worker.provider}")
+
+    def _disk(self) -> Check:
+        free = shutil.disk_usage(self._box.settings.data_dir).free
+        least = self._box.settings.least_free_bytes
+        return Check(free >= least, f"{free / 1024**3:.1f} GiB free; least_free_bytes is {least / 1024**3:.1f} GiB")
+
+    def _queue(self) -> Check:
+        """Check that the oldest work gets a turn. A long queue is no fault, as long as something is in progress."""
+        oldest, busy = queue.oldest_ready(self._box.db), queue.is_busy(self._box.db)
+        if oldest is None or busy:
+            self._waiting = None
+            return Check(True, "in progress" if busy else "empty")
+        if self._waiting is None or self._waiting[0] != oldest:
+            self._waiting = (oldest, time.monotonic())
+        seconds = time.monotonic() - self._waiting[1]
+        return Check(seconds < STUCK_SECONDS, f"nothing is in progress; the oldest work has waited for {seconds:.0f} s")
+
+    def _sweep(self) -> Check:
+        worker, last = workers.current(self._box.db), chores.last(self._box.db, "sweep")
+        if worker is None or last is None:
+            return Check(True, "has not ended yet")
+        seconds = min(last.seconds_ago, worker.running_seconds)  # a worker that starts has yet to sweep
+        latest = max(LATE_SWEEPS * self._box.settings.sweep_seconds, LATEST_SWEEP_SECONDS)
+        return Check(seconds < latest, f"ended {last.seconds_ago:.0f} s ago")
 
 
-def _guarded(check: Callable[[Box], Check], box: Box) -> Check:
+def _guarded(check: Callable[[], Check]) -> Check:
     try:
-        return check(box)
-    except ApplianceError as error:
+        return check()
+    except (ApplianceError, OSError) as error:
         return Check(False, str(error))
-
-
-def _database(box: Box) -> Check:
-    box.db.one("SELECT 1 FROM inference_jobs")
-    return Check(True, "answers")
-
-
-def _storage(box: Box) -> Check:
-    return Check(True, "answers") if box.objects.ready() else Check(False, "does not answer")
-
-
-def _model(box: Box) -> Check:
-    return Check(True, f"{box.models.resolve(box.settings.default_model).manifest.id}")
-
-
-def _worker(box: Box) -> Check:
-    worker = workers.current(box.db)
-    if worker is None:
-        return Check(False, "has not started yet")
-    if worker.silent_seconds > box.settings.lease_seconds:
-        return Check(False, f"has been silent for {worker.silent_seconds:.0f} s")
-    return Check(True, f"runs on {worker.provider}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
@@ -19,13 +19,14 @@ import sqlite_utils
 from sqlite_utils.utils import sqlite3
 
 from appliance.config import Settings
-from appliance.errors import ChangeRefused, ConfigurationError, DatabaseBusy, StateError
+from appliance.errors import ChangeRefused, ConfigurationError, DatabaseBusy, DatabaseDamaged, StateError
 from appliance.state.checks import apply_moves
 from appliance.state.moves import Machine
 from appliance.state.schema import migrations
 
 OLDEST_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL database that several processes write
 BUSY_SECONDS = 30.0
+PROBE_SECONDS = 3.0
 PRIVATE = 0o600
 
 Row = Any  # sqlite3.Row of whichever driver sqlite-utils picked: indexed by column name
@@ -127,6 +128,29 @@ class Database(Reader):
             connection.execute("COMMIT")
             connection.close()
 
+    def check(self) -> None:
+        """Read the whole database once; other processes may read and write meanwhile. Raises DatabaseDamaged."""
+        advice = (
+            "Stop the appliance, keep a copy of the file, and restore it from a backup. "
+            "Without one, `sqlite3 OLD .recover | sqlite3 NEW` saves what can still be read."
+        )
+        try:
+            with closing(self._connect()) as connection:
+                fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            raise StateError(f"The database {self.path} cannot be checked: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            fault = str(error)
+        if fault != "ok":
+            raise DatabaseDamaged(f"The database {self.path} is damaged ({' '.join(fault.split())}). {advice}")
+
+    def check_writable(self) -> None:
+        """Commit a change that changes nothing, as a probe. Raises DatabaseBusy soon, and StateError."""
+        with _translated(PROBE_SECONDS), closing(self._connect(PROBE_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA user_version = 0")
+            connection.execute("COMMIT")
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Everything that is written through the transaction commits together, or not at all."""
@@ -152,8 +176,8 @@ class Database(Reader):
             self._local.connection = self._connect()
         return self._local.connection
 
-    def _connect(self) -> Any:
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+    def _connect(self, busy_seconds: float = BUSY_SECONDS) -> Any:
+        connection = sqlite3.connect(self.path, timeout=busy_seconds, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
@@ -180,12 +204,12 @@ def check_sqlite() -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(busy_seconds: float = BUSY_SECONDS) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error):
-            raise DatabaseBusy(f"The database stayed locked for {BUSY_SECONDS:.0f} s.") from error
+            raise DatabaseBusy(f"The database stayed locked for {busy_seconds:.0f} s.") from error
         raise StateError(f"The database failed: {error}.") from error
     except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
         raise ChangeRefused(f"The database refused a change: {error}.") from error

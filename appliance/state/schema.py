@@ -560,6 +560,12 @@ def m015_bounded_detections(db: Database) -> None:
     )
 
 
+@migrations()
+def m016_chores(db: Database) -> None:
+    """When each background chore last ended, and what it found wrong."""
+    _run(db, "CREATE TABLE chores (name TEXT PRIMARY KEY, ended_at REAL NOT NULL, fault TEXT) STRICT")
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

@@ -49,6 +49,18 @@ def is_ready(db: Reader, kinds: Iterable[str] | None = None) -> bool:
     return db.one(f"SELECT 1 FROM work w WHERE {READY} LIMIT 1", {"kinds": _json(kinds)}) is not None
 
 
+def oldest_ready(db: Reader) -> int | None:
+    """Return the id of the oldest work that waits for a claim, or None."""
+    return db.all(
+        "SELECT min(id) FROM work WHERE lease_owner IS NULL AND coalesce(run_after, 0) <= unixepoch('subsec')"
+    )[0][0]
+
+
+def is_busy(db: Reader) -> bool:
+    """Whether any work is in progress."""
+    return db.one("SELECT 1 FROM work WHERE lease_owner IS NOT NULL LIMIT 1") is not None
+
+
 def claim(tx: Transaction, owner: str, lease_seconds: float, kinds: Iterable[str] | None = None) -> Work | None:
     """Lease the next piece of work, of any kind or only of ``kinds``. Returns None if none is ready.
 

@@ -14,6 +14,7 @@ class Worker:
     id: str
     provider: str
     silent_seconds: float
+    running_seconds: float
 
 
 def register(tx: Transaction, worker_id: str, provider: str) -> None:
@@ -29,5 +30,8 @@ def touch(tx: Transaction, worker_id: str) -> None:
 
 def current(db: Reader) -> Worker | None:
     """Return the worker, or None if none ever started."""
-    row = db.one("SELECT id, provider, unixepoch('subsec') - seen_at AS silent_seconds FROM workers")
+    row = db.one("""
+        SELECT id, provider, unixepoch('subsec') - seen_at AS silent_seconds,
+            unixepoch('subsec') - started_at AS running_seconds FROM workers
+        """)
     return row and Worker(**dict(row))

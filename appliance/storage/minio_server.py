@@ -114,7 +114,7 @@ class MinioServer:
         provider = StaticProvider(root.access_key, root.secret_key)
         admin = MinioAdmin(endpoint=host, credentials=provider, region=region, secure=False, http_client=pool)
         objects = f"arn:aws:s3:::{bucket}/*"
-        listing = _allow(["s3:ListBucket"], f"arn:aws:s3:::{bucket}")
+        listing = _allow(["s3:ListBucket", "s3:ListBucketMultipartUploads"], f"arn:aws:s3:::{bucket}")
         multipart = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
         whole = _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject", *multipart], objects)
         uploads = _allow(["s3:PutObject"], f"arn:aws:s3:::{bucket}/{UPLOADS}*")

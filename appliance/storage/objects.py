@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import re
 from dataclasses import dataclass
@@ -40,6 +41,14 @@ class StoredKey:
 
     key: str
     modified_at: float
+
+
+@dataclass(frozen=True)
+class UnendedUpload:
+    """An upload in parts that was begun: the key of its object, and its id in storage."""
+
+    key: str
+    upload_id: str
 
 
 @dataclass(frozen=True)
@@ -149,10 +158,12 @@ class ObjectStore:
             )
         return ObjectInfo(size_bytes=info.size_bytes, etag=etag)
 
-    def list(self, prefix: str, limit: int) -> list[StoredKey]:
-        """Return up to ``limit`` objects whose keys start with ``prefix``, in the order of their keys."""
+    def list(self, prefix: str, limit: int, after: str = "") -> list[StoredKey]:
+        """Return up to ``limit`` objects whose keys start with ``prefix``, in the server's order, from ``after`` on."""
         with translated(prefix):
-            objects = self._client.list_objects(self._access.bucket, prefix=prefix, recursive=True)
+            objects = self._client.list_objects(
+                self._access.bucket, prefix=prefix, recursive=True, start_after=after or None
+            )
             return [
                 StoredKey(item.object_name or "", item.last_modified.timestamp() if item.last_modified else 0.0)
                 for item in islice(objects, limit)
@@ -201,6 +212,24 @@ class ObjectStore:
         """Remove an object. It is not an error if it does not exist."""
         with translated(key):
             self._client.remove_object(self._access.bucket, _checked(key))
+
+    def list_unended(self, before: float) -> builtins.list[UnendedUpload]:
+        """Return up to 1,000 uploads in parts that began before ``before``, in seconds since 1970, and have no end."""
+        with translated(self._access.bucket):
+            # minio-py has no public calls for these.
+            uploads = self._client._list_multipart_uploads(bucket_name=self._access.bucket).uploads
+        return [
+            UnendedUpload(upload.object_name, upload.upload_id)
+            for upload in uploads
+            if upload.initiated_time and upload.initiated_time.timestamp() < before and upload.upload_id
+        ]
+
+    def abort(self, upload: UnendedUpload) -> None:
+        """Delete the parts of an upload that was never ended."""
+        with translated(upload.key):
+            self._client._abort_multipart_upload(
+                bucket_name=self._access.bucket, object_name=upload.key, upload_id=upload.upload_id
+            )
 
     def ready(self) -> bool:
         """Return, within about two seconds, whether the bucket can be reached."""

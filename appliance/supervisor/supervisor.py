@@ -26,6 +26,8 @@ from appliance.config import Settings
 from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavailable
 from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor
+from appliance.services.box import open_box
+from appliance.services.health import NEEDED_TO_START, Health
 from appliance.services.keys import create_first_key
 from appliance.services.pulse import pulse_file
 from appliance.state import workers
@@ -102,6 +104,8 @@ class Supervisor:
                 f"{self.settings.host}:{self.settings.port} is already in use, or this user may not listen on it."
             )
         database = Database.of(self.settings)
+        if database.path.exists():
+            database.check()
         database.migrate()
         server = self._start_processes()
         if server.notice:
@@ -206,13 +210,18 @@ class Supervisor:
             time.sleep(0.1)
 
     def _ready(self) -> bool:
+        """Whether the front door answers, and everything that serving needs. A full disk is no reason not to start."""
         try:
             response = urllib3.request("GET", f"{self.url}/readyz", timeout=2.0, retries=False)
         except urllib3.exceptions.HTTPError as error:
             self._unready = str(error)
             return False
-        self._unready = response.data.decode(errors="replace")
-        return response.status == 200
+        if response.status == 200:
+            return True
+        checks = Health(open_box(self.settings)).check_all()
+        faults = [f"{name}: {check.detail}" for name, check in checks.items() if not check.ok]
+        self._unready = "; ".join(faults)
+        return response.status == 503 and not any(not checks[name].ok for name in NEEDED_TO_START)
 
     def _environment(self) -> dict[str, str]:
         """Return this process's environment with the settings of the command line, and with absolute paths."""

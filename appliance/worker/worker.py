@@ -40,6 +40,7 @@ from appliance.errors import (
 from appliance.services.box import Box
 from appliance.services.pulse import beat
 from appliance.services.work import leases
+from appliance.services.work.daily import run_due
 from appliance.services.work.kinds import kinds_of
 from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
@@ -84,6 +85,7 @@ class Worker:
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
             threading.Thread(target=self._repeat, args=(self._sweep, self._box.settings.sweep_seconds)),
+            threading.Thread(target=self._repeat, args=(self._do_chores, self._box.settings.sweep_seconds)),
             threading.Thread(target=self._serve_beside, args=(self._storage,)),
             threading.Thread(target=self._serve_beside, args=(self._fetching,)),
         ]
@@ -202,6 +204,9 @@ class Worker:
 
     def _sweep(self) -> None:
         sweep(self._box)
+
+    def _do_chores(self) -> None:
+        run_due(self._box, self._stopping)
 
     def _repeat(self, action: Callable[[], None], seconds: float) -> None:
         while not self._stopping.wait(seconds):

@@ -150,13 +150,20 @@ def test_healthz_says_that_the_process_is_alive(anonymous: Api) -> None:
     assert anonymous.get("/healthz") == {"status": "ok"}
 
 
-def test_readyz_reports_each_part(anonymous: Api) -> None:
-    body = anonymous.get("/readyz")
+def test_readyz_reports_each_part(api: Api) -> None:
+    body = api.get("/readyz")
     assert body["status"] == "ready"
-    assert set(body["checks"]) == {"database", "storage", "model", "worker"}
+    assert set(body["checks"]) == {"database", "storage", "model", "worker", "disk", "queue", "sweep"}
     assert all(check["ok"] and check["detail"] for check in body["checks"].values())
     assert "loud-frames@1.0.0" in body["checks"]["model"]["detail"]
     assert "cpu" in body["checks"]["worker"]["detail"]
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_readyz_tells_nobody_without_a_key_more_than_which_part_fails(appliance: Appliance, key: str | None) -> None:
+    body = Api(appliance.url, key).get("/readyz")
+    assert body["status"] == "ready"
+    assert all(check == {"ok": True, "detail": None} for check in body["checks"].values())
 
 
 def test_the_document_is_openapi_3_1_and_names_every_call(anonymous: Api) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
+from sqlite_utils.utils import sqlite3
 
 from appliance.errors import StorageUnavailable
-from appliance.services import health
 from appliance.services.box import Box
+from appliance.services.health import Health
 from appliance.services.work import leases
-from tests.support.boxes import DictionaryStore, with_settings
+from appliance.services.work.sweep import sweep
+from appliance.state import chores
+from appliance.state import database as database_module
+from tests.support.boxes import DictionaryStore, claim, new_file, new_job, with_settings
 
 
 def failing(box: Box) -> dict[str, str]:
     """The checks that fail, with their details."""
-    return {name: check.detail for name, check in health.check_all(box).items() if not check.ok}
+    return {name: check.detail for name, check in Health(box).check_all().items() if not check.ok}
 
 
 def test_a_box_with_a_worker_is_healthy(box: Box) -> None:
     leases.start_worker(box, "w", "cpu")
-    checks = health.check_all(box)
+    checks = Health(box).check_all()
     assert all(check.ok for check in checks.values())
     assert (checks["worker"].detail, checks["model"].detail) == ("runs on cpu", "loud-frames@1.0.0")
 
@@ -52,3 +58,68 @@ def test_storage_that_does_not_answer_is_reported(
 
     monkeypatch.setattr(objects, "ready", away)
     assert failing(box) == {"storage": "It is away."}
+
+
+def test_a_database_that_takes_no_writes_is_reported(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases.start_worker(box, "w", "cpu")
+    monkeypatch.setattr(database_module, "PROBE_SECONDS", 0.05)
+    with closing(sqlite3.connect(box.db.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert failing(box) == {"database": "The database stayed locked for 0 s."}
+        other.execute("ROLLBACK")
+    assert failing(box) == {}
+
+
+def test_the_probe_of_the_database_writes(box: Box) -> None:
+    log = box.db.path.with_name("appliance.db-wal")
+    with box.db.transaction():
+        size = log.stat().st_size
+    box.db.check_writable()
+    assert log.stat().st_size > size
+
+
+def test_a_database_that_the_daily_check_found_damaged_is_reported(box: Box) -> None:
+    leases.start_worker(box, "w", "cpu")
+    with box.db.transaction() as tx:
+        chores.note(tx, "database check", "It is damaged.")
+    assert failing(box) == {"database": "It is damaged."}
+
+
+def test_a_disk_that_is_nearly_full_is_reported(box: Box) -> None:
+    leases.start_worker(box, "w", "cpu")
+    assert list(failing(with_settings(box, least_free_bytes=10**18))) == ["disk"]
+
+
+def test_work_that_gets_no_turn_is_reported(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases.start_worker(box, "w", "cpu")
+    new_file(box, new_job(box))
+    health, now = Health(box), [1000.0]
+    monkeypatch.setattr("appliance.services.health.time.monotonic", lambda: now[0])
+    assert health.check_all()["queue"].ok
+    now[0] += 301
+    assert health.check_all()["queue"].detail == "nothing is in progress; the oldest work has waited for 301 s"
+    assert not health.check_all()["queue"].ok
+    claim(box)
+    now[0] += 2
+    assert health.check_all()["queue"].ok
+
+
+def test_a_sweep_that_no_longer_ends_is_reported(box: Box) -> None:
+    leases.start_worker(box, "w", "cpu")
+    sweep(box)
+    with box.db.transaction() as tx:
+        tx.change("UPDATE chores SET ended_at = ended_at - 10000")
+    assert failing(box) == {}  # the worker has just started
+    with box.db.transaction() as tx:
+        tx.change("UPDATE workers SET started_at = started_at - 10000")
+    assert failing(box) == {"sweep": "ended 10000 s ago"}
+
+
+def test_probes_in_quick_succession_share_a_result(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    health = Health(box)
+    now = [1000.0]
+    monkeypatch.setattr("appliance.services.health.time.monotonic", lambda: now[0])
+    assert health.check_all() is health.check_all()
+    before = health.check_all()
+    now[0] += 2
+    assert health.check_all() is not before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import io
 import shutil
@@ -22,7 +23,7 @@ from appliance.state import tenants
 from appliance.state import webhooks as webhook_rows
 from appliance.state.database import Database
 from appliance.state.work import Work
-from appliance.storage.objects import ObjectInfo, ObjectStore, Readable, StoredKey, UploadForm
+from appliance.storage.objects import ObjectInfo, ObjectStore, Readable, StoredKey, UnendedUpload, UploadForm
 
 ORIGIN = "http://127.0.0.1:8080"
 CALLBACK = "http://127.0.0.1:9/a"
@@ -37,6 +38,7 @@ class DictionaryStore:
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
         self.local_ports: set[int] = set()
+        self.modified_at = 0.0  # of every object
 
     def stat(self, key: str) -> ObjectInfo:
         """Return an object's size and tag."""
@@ -70,9 +72,14 @@ class DictionaryStore:
         self.contents[target] = self.contents[source]
         return info
 
-    def list(self, prefix: str, limit: int) -> list[StoredKey]:
+    def list(self, prefix: str, limit: int, after: str = "") -> list[StoredKey]:
         """Return objects by the start of their keys."""
-        return [StoredKey(key, 0.0) for key in sorted(self.contents) if key.startswith(prefix)][:limit]
+        keys = [key for key in sorted(self.contents) if key.startswith(prefix) and key > after]
+        return [StoredKey(key, self.modified_at) for key in keys][:limit]
+
+    def list_unended(self, before: float) -> builtins.list[UnendedUpload]:
+        """Return nothing: a dictionary takes no parts."""
+        return []
 
     def delete(self, key: str) -> None:
         """Remove an object if there is one."""

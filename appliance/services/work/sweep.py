@@ -19,6 +19,7 @@ from appliance.services.webhooks import events as webhooks
 from appliance.services.work import retention
 from appliance.services.work.leases import release_lost
 from appliance.state import audio as audio_rows
+from appliance.state import chores
 from appliance.state import inference_files as file_rows
 from appliance.state import media as media_rows
 from appliance.state import work as queue
@@ -51,6 +52,8 @@ def sweep(box: Box) -> None:
         with going_on(box, stored.key):
             _sweep_upload(box, stored)
     retention.sweep(box)
+    with box.db.transaction() as tx:
+        chores.note(tx, "sweep")
 
 
 def _settle(
