@@ -92,6 +92,7 @@ def create_app(box: Box) -> OpenAPI:
         app.register_api(module.blueprint)
     _document_problems(app)
     _document_scopes(app)
+    _document_webhooks(app)
     return app
 
 
@@ -136,6 +137,17 @@ def _document_scopes(app: OpenAPI) -> None:
         for method in (rule.methods or set()) & {name.upper() for name in operations}:
             for requirement in operations[method.lower()].get("security", []):
                 requirement.update({scheme: [scope_of(method, rule.endpoint)] for scheme in requirement})
+
+
+def _document_webhooks(app: OpenAPI) -> None:
+    """Declare in the OpenAPI document what the appliance posts to the URLs of clients."""
+    app.api_doc["components"]["schemas"]["WebhookEvent"] = webhooks.WebhookEvent.model_json_schema()
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookEvent"}}}}
+    answer = {"2XX": {"description": "Received. Any other answer, and no answer, leads to another try."}}
+    app.api_doc["webhooks"] = {
+        name: {"post": {"summary": summary, "requestBody": body, "responses": answer}}
+        for name, summary in webhooks.EVENTS.items()
+    }
 
 
 def _described(media_type: str, schema: str) -> dict[str, Any]:

@@ -26,6 +26,22 @@ blueprint.before_request(require_key)
 
 Answer = tuple[dict[str, Any], int]
 
+EVENTS = {
+    "file.completed": "A file of a job was analyzed.",
+    "file.failed": "A file of a job cannot be analyzed, or was never uploaded.",
+    "job.completed": "Every file of a job is completed, failed or cancelled.",
+    "transcription.completed": "A transcript is ready, or the detections that were requested instead.",
+    "transcription.failed": "A transcript failed.",
+}
+
+
+class WebhookEvent(BaseModel):
+    """The body of a webhook; that of the raw route has `transcript_id` and `status` instead."""
+
+    type: str
+    timestamp: str = Field(json_schema_extra={"format": "date-time"})
+    data: dict[str, Any] = Field(description="What webhooks.md lists for the type.")
+
 
 class ListDeliveries(Page):
     """Which deliveries to list."""

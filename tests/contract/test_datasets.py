@@ -269,6 +269,7 @@ def test_a_bad_recording_fails_with_a_sentence(dataset: Dataset, content: bytes,
     audio = dataset.finished_audio(audio_id)
     assert audio["processing_status"] == "failed"
     assert words in audio["processing_error"]
+    assert audio["processing_error"] in dataset.confirm(audio_id, 409)["detail"]
     dataset.api.get(f"{dataset.path}/audio/{audio_id}/download-url", 409, params={"normalized": "true"})
     dataset.api.get(f"{dataset.path}/audio/{audio_id}/similar", 409)
     dataset.delete(audio_id)

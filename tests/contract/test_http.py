@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from appliance.config import ROOT
 from tests.support.appliances import Api, Appliance
 
 JOBS = "/api/v1/inference-jobs"
@@ -105,6 +106,7 @@ def test_text_with_nul_is_a_400_that_names_the_field(api: Api, name: str) -> Non
 def test_a_body_over_the_cap_is_a_413(api: Api) -> None:
     response = api.response("POST", JOBS, json={"model_id": "x" * 1_100_000})
     assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
+    assert response.json()["title"] == "Content Too Large"
 
 
 @pytest.mark.parametrize("length", [5_000, 20_000, 50_000])
@@ -177,6 +179,13 @@ def test_the_document_is_openapi_3_1_and_names_every_call(anonymous: Api) -> Non
         assert bool(operation.get("security")) == path.startswith("/api/")
         for status, answer in operation["responses"].items():
             assert status in ("204", "304") or answer["content"]
+
+
+def test_the_document_has_every_webhook(anonymous: Api) -> None:
+    webhooks = anonymous.get("/api/v1/openapi.json")["webhooks"]
+    page = (ROOT / "docs" / "webhooks.md").read_text()
+    assert sorted(webhooks) == sorted(re.findall(r"^\| `(\w+\.\w+)` \|", page, re.MULTILINE))
+    assert all(webhook["post"]["summary"] for webhook in webhooks.values())
 
 
 def test_the_docs_page_needs_no_internet(appliance: Appliance) -> None:

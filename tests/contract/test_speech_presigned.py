@@ -195,6 +195,7 @@ def test_a_file_just_over_the_limit_is_refused_at_once(api: Api) -> None:
     upload = request_url(api)
     response = requests.put(upload["presignedUrl"], data=b"x" * 1_000_001)
     assert (response.status_code, response.json()["code"]) == (413, "file_too_large")
+    assert response.json()["title"] == "Content Too Large"  # as in the API's own 413
     put(upload["presignedUrl"], loud_wav())
     assert finished(api, upload["transcriptionId"])["status"] in ("completed", "failed")
 

@@ -166,6 +166,42 @@ def test_an_upload_that_is_empty_or_unknown_is_refused(raw: RawClient) -> None:
     assert raw.request_transcript(unknown, 403)["error"] == "Cannot access uploaded file"
 
 
+def test_an_upload_is_known_under_every_name_of_the_appliance(raw: RawClient) -> None:
+    url = raw.upload(b"no recording")
+    named = RawClient(raw.url.replace("127.0.0.1", "localhost"), raw.headers["Authorization"])
+    tunnel = {"X-Forwarded-Proto": "https"}
+    for client, audio_url, headers in (
+        (named, url, {}),
+        (raw, url, tunnel),
+        (raw, named.upload(b"no recording"), {}),
+        (raw, url.replace("http://127.0.0.1", "https://box.example"), {}),
+    ):
+        created = client.call("POST", "/transcript", json={"audio_url": audio_url}, headers=headers)
+        assert created["audio_url"].rpartition("/")[2] == audio_url.rpartition("/")[2]
+
+
+def test_transcripts_of_the_other_routes_are_not_seen_here(appliance: Appliance) -> None:
+    api = appliance.api_of("three-routes", "three-routes")
+    raw = RawClient(api.url, api.key or "")
+    body = {"fileName": "a.wav", "contentType": "audio/wav", "modelId": "loud-frames"}
+    presigned = api.post("/api/generate-presigned-url", body)["transcriptionId"]
+    bearer = {"Authorization": f"Bearer {api.key}"}
+    form = [("files", ("a.wav", b"no recording"))]
+    upload = api.call("POST", "/transcribe/files/upload", 202, files=form, headers=bearer)
+    request = {"batch_upload_id": upload["batch_upload_id"]}
+    batch = api.call("POST", "/transcribe/batch", 202, json=request, headers=bearer)
+    own = raw.request_transcript(raw.upload(b"no recording"))["id"]
+    assert [listed["id"] for listed in raw.call("GET", "/transcript")["transcripts"]] == [own]
+    for hidden in (presigned, batch["transcripts"][0]["transcript_id"]):
+        raw.call("GET", f"/transcript/{hidden}", 404)
+        raw.call("DELETE", f"/transcript/{hidden}", 404)
+    file_url = f"{raw.url}/v2/upload/{upload['files'][0]['file_id']}"
+    assert raw.request_transcript(file_url, 403) == {"error": "Cannot access uploaded file"}
+    api.get(f"/api/get-transcription?transcriptionId={presigned}")
+    api.get(f"/transcribe/batch/{batch['batch_id']}", headers=bearer)
+    api.get(f"/api/get-transcription?transcriptionId={own}", 404)
+
+
 def test_an_upload_of_another_tenant_is_refused(raw: RawClient, other: Api, transcript: Any) -> None:
     other_tenant = RawClient(other.url, other.key or "")
     assert other_tenant.request_transcript(transcript["audio_url"], 403) == {"error": "Cannot access uploaded file"}
