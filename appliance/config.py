@@ -62,7 +62,9 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path("var"), description="Folder that holds all state: database, objects, secrets.")
     least_free_bytes: int = Field(
-        2 * 1024**3, ge=0, description="Free space of the disk below which the appliance says that it is not ready."
+        2 * 1024**3,
+        ge=0,
+        description="Space that stays free on the disk: below it the appliance is not ready, and uploads get a 507.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     api_threads: int = Field(16, ge=1, le=256, description="Number of requests that the API handles at the same time.")
@@ -88,6 +90,22 @@ class Settings(BaseSettings):
     )
     upload_grace_seconds: int = Field(
         900, ge=0, description="How long an upload that began in time may go on after its form expired."
+    )
+
+    # Quotas
+    tenant_stored_bytes: int = Field(
+        0,
+        ge=0,
+        description="Bytes that a tenant may have stored, uploads and copies made of them; 0 is no limit.",
+    )
+    tenant_daily_audio_seconds: float = Field(
+        0.0, ge=0, description="Seconds of audio that a tenant may have analyzed on one day, in UTC; 0 is no limit."
+    )
+    tenant_active_files: int = Field(
+        100_000, ge=0, description="Files of a tenant that wait for their upload or for work; 0 is no limit."
+    )
+    tenant_pending_uploads: int = Field(
+        20_000, ge=0, description="Uploads that a tenant may have requested and not finished; 0 is no limit."
     )
 
     # Retention

@@ -5,6 +5,8 @@ The message is a sentence for the person who can fix the problem. ``http_errors.
 
 from __future__ import annotations
 
+import errno
+
 
 class ApplianceError(Exception):
     """The appliance failed in a way that has no code of its own."""
@@ -76,6 +78,16 @@ class TooManyUploads(ApplianceError):
     """The appliance is receiving as many uploads as it can; repeat the request a little later."""
 
     code = "too_many_uploads"
+
+
+class QuotaExceeded(ApplianceError):
+    """The tenant would use more than the operator allows; the message names the limit and the use."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str, retry_seconds: int = 60) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
 
 
 class NotFound(ApplianceError):
@@ -271,9 +283,14 @@ class StorageUnavailable(StorageError):
 
 
 class StorageFull(StorageUnavailable):
-    """The disk of the appliance is full; nothing can be uploaded."""
+    """The disk of the appliance is full, or would be; repeat the request when there is space again."""
 
     code = "storage_full"
+
+    @staticmethod
+    def is_cause_of(error: Exception) -> bool:
+        """Whether an error of the operating system says that the disk is full."""
+        return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 # --- state and work -------------------------------------------------------------------------------------------------

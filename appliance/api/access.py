@@ -11,6 +11,7 @@ _PRODUCTS = (
     "annotations",
     "annotation_sets",
     "models",
+    "usage",
     "webhooks",
     "speech_raw",
     "speech_batch",

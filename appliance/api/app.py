@@ -22,6 +22,7 @@ from appliance.api import (
     speech_batch,
     speech_presigned,
     speech_raw,
+    usage,
     webhooks,
 )
 from appliance.api import annotations as annotations_api
@@ -82,6 +83,7 @@ def create_app(box: Box) -> OpenAPI:
         annotations_api,
         annotation_sets,
         models,
+        usage,
         webhooks,
         speech_raw,
         speech_batch,

@@ -12,14 +12,14 @@ from flask import Flask, Response, g, make_response, request
 from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
-from appliance.errors import ApplianceError, InvalidRequest
+from appliance.errors import ApplianceError, InvalidRequest, QuotaExceeded, StorageFull
 from appliance.frontdoor.paths import PLAIN_ERRORS
 from appliance.http_errors import INTERNAL_ERROR, TITLES, HttpError, http_error_of, http_error_of_status
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 2
+RETRY_SECONDS = {429: 2, 503: 2, 507: 60}
 
 
 class Problem(BaseModel):
@@ -70,7 +70,10 @@ def _domain_error(error: ApplianceError) -> Response:
         log.error("request failed", code=error.code, error=str(error), request_id=g.get("request_id"))
     if http_error is INTERNAL_ERROR:
         return _internal_error()
-    return _problem(http_error, str(error))
+    response = _problem(http_error, str(error))
+    if isinstance(error, QuotaExceeded):
+        response.headers["Retry-After"] = str(error.retry_seconds)
+    return response
 
 
 def _framework_error(error: HTTPException) -> Response:
@@ -85,6 +88,8 @@ def _framework_error(error: HTTPException) -> Response:
 
 
 def _unexpected_error(error: Exception) -> Response:
+    if StorageFull.is_cause_of(error):
+        return _domain_error(StorageFull("The disk of the appliance is full. Free space on it, then try again."))
     log.error("request failed", exc_info=error, request_id=g.get("request_id"))
     return _internal_error()
 
@@ -103,6 +108,6 @@ def _problem(error: HttpError, detail: str) -> Response:
             type="about:blank", title=TITLES[error.status], status=error.status, detail=detail, code=error.code
         )
         response = Response(json.dumps(problem.model_dump()), status=error.status, mimetype=MEDIA_TYPE)
-    if error.status in (429, 503):
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    if error.status in RETRY_SECONDS:
+        response.headers["Retry-After"] = str(RETRY_SECONDS[error.status])
     return response

@@ -162,6 +162,11 @@ def mark_embedding(tx: Transaction, audio_id: str, properties: Properties) -> bo
     return tx.move(AUDIO, audio_id, "normalizing", "embedding", **vars(properties))
 
 
+def add_derived_bytes(tx: Transaction, audio_id: str, size_bytes: int) -> None:
+    """Note that an object of this size was made of the audio."""
+    tx.change("UPDATE audio SET derived_bytes = derived_bytes + ? WHERE id = ?", [size_bytes, audio_id])
+
+
 def mark_ready(tx: Transaction, audio_id: str) -> bool:
     """Move from embedding to ready."""
     return tx.move(AUDIO, audio_id, "embedding", "ready")

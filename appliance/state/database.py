@@ -19,7 +19,7 @@ import sqlite_utils
 from sqlite_utils.utils import sqlite3
 
 from appliance.config import Settings
-from appliance.errors import ChangeRefused, ConfigurationError, DatabaseBusy, DatabaseDamaged, StateError
+from appliance.errors import ChangeRefused, ConfigurationError, DatabaseBusy, DatabaseDamaged, StateError, StorageFull
 from appliance.state.checks import apply_moves
 from appliance.state.moves import Machine
 from appliance.state.schema import migrations
@@ -159,10 +159,11 @@ class Database(Reader):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield Transaction(connection)
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite itself rolls back if the disk is full
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -210,6 +211,8 @@ def _translated(busy_seconds: float = BUSY_SECONDS) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error):
             raise DatabaseBusy(f"The database stayed locked for {busy_seconds:.0f} s.") from error
+        if "disk is full" in str(error):
+            raise StorageFull("The disk of the database is full.") from error
         raise StateError(f"The database failed: {error}.") from error
     except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
         raise ChangeRefused(f"The database refused a change: {error}.") from error

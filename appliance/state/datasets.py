@@ -101,6 +101,7 @@ def update_dataset(
 def delete_dataset(tx: Transaction, dataset_id: str) -> None:
     """Remove a dataset with everything that belongs to it."""
     work.forget_group(tx, dataset_id)
+    tx.change("DELETE FROM audio WHERE dataset_id = ?", [dataset_id])  # first: their use is found by their dataset
     tx.change("DELETE FROM datasets WHERE id = ?", [dataset_id])
 
 

@@ -165,6 +165,7 @@ def delete_job(tx: Transaction, job_id: str) -> None:
     """Remove a job with its files, their detections, their work and the webhooks about them."""
     work.forget_group(tx, job_id)
     webhooks.delete_of(tx, job_id)
+    tx.change("DELETE FROM inference_files WHERE job_id = ?", [job_id])  # first: their use is found by their job
     tx.change("DELETE FROM inference_jobs WHERE id = ?", [job_id])
 
 

@@ -6,6 +6,8 @@ The lists of statuses below are those of the first release; ``checks.py`` puts t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlite_utils import Database, Migrations
 
 from appliance.state.checks import name_checks
@@ -564,6 +566,113 @@ def m015_bounded_detections(db: Database) -> None:
 def m016_chores(db: Database) -> None:
     """When each background chore last ended, and what it found wrong."""
     _run(db, "CREATE TABLE chores (name TEXT PRIMARY KEY, ended_at REAL NOT NULL, fault TEXT) STRICT")
+
+
+@migrations()
+def m017_usage(db: Database) -> None:
+    """What each tenant uses, kept by triggers: a count of 100,000 rows would cost more than the request it is for."""
+    _run(
+        db,
+        "ALTER TABLE audio ADD COLUMN derived_bytes INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE tenant_usage (
+            tenant_id INTEGER PRIMARY KEY REFERENCES tenants ON DELETE CASCADE,
+            stored_bytes INTEGER NOT NULL DEFAULT 0,
+            pending_uploads INTEGER NOT NULL DEFAULT 0,
+            active_files INTEGER NOT NULL DEFAULT 0,
+            audio_day INTEGER NOT NULL DEFAULT 0,
+            audio_ms INTEGER NOT NULL DEFAULT 0
+        ) STRICT
+        """,
+        "INSERT INTO tenant_usage (tenant_id) SELECT id FROM tenants",
+        "CREATE TRIGGER tenants_usage AFTER INSERT ON tenants "
+        "BEGIN INSERT INTO tenant_usage (tenant_id) VALUES (NEW.id); END",
+        *(
+            f"""
+            UPDATE tenant_usage SET ({", ".join(uses.counts)}) = (
+                SELECT {", ".join(f"{name} + coalesce(sum({count}), 0)" for name, count in uses.counts.items())}
+                FROM {table} f WHERE {uses.tenant_id} = tenant_usage.tenant_id
+            )
+            """
+            for table, uses in _USES.items()
+        ),
+        *(_usage_trigger(table, event) for table in _USES for event in ("INSERT", "UPDATE", "DELETE")),
+    )
+
+
+@dataclass(frozen=True)
+class _Uses:
+    """What a row f of a table counts for, as SQL. A row without ``duration_ms`` has not been analyzed."""
+
+    tenant_id: str
+    counts: dict[str, str]
+    duration_ms: str = "0"
+
+
+_USES = {
+    "inference_files": _Uses(
+        "(SELECT tenant_id FROM inference_jobs j WHERE j.id = f.job_id)",
+        {
+            "stored_bytes": "CASE WHEN f.original_removed_at IS NULL AND (f.status = 'pending' OR f.etag IS NOT NULL) "
+            "THEN f.declared_size_bytes ELSE 0 END",
+            "pending_uploads": "(f.status = 'pending')",
+            "active_files": "(f.status IN ('pending', 'queued', 'processing'))",
+        },
+        "coalesce(f.duration_ms, 0)",
+    ),
+    "audio": _Uses(
+        "(SELECT tenant_id FROM datasets d WHERE d.id = f.dataset_id)",
+        {
+            "stored_bytes": "(f.derived_bytes + CASE WHEN f.status = 'pending' OR f.etag IS NOT NULL "
+            "THEN f.declared_size_bytes ELSE 0 END)",
+            "pending_uploads": "(f.status = 'pending')",
+            "active_files": "(f.status IN ('pending', 'normalizing', 'embedding'))",
+        },
+        "coalesce(f.duration_ms, 0)",
+    ),
+    "media": _Uses(
+        "f.tenant_id",
+        {
+            "stored_bytes": "CASE WHEN f.original_removed_at IS NULL AND f.status <> 'failed' "
+            "THEN coalesce(f.size_bytes, 0) ELSE 0 END",
+            "pending_uploads": "(f.status = 'pending')",
+        },
+    ),
+    "transcripts": _Uses(
+        "f.tenant_id",
+        {"active_files": "(f.status IN ('waiting', 'queued', 'processing'))"},
+        "coalesce(f.duration_ms, 0)",
+    ),
+}
+
+
+def _usage_trigger(table: str, event: str) -> str:
+    """Return a trigger that keeps the use of a tenant in step with the rows of a table."""
+    uses = _USES[table]
+    new = {name: count.replace("f.", "NEW.") for name, count in uses.counts.items()}
+    old = {name: count.replace("f.", "OLD.") for name, count in uses.counts.items()}
+    row = "OLD" if event == "DELETE" else "NEW"
+    counts = [
+        f"{name} = {name}"
+        + (f" + {new[name]}" if event != "DELETE" else "")
+        + (f" - {old[name]}" if event != "INSERT" else "")
+        for name in uses.counts
+    ]
+    changed = [f"{new[name]} <> {old[name]}" for name in uses.counts]
+    if event == "UPDATE" and uses.duration_ms != "0":
+        longer = f"{uses.duration_ms.replace('f.', 'NEW.')} - {uses.duration_ms.replace('f.', 'OLD.')}"
+        today = "unixepoch() / 86400"
+        counts += [
+            f"audio_ms = CASE WHEN audio_day = {today} THEN audio_ms ELSE 0 END + max(0, {longer})",
+            f"audio_day = {today}",
+        ]
+        changed.append(f"{longer} > 0")
+    return f"""
+        CREATE TRIGGER {table}_{event.lower()}_usage AFTER {event} ON {table}
+        {f"WHEN {' OR '.join(changed)}" if event == "UPDATE" else ""} BEGIN
+            UPDATE tenant_usage SET {", ".join(counts)} WHERE tenant_id = {uses.tenant_id.replace("f.", f"{row}.")};
+        END
+        """
 
 
 def _run(db: Database, *statements: str) -> None:

@@ -67,6 +67,8 @@ def translated(subject: str) -> Iterator[None]:
     except ValueError as error:
         # minio-py reports a refused AssumeRole in this way, with the URL and the status in the text.
         status = re.search(r"HTTP status code (\d+)", str(error))
+        if status and status[1] == "507":
+            raise StorageFull("The disk of the appliance is full.") from error
         kind = StorageUnavailable if status and status[1].startswith("5") else StorageError
         raise kind(f"Object storage refused {subject}: {_short(error)}.") from error
 

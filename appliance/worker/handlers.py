@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from appliance.engine.decode.normalize import SAMPLE_RATE_HZ, normalize
+from appliance.engine.decode.normalize import SAMPLE_BYTES, SAMPLE_RATE_HZ, normalize
 from appliance.engine.scoring.detector import analyse
 from appliance.engine.scoring.embedding import embed, mean_direction
 from appliance.engine.scoring.events import DetectionConfig, strongest
 from appliance.engine.speech.transcriber import transcribe
-from appliance.errors import LeaseLost, UnexpectedStatus
+from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
 from appliance.services.datasets import work as dataset_work
 from appliance.services.datasets.work import EMBED, NORMALIZE
 from appliance.services.inference import work as inference_work
@@ -47,7 +47,7 @@ def normalize_audio(lane: Lane) -> None:
     recording = dataset_work.load_audio(lane.box, lane.work)
     with lane.fetched(recording.object_key, recording.etag) as file, lane.scratch() as wav:
         with lane.decoder.decode(file, SAMPLE_RATE_HZ) as audio:
-            normalize(audio, wav, lane.checkpoint)
+            normalize(audio, wav, _metered(lane, recording))
         properties = Properties(
             duration_ms=audio.duration_ms,
             sample_rate_hz=audio.info.sample_rate_hz,
@@ -58,11 +58,25 @@ def normalize_audio(lane: Lane) -> None:
         size_bytes = wav.seek(0, io.SEEK_END)
         wav.seek(0)
         lane.box.objects.put(recording.normalized_key, wav, size_bytes=size_bytes, content_type="audio/wav")
-    _commit(lane, recording.normalized_key, lambda: _normalized(lane, recording, properties))
+    _commit(lane, recording.normalized_key, lambda: _normalized(lane, recording, properties, size_bytes))
 
 
-def _normalized(lane: Lane, recording: Audio, properties: Properties) -> None:
-    dataset_work.complete_normalizing(lane.box, lane.work, recording, properties)
+def _metered(lane: Lane, recording: Audio) -> Callable[[float], None]:
+    """Return a checkpoint that also stops a small file from becoming more than its owner or the disk has room for."""
+    meter = dataset_work.meter_of(lane.box, recording)
+
+    def check(seconds: float) -> None:
+        lane.checkpoint()
+        try:
+            meter.reach(int(seconds * SAMPLE_RATE_HZ * SAMPLE_BYTES))
+        except StorageFull as error:  # another try would fill the disk again
+            raise QuotaExceeded(f"The 16 kHz copy of the recording does not fit on the disk. {error}") from error
+
+    return check
+
+
+def _normalized(lane: Lane, recording: Audio, properties: Properties, size_bytes: int) -> None:
+    dataset_work.complete_normalizing(lane.box, lane.work, recording, properties, size_bytes)
 
 
 def embed_audio(lane: Lane) -> None:
@@ -78,7 +92,7 @@ def embed_audio(lane: Lane) -> None:
     _commit(
         lane,
         recording.embedding_key,
-        lambda: dataset_work.complete_embedding(lane.box, lane.work, recording, model, direction),
+        lambda: dataset_work.complete_embedding(lane.box, lane.work, recording, model, direction, rows.tell()),
     )
 
 

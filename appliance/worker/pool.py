@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from appliance.worker.outage import Outage
+
 
 class Pool:
     """Threads for the work of ``kinds``. Whoever claims that work reserves a thread first, then submits or gives up."""
@@ -14,6 +16,7 @@ class Pool:
     def __init__(self, name: str, threads: int, kinds: tuple[str, ...]) -> None:
         self.name = name
         self.kinds = kinds
+        self.claims = Outage(f"claim for {name} threads", first_seconds=0.5)
         self._executor = ThreadPoolExecutor(threads, name)
         self._free = threading.Semaphore(threads)
 

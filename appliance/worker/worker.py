@@ -29,10 +29,12 @@ from appliance.errors import (
     LeaseLost,
     ModelError,
     ObjectDamaged,
+    QuotaExceeded,
     ScoringFailed,
     StateError,
     Stopped,
     StorageError,
+    StorageFull,
     StorageUnavailable,
     SubjectGone,
     UnexpectedStatus,
@@ -47,12 +49,16 @@ from appliance.state.work import Work
 from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
 from appliance.worker.lane import Lane
+from appliance.worker.outage import Outage
 from appliance.worker.pool import Pool
 from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
 
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
+# Errors that a further try may not meet, a few times; ChangeRefused breaks a rule, so it is likely to come again.
+COUNTED = (DecoderDied, FetchFailed, ObjectDamaged, ScoringFailed, ChangeRefused)
+FATAL = (AudioError, ModelError, StorageError, FileTooLarge, QuotaExceeded)
 
 
 class Worker:
@@ -69,6 +75,7 @@ class Worker:
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
+        self._outage = Outage("work", first_seconds=leases.RETRY_SECONDS)
         self._failed = False
 
     def stop(self) -> None:
@@ -118,7 +125,7 @@ class Worker:
     def _try_suspects(self) -> None:
         """Do alone, before all other work of the lanes, what was in progress at several deaths of a worker."""
         while not self._stopping.is_set() and (
-            work := self._claimed(partial(leases.claim_suspect, self._box, self.id))
+            work := self._claimed(partial(leases.claim_suspect, self._box, self.id), self._lanes)
         ):
             log.warning("work is tried alone", kind=work.kind, subject=work.subject_id, lost_leases=work.lost_leases)
             self._active[work] = threading.Event()
@@ -134,7 +141,7 @@ class Worker:
 
     def _dispatch(self, pool: Pool) -> None:
         """Claim a piece of work for a reserved thread, or wait a little if there is none."""
-        work = self._claimed(partial(leases.claim, self._box, self.id, pool.kinds))
+        work = self._claimed(partial(leases.claim, self._box, self.id, pool.kinds), pool)
         if work is None:
             pool.release()
             self._stopping.wait(self._box.settings.poll_seconds)
@@ -142,12 +149,15 @@ class Worker:
         self._active[work] = threading.Event()
         pool.submit(self._work, work)
 
-    def _claimed(self, claim: Callable[[], Work | None]) -> Work | None:
+    def _claimed(self, claim: Callable[[], Work | None], pool: Pool) -> Work | None:
+        """Return the work that was claimed for a pool. Returns None if there is none, or after a wait if it failed."""
         try:
-            return claim()
+            work = claim()
         except ApplianceError as error:
-            log.error("claim failed", code=error.code, error=str(error))
+            self._stopping.wait(pool.claims.failed(error))
             return None
+        pool.claims.ended()
+        return work
 
     def _work(self, work: Work) -> None:
         names = {"kind": work.kind, "subject": work.subject_id}
@@ -155,6 +165,8 @@ class Worker:
             self._handle(work)
         except NOT_OURS as error:
             log.warning("result not written", **names, code=error.code, error=str(error))
+        except ApplianceError as error:  # the database failed; work is retried when its lease expires
+            self._outage.failed(error)
         except Exception as error:
             log.error("unexpected error; work is retried when its lease expires", **names, exc_info=error)
         finally:
@@ -166,26 +178,37 @@ class Worker:
         started = time.monotonic()
         try:
             HANDLERS[work.kind](lane)
+            self._outage.ended()
             log.info("work done", **names, took_seconds=round(time.monotonic() - started, 3))
         except NOT_OURS:
             raise
-        except (DecoderDied, FetchFailed, ObjectDamaged) as error:
-            leases.retry(self._box, work, error, counts=True)
-        except (Stopped, StorageUnavailable, StateError) as error:
-            # A change that breaks a rule would be refused again. All others are no fault of the file.
-            leases.retry(self._box, work, error, counts=isinstance(error, ChangeRefused))
-        except ScoringFailed as error:
-            if self._provider == "cuda":  # a device that failed may not recover in this process
-                self._failed = True
+        except Exception as error:
+            self._end(work, error)
+
+    def _end(self, work: Work, error: Exception) -> None:
+        """Decide what follows an error: another try that counts, one later that does not, or none."""
+        if StorageFull.is_cause_of(error):
+            error = StorageFull(f"The disk of the appliance is full: {error}.")
+        if isinstance(error, COUNTED):
+            if isinstance(error, ScoringFailed) and self._provider == "cuda":
+                self._failed = True  # a device that failed may not recover in this process
                 self.stop()
             leases.retry(self._box, work, error, counts=True)
-        except (AudioError, ModelError, StorageError, FileTooLarge) as error:
+        elif isinstance(error, Stopped):
+            leases.retry(self._box, work, error, counts=False)
+        elif isinstance(error, (StorageUnavailable, StateError)):
+            self._retry_later(work, error)
+        elif isinstance(error, FATAL):
             leases.fail(self._box, work, error)
-            log.info("work failed", **names, code=error.code)
-        except Exception as error:
-            log.error("handler raised an unexpected exception", **names, exc_info=error)
+            log.info("work failed", kind=work.kind, subject=work.subject_id, code=error.code)
+        else:
+            log.error("handler raised an unexpected exception", kind=work.kind, subject=work.subject_id, exc_info=error)
             reason = ApplianceError(f"The appliance failed on this file: {type(error).__name__}.")
             leases.retry(self._box, work, reason, counts=not isinstance(error, OSError))
+
+    def _retry_later(self, work: Work, error: ApplianceError) -> None:
+        delay_seconds = self._outage.failed(error)
+        leases.retry(self._box, work, error, counts=False, delay_seconds=delay_seconds)
 
     def _decoder(self) -> Decoder:
         if not hasattr(self._local, "decoder"):
@@ -209,13 +232,13 @@ class Worker:
         run_due(self._box, self._stopping)
 
     def _repeat(self, action: Callable[[], None], seconds: float) -> None:
+        outage = Outage(action.__name__, first_seconds=seconds)
         while not self._stopping.wait(seconds):
             try:
                 action()
-            except ApplianceError as error:
-                log.error("background step failed", step=action.__name__, code=error.code, error=str(error))
+                outage.ended()
             except Exception as error:
-                log.error("background step failed", step=action.__name__, exc_info=error)
+                outage.failed(error)
 
 
 def prepare_folder(data_dir: Path) -> None:

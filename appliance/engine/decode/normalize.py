@@ -14,6 +14,7 @@ import soundfile
 from appliance.engine.decode.decoder import DecodedAudio
 
 SAMPLE_RATE_HZ = 16_000
+SAMPLE_BYTES = 2
 STEP = 1 / 32768  # of 16-bit samples at full scale 1
 
 

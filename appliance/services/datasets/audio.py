@@ -6,7 +6,7 @@ import uuid
 from pathlib import PurePath
 
 from appliance.errors import Conflict, NotFound, NotReady, NotUploaded
-from appliance.services import uploads
+from appliance.services import quotas, uploads
 from appliance.services.box import Box
 from appliance.services.datasets.datasets import find_dataset
 from appliance.services.datasets.work import NORMALIZE
@@ -25,16 +25,18 @@ def request_upload(
 ) -> Upload:
     """Create pending audio and return the form that uploads it to ``origin``, as the client reaches it.
 
-    Raises NotFound, UnsupportedContentType, InvalidRequest, FileTooLarge.
+    Raises NotFound, UnsupportedContentType, InvalidRequest, FileTooLarge, QuotaExceeded, StorageFull.
     """
     declaration = uploads.declare(box, filename, content_type, size_bytes, "file_size")
     find_dataset(box, tenant_id, dataset_id)
+    quotas.check_upload(box, box.db, tenant_id, declaration.size_bytes)
     audio_id = str(uuid.uuid4())
     key = f"tenant-{tenant_id}/dataset-{dataset_id}/{audio_id}/original"
     upload_key = uploads.upload_key_of(tenant_id, audio_id)
     upload = uploads.make_upload(box, audio_id, upload_key, declaration, origin)
     with box.db.transaction() as tx:
         find_dataset(box, tenant_id, dataset_id)
+        quotas.check_upload(box, tx, tenant_id, declaration.size_bytes)  # again: now nothing else can be added
         audio_rows.insert_audio(
             tx,
             audio_id,

@@ -7,6 +7,7 @@ import numpy as np
 from appliance.errors import SubjectGone, UnexpectedStatus
 from appliance.services.box import Box
 from appliance.services.kind import Kind
+from appliance.services.quotas import Meter
 from appliance.state import audio, embeddings
 from appliance.state import work as queue
 from appliance.state.audio import Audio, Properties
@@ -36,7 +37,12 @@ def is_gone(box: Box, work: Work) -> bool:
     return audio.find_audio(box.db, work.subject_id) is None
 
 
-def complete_normalizing(box: Box, work: Work, recording: Audio, properties: Properties) -> None:
+def meter_of(box: Box, recording: Audio) -> Meter:
+    """Return a meter for the bytes that are made of a recording."""
+    return Meter(box, tenant_of(box.db, recording.dataset_id))
+
+
+def complete_normalizing(box: Box, work: Work, recording: Audio, properties: Properties, size_bytes: int) -> None:
     """Move the audio on to embedding and queue that. If this raises, nothing is written.
 
     Raises LeaseLost, UnexpectedStatus.
@@ -45,10 +51,13 @@ def complete_normalizing(box: Box, work: Work, recording: Audio, properties: Pro
         queue.finish(tx, work)
         if not audio.mark_embedding(tx, recording.id, properties):
             raise UnexpectedStatus(f"The audio {recording.id} is not in normalizing.")
+        audio.add_derived_bytes(tx, recording.id, size_bytes)
         queue.enqueue(tx, EMBED.name, recording.id, recording.dataset_id)
 
 
-def complete_embedding(box: Box, work: Work, recording: Audio, model: str, direction: np.ndarray) -> None:
+def complete_embedding(
+    box: Box, work: Work, recording: Audio, model: str, direction: np.ndarray, size_bytes: int
+) -> None:
     """Make the audio ready and store its mean vector, (num_dimensions,) float32. If this raises, nothing is written.
 
     Raises LeaseLost, UnexpectedStatus.
@@ -57,5 +66,6 @@ def complete_embedding(box: Box, work: Work, recording: Audio, model: str, direc
         queue.finish(tx, work)
         if not audio.mark_ready(tx, recording.id):
             raise UnexpectedStatus(f"The audio {recording.id} is not in embedding.")
+        audio.add_derived_bytes(tx, recording.id, size_bytes)
         vector = direction.astype("<f4").tobytes()
         embeddings.insert_embedding(tx, recording.id, tenant_of(tx, recording.dataset_id), model, vector)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
-from appliance.services import uploads
+from appliance.services import quotas, uploads
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
 from appliance.services.inference.jobs import FileReport, find_job, find_settings, page_of_files
@@ -25,16 +25,18 @@ def request_upload(
 ) -> Upload:
     """Create a pending file and return the form that uploads it to ``origin``, as the client reaches it.
 
-    Raises NotFound, JobCancelled, UnsupportedContentType, InvalidRequest, FileTooLarge.
+    Raises NotFound, JobCancelled, UnsupportedContentType, InvalidRequest, FileTooLarge, QuotaExceeded, StorageFull.
     """
     declaration = uploads.declare(box, filename, content_type, size_bytes, "file_size_bytes")
     _require_open_job(box, tenant_id, job_id)
+    quotas.check_upload(box, box.db, tenant_id, declaration.size_bytes)
     file_id = str(uuid.uuid4())
     key = f"tenant-{tenant_id}/inference-{job_id}/{file_id}/original"
     upload_key = uploads.upload_key_of(tenant_id, file_id)
     upload = uploads.make_upload(box, file_id, upload_key, declaration, origin)
     with box.db.transaction() as tx:
         _require_open_job(box, tenant_id, job_id)
+        quotas.check_upload(box, tx, tenant_id, declaration.size_bytes)  # again: now nothing else can be added
         inference_files.insert_file(
             tx,
             file_id,

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from appliance.errors import InvalidRequest, NotFound
+from appliance.services import quotas
 from appliance.services.box import Box
 from appliance.services.speech import transcripts
 from appliance.services.speech.batch_uploads import find_batch as find_upload_batch
@@ -72,6 +73,7 @@ def create_batch(
             recordings.append(request_fetch(tx, tenant_id, "batch", source.url, name, batch_id))
         if not recordings:
             raise InvalidRequest("batch_upload_id, file_ids, sources: name an upload that has files, files or URLs.")
+        quotas.check_work(box, tx, tenant_id, len(recordings))
         for media in recordings:
             transcripts.create_transcript(tx, media, model=model_id, options={}, batch_id=batch_id)
     return find_batch(box, tenant_id, batch_id)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from appliance.errors import EmptyFile, InvalidRequest, LeaseLost, NotFound, SubjectGone
+from appliance.services import quotas
 from appliance.services.box import Box
 from appliance.services.content_types import known_content_type
 from appliance.services.kind import Kind
+from appliance.services.quotas import Meter
 from appliance.services.speech import spool
 from appliance.services.speech.durations import Durations
 from appliance.services.speech.media import delete_media, fail_media, media_stored, object_key_of
@@ -83,19 +85,22 @@ class _SpooledFile:
 def accept(box: Box, durations: Durations, tenant_id: int, files: Iterable[IncomingFile]) -> BatchUpload:
     """Write the files of a request to disk and queue their copy to storage: all of them, or none.
 
-    An empty file among others becomes media that failed. Raises FileTooLarge, and InvalidRequest if there is no file,
-    or no file with bytes.
+    An empty file among others becomes media that failed. Raises FileTooLarge, QuotaExceeded, StorageFull, and
+    InvalidRequest if there is no file, or no file with bytes.
     """
     started = time.monotonic()
     batch_id = str(uuid.uuid4())
+    quotas.check_upload(box, box.db, tenant_id)
+    meter = Meter(box, tenant_id)
     with spool.folder_for(box, batch_id) as folder:
-        spooled = [_spool(box, durations, folder, file) for file in files]
+        spooled = [_spool(box, durations, folder, file, meter) for file in files]
         if not spooled:
             raise InvalidRequest("files: send one or more files, each as a part named files.")
         if not any(file.size_bytes for file in spooled):
             raise InvalidRequest(f"files: {spooled[0].filename!r} is empty.")
         spool.sync(folder)
         with box.db.transaction() as tx:
+            quotas.check_bytes(box, tx, tenant_id, sum(file.size_bytes for file in spooled))
             for file in spooled:
                 _insert(tx, tenant_id, batch_id, file)
     return BatchUpload(batch_id, media_rows.list_batch(box.db, tenant_id, batch_id), time.monotonic() - started)
@@ -158,17 +163,23 @@ def store(box: Box, work: Work) -> None:
     spool.discard(box, media)
 
 
-def _spool(box: Box, durations: Durations, folder: Path, file: IncomingFile) -> _SpooledFile:
+def _spool(box: Box, durations: Durations, folder: Path, file: IncomingFile, meter: Meter) -> _SpooledFile:
     if len(file.filename) > MAX_NAME_LENGTH:
         raise InvalidRequest(f"files: a file name may have up to {MAX_NAME_LENGTH} characters.")
     media_id = str(uuid.uuid4())
     path = folder / media_id
-    size_bytes = spool.write(path, file.blocks, box.settings.max_upload_bytes)
+    size_bytes = spool.write(path, _metered(file.blocks, meter), box.settings.max_upload_bytes)
     if not size_bytes:
         path.unlink()
     content_type = known_content_type(file.content_type)
     seconds = durations.estimate_seconds(path) if size_bytes else None
     return _SpooledFile(media_id, file.filename, content_type, size_bytes, seconds)
+
+
+def _metered(blocks: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+    for block in blocks:
+        meter.add(len(block))
+        yield block
 
 
 def _insert(tx: Transaction, tenant_id: int, batch_id: str, file: _SpooledFile) -> None:

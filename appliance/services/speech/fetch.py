@@ -27,6 +27,7 @@ from appliance.services.kind import Kind
 from appliance.services.outbound.addresses import Allowed, own_ports, parse_url, resolve
 from appliance.services.outbound.connection import Remote, connected
 from appliance.services.outbound.lookup import look_up_soon
+from appliance.services.quotas import Meter
 from appliance.services.speech.media import fail_media, media_stored, object_key_of
 from appliance.state import media as media_rows
 from appliance.state import work as queue
@@ -137,7 +138,8 @@ def _store(box: Box, media: Media, url: str, checkpoint: Callable[[], None]) -> 
         if response.status != http.client.OK:
             redirected = "; redirects are not followed" if 300 <= response.status < 400 else ""
             raise RemoteFailed(f"{destination.host}:{destination.port}: answered {response.status}{redirected}.")
-        body = FetchedBody(remote, response.length, box.settings.max_upload_bytes, checkpoint)
+        meter = Meter(box, media.tenant_id)
+        body = FetchedBody(remote, response.length, box.settings.max_upload_bytes, checkpoint, meter)
         etag = box.objects.put_stream(media.object_key, body, media.content_type)
     if not body.size_bytes:
         box.objects.delete(media.object_key)
@@ -169,8 +171,14 @@ class FetchedBody:
     """The body of an answer as storage reads it: whole blocks, counted, up to the size limit of a file."""
 
     def __init__(
-        self, remote: Remote, expected_bytes: int | None, max_bytes: int, checkpoint: Callable[[], None]
+        self,
+        remote: Remote,
+        expected_bytes: int | None,
+        max_bytes: int,
+        checkpoint: Callable[[], None],
+        meter: Meter,
     ) -> None:
+        self._meter = meter
         self._remote = remote
         self._expected_bytes = expected_bytes  # None if the answer has no length
         self._max_bytes = max_bytes
@@ -189,6 +197,7 @@ class FetchedBody:
             block += piece
         self.size_bytes += len(block)
         self._check_size(self.size_bytes)
+        self._meter.reach(self.size_bytes)
         if len(block) < size and self._expected_bytes not in (None, self.size_bytes):
             raise RemoteFailed(f"The answer broke off after {self.size_bytes} of {self._expected_bytes} bytes.")
         return bytes(block)

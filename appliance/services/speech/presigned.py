@@ -18,9 +18,10 @@ from appliance.errors import (
     InvalidRequest,
     NotUploaded,
     ObjectMissing,
+    QuotaExceeded,
     StorageUnavailable,
 )
-from appliance.services import uploads
+from appliance.services import quotas, uploads
 from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
 from appliance.services.damage import damage_of, going_on
@@ -62,7 +63,7 @@ def request_url(
 ) -> PresignedPut:
     """Return a URL at ``origin`` for a file, and a transcript that waits for it.
 
-    Raises InvalidRequest naming the field.
+    Raises InvalidRequest naming the field, QuotaExceeded, StorageFull.
     """
     content_type = canonical_content_type(content_type, "contentType")
     check_callback(box, callback_url, "callbackUrl")
@@ -72,9 +73,11 @@ def request_url(
     media_id, expires_seconds = str(uuid.uuid4()), box.settings.upload_expires_seconds
     key = object_key_of(tenant_id, media_id)
     upload_key = uploads.upload_key_of(tenant_id, media_id)
+    quotas.check_upload(box, box.db, tenant_id)
     url = box.objects.upload_url(upload_key, origin=origin, expires_seconds=expires_seconds)
     options = _options(box, model, config)
     with box.db.transaction() as tx:
+        quotas.check_upload(box, tx, tenant_id)
         media_rows.insert_media(
             tx,
             media_id,
@@ -151,7 +154,13 @@ def settle(box: Box, media: Media) -> bool:
         return False
     limit = box.settings.max_upload_bytes
     if 0 < info.size_bytes <= limit:
-        return _accept(box, media, info)
+        try:
+            quotas.check_bytes(box, box.db, media.tenant_id, info.size_bytes)
+            return _accept(box, media, info)
+        except QuotaExceeded as error:
+            with box.db.transaction() as tx:
+                fail_media(tx, media.id, "pending", error.code, str(error))
+            return True
     with box.db.transaction() as tx:  # the sweep deletes the upload
         if info.size_bytes == 0:
             fail_media(tx, media.id, "pending", EmptyFile.code, "The file has no bytes.")

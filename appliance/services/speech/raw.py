@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 
 from appliance.errors import FileTooLarge, Forbidden, InvalidRequest
+from appliance.services import quotas
 from appliance.services.box import Box
 from appliance.services.content_types import known_content_type
+from appliance.services.quotas import Meter
 from appliance.services.speech.media import delete_media, media_stored, object_key_of
 from appliance.state import media as media_rows
 from appliance.state.media import Media
@@ -22,13 +25,18 @@ UPLOAD_SECONDS = 86_400  # a body that takes longer to arrive counts as never up
 class BoundedBody:
     """A body as storage reads it: whole blocks, counted, up to the size limit of a file."""
 
-    def __init__(self, body: Readable, max_bytes: int) -> None:
+    def __init__(self, body: Readable, max_bytes: int, check: Callable[[int], None] = lambda _: None) -> None:
+        """``check`` is called after each block with the number of bytes so far, and may raise."""
         self._body = body
+        self._check = check
         self._max_bytes = max_bytes
         self.size_bytes = 0
 
     def read(self, size: int, /) -> bytes:
-        """Return ``size`` bytes, fewer at the end. Raises FileTooLarge, and InvalidRequest if the body breaks off."""
+        """Return ``size`` bytes, fewer at the end.
+
+        Raises FileTooLarge, what the check raises, and InvalidRequest if the body breaks off.
+        """
         block = bytearray()
         try:
             while len(block) < size and (piece := self._body.read(size - len(block))):
@@ -38,6 +46,7 @@ class BoundedBody:
         self.size_bytes += len(block)
         if self.size_bytes > self._max_bytes:
             raise FileTooLarge(f"The file is over the limit of {self._max_bytes} bytes.")
+        self._check(self.size_bytes)
         return bytes(block)
 
 
@@ -45,12 +54,14 @@ def store_body(box: Box, tenant_id: int, body: Readable, *, declared_bytes: int 
     """Stream a body to storage and return the id of its media.
 
     The row comes first: if this process dies in between, the sweep settles it.
-    Raises FileTooLarge, and InvalidRequest if the body is empty or breaks off.
+    Raises FileTooLarge, QuotaExceeded, StorageFull, and InvalidRequest if the body is empty or breaks off.
     """
     media_id, content_type = str(uuid.uuid4()), known_content_type(content_type)
     key = object_key_of(tenant_id, media_id)
-    bounded = BoundedBody(body, box.settings.max_upload_bytes)
+    meter = Meter(box, tenant_id, declared_bytes or 0)
+    bounded = BoundedBody(body, box.settings.max_upload_bytes, meter.reach)
     with box.db.transaction() as tx:
+        quotas.check_upload(box, tx, tenant_id, declared_bytes or 0)
         media_rows.insert_media(
             tx,
             media_id,
@@ -59,6 +70,7 @@ def store_body(box: Box, tenant_id: int, body: Readable, *, declared_bytes: int 
             status="pending",
             object_key=key,
             content_type=content_type,
+            size_bytes=declared_bytes or None,
             upload_expires_at=time.time() + UPLOAD_SECONDS,
         )
         media_rows.mark_unused(tx, media_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.errors import InvalidRequest
+from appliance.services import quotas
 from appliance.services.box import Box
 from appliance.services.speech import transcripts
 from appliance.services.speech.fetch import check_sources, filename_of, request_fetch
@@ -42,6 +43,7 @@ def transcribe(
     """Create a transcript of an upload of the tenant. Raises Forbidden."""
     with box.db.transaction() as tx:
         media = find_media(box, tenant_id, media_id)
+        quotas.check_work(box, tx, tenant_id)
         transcript_id = transcripts.create_transcript(
             tx, media, model=model, options=options, callback_url=callback.url, callback_header=callback.header
         )
@@ -54,6 +56,7 @@ def fetch_and_transcribe(
     """Create a transcript of a recording that is fetched from another machine. Raises InvalidRequest."""
     check_sources(box, [url], "audio_url")
     with box.db.transaction() as tx:
+        quotas.check_work(box, tx, tenant_id)
         media = request_fetch(tx, tenant_id, ROUTE, url, filename_of(url))
         transcript_id = transcripts.create_transcript(
             tx,

@@ -82,19 +82,19 @@ def fail(box: Box, work: Work, error: ApplianceError) -> None:
         KINDS[work.kind].fail(tx, work.subject_id, error.code, str(error))
 
 
-def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool) -> None:
+def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool, delay_seconds: float | None = None) -> None:
     """Release the work for another try, or give it up if the tries that count are used up. Raises LeaseLost.
 
     If the object cannot be read, there are more tries, and each wait is twice the one before: the disk may recover.
     """
-    tries, delay_seconds = box.settings.max_decoder_deaths, RETRY_SECONDS
+    tries = box.settings.max_decoder_deaths
     if isinstance(error, ObjectDamaged):
         tries, delay_seconds = READ_TRIES, RETRY_SECONDS * 2**work.attempts
     if counts and work.attempts + 1 >= tries:
         fail(box, work, error)
         return
     with box.db.transaction() as tx:
-        queue.release(tx, work, attempts=int(counts), delay_seconds=delay_seconds)
+        queue.release(tx, work, attempts=int(counts), delay_seconds=delay_seconds or RETRY_SECONDS)
         KINDS[work.kind].release(tx, work.subject_id)
 
 

@@ -39,7 +39,7 @@ def normalizing_audio(box: Box, dataset_id: str) -> tuple[Audio, Work]:
 def embedding_audio(box: Box, dataset_id: str, properties: Properties = PROPERTIES) -> tuple[Audio, Work]:
     """Normalized audio and the work that embeds it."""
     recording, normalize = normalizing_audio(box, dataset_id)
-    work.complete_normalizing(box, normalize, recording, properties)
+    work.complete_normalizing(box, normalize, recording, properties, 1000)
     embed = claim(box, "embed")
     return work.load_audio(box, embed), embed
 
@@ -47,5 +47,5 @@ def embedding_audio(box: Box, dataset_id: str, properties: Properties = PROPERTI
 def ready_audio(box: Box, dataset_id: str, vector: Sequence[float] = (1.0, 0.0), model: str = MODEL) -> str:
     """Embedded audio with this vector. Returns its id."""
     recording, embed = embedding_audio(box, dataset_id)
-    work.complete_embedding(box, embed, recording, model, np.array(vector, np.float32))
+    work.complete_embedding(box, embed, recording, model, np.array(vector, np.float32), 1000)
     return recording.id

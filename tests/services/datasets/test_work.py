@@ -19,7 +19,7 @@ DIRECTION = np.array([0.6, 0.8], np.float64)
 
 def test_normalized_audio_has_its_properties_and_is_embedded_next(box: Box, dataset_id: str) -> None:
     recording, normalize = normalizing_audio(box, dataset_id)
-    work.complete_normalizing(box, normalize, recording, PROPERTIES)
+    work.complete_normalizing(box, normalize, recording, PROPERTIES, 1000)
     moved = audio.find_audio(box, 1, dataset_id, recording.id)
     assert moved.status == "embedding"
     assert vars(PROPERTIES).items() <= vars(moved).items()
@@ -28,7 +28,7 @@ def test_normalized_audio_has_its_properties_and_is_embedded_next(box: Box, data
 
 def test_embedded_audio_is_ready_and_its_vector_is_stored(box: Box, dataset_id: str) -> None:
     recording, embed = embedding_audio(box, dataset_id)
-    work.complete_embedding(box, embed, recording, "toy@1", DIRECTION)
+    work.complete_embedding(box, embed, recording, "toy@1", DIRECTION, 1000)
     assert audio.find_audio(box, 1, dataset_id, recording.id).status == "ready"
     [row] = embeddings.list_embeddings(box.db, 1, "toy@1", 0)
     assert row.audio_id == recording.id
@@ -43,9 +43,9 @@ def test_without_the_lease_nothing_is_written(box: Box, dataset_id: str) -> None
     lose_lease(box, embed)
     before = snapshot(box)
     with pytest.raises(LeaseLost):
-        work.complete_normalizing(box, normalize, first, PROPERTIES)
+        work.complete_normalizing(box, normalize, first, PROPERTIES, 1000)
     with pytest.raises(LeaseLost):
-        work.complete_embedding(box, embed, second, "toy@1", DIRECTION)
+        work.complete_embedding(box, embed, second, "toy@1", DIRECTION, 1000)
     assert snapshot(box) == before
 
 
@@ -57,9 +57,9 @@ def test_in_another_status_nothing_is_written(box: Box, dataset_id: str) -> None
         audio_rows.mark_failed(tx, second.id, "embedding", "code", "Why.")
     before = snapshot(box)
     with pytest.raises(UnexpectedStatus):
-        work.complete_normalizing(box, normalize, first, PROPERTIES)
+        work.complete_normalizing(box, normalize, first, PROPERTIES, 1000)
     with pytest.raises(UnexpectedStatus):
-        work.complete_embedding(box, embed, second, "toy@1", DIRECTION)
+        work.complete_embedding(box, embed, second, "toy@1", DIRECTION, 1000)
     assert snapshot(box) == before
 
 
@@ -84,4 +84,4 @@ def test_the_work_on_deleted_audio_is_gone(box: Box, dataset_id: str) -> None:
     with pytest.raises(SubjectGone):
         work.load_audio(box, task)
     with pytest.raises(LeaseLost):
-        work.complete_normalizing(box, task, recording, PROPERTIES)
+        work.complete_normalizing(box, task, recording, PROPERTIES, 1000)
