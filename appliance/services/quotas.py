@@ -41,22 +41,28 @@ def limits(box: Box, db: Reader, tenant_id: int) -> list[Limit]:
 
 def check_upload(box: Box, db: Reader, tenant_id: int, size_bytes: int = 0) -> None:
     """Check a request for an upload of a file, whose size may be unknown. Raises QuotaExceeded, StorageFull."""
-    _check(
-        box, db, tenant_id, {"tenant_pending_uploads": 1, "tenant_active_files": 1, "tenant_stored_bytes": size_bytes}
-    )
+    _check_audio(box, db, tenant_id)
+    needs = {"tenant_pending_uploads": 1, "tenant_active_files": 1, "tenant_stored_bytes": size_bytes}
+    _check(box, db, tenant_id, needs)
     _check_disk(box, size_bytes)
 
 
 def check_work(box: Box, db: Reader, tenant_id: int, files: int = 1) -> None:
     """Check a request for the analysis of files that are stored, or will be. Raises QuotaExceeded, StorageFull."""
+    _check_audio(box, db, tenant_id)
     _check(box, db, tenant_id, {"tenant_active_files": files})
     _check_disk(box, 0)
 
 
 def check_bytes(box: Box, db: Reader, tenant_id: int, size_bytes: int) -> None:
     """Check bytes that are about to be stored. Raises QuotaExceeded, StorageFull."""
-    _check(box, db, tenant_id, {"tenant_stored_bytes": size_bytes})
+    check_arrived(box, db, tenant_id, size_bytes)
     _check_disk(box, size_bytes)
+
+
+def check_arrived(box: Box, db: Reader, tenant_id: int, size_bytes: int) -> None:
+    """Check bytes that are on the disk already, and not counted yet. Raises QuotaExceeded."""
+    _check(box, db, tenant_id, {"tenant_stored_bytes": size_bytes})
 
 
 class Meter:
@@ -83,15 +89,16 @@ class Meter:
 
 def _check(box: Box, db: Reader, tenant_id: int, needs: dict[str, int]) -> None:
     for limit in limits(box, db, tenant_id):
-        if limit.allowed is None:
-            continue
         need = needs.get(limit.name, 0)
-        if limit.name == "tenant_daily_audio_seconds":
-            if limit.used >= limit.allowed:
-                seconds = DAY_SECONDS - int(time.time()) % DAY_SECONDS
-                raise QuotaExceeded(f"{_described(limit)} Try again tomorrow, in UTC.", seconds)
-        elif need and limit.used + need > limit.allowed:
+        if need and limit.allowed is not None and limit.used + need > limit.allowed:
             raise QuotaExceeded(f"{_described(limit)} This needs {need} more.", RETRY_SECONDS)
+
+
+def _check_audio(box: Box, db: Reader, tenant_id: int) -> None:
+    for limit in limits(box, db, tenant_id):
+        if limit.name == "tenant_daily_audio_seconds" and limit.allowed is not None and limit.used >= limit.allowed:
+            seconds = DAY_SECONDS - int(time.time()) % DAY_SECONDS
+            raise QuotaExceeded(f"{_described(limit)} Try again tomorrow, in UTC.", seconds)
 
 
 def _described(limit: Limit) -> str:

@@ -55,6 +55,32 @@ def test_an_upload_that_nobody_confirmed_is_queued_by_the_sweep(api: Api) -> Non
     assert (job["status"], job["files"][0]["detections"]) == ("completed", LOUD_DETECTIONS)
 
 
+def test_an_upload_that_ends_long_after_its_form_expired_is_accepted(api: Api) -> None:
+    job_id = api.make_job()
+    content = loud_wav() + bytes(2_000_000)  # storage checks the form after its first buffer
+    form = api.request_upload(job_id, len(content))
+    url = form["upload_url"].replace(PUBLIC, api.url)
+    body = requests.Request("POST", url, data=form["upload_fields"], files={"file": ("take", content)}).prepare()
+    assert isinstance(body.body, bytes)
+
+    class UntilItFailed:
+        """The body, whose last kB waits until the file failed because nothing was uploaded in time."""
+
+        def __len__(self) -> int:
+            return len(body.body or b"")
+
+        def __iter__(self) -> Iterator[bytes]:
+            assert isinstance(body.body, bytes)
+            yield body.body[:-1000]
+            assert api.finished_file(job_id, form["file_id"])["error_code"] == "not_uploaded"
+            yield body.body[-1000:]
+
+    headers = {"Content-Type": body.headers["Content-Type"]}
+    assert requests.post(url, data=UntilItFailed(), headers=headers).status_code == 204
+    api.confirm(job_id, form["file_id"])
+    assert api.finished_file(job_id, form["file_id"])["status"] == "completed"
+
+
 def test_an_upload_of_another_size_is_refused_and_its_file_fails(api: Api) -> None:
     job_id = api.make_job()
     form = api.request_upload(job_id, 100)

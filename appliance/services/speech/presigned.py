@@ -155,7 +155,7 @@ def settle(box: Box, media: Media) -> bool:
     limit = box.settings.max_upload_bytes
     if 0 < info.size_bytes <= limit:
         try:
-            quotas.check_bytes(box, box.db, media.tenant_id, info.size_bytes)
+            quotas.check_arrived(box, box.db, media.tenant_id, info.size_bytes)
             return _accept(box, media, info)
         except QuotaExceeded as error:
             with box.db.transaction() as tx:
