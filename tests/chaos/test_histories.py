@@ -199,10 +199,10 @@ class History(RuleBasedStateMachine):
                 inference_work.complete(self.box, work, 1000, DETECTIONS)
             case "normalize":
                 recording = dataset_work.load_audio(self.box, work)
-                dataset_work.complete_normalizing(self.box, work, recording, PROPERTIES)
+                dataset_work.complete_normalizing(self.box, work, recording, PROPERTIES, 1000)
             case "embed":
                 recording = dataset_work.load_audio(self.box, work)
-                dataset_work.complete_embedding(self.box, work, recording, "spectrum@1", np.ones(4, np.float32))
+                dataset_work.complete_embedding(self.box, work, recording, "spectrum@1", np.ones(4, np.float32), 1000)
             case "transcription":
                 result = {"text": "Yes.", "segments": [], "words": []}
                 speech_work.complete(self.box, work, 1000, result)
