@@ -60,6 +60,12 @@ class Settings(BaseSettings):
         [],
         description='Origins whose web pages may call the API and storage, such as https://pages.example; "*" is all.',
     )
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
+        ["127.0.0.0/8", "::1/128"],
+        description="Networks of proxies that stand before the front door: their X-Forwarded-For and X-Forwarded-Proto "
+        "are believed.",
+        examples=[["127.0.0.0/8", "192.168.7.2/32"]],
+    )
     data_dir: Path = Field(Path("var"), description="Folder that holds all state: database, objects, secrets.")
     least_free_bytes: int = Field(
         2 * 1024**3,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import shutil
 import sysconfig
 from pathlib import Path
@@ -14,8 +15,13 @@ from appliance.frontdoor.api_routes import api_routes
 from appliance.frontdoor.cors import cors_routes, preflight_routes
 from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.problems import problem_routes
-from appliance.frontdoor.shared import PRIVATE_RANGES, common_routes, every_response
+from appliance.frontdoor.shared import common_routes, every_response
 from appliance.frontdoor.storage_routes import storage_routes
+
+# Lines of the log that anybody can cause, with no key: refusals, preflights, and paths that need no key.
+STRANGERS = re.compile(
+    rb'"status":4[0-9]{2}|"method":"OPTIONS"|"uri":"/(healthz|readyz|docs|api/v1/openapi[.]json)?["/]'
+)
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -68,8 +74,8 @@ def _server(door: FrontDoor) -> dict:
         "listen": [_address(door.host, door.port)],
         "protocols": ["h1"],
         "automatic_https": {"disable": True},
-        # If a tunnel on this network ends TLS, its X-Forwarded-Proto names the scheme that the client used.
-        "trusted_proxies": {"source": "static", "ranges": PRIVATE_RANGES},
+        # If a tunnel ends TLS, its X-Forwarded-Proto names the scheme that the client used.
+        "trusted_proxies": {"source": "static", "ranges": list(door.trusted_proxies)},
         "trusted_proxies_strict": 1,
         # Every route sets its own limits on the time of a body. These, of 60 s if they are not set, would come before.
         "read_idle_timeout": -1,

@@ -14,6 +14,7 @@ class FrontDoor:
     carry ``storage_host`` as their Host. ``api_socket`` is gunicorn's unix socket. ``folder`` holds the front door's
     own configuration and state. ``cors_origins`` are the origins whose pages may call the API and storage.
     ``max_upload_bytes`` is the largest size of one file, ``max_batch_bytes`` that of all files of a batch together.
+    ``trusted_proxies`` are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
 
     host: str
@@ -26,4 +27,5 @@ class FrontDoor:
     max_upload_bytes: int
     max_batch_bytes: int
     cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     log_level: str = "info"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from appliance.frontdoor.door import FrontDoor
 
-PRIVATE_RANGES = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"]
 OVER_THE_CAP = "over the cap"
 NANOSECONDS = 1_000_000_000
 _REQUEST_ID = "{http.request.header.X-Request-ID}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,13 +36,21 @@ class Child:
     """A process that dies with this one. Its output goes to ``<name>.log``, which is rotated.
 
     Start it only from the main thread: the kernel ties a child to the thread that made it. ``ports`` are the loopback
-    ports that were chosen for it.
+    ports that were chosen for it. Lines of its output that fit ``aside`` go to ``<name>-strangers.log``, so that they
+    cannot push the others out.
     """
 
     def __init__(
-        self, name: str, command: list[str], environment: dict[str, str], log_folder: Path, ports: tuple[int, ...] = ()
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        log_folder: Path,
+        ports: tuple[int, ...] = (),
+        aside: re.Pattern[bytes] | None = None,
     ) -> None:
         self.name = name
+        self._aside = aside
         self._ports = ports
         self._command = [sys.executable, "-IS", tether.__file__, str(os.getpid()), *command]
         self._environment = environment
@@ -131,9 +140,14 @@ class Child:
             return ""
 
     def _keep_log(self, output: IO[bytes]) -> None:
-        handler = RotatingFileHandler(self._log_file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+        main, strangers = (
+            RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
+            for file in (self._log_file, self._log_file.with_stem(f"{self.name}-strangers"))
+        )
         with output:
             for line in output:
                 text = line.decode(errors="replace").rstrip("\n")
+                handler = strangers if self._aside and self._aside.search(line) else main
                 handler.emit(logging.LogRecord(self.name, logging.INFO, "", 0, text, None, None))
-        handler.close()
+        main.close()
+        strangers.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -145,7 +146,7 @@ class Supervisor:
         self._run("api", _gunicorn(socket, server.arrivals_port, threads), self._environment(), arrivals)
         self._watch_for_hangs(answers(socket, "/healthz"))
         door = self._front_door(server, socket)
-        self._run("frontdoor", caddy.command(door), caddy.environment(door))
+        self._run("frontdoor", caddy.command(door), caddy.environment(door), aside=caddy.STRANGERS)
         own = urlsplit(self.url)
         # The front door refuses this path by itself: its answer says nothing about the API or storage.
         self._watch_for_hangs(answers((own.hostname or "", self.settings.port), f"/{door.bucket}"))
@@ -185,8 +186,15 @@ class Supervisor:
                     raise
                 time.sleep(0.2)
 
-    def _run(self, name: str, command: list[str], environment: dict[str, str], ports: tuple[int, ...] = ()) -> None:
-        child = Child(name, command, environment, self.settings.data_dir / "logs", ports)
+    def _run(
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        ports: tuple[int, ...] = (),
+        aside: re.Pattern[bytes] | None = None,
+    ) -> None:
+        child = Child(name, command, environment, self.settings.data_dir / "logs", ports, aside)
         child.start()
         self._children.append(child)
 
@@ -253,6 +261,7 @@ class Supervisor:
             max_upload_bytes=self.settings.max_upload_bytes,
             max_batch_bytes=self.settings.max_batch_bytes,
             cors_origins=tuple(self.settings.cors_origins),
+            trusted_proxies=tuple(self.settings.trusted_proxies),
             log_level=self.settings.log_level,
         )
 

@@ -19,6 +19,7 @@ from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor
 from appliance.storage.local_server import free_ports
 from tests.frontdoor.test_uploads import assert_problem
+from tests.support.appliances import wait_for
 from tests.support.servers import ORIGIN, listens, running
 
 
@@ -136,3 +137,17 @@ def test_caddy_accepts_the_configuration_and_has_no_admin_api(tmp_path: Path) ->
         configuration = json.loads(Path(file).read_text())
         assert configuration["admin"]["disabled"] is True
         assert list(configuration["apps"]) == ["http"]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "client_ip"), [(("127.0.0.0/8",), "203.0.113.9"), (("192.0.2.1/32",), "127.0.0.1")]
+)
+def test_only_a_trusted_proxy_names_its_client(tmp_path: Path, proxies: tuple[str, ...], client_ip: str) -> None:
+    door = dataclasses.replace(closed_door(tmp_path), trusted_proxies=proxies)
+    log = tmp_path / "door.log"
+    with running(caddy.command(door), caddy.environment(door), log, lambda: listens(door.port, 503)):
+        forwarded = {"X-Forwarded-For": "203.0.113.9"}
+        requests.get(f"http://127.0.0.1:{door.port}/api/named", headers=forwarded)
+        wait_for(lambda: "/api/named" in log.read_text())
+    (line,) = (json.loads(line) for line in log.read_text().splitlines() if "/api/named" in line and '"status"' in line)
+    assert line["request"]["client_ip"] == client_ip
