@@ -184,7 +184,12 @@ class Settings(BaseSettings):
         [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
         description="Waits between the attempts to deliver a webhook; after the last attempt it is given up.",
     )
-    webhook_threads: int = Field(4, ge=1, le=64, description="Number of webhooks that are delivered at the same time.")
+    webhook_threads: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Number of webhooks that are delivered at the same time; a tenant gets at most half of them.",
+    )
     webhook_log_days: float = Field(
         30.0, gt=0, description="How long deliveries stay in the list after they succeeded or were given up."
     )
@@ -196,7 +201,12 @@ class Settings(BaseSettings):
         examples=[["nas.example.com", "192.168.7.0/24"]],
     )
     fetch_timeout_seconds: float = Field(3600.0, gt=0, description="How long fetching one recording may take in all.")
-    fetch_threads: int = Field(2, ge=1, le=64, description="Number of recordings that are fetched at the same time.")
+    fetch_threads: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Number of recordings that are fetched at the same time; a tenant gets at most half of them.",
+    )
 
     # Work
     storage_threads: int = Field(

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from appliance.state import work
 from appliance.state.database import Transaction
+
+PoolName = Literal["lanes", "storage", "fetch", "courier"]
 
 
 def _no_move(tx: Transaction, subject_id: str) -> bool:
@@ -22,7 +25,7 @@ class Kind:
     running needs neither. Each runs in the transaction that changes the work, and returns False if the subject has
     not the status that it would leave.
 
-    ``threads`` names the threads of the worker that do it: ``lanes`` have a decoder and the models, ``storage`` only
+    ``pool`` names the threads of the worker that do it: ``lanes`` have a decoder and the models, ``storage`` only
     moves bytes, ``fetch`` waits for other machines, and ``courier`` delivers webhooks. So storing an upload does not
     wait behind inference, nor behind a slow machine.
     """
@@ -31,4 +34,8 @@ class Kind:
     fail: Callable[[Transaction, str, str, str], bool]
     start: Callable[[Transaction, str], bool] = _no_move
     release: Callable[[Transaction, str], bool] = _no_move
-    threads: Literal["lanes", "storage", "fetch", "courier"] = "lanes"
+    pool: PoolName = "lanes"
+
+    def enqueue(self, tx: Transaction, tenant_id: int, group_id: str, subject_id: str) -> None:
+        """Queue work on a subject, unless it is queued already. Groups of a tenant, such as its jobs, take turns."""
+        work.enqueue(tx, self.name, subject_id, pool=self.pool, tenant_id=tenant_id, group_id=group_id)

@@ -9,14 +9,14 @@ from appliance.state.database import Transaction
 from appliance.state.work import Work
 
 # The subject is a folder of object storage, not a row, so nothing moves when the work is given up.
-PURGE = Kind("purge", fail=lambda tx, folder, code, message: True, threads="storage")
+PURGE = Kind("purge", fail=lambda tx, folder, code, message: True, pool="storage")
 
 BATCH = 1000
 
 
-def enqueue_purge(tx: Transaction, folder: str) -> None:
-    """Queue the deletion of all objects in a recording's folder."""
-    queue.enqueue(tx, PURGE.name, folder, folder)
+def enqueue_purge(tx: Transaction, tenant_id: int, folder: str) -> None:
+    """Queue the deletion of all objects in a folder of the tenant."""
+    PURGE.enqueue(tx, tenant_id, folder, folder)
 
 
 def purge(box: Box, work: Work) -> None:

@@ -192,6 +192,14 @@ def columns(row_class: type, **expressions: str) -> str:
     return ", ".join(f"{expressions[name]} AS {name}" if name in expressions else name for name in names)
 
 
+def where(**values: object) -> str:
+    """Return a condition: each column equals the parameter of its name, without the columns whose value is None.
+
+    ``:a IS NULL OR a = :a`` in its place would keep SQLite from using an index on ``a``.
+    """
+    return " AND ".join(f"{name} = :{name}" for name, value in values.items() if value is not None)
+
+
 def check_sqlite() -> str:
     """Return the version of SQLite in use. Raises ConfigurationError if it is too old to be trusted."""
     version: str = sqlite3.sqlite_version

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from appliance.state import webhooks, work
-from appliance.state.database import Reader, Row, Transaction, columns
+from appliance.state.database import Reader, Row, Transaction, columns, where
 from appliance.state.moves import FILE, FileStatus
 
 
@@ -95,11 +95,10 @@ def list_files(
     db: Reader, job_id: str, *, status: FileStatus | None = None, after: int = 0, limit: int = -1
 ) -> list[InferenceFile]:
     """Return the job's files in the order in which their uploads were requested, from the sequence ``after`` on."""
+    filters = {"job_id": job_id, "status": status}
     rows = db.all(
-        f"""
-        {SELECT} WHERE job_id = ?1 AND (?2 IS NULL OR status = ?2) AND sequence > ?3 ORDER BY sequence LIMIT ?4
-        """,
-        [job_id, status, after, limit],
+        f"{SELECT} WHERE {where(**filters)} AND sequence > :after ORDER BY sequence LIMIT :limit",
+        filters | {"after": after, "limit": limit},
     )
     return [_file(row) for row in rows]
 

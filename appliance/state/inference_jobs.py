@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.errors import NotFound
 from appliance.state import inference_files, webhooks, work
-from appliance.state.database import Reader, Row, Transaction, columns
+from appliance.state.database import Reader, Row, Transaction, columns, where
 from appliance.state.moves import JobStatus
 
 
@@ -83,6 +84,14 @@ def get_settings(db: Reader, job_id: str) -> JobSettings | None:
     return row and JobSettings(**dict(row) | {"client_config": json.loads(row["client_config"])})
 
 
+def tenant_of(db: Reader, job_id: str) -> int:
+    """Return the id of the tenant that owns the job. Raises NotFound."""
+    row = db.one("SELECT tenant_id FROM inference_jobs WHERE id = ?", [job_id])
+    if row is None:
+        raise NotFound("There is no such inference job.")
+    return int(row["tenant_id"])
+
+
 def get_job(db: Reader, tenant_id: int, job_id: str) -> Job | None:
     """Return the tenant's job of this id, or None."""
     row = db.one(f"{SELECT} WHERE id = ? AND tenant_id = ?", [job_id, tenant_id])
@@ -101,24 +110,13 @@ def list_jobs(
     offset: int = 0,
 ) -> list[Job]:
     """Return the tenant's jobs, newest first; with ``before`` only those with a smaller sequence."""
+    filters = {"tenant_id": tenant_id, "model_name": model_name, "model_version": model_version, "status": status}
     rows = db.all(
         f"""
-        {SELECT} WHERE tenant_id = :tenant
-            AND (:name IS NULL OR model_name = :name)
-            AND (:version IS NULL OR model_version = :version)
-            AND (:status IS NULL OR status = :status)
-            AND (:before IS NULL OR sequence < :before)
+        {SELECT} WHERE {where(**filters)} AND (:before IS NULL OR sequence < :before)
         ORDER BY sequence DESC LIMIT :limit OFFSET :offset
         """,
-        {
-            "tenant": tenant_id,
-            "name": model_name,
-            "version": model_version,
-            "status": status,
-            "before": before,
-            "limit": limit,
-            "offset": offset,
-        },
+        filters | {"before": before, "limit": limit, "offset": offset},
     )
     return [_job(row) for row in rows]
 
@@ -127,11 +125,8 @@ def count_jobs(
     db: Reader, tenant_id: int, *, model_name: str | None, model_version: str | None, status: str | None
 ) -> int:
     """Return the number of the tenant's jobs."""
-    sql = """
-        SELECT count(*) FROM inference_jobs WHERE tenant_id = ?1 AND (?2 IS NULL OR model_name = ?2)
-            AND (?3 IS NULL OR model_version = ?3) AND (?4 IS NULL OR status = ?4)
-        """
-    return int(db.all(sql, [tenant_id, model_name, model_version, status])[0][0])
+    filters = {"tenant_id": tenant_id, "model_name": model_name, "model_version": model_version, "status": status}
+    return int(db.all(f"SELECT count(*) FROM inference_jobs WHERE {where(**filters)}", filters)[0][0])
 
 
 def list_ended(db: Reader, seconds: float, limit: int) -> list[tuple[int, str]]:

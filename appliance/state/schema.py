@@ -675,6 +675,148 @@ def _usage_trigger(table: str, event: str) -> str:
         """
 
 
+@migrations()
+def m018_queue_by_tenant(db: Database) -> None:
+    """Work knows its tenant and the pool of threads that it waits for, and ``work_turns`` says whose turn it is.
+
+    ``run_after`` is set only while work is put off, so that work is ready whatever the clock says.
+    """
+    _run(
+        db,
+        """
+        CREATE TABLE new_work (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL,
+            subject_id TEXT NOT NULL,
+            pool TEXT NOT NULL,
+            tenant_id INTEGER NOT NULL,
+            group_id TEXT NOT NULL CONSTRAINT work_group_named CHECK (group_id <> ''),
+            run_after REAL,
+            attempts INTEGER NOT NULL DEFAULT 0 CONSTRAINT work_attempts_not_negative CHECK (attempts >= 0),
+            lost_leases INTEGER NOT NULL DEFAULT 0 CONSTRAINT work_lost_leases_not_negative CHECK (lost_leases >= 0),
+            lease_token INTEGER NOT NULL DEFAULT 0,
+            lease_owner TEXT,
+            lease_until REAL,
+            UNIQUE (kind, subject_id),
+            CONSTRAINT work_lease_has_end CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
+            CONSTRAINT work_put_off_is_free CHECK (run_after IS NULL OR lease_owner IS NULL)
+        ) STRICT
+        """,
+        """
+        CREATE TABLE work_turns (
+            id INTEGER PRIMARY KEY,
+            pool TEXT NOT NULL,
+            tenant_id INTEGER NOT NULL,
+            group_id TEXT NOT NULL,
+            ready INTEGER NOT NULL CONSTRAINT work_turns_ready_not_negative CHECK (ready >= 0),
+            busy INTEGER NOT NULL CONSTRAINT work_turns_busy_not_negative CHECK (busy >= 0),
+            turn INTEGER NOT NULL,
+            UNIQUE (pool, tenant_id, group_id)
+        ) STRICT
+        """,
+        "CREATE INDEX work_turns_tenants ON work_turns (pool, busy, turn) WHERE ready > 0 AND group_id = ''",
+        "CREATE INDEX work_turns_groups ON work_turns (pool, tenant_id, busy, turn) WHERE ready > 0 AND group_id <> ''",
+        "CREATE INDEX work_turns_last ON work_turns (pool, turn) WHERE group_id = ''",
+        *_work_triggers("new_work"),
+        f"""
+        INSERT INTO new_work SELECT
+            id, kind, subject_id,
+            CASE WHEN kind IN ('store', 'purge') THEN 'storage' WHEN kind = 'fetch' THEN 'fetch'
+                WHEN kind = 'webhook' THEN 'courier' ELSE 'lanes' END,
+            coalesce({_TENANT_OF_WORK}, 0), group_id, CASE WHEN lease_owner IS NULL AND attempts > 0 THEN run_after END,
+            attempts, lost_leases, lease_token, lease_owner, lease_until
+        FROM work ORDER BY id
+        """,
+        "DROP TABLE work",
+        "ALTER TABLE new_work RENAME TO work",
+        """
+        CREATE INDEX work_ready ON work (pool, tenant_id, group_id, id)
+        WHERE lease_owner IS NULL AND run_after IS NULL
+        """,
+        "CREATE INDEX work_put_off ON work (pool, run_after) WHERE run_after IS NOT NULL",
+        "CREATE INDEX work_leased ON work (lease_until) WHERE lease_owner IS NOT NULL",
+        "CREATE INDEX work_lost ON work (lost_leases) WHERE lost_leases > 0",
+        "CREATE INDEX work_group ON work (group_id)",
+        "CREATE INDEX work_subject ON work (subject_id)",
+    )
+
+
+@migrations()
+def m019_indexes_of_lists(db: Database) -> None:
+    """Lists are read in their order by an index: a job's files, and deliveries of one status."""
+    _run(
+        db,
+        "CREATE INDEX inference_files_order ON inference_files (job_id)",
+        "CREATE INDEX webhook_deliveries_status ON webhook_deliveries (tenant_id, status, sequence)",
+    )
+
+
+_TENANT_OF_WORK = """
+    CASE kind
+        WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id
+            WHERE f.id = subject_id)
+        WHEN 'normalize' THEN (SELECT d.tenant_id FROM audio a JOIN datasets d ON d.id = a.dataset_id
+            WHERE a.id = subject_id)
+        WHEN 'embed' THEN (SELECT d.tenant_id FROM audio a JOIN datasets d ON d.id = a.dataset_id
+            WHERE a.id = subject_id)
+        WHEN 'transcription' THEN (SELECT t.tenant_id FROM transcripts t WHERE t.id = subject_id)
+        WHEN 'webhook' THEN (SELECT w.tenant_id FROM webhook_deliveries w WHERE w.id = subject_id)
+        WHEN 'purge' THEN CAST(substr(subject_id, length('tenant-') + 1) AS INTEGER)
+        ELSE (SELECT m.tenant_id FROM media m WHERE m.id = subject_id)
+    END
+    """
+
+
+def _work_triggers(table: str) -> list[str]:
+    """Return triggers that keep ``work_turns`` in step with the work: a row for each tenant and for each group.
+
+    A claim is a turn and gets the next even number. Whoever joins gets the odd number below the last turn, and so
+    comes after all who wait and before the one who had that turn.
+    """
+
+    def ready(row: str) -> str:
+        return f"({row}.lease_owner IS NULL AND {row}.run_after IS NULL)"
+
+    def busy(row: str) -> str:
+        return f"({row}.lease_owner IS NOT NULL)"
+
+    def add(group_id: str, last_turn: str) -> str:
+        return f"""
+            INSERT INTO work_turns (pool, tenant_id, group_id, ready, busy, turn)
+            SELECT
+                NEW.pool, NEW.tenant_id, {group_id}, {ready("NEW")}, {busy("NEW")},
+                (coalesce(({last_turn}), 0) - 1) | 1
+            WHERE {ready("NEW")} OR {busy("NEW")}
+            ON CONFLICT (pool, tenant_id, group_id) DO UPDATE
+            SET ready = ready + excluded.ready, busy = busy + excluded.busy;
+            """
+
+    last_of_pool = "SELECT max(turn) FROM work_turns WHERE pool = NEW.pool AND group_id = ''"
+    last_of_tenant = "SELECT turn FROM work_turns WHERE pool = NEW.pool AND tenant_id = NEW.tenant_id AND group_id = ''"
+    added = add("''", last_of_pool) + add("NEW.group_id", last_of_tenant)
+    of_old = "pool = OLD.pool AND tenant_id = OLD.tenant_id AND group_id IN ('', OLD.group_id)"
+    removed = f"""
+        UPDATE work_turns SET ready = ready - {ready("OLD")}, busy = busy - {busy("OLD")} WHERE {of_old};
+        DELETE FROM work_turns WHERE {of_old} AND ready = 0 AND busy = 0;
+        """
+    return [
+        f"CREATE TRIGGER work_inserted AFTER INSERT ON {table} BEGIN {added} END",
+        f"CREATE TRIGGER work_deleted AFTER DELETE ON {table} BEGIN {removed} END",
+        f"""
+        CREATE TRIGGER work_changed AFTER UPDATE OF lease_owner, run_after ON {table}
+        WHEN {ready("OLD")} <> {ready("NEW")} OR {busy("OLD")} <> {busy("NEW")}
+        BEGIN {added} {removed} END
+        """,
+        f"""
+        CREATE TRIGGER work_claimed AFTER UPDATE OF lease_owner ON {table}
+        WHEN {busy("NEW")} AND NOT {busy("OLD")} BEGIN
+            UPDATE work_turns SET turn = (({last_of_pool}) | 1) + 1
+            WHERE pool = NEW.pool AND tenant_id = NEW.tenant_id AND group_id IN ('', NEW.group_id);
+        END
+        """,
+    ]
+
+
 def _run(db: Database, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.state.database import Reader, Row, Transaction, columns
+from appliance.state.database import Reader, Row, Transaction, columns, where
 from appliance.state.moves import DELIVERY, DeliveryStatus
 
 
@@ -103,13 +103,13 @@ def list_deliveries(
     subject_id: str | None = None,
 ) -> list[Delivery]:
     """Return the tenant's deliveries, newest first; with ``before`` only those with a smaller sequence."""
+    filters = {"tenant_id": tenant_id, "status": status, "subject_id": subject_id}
     rows = db.all(
         f"""
-        {SELECT} WHERE tenant_id = ?1 AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR sequence < ?3)
-            AND {"subject_id = ?5" if subject_id else "?5 IS NULL"}
-        ORDER BY sequence DESC LIMIT ?4
+        {SELECT} WHERE {where(**filters)} AND (:before IS NULL OR sequence < :before)
+        ORDER BY sequence DESC LIMIT :limit
         """,
-        [tenant_id, status, before, limit, subject_id],
+        filters | {"before": before, "limit": limit},
     )
     return [_delivery(row) for row in rows]
 

@@ -1,12 +1,17 @@
 """The queue of background work: a row, a kind, a lease.
 
-A claim is one statement. A lease has a token that grows with every claim: a worker that lost its lease can finish
-nothing, however late it wakes up.
+A piece of work waits for the threads of a pool, on behalf of a tenant, in a group such as a job. It is ready, put off
+until ``run_after``, or leased. Triggers keep the number of ready and leased pieces of each tenant and of each group in
+``work_turns``, so that a claim is a few look-ups in an index, however much is queued.
+
+A lease has a token that grows with every claim: a worker that lost its lease can finish nothing, however late it wakes
+up. Leases end by the machine's monotonic clock, which nobody sets. It starts again when the machine starts, and then
+the worker is a new one, which releases the leases of the one before.
 """
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,26 +32,32 @@ class Work:
     lease_token: int
 
 
-READY = """
-    w.lease_owner IS NULL AND w.run_after <= unixepoch('subsec')
-    AND (:kinds IS NULL OR w.kind IN (SELECT value FROM json_each(:kinds)))
+# The tenants of a pool that have ready work and may have more in progress.
+TENANTS = """
+    FROM work_turns INDEXED BY work_turns_tenants
+    WHERE ready > 0 AND group_id = '' AND pool = :pool AND (:limit IS NULL OR busy < :limit)
 """
+WAKE_AT_ONCE = 500  # retries of a receiver that was down for hours may all be due at the same moment
 
 
-def enqueue(tx: Transaction, kind: str, subject_id: str, group_id: str) -> None:
-    """Add work, unless the same work is queued already."""
+def enqueue(tx: Transaction, kind: str, subject_id: str, *, pool: str, tenant_id: int, group_id: str) -> None:
+    """Add work for the threads of ``pool``, unless the same work is queued already."""
     tx.change(
         """
-        INSERT INTO work (kind, subject_id, group_id, run_after) VALUES (?, ?, ?, unixepoch('subsec'))
+        INSERT INTO work (kind, subject_id, pool, tenant_id, group_id) VALUES (?, ?, ?, ?, ?)
         ON CONFLICT (kind, subject_id) DO NOTHING
         """,
-        [kind, subject_id, group_id],
+        [kind, subject_id, pool, tenant_id, group_id],
     )
 
 
-def is_ready(db: Reader, kinds: Iterable[str] | None = None) -> bool:
-    """Whether there is work to claim, of any kind or only of ``kinds``. A read, which locks nobody out."""
-    return db.one(f"SELECT 1 FROM work w WHERE {READY} LIMIT 1", {"kinds": _json(kinds)}) is not None
+def is_ready(db: Reader, pool: str, tenant_limit: int | None = None) -> bool:
+    """Whether a claim would find work, or would wake some. A read, which locks nobody out."""
+    sql = f"""
+        SELECT EXISTS (SELECT 1 {TENANTS})
+        OR EXISTS (SELECT 1 FROM work WHERE pool = :pool AND run_after <= unixepoch('subsec'))
+        """
+    return bool(db.all(sql, {"pool": pool, "limit": tenant_limit})[0][0])
 
 
 def oldest_ready(db: Reader) -> int | None:
@@ -61,28 +72,31 @@ def is_busy(db: Reader) -> bool:
     return db.one("SELECT 1 FROM work WHERE lease_owner IS NOT NULL LIMIT 1") is not None
 
 
-def claim(tx: Transaction, owner: str, lease_seconds: float, kinds: Iterable[str] | None = None) -> Work | None:
-    """Lease the next piece of work, of any kind or only of ``kinds``. Returns None if none is ready.
+def claim(tx: Transaction, owner: str, lease_seconds: float, pool: str, tenant_limit: int | None = None) -> Work | None:
+    """Lease the next piece of work of a pool. Returns None if none is ready.
 
-    It is the oldest of the group that has the fewest pieces in progress, so that no group starves.
+    The tenant with the fewest pieces in progress goes first, and within it the group with the fewest; among equals the
+    one whose last turn is longest ago. Within a group the oldest goes first. A tenant with ``tenant_limit`` pieces in
+    progress in this pool gets no more.
     """
+    _wake(tx, pool)
     row = tx.one(
         f"""
-        UPDATE work SET
-            lease_owner = :owner, lease_token = lease_token + 1, lease_until = unixepoch('subsec') + :seconds
+        UPDATE work SET lease_owner = :owner, lease_token = lease_token + 1, lease_until = :until
         WHERE id = (
-            SELECT min(w.id) FROM work w
-            WHERE {READY}
-            GROUP BY w.group_id
-            ORDER BY (
-                SELECT count(*) FROM work busy
-                WHERE busy.group_id = w.group_id AND busy.lease_owner IS NOT NULL
-            ), min(w.id)
-            LIMIT 1
+            SELECT id FROM work
+            WHERE lease_owner IS NULL AND run_after IS NULL
+            AND (pool, tenant_id, group_id) = (
+                SELECT pool, tenant_id, group_id FROM work_turns
+                WHERE ready > 0 AND group_id <> '' AND pool = :pool
+                AND tenant_id = (SELECT tenant_id {TENANTS} ORDER BY busy, turn, id LIMIT 1)
+                ORDER BY busy, turn, id LIMIT 1
+            )
+            ORDER BY id LIMIT 1
         )
         RETURNING {columns(Work)}
         """,
-        {"owner": owner, "seconds": lease_seconds, "kinds": _json(kinds)},
+        {"owner": owner, "until": time.monotonic() + lease_seconds, "pool": pool, "limit": tenant_limit},
     )
     return row and _work(row)
 
@@ -91,12 +105,14 @@ def claim_suspect(tx: Transaction, owner: str, lease_seconds: float, lost_leases
     """Lease the oldest work that lost its lease at least ``lost_leases`` times. Returns None if none is ready."""
     row = tx.one(
         f"""
-        UPDATE work SET
-            lease_owner = :owner, lease_token = lease_token + 1, lease_until = unixepoch('subsec') + :seconds
-        WHERE id = (SELECT min(w.id) FROM work w WHERE w.lost_leases >= :lost AND {READY})
+        UPDATE work SET lease_owner = :owner, lease_token = lease_token + 1, lease_until = :until
+        WHERE id = (
+            SELECT min(id) FROM work
+            WHERE lost_leases > 0 AND lost_leases >= :lost AND lease_owner IS NULL AND run_after IS NULL
+        )
         RETURNING {columns(Work)}
         """,
-        {"owner": owner, "seconds": lease_seconds, "lost": lost_leases, "kinds": None},
+        {"owner": owner, "until": time.monotonic() + lease_seconds, "lost": lost_leases},
     )
     return row and _work(row)
 
@@ -107,10 +123,11 @@ def extend(tx: Transaction, works: Iterable[Work], lease_seconds: float) -> set[
     Each lease is matched by its token, never by its owner alone: work that its owner has released must become free.
     """
     sql = """
-        UPDATE work SET lease_until = unixepoch('subsec') + ?
-        WHERE id = ? AND lease_owner = ? AND lease_token = ? AND lease_until >= unixepoch('subsec')
+        UPDATE work SET lease_until = ?
+        WHERE id = ? AND lease_owner = ? AND lease_token = ? AND lease_until >= ?
         """
-    return {work for work in works if tx.change(sql, [lease_seconds, *_fence(work)]) == 1}
+    now = time.monotonic()
+    return {work for work in works if tx.change(sql, [now + lease_seconds, *_fence(work), now]) == 1}
 
 
 def finish(tx: Transaction, work: Work) -> None:
@@ -124,7 +141,7 @@ def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float)
     changed = tx.change(
         """
         UPDATE work SET lease_owner = NULL, lease_until = NULL, attempts = attempts + ?,
-            run_after = unixepoch('subsec') + ?
+            run_after = unixepoch('subsec') + nullif(?, 0.0)
         WHERE id = ? AND lease_owner = ? AND lease_token = ?
         """,
         [attempts, delay_seconds, *_fence(work)],
@@ -135,16 +152,15 @@ def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float)
 
 def release_expired(tx: Transaction) -> list[Work]:
     """Free all work whose lease ran out, and count a lost lease on each. Returns that work."""
-    return _release(tx, "lease_until < unixepoch('subsec')", "1", [])
+    return _release(tx, "lease_until < ?", "1", [time.monotonic()])
 
 
-def release_others(tx: Transaction, owner: str, counted_kinds: Iterable[str]) -> list[Work]:
-    """Free all work that another worker holds, and count a lost lease if its kind is counted. Returns that work.
+def release_others(tx: Transaction, owner: str, counted_pool: str) -> list[Work]:
+    """Free all work that another worker holds, and count a lost lease on that of one pool. Returns all of it.
 
     For a worker that starts and knows that its predecessor is dead, because it holds the worker's lock.
     """
-    counted = "kind IN (SELECT value FROM json_each(?))"
-    return _release(tx, "lease_owner <> ?", counted, [_json(counted_kinds), owner])
+    return _release(tx, "lease_owner <> ?", "pool = ?", [counted_pool, owner])
 
 
 def discard(tx: Transaction, work_ids: Iterable[int]) -> None:
@@ -163,6 +179,18 @@ def forget_group(tx: Transaction, group_id: str) -> None:
     tx.change("DELETE FROM work WHERE group_id = ?", [group_id])
 
 
+def _wake(tx: Transaction, pool: str) -> None:
+    """Make put off work ready whose time has come."""
+    tx.change(
+        """
+        UPDATE work SET run_after = NULL WHERE id IN (
+            SELECT id FROM work WHERE pool = ? AND run_after <= unixepoch('subsec') ORDER BY run_after LIMIT ?
+        )
+        """,
+        [pool, WAKE_AT_ONCE],
+    )
+
+
 def _release(tx: Transaction, condition: str, counted: str, values: list[object]) -> list[Work]:
     rows = tx.all(
         f"""
@@ -172,10 +200,6 @@ def _release(tx: Transaction, condition: str, counted: str, values: list[object]
         values,
     )
     return [_work(row) for row in rows]
-
-
-def _json(kinds: Iterable[str] | None) -> str | None:
-    return None if kinds is None else json.dumps([*kinds])
 
 
 def _fence(work: Work) -> list[object]:

@@ -11,6 +11,7 @@ from appliance.services.box import Box
 from appliance.services.webhooks import events as webhooks
 from appliance.services.work import leases
 from appliance.state.work import Work
+from appliance.worker.pool import half_of
 
 log = structlog.get_logger()
 
@@ -66,5 +67,11 @@ class Courier:
         return True
 
     def _claim(self) -> Work | None:
-        lease_seconds = self._box.settings.webhook_timeout_seconds + MARGIN_SECONDS
-        return leases.claim(self._box, self._worker_id, (webhooks.WEBHOOK.name,), lease_seconds=lease_seconds)
+        settings = self._box.settings
+        return leases.claim(
+            self._box,
+            self._worker_id,
+            webhooks.WEBHOOK.pool,
+            lease_seconds=settings.webhook_timeout_seconds + MARGIN_SECONDS,
+            tenant_limit=half_of(settings.webhook_threads),
+        )

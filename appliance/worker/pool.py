@@ -1,4 +1,4 @@
-"""A pool of the worker: a few threads that do the work of some kinds."""
+"""A pool of the worker: a few threads that do the work of the kinds that name it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from appliance.services.kind import PoolName
 from appliance.worker.outage import Outage
 
 
-class Pool:
-    """Threads for the work of ``kinds``. Whoever claims that work reserves a thread first, then submits or gives up."""
+def half_of(threads: int) -> int:
+    """Return how many threads that wait for other machines a tenant may hold: slow ones of one tenant stop no other."""
+    return (threads + 1) // 2
 
-    def __init__(self, name: str, threads: int, kinds: tuple[str, ...]) -> None:
-        self.name = name
-        self.kinds = kinds
+
+class Pool:
+    """Threads for one pool's work. Whoever claims that work reserves a thread first, then submits or gives up.
+
+    A tenant holds at most ``tenant_limit`` of them.
+    """
+
+    def __init__(self, name: PoolName, threads: int, tenant_limit: int | None = None) -> None:
+        self.name: PoolName = name
+        self.tenant_limit = tenant_limit
         self.claims = Outage(f"claim for {name} threads", first_seconds=0.5)
         self._executor = ThreadPoolExecutor(threads, name)
         self._free = threading.Semaphore(threads)

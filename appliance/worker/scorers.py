@@ -42,6 +42,8 @@ class Scorers:
     def transcriber(self, model_id: str) -> Transcriber:
         """Return a loaded model for transcription. Raises ModelNotFound, InvalidManifest."""
         with self._lock:
+            if model_id in self._transcribers:
+                return self._transcribers[model_id]
             model = self._box.models.resolve(model_id)
             name = model.manifest.id
             if name not in self._transcribers:
@@ -52,6 +54,8 @@ class Scorers:
 
     def _get(self, model_id: str, use: str, score: Callable[[Slot, int], np.ndarray]) -> Scorer:
         with self._lock:
+            if (model_id, use) in self._loaded:
+                return self._loaded[model_id, use]
             model = self._box.models.resolve(model_id)
             key = (model.manifest.id, use)
             if key not in self._loaded:

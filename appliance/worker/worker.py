@@ -42,15 +42,15 @@ from appliance.errors import (
 from appliance.services.box import Box
 from appliance.services.pulse import beat
 from appliance.services.work import leases
+from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.daily import run_due
-from appliance.services.work.kinds import kinds_of
 from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
 from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
 from appliance.worker.lane import Lane
 from appliance.worker.outage import Outage
-from appliance.worker.pool import Pool
+from appliance.worker.pool import Pool, half_of
 from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
@@ -69,9 +69,10 @@ class Worker:
         self._box = box
         self._provider = provider
         self._scorers = Scorers(box, provider)
-        self._lanes = Pool("lane", lanes, kinds_of("lanes"))
-        self._storage = Pool("storage", box.settings.storage_threads, kinds_of("storage"))
-        self._fetching = Pool("fetch", box.settings.fetch_threads, kinds_of("fetch"))
+        self._clock = Clock()
+        self._lanes = Pool("lanes", lanes)
+        self._storage = Pool("storage", box.settings.storage_threads)
+        self._fetching = Pool("fetch", box.settings.fetch_threads, half_of(box.settings.fetch_threads))
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
@@ -88,6 +89,7 @@ class Worker:
         beat_seconds = self._box.settings.hang_seconds / 8
         threading.Thread(target=self._repeat, args=(self._beat, beat_seconds), daemon=True).start()
         leases.start_worker(self._box, self.id, self._provider)
+        move_times(self._box, 0.0)  # the clock may have been set while no worker ran
         self._scorers.load_default()
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
@@ -141,7 +143,8 @@ class Worker:
 
     def _dispatch(self, pool: Pool) -> None:
         """Claim a piece of work for a reserved thread, or wait a little if there is none."""
-        work = self._claimed(partial(leases.claim, self._box, self.id, pool.kinds), pool)
+        claim = partial(leases.claim, self._box, self.id, pool.name, tenant_limit=pool.tenant_limit)
+        work = self._claimed(claim, pool)
         if work is None:
             pool.release()
             self._stopping.wait(self._box.settings.poll_seconds)
@@ -226,6 +229,7 @@ class Worker:
             active[work].set()
 
     def _sweep(self) -> None:
+        self._clock.follow(self._box)  # before the sweep, which judges uploads by their times
         sweep(self._box)
 
     def _do_chores(self) -> None:

@@ -39,7 +39,7 @@ from appliance.state.database import Row
 from appliance.state.work import Work
 from tests.chaos.workload import UnknownDurations
 from tests.services.speech.arrivals import Incoming, put_bytes, request_url, stored_media
-from tests.support.boxes import CONTENT, ORIGIN, DictionaryStore, add_speech_model, make_box
+from tests.support.boxes import CONTENT, ORIGIN, DictionaryStore, add_speech_model, claim_any, make_box
 from tests.support.receivers import Receiver, receiving
 from tests.support.toy_models import frame_model
 
@@ -162,7 +162,7 @@ class History(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        if work := leases.claim(self.box, "w"):
+        if work := claim_any(self.box, "w"):
             self.claimed.append(work)
 
     @rule(which=st.integers(0, 99))
@@ -295,7 +295,7 @@ class History(RuleBasedStateMachine):
             leases.start_worker(self.box, "last", "cpu")
             self.clock_moves(3 * DAY)
             sweep(self.box)
-            while work := leases.claim(self.box, "last"):
+            while work := claim_any(self.box, "last"):
                 self._complete(work)
         open_rows = [
             (table, dict(row))

@@ -15,7 +15,7 @@ NAMES = ("original", "normalized", "embedding")
 
 def enqueue(box: Box, folder: str) -> None:
     with box.db.transaction() as tx:
-        enqueue_purge(tx, folder)
+        enqueue_purge(tx, 1, folder)
 
 
 def test_every_object_in_the_folder_is_deleted_and_no_other(box: Box, objects: DictionaryStore) -> None:

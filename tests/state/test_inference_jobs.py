@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from appliance.state import inference_files, inference_jobs
+from appliance.state import inference_files, inference_jobs, webhooks
 from appliance.state.database import Database
 
 ENDED = {"completed", "failed", "cancelled"}
@@ -102,3 +103,23 @@ def test_a_job_belongs_to_its_tenant(db: Database, make_job: Callable[..., None]
     make_job("j")
     assert inference_jobs.get_job(db, 2, "j") is None
     assert inference_jobs.list_jobs(db, 2, model_name=None, model_version=None, status=None, before=None, limit=9) == []
+
+
+def test_lists_are_read_in_their_order_by_an_index(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No list of a tenant's jobs, of a job's files or of deliveries is sorted, or filtered row by row by its status."""
+    plans: list[str] = []
+    read = db.all
+
+    def explained(sql: str, parameters: Any = ()) -> Any:
+        plans.extend(row["detail"] for row in read(f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return read(sql, parameters)
+
+    monkeypatch.setattr(db, "all", explained)
+    page: dict[str, Any] = {"before": None, "limit": 10}
+    for status in (None, "failed"):
+        inference_jobs.list_jobs(db, 1, model_name=None, model_version=None, status=status, **page)
+        inference_files.list_files(db, "j", status=status, limit=10)
+        webhooks.list_deliveries(db, 1, status=status, **page)
+    assert len(plans) == 6
+    assert not [line for line in plans if "SCAN" in line or "TEMP" in line]
+    assert sum("status=?" in line for line in plans) >= 2, plans

@@ -17,6 +17,7 @@ from appliance.state.inference_files import FileDetection
 from appliance.state.moves import FILE, MACHINES, Machine
 
 STATUSES = ["pending", "queued", "processing", "completed", "failed", "cancelled"]
+INSERT_WORK = "INSERT INTO work (kind, subject_id, pool, tenant_id, group_id) VALUES"
 
 
 @pytest.fixture
@@ -81,9 +82,11 @@ def test_an_impossible_detection_is_refused(file_db: Database, start_ms: int, en
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO work (kind, subject_id, group_id, run_after) VALUES ('inference', 'x', 'g', 0)",  # the same twice
+        f"{INSERT_WORK} ('inference', 'x', 'lanes', 1, 'g')",  # the same twice
+        f"{INSERT_WORK} ('inference', 'y', 'lanes', 1, '')",
         "UPDATE work SET lease_owner = 'w'",
         "UPDATE work SET lease_until = 5",
+        "UPDATE work SET lease_owner = 'w', lease_until = 5, run_after = 5",
         "UPDATE work SET attempts = -1",
         "UPDATE work SET lost_leases = -1",
         "INSERT INTO tenants (name, created_at) VALUES ('', 0)",
@@ -98,7 +101,7 @@ def test_an_impossible_detection_is_refused(file_db: Database, start_ms: int, en
 )
 def test_other_impossible_rows_are_refused(file_db: Database, statement: str) -> None:
     with file_db.transaction() as tx:
-        tx.change("INSERT INTO work (kind, subject_id, group_id, run_after) VALUES ('inference', 'x', 'g', 0)")
+        tx.change(f"{INSERT_WORK} ('inference', 'x', 'lanes', 1, 'g')")
     with pytest.raises(StateError), file_db.transaction() as tx:
         tx.change(statement)
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,15 +21,15 @@ from appliance.state.work import Work
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def fill(db: Database, *subjects: str, group: str = "g") -> None:
+def fill(db: Database, *subjects: str, group: str = "g", tenant: int = 1) -> None:
     with db.transaction() as tx:
         for subject in subjects:
-            work.enqueue(tx, "inference", subject, group)
+            work.enqueue(tx, "inference", subject, pool="lanes", tenant_id=tenant, group_id=group)
 
 
 def claim(db: Database, owner: str = "w", seconds: float = 60) -> Work:
     with db.transaction() as tx:
-        item = work.claim(tx, owner, seconds)
+        item = work.claim(tx, owner, seconds, "lanes")
     assert item is not None
     return item
 
@@ -38,7 +39,7 @@ def claim_all(db: Database, owner: str) -> list[str]:
     subjects: list[str] = []
     while True:
         with db.transaction() as tx:
-            item = work.claim(tx, owner, 60)
+            item = work.claim(tx, owner, 60, "lanes")
         if item is None:
             return subjects
         subjects.append(item.subject_id)
@@ -94,7 +95,7 @@ def test_the_group_with_the_fewest_in_progress_comes_first(db: Database) -> None
     fill(db, "b1", "b2", group="b")
     assert [claim(db).subject_id for _ in range(6)] == ["a1", "b1", "a2", "b2", "a3", "a4"]
     with db.transaction() as tx:
-        assert work.claim(tx, "w", 60) is None
+        assert work.claim(tx, "w", 60, "lanes") is None
 
 
 def test_work_is_not_claimed_before_its_time(db: Database) -> None:
@@ -102,7 +103,7 @@ def test_work_is_not_claimed_before_its_time(db: Database) -> None:
     current = claim(db)
     with db.transaction() as tx:
         work.release(tx, current, attempts=1, delay_seconds=1000)
-        assert work.claim(tx, "w", 60) is None
+        assert work.claim(tx, "w", 60, "lanes") is None
     row = db.one("SELECT attempts, lost_leases, lease_owner FROM work WHERE subject_id = 'later'")
     assert row is not None
     assert tuple(row) == (1, 0, None)
@@ -159,16 +160,16 @@ def test_only_the_listed_leases_are_extended(db: Database) -> None:
     listed, unlisted = claim(db, seconds=5), claim(db, seconds=5)
     with db.transaction() as tx:
         assert work.extend(tx, [listed], 1000) == {listed}
-    left = {row["id"]: row["left"] for row in db.all("SELECT id, lease_until - unixepoch() AS left FROM work")}
-    assert left[listed.id] > 900
-    assert left[unlisted.id] < 10
+    ends = {row["id"]: row["lease_until"] - time.monotonic() for row in db.all("SELECT id, lease_until FROM work")}
+    assert ends[listed.id] > 900
+    assert ends[unlisted.id] < 10
 
 
 def test_a_new_worker_releases_the_work_of_a_dead_one(db: Database) -> None:
     fill(db, "s", "t")
     theirs, ours = claim(db, "dead"), claim(db, "alive")
     with db.transaction() as tx:
-        released = work.release_others(tx, "alive", ["inference"])
+        released = work.release_others(tx, "alive", "lanes")
     assert [item.id for item in released] == [theirs.id]
     assert_fenced_off(db, theirs)
     with db.transaction() as tx:

@@ -19,6 +19,7 @@ from appliance.errors import ObjectChanged, ObjectMissing
 from appliance.services.box import Box
 from appliance.services.inference import files, jobs
 from appliance.services.work import leases
+from appliance.services.work.kinds import KINDS
 from appliance.state import tenants
 from appliance.state import webhooks as webhook_rows
 from appliance.state.database import Database
@@ -156,10 +157,18 @@ def new_file(box: Box, job_id: str, content: bytes | None = CONTENT, *, confirm:
 
 
 def claim(box: Box, *kinds: str) -> Work:
-    """Claim the next piece of work, of any kind or only of ``kinds``."""
-    work = leases.claim(box, "w", kinds or None)
+    """Claim the next piece of work, of any kind or only of the pools of ``kinds``."""
+    work = claim_any(box, "w", *kinds)
     assert work is not None
     return work
+
+
+def claim_any(box: Box, owner: str, *kinds: str) -> Work | None:
+    """Claim the next piece of work, of any kind or only of the pools of ``kinds``. Returns None if none is ready."""
+    for pool in dict.fromkeys(KINDS[kind].pool for kind in kinds or KINDS):
+        if work := leases.claim(box, owner, pool):
+            return work
+    return None
 
 
 def lose_lease(box: Box, work: Work) -> None:

@@ -14,7 +14,7 @@ from appliance.services.purge import PURGE, enqueue_purge
 from appliance.services.speech import batch_uploads
 from appliance.services.speech.durations import Durations
 from appliance.services.work import leases
-from appliance.services.work.kinds import KINDS, kinds_of
+from appliance.services.work.kinds import KINDS
 from appliance.storage.objects import ObjectInfo
 from tests.support.appliances import wait_for
 from tests.support.toy_recordings import loud_wav
@@ -79,7 +79,7 @@ def test_uploads_are_stored_and_objects_deleted_while_every_lane_is_busy(
         durations = cast(Durations, NoDurations())
         upload = batch_uploads.accept(fixture.box, durations, 1, [File(f"{n}.wav", iter([b"x"])) for n in range(3)])
         with fixture.box.db.transaction() as tx:
-            enqueue_purge(tx, "tenant-1/media/gone")
+            enqueue_purge(tx, 1, "tenant-1/media/gone")
 
         def is_stored() -> bool:
             files = batch_uploads.find_batch(fixture.box, 1, upload.id)
@@ -94,8 +94,6 @@ def test_uploads_are_stored_and_objects_deleted_while_every_lane_is_busy(
     assert fixture.work() == []
 
 
-def test_every_kind_belongs_to_one_group_of_threads() -> None:
-    kinds = [kinds_of(threads) for threads in ("lanes", "storage", "courier", "fetch")]
-    assert sorted(sum(kinds, ())) == sorted(KINDS)
-    assert set(kinds[1]) >= {"store", "purge"}
-    assert kinds[2:] == [("webhook",), ("fetch",)]
+def test_work_that_waits_for_bytes_or_other_machines_never_holds_a_lane() -> None:
+    beside = {name: kind.pool for name, kind in KINDS.items() if kind.pool != "lanes"}
+    assert beside == {"store": "storage", "purge": "storage", "fetch": "fetch", "webhook": "courier"}

@@ -328,7 +328,7 @@ def test_a_lease_is_kept_while_the_worker_works(make: Callable[..., WorkerFixtur
     fixture.objects.gate.clear()
     with fixture.working():
         wait_for(lambda: fixture.objects.reads)
-        started = time.time()
+        started = time.monotonic()
         until = "SELECT lease_until FROM work"
         wait_for(lambda: fixture.box.db.all(until)[0]["lease_until"] > started + 3)  # extended several times
         fixture.objects.gate.set()
@@ -376,7 +376,7 @@ def test_a_file_that_loses_its_worker_too_often_fails(make: Callable[..., Worker
     file_id = fixture.add(fixture.make_job(), loud_wav())
     for number in range(3):
         leases.start_worker(fixture.box, f"w{number}", "cpu")
-        task = leases.claim(fixture.box, f"w{number}")
+        task = leases.claim(fixture.box, f"w{number}", "lanes")
         assert task is not None
         assert task.lost_leases == number
     leases.start_worker(fixture.box, "last", "cpu")
@@ -391,7 +391,7 @@ def test_files_of_several_dead_workers_are_tried_one_at_a_time(make: Callable[..
     job_id = fixture.make_job()
     suspects = [fixture.add(job_id, loud_wav()) for _ in range(2)]
     for number in range(3):
-        assert all(leases.claim(fixture.box, f"w{number}") for _ in suspects)
+        assert all(leases.claim(fixture.box, f"w{number}", "lanes") for _ in suspects)
         leases.start_worker(fixture.box, f"w{number + 1}", "cpu")
     other = fixture.add(job_id, loud_wav())
     complete = inference_work.complete
@@ -413,7 +413,7 @@ def test_files_of_several_dead_workers_are_tried_one_at_a_time(make: Callable[..
 def test_a_worker_that_lost_its_lease_writes_nothing(make: Callable[..., WorkerFixture]) -> None:
     fixture = make(lease_seconds=0.5)
     file_id = fixture.add(fixture.make_job(), loud_wav())
-    late = leases.claim(fixture.box, "late")
+    late = leases.claim(fixture.box, "late", "lanes")
     assert late is not None
     with fixture.box.db.transaction() as tx:
         tx.change("UPDATE work SET lease_until = 1")
@@ -435,7 +435,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(make: Callable[..., WorkerF
         assert (fixture.file(file_id), fixture.work()) == before
         assert fixture.file(file_id).status == status
         if status == "queued":
-            assert leases.claim(fixture.box, "next") is not None
+            assert leases.claim(fixture.box, "next", "lanes") is not None
     assert fixture.detections(file_id) == []
 
 

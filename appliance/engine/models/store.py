@@ -63,10 +63,14 @@ class StoredModel:
 
 
 class ModelStore:
-    """The models in one folder. Every call reads the folder again, so that a model copied into it is found."""
+    """The models in one folder. Every call lists the folder again, so that a model copied into it is found.
+
+    A manifest is read again only if its file has changed.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._manifests: dict[Path, tuple[tuple[int, ...], Manifest | SpeechManifest]] = {}
 
     def models(self) -> list[StoredModel]:
         """Return every readable model, by name, newest version first."""
@@ -98,7 +102,7 @@ class ModelStore:
         return sorted(path.parent for path in self.root.glob(f"*/*/{MANIFEST}"))
 
     def _read(self, folder: Path) -> StoredModel:
-        manifest = read_manifest(folder / MANIFEST)
+        manifest = self._manifest(folder / MANIFEST)
         if (folder.parent.name, folder.name) != (manifest.name, manifest.version):
             raise InvalidManifest(
                 f"{folder / MANIFEST}: name, version: the manifest is of {manifest.id}, so its folder must be "
@@ -107,6 +111,14 @@ class ModelStore:
         model = StoredModel(manifest, folder)
         check_files(model)
         return model
+
+    def _manifest(self, path: Path) -> Manifest | SpeechManifest:
+        stat = path.stat()
+        version = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        known = self._manifests.get(path)
+        if known is None or known[0] != version:
+            known = self._manifests[path] = (version, read_manifest(path))
+        return known[1]
 
     def _read_or_none(self, folder: Path) -> StoredModel | None:
         try:

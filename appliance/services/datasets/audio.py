@@ -14,9 +14,9 @@ from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
 from appliance.services.uploads import KeptObject, Upload
 from appliance.state import audio as audio_rows
-from appliance.state import work as queue
 from appliance.state.audio import Audio
 from appliance.state.database import Transaction
+from appliance.state.datasets import tenant_of
 from appliance.storage.objects import ObjectInfo
 
 
@@ -73,7 +73,7 @@ def accept(box: Box, recording: Audio, info: ObjectInfo) -> None:
     def mark(tx: Transaction, kept: KeptObject) -> bool:
         accepted = audio_rows.mark_normalizing(tx, recording.id, recording.status, kept.key, kept.etag)
         if accepted:
-            queue.enqueue(tx, NORMALIZE.name, recording.id, recording.dataset_id)
+            NORMALIZE.enqueue(tx, tenant_of(tx, recording.dataset_id), recording.dataset_id, recording.id)
         return accepted
 
     uploads.accept(box, recording, info, mark)
@@ -127,6 +127,6 @@ def delete_audio(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> No
     with box.db.transaction() as tx:
         recording = find_audio(box, tenant_id, dataset_id, audio_id)
         audio_rows.delete_audio(tx, audio_id)
-        enqueue_purge(tx, recording.folder)
+        enqueue_purge(tx, tenant_id, recording.folder)
     for key in recording.object_keys:
         box.objects.delete(key)

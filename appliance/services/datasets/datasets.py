@@ -69,4 +69,4 @@ def delete_dataset(box: Box, tenant_id: int, dataset_id: str) -> None:
         folders = [recording.folder for recording in audio.list_audio(tx, dataset_id)]
         dataset_rows.delete_dataset(tx, dataset_id)
         for folder in folders:
-            enqueue_purge(tx, folder)
+            enqueue_purge(tx, tenant_id, folder)

@@ -52,7 +52,7 @@ def complete_normalizing(box: Box, work: Work, recording: Audio, properties: Pro
         if not audio.mark_embedding(tx, recording.id, properties):
             raise UnexpectedStatus(f"The audio {recording.id} is not in normalizing.")
         audio.add_derived_bytes(tx, recording.id, size_bytes)
-        queue.enqueue(tx, EMBED.name, recording.id, recording.dataset_id)
+        EMBED.enqueue(tx, tenant_of(tx, recording.dataset_id), recording.dataset_id, recording.id)
 
 
 def complete_embedding(

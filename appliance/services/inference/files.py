@@ -12,8 +12,7 @@ from appliance.services.inference.jobs import FileReport, find_job, find_setting
 from appliance.services.inference.work import INFERENCE
 from appliance.services.purge import enqueue_purge
 from appliance.services.uploads import KeptObject, Upload
-from appliance.state import inference_files
-from appliance.state import work as queue
+from appliance.state import inference_files, inference_jobs
 from appliance.state.database import Transaction
 from appliance.state.inference_files import InferenceFile
 from appliance.state.moves import FILE, FileStatus
@@ -74,7 +73,7 @@ def accept(box: Box, file: InferenceFile, info: ObjectInfo) -> None:
     def mark(tx: Transaction, kept: KeptObject) -> bool:
         accepted = inference_files.mark_queued(tx, file.id, file.status, kept.key, kept.etag)
         if accepted:
-            queue.enqueue(tx, INFERENCE.name, file.id, file.job_id)
+            INFERENCE.enqueue(tx, inference_jobs.tenant_of(tx, file.job_id), file.job_id, file.id)
         return accepted
 
     uploads.accept(box, file, info, mark)
@@ -95,7 +94,7 @@ def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
         file = find_file(box, job_id, file_id)
         was_unfinished = file.status in FILE.leaving_for("cancelled")
         inference_files.delete_file(tx, file_id)
-        enqueue_purge(tx, file.object_key.rpartition("/")[0])
+        enqueue_purge(tx, tenant_id, file.object_key.rpartition("/")[0])
         if was_unfinished and find_job(box, tenant_id, job_id).status in ("completed", "failed"):
             job_ended(tx, tenant_id, job_id)
 

@@ -171,7 +171,7 @@ def purge_job(box: Box, tenant_id: int, job_id: str) -> None:
     with box.db.transaction() as tx:
         find_settings(box, tenant_id, job_id)
         inference_jobs.delete_job(tx, job_id)
-        enqueue_purge(tx, f"tenant-{tenant_id}/inference-{job_id}")
+        enqueue_purge(tx, tenant_id, f"tenant-{tenant_id}/inference-{job_id}")
 
 
 def error_message(box: Box, job: Job) -> str | None:

@@ -32,7 +32,7 @@ MAX_NAME_LENGTH = 1024
 STORE = Kind(
     "store",
     fail=lambda tx, media_id, code, message: fail_media(tx, media_id, "spooled", code, message),
-    threads="storage",
+    pool="storage",
 )
 
 
@@ -197,6 +197,6 @@ def _insert(tx: Transaction, tenant_id: int, batch_id: str, file: _SpooledFile) 
         estimated_duration_seconds=file.duration_seconds,
     )
     if file.size_bytes:
-        queue.enqueue(tx, STORE.name, file.media_id, batch_id)
+        STORE.enqueue(tx, tenant_id, batch_id, file.media_id)
     else:
         fail_media(tx, file.media_id, "pending", EmptyFile.code, "The file has no bytes.")

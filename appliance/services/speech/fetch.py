@@ -39,7 +39,7 @@ from appliance.state.work import Work
 FETCH = Kind(
     "fetch",
     fail=lambda tx, media_id, code, message: fail_media(tx, media_id, "pending", code, message),
-    threads="fetch",
+    pool="fetch",
 )
 STALL_SECONDS = 60.0
 MAX_HOSTS = 8  # of one request: each may take seconds to resolve
@@ -92,7 +92,7 @@ def request_fetch(
         original_filename=filename,
         source_url=url,
     )
-    queue.enqueue(tx, FETCH.name, media_id, group_id or media_id)
+    FETCH.enqueue(tx, tenant_id, group_id or media_id, media_id)
     media = media_rows.find_media(tx, media_id)
     assert media is not None
     return media

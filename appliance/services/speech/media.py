@@ -7,7 +7,6 @@ from appliance.services.speech.endings import fail_transcript
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.state import media as media_rows
 from appliance.state import transcripts as transcript_rows
-from appliance.state import work as queue
 from appliance.state.database import Transaction
 from appliance.state.moves import MediaStatus
 
@@ -28,7 +27,7 @@ def media_stored(
         return False
     for transcript in transcript_rows.list_of_media(tx, media_id, "waiting"):
         transcript_rows.mark_queued(tx, transcript.id)
-        queue.enqueue(tx, TRANSCRIPTION.name, transcript.id, transcript.batch_id or transcript.id)
+        TRANSCRIPTION.enqueue(tx, transcript.tenant_id, transcript.batch_id or transcript.id, transcript.id)
     return True
 
 
@@ -54,7 +53,7 @@ def delete_media(tx: Transaction, tenant_id: int, media_id: str) -> None:
 
 def purge_media(tx: Transaction, tenant_id: int, media_id: str) -> None:
     """Queue the deletion of a recording's bytes."""
-    enqueue_purge(tx, _folder_of(tenant_id, media_id))
+    enqueue_purge(tx, tenant_id, _folder_of(tenant_id, media_id))
 
 
 def _folder_of(tenant_id: int, media_id: str) -> str:

@@ -10,7 +10,6 @@ from appliance.services.box import Box
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.state import media as media_rows
 from appliance.state import transcripts as transcript_rows
-from appliance.state import work as queue
 from appliance.state.database import Transaction
 from appliance.state.media import Media
 from appliance.state.moves import Route
@@ -61,7 +60,7 @@ def create_transcript(
     )
     media_rows.mark_used(tx, media.id)
     if is_stored:
-        queue.enqueue(tx, TRANSCRIPTION.name, transcript_id, batch_id or transcript_id)
+        TRANSCRIPTION.enqueue(tx, media.tenant_id, batch_id or transcript_id, transcript_id)
     return transcript_id
 
 

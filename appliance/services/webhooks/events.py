@@ -31,9 +31,7 @@ from appliance.state.work import Work
 GONE = 410
 OVERLAP_SECONDS = 86400.0
 
-WEBHOOK = Kind(
-    "webhook", fail=lambda tx, delivery_id, code, message: _fail(tx, delivery_id, message), threads="courier"
-)
+WEBHOOK = Kind("webhook", fail=lambda tx, delivery_id, code, message: _fail(tx, delivery_id, message), pool="courier")
 
 
 def announce(tx: Transaction, tenant_id: int, subject_id: str, url: str, event_type: str, data: dict[str, Any]) -> None:
@@ -54,7 +52,7 @@ def announce_as(
     """Queue an event as ``announce`` does, with a body of the caller's, and a header besides those of every webhook."""
     delivery_id = f"msg_{uuid.uuid4().hex}"
     webhook_rows.insert_delivery(tx, delivery_id, tenant_id, subject_id, url, event_type, payload, header)
-    _enqueue(tx, delivery_id, url)
+    _enqueue(tx, tenant_id, delivery_id, url)
 
 
 def retry_delivery(box: Box, tenant_id: int, delivery_id: str) -> Delivery:
@@ -63,7 +61,7 @@ def retry_delivery(box: Box, tenant_id: int, delivery_id: str) -> Delivery:
         delivery = _require_delivery(tx, tenant_id, delivery_id)
         if not webhook_rows.mark_pending(tx, delivery_id):
             raise Conflict(f"The delivery is {delivery.status}; only a failed one can be tried again.")
-        _enqueue(tx, delivery_id, delivery.url)
+        _enqueue(tx, tenant_id, delivery_id, delivery.url)
         return _require_delivery(tx, tenant_id, delivery_id)
 
 
@@ -91,9 +89,9 @@ def deliver(box: Box, work: Work) -> bool:
     return error is None
 
 
-def _enqueue(tx: Transaction, delivery_id: str, url: str) -> None:
+def _enqueue(tx: Transaction, tenant_id: int, delivery_id: str, url: str) -> None:
     # One group per host: hosts that answer are served while a slow one keeps a thread waiting.
-    queue.enqueue(tx, WEBHOOK.name, delivery_id, f"{WEBHOOK.name} {urlsplit(url).netloc}")
+    WEBHOOK.enqueue(tx, tenant_id, f"{WEBHOOK.name} {urlsplit(url).netloc}", delivery_id)
 
 
 def _require_delivery(tx: Transaction, tenant_id: int, delivery_id: str) -> Delivery:

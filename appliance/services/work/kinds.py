@@ -11,8 +11,3 @@ from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.webhooks.events import WEBHOOK
 
 KINDS = {kind.name: kind for kind in (INFERENCE, NORMALIZE, EMBED, TRANSCRIPTION, STORE, FETCH, PURGE, WEBHOOK)}
-
-
-def kinds_of(threads: str) -> tuple[str, ...]:
-    """Return the names of the kinds that these threads of the worker do."""
-    return tuple(kind.name for kind in KINDS.values() if kind.threads == threads)

@@ -8,7 +8,8 @@ import structlog
 
 from appliance.errors import ApplianceError, ObjectDamaged, WorkerLost
 from appliance.services.box import Box
-from appliance.services.work.kinds import KINDS, kinds_of
+from appliance.services.kind import PoolName
+from appliance.services.work.kinds import KINDS
 from appliance.state import work as queue
 from appliance.state import workers
 from appliance.state.database import Transaction
@@ -26,20 +27,21 @@ def start_worker(box: Box, worker_id: str, provider: str) -> None:
     with box.db.transaction() as tx:
         workers.register(tx, worker_id, provider)
         # Only what a lane has decoded and scored can have killed the worker.
-        release_lost(box, tx, queue.release_others(tx, worker_id, kinds_of("lanes")))
+        release_lost(box, tx, queue.release_others(tx, worker_id, "lanes"))
 
 
 def claim(
-    box: Box, worker_id: str, kinds: Iterable[str] | None = None, *, lease_seconds: float | None = None
+    box: Box, worker_id: str, pool: PoolName, *, lease_seconds: float | None = None, tenant_limit: int | None = None
 ) -> Work | None:
-    """Lease the next piece of work, of any kind or only of ``kinds``. Returns None if none is ready.
+    """Lease the next piece of work of a pool, of a tenant with less than ``tenant_limit`` pieces in progress there.
 
-    Work whose subject has ended without it is removed, so that it does not stand before all other work.
+    Returns None if none is ready. Work whose subject has ended without it is removed, so that it does not stand before
+    all other work.
     """
-    if not queue.is_ready(box.db, kinds):  # idle threads ask again and again
+    if not queue.is_ready(box.db, pool, tenant_limit):  # idle threads ask again and again
         return None
     with box.db.transaction() as tx:
-        while work := queue.claim(tx, worker_id, lease_seconds or box.settings.lease_seconds, kinds):
+        while work := queue.claim(tx, worker_id, lease_seconds or box.settings.lease_seconds, pool, tenant_limit):
             if _start(tx, work):
                 return work
             log.error("work removed: its subject has ended without it", kind=work.kind, subject=work.subject_id)

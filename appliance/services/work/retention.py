@@ -41,7 +41,7 @@ def _remove_originals(box: Box, seconds: float) -> None:
     with box.db.transaction() as tx:
         for file in inference_files.list_with_old_original(tx, seconds, BATCH):
             inference_files.mark_original_removed(tx, file.id)
-            enqueue_purge(tx, file.object_key.rpartition("/")[0])
+            enqueue_purge(tx, inference_jobs.tenant_of(tx, file.job_id), file.object_key.rpartition("/")[0])
         for media in media_rows.list_with_old_original(tx, seconds, BATCH):
             media_rows.mark_original_removed(tx, media.id)
             purge_media(tx, media.tenant_id, media.id)

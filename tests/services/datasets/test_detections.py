@@ -13,6 +13,7 @@ from appliance.services.datasets import annotation_sets, datasets
 from appliance.services.datasets.annotation_sets import SetPath
 from appliance.services.datasets.detections import annotate_from_detections
 from appliance.state import inference_files
+from appliance.state import work as queue
 from appliance.state.datasets import ArtifactType
 from appliance.state.inference_files import FileDetection
 from tests.services.datasets.recordings import PROPERTIES, normalizing_audio, ready_audio
@@ -47,6 +48,7 @@ def completed_file(
     with box.db.transaction() as tx:
         assert inference_files.mark_processing(tx, file_id)
         assert inference_files.mark_completed(tx, file_id, duration_ms, detections)
+        queue.forget(tx, file_id)
     return {"job_id": job_id, "file_id": file_id}
 
 
@@ -109,11 +111,11 @@ def test_unready_unknown_and_published_things_are_refused(
     box: Box, dataset_id: str, audio_id: str, draft: SetPath
 ) -> None:
     file = completed_file(box)
-    waiting = new_file(box, file["job_id"])
     their_dataset = datasets.create_dataset(box, 2, "name", "").id
     theirs = SetPath(2, their_dataset, annotation_sets.create_set(box, 2, their_dataset).id)
     their_audio = ready_audio(box, theirs.dataset_id)
     unready, _ = normalizing_audio(box, dataset_id)
+    waiting = new_file(box, file["job_id"])
     published = SetPath(1, dataset_id, annotation_sets.create_set(box, 1, dataset_id).id)
     annotation_sets.publish_set(box, published)
     before = snapshot(box)

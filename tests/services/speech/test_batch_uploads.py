@@ -15,7 +15,7 @@ from appliance.services.speech.durations import Durations
 from appliance.services.speech.media import delete_media
 from appliance.services.work import leases
 from tests.services.speech.arrivals import BrokenOff, Incoming, again, batch_file, media_of, stored_media
-from tests.support.boxes import CONTENT, DictionaryStore, claim, lose_lease, queued_work, with_settings
+from tests.support.boxes import CONTENT, DictionaryStore, claim, claim_any, lose_lease, queued_work, with_settings
 from tests.support.encoded_files import wav
 
 
@@ -89,7 +89,7 @@ def test_deleted_files_are_gone_from_disk_and_storage_with_their_transcripts(
     assert (deleted.file_ids, deleted.objects, deleted.transcripts) == ([m.id for m in upload.files], 1, 2)
     assert box.db.all("SELECT 1 FROM media UNION SELECT 1 FROM transcripts") == []
     assert spooled_files(box) == {}
-    while work := leases.claim(box, "w"):
+    while work := claim_any(box, "w"):
         assert work.kind == "purge"
         purge(box, work)
     assert objects.contents == {}

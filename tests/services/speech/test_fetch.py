@@ -219,7 +219,7 @@ def test_a_fetch_that_fails_three_times_fails_the_media_and_its_transcript(lan: 
             fetch.fetch(lan, work, go_on)
         leases.retry(lan, work, failure.value, counts=True)
         with lan.db.transaction() as tx:
-            tx.change("UPDATE work SET run_after = 0")
+            tx.change("UPDATE work SET run_after = NULL")
     failed = raw_transcripts.find(lan, 1, transcript.id)
     assert (failed.status, failed.error_code) == ("failed", "fetch_failed")
     assert failed.error_message is not None

@@ -55,13 +55,12 @@ def test_a_claim_starts_its_subject(box: Box, job_id: str, file_id: str) -> None
     work = claim(box)
     assert (work.kind, work.subject_id) == ("inference", file_id)
     assert file_of(box, job_id, file_id).status == "processing"
-    assert leases.claim(box, "w2") is None
+    assert leases.claim(box, "w2", "lanes") is None
 
 
-def test_a_claim_takes_only_the_kinds_that_it_names(box: Box, file_id: str) -> None:
-    assert leases.claim(box, "w", ("normalize", "embed")) is None
-    assert leases.claim(box, "w", ()) is None
-    assert leases.claim(box, "w", ("embed", "inference")) is not None
+def test_a_claim_takes_only_work_of_its_pool(box: Box, file_id: str) -> None:
+    assert leases.claim(box, "w", "storage") is None
+    assert leases.claim(box, "w", "lanes") is not None
 
 
 def test_work_whose_subject_has_ended_does_not_stand_before_other_work(box: Box, job_id: str, file_id: str) -> None:
@@ -125,7 +124,7 @@ def test_tries_that_do_not_count_are_never_used_up(box: Box, job_id: str, file_i
 def test_released_work_waits_before_the_next_try(box: Box, file_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RETRY_SECONDS", 60.0)
     leases.retry(box, claim(box), StorageUnavailable("It is away."), counts=False)
-    assert leases.claim(box, "w") is None
+    assert leases.claim(box, "w", "lanes") is None
 
 
 def test_without_the_lease_work_can_be_neither_failed_nor_released(box: Box, file_id: str) -> None:
