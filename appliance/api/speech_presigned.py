@@ -156,6 +156,7 @@ def generate_presigned_url(body: GeneratePresignedUrl) -> Answer:
         tenant_id(),
         filename=body.file_name,
         content_type=content_type,
+        content_type_field="contentType" if body.content_type is not None else "mimeType",
         callback_url=body.callback_url,
         model_id=body.model_id,
         config=DetectionConfig(**body.config.model_dump()) if body.config else None,

@@ -162,7 +162,7 @@ def test_a_transcription_of_another_tenant_is_a_404(appliance: Appliance, api: A
         ({"contentType": "text/plain"}, "contentType: "),
         ({"contentType": None}, "contentType, mimeType: "),
         ({"mimeType": "audio/flac"}, "contentType, mimeType: "),
-        ({"contentType": None, "mimeType": "text/plain"}, "contentType: "),
+        ({"contentType": None, "mimeType": "text/plain"}, "mimeType: "),
         ({"modelId": "nobody"}, "modelId: "),
         ({"modelId": "spectrum"}, "modelId: "),
         ({"callbackUrl": "ftp://127.0.0.1/"}, "callbackUrl: "),

@@ -25,6 +25,7 @@ from appliance.state.database import Transaction
 from appliance.state.media import Media
 from appliance.state.moves import Route
 from appliance.state.work import Work
+from appliance.text import check_text
 
 ROUTE: Route = "batch"
 MAX_NAME_LENGTH = 1024
@@ -166,6 +167,10 @@ def store(box: Box, work: Work) -> None:
 def _spool(box: Box, durations: Durations, folder: Path, file: IncomingFile, meter: Meter) -> _SpooledFile:
     if len(file.filename) > MAX_NAME_LENGTH:
         raise InvalidRequest(f"files: a file name may have up to {MAX_NAME_LENGTH} characters.")
+    try:
+        check_text(file.filename)
+    except ValueError as error:
+        raise InvalidRequest(f"files: a file name {error}.") from error
     media_id = str(uuid.uuid4())
     path = folder / media_id
     size_bytes = spool.write(path, _metered(file.blocks, meter), box.settings.max_upload_bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.services.speech.outcome import outcome
+from appliance.services.speech.outcome import outcome, transcription_in_seconds
 from appliance.services.webhooks.events import announce, announce_as
 from appliance.state import media as media_rows
 from appliance.state import transcripts as transcript_rows
@@ -35,4 +35,7 @@ def transcript_ended(tx: Transaction, transcript_id: str) -> None:
         return
     media = media_rows.find_media(tx, transcript.media_id)
     assert media is not None
-    announce(tx, transcript.tenant_id, transcript.id, transcript.callback_url, event_type, outcome(transcript, media))
+    # Where receivers of the hosted service look for the result.
+    beside = {"requestId": transcript.id, "transcription": transcription_in_seconds(transcript)}
+    data = outcome(transcript, media)
+    announce(tx, transcript.tenant_id, transcript.id, transcript.callback_url, event_type, data, beside)

@@ -56,6 +56,7 @@ def request_url(
     *,
     filename: str,
     content_type: str,
+    content_type_field: str = "contentType",
     callback_url: str | None,
     model_id: str | None,
     config: DetectionConfig | None,
@@ -63,9 +64,10 @@ def request_url(
 ) -> PresignedPut:
     """Return a URL at ``origin`` for a file, and a transcript that waits for it.
 
-    Raises InvalidRequest naming the field, QuotaExceeded, StorageFull.
+    ``content_type_field`` is the name of the type in the client's request. Raises InvalidRequest naming the field,
+    QuotaExceeded, StorageFull.
     """
-    content_type = canonical_content_type(content_type, "contentType")
+    content_type = canonical_content_type(content_type, content_type_field)
     check_callback(box, callback_url, "callbackUrl")
     model = transcripts.resolve_model(
         box, model_id or box.settings.transcription_model, "modelId", ("transcription", "detection")

@@ -34,9 +34,20 @@ OVERLAP_SECONDS = 86400.0
 WEBHOOK = Kind("webhook", fail=lambda tx, delivery_id, code, message: _fail(tx, delivery_id, message), pool="courier")
 
 
-def announce(tx: Transaction, tenant_id: int, subject_id: str, url: str, event_type: str, data: dict[str, Any]) -> None:
-    """Queue an event about a job or a transcript, in the transaction of the change that it reports."""
-    payload = {"type": event_type, "timestamp": rfc3339(time.time()), "data": data}
+def announce(
+    tx: Transaction,
+    tenant_id: int,
+    subject_id: str,
+    url: str,
+    event_type: str,
+    data: dict[str, Any],
+    beside: dict[str, Any] | None = None,
+) -> None:
+    """Queue an event about a job or a transcript, in the transaction of the change that it reports.
+
+    ``beside`` has further keys of the body, beside ``data``.
+    """
+    payload = {"type": event_type, "timestamp": rfc3339(time.time()), "data": data} | (beside or {})
     announce_as(tx, tenant_id, subject_id, url, event_type, payload)
 
 

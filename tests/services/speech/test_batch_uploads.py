@@ -79,6 +79,12 @@ def test_a_request_whose_files_are_all_empty_is_refused(box: Box, durations: Dur
     assert box.db.all("SELECT 1 FROM media") == []
 
 
+def test_a_file_name_with_nul_is_refused(box: Box, durations: Durations) -> None:
+    with pytest.raises(InvalidRequest, match="files: a file name contains NUL"):
+        batch_uploads.accept(box, durations, 1, [Incoming(), Incoming(filename="a\0.wav")])
+    assert box.db.all("SELECT 1 FROM media") == []
+
+
 def test_deleted_files_are_gone_from_disk_and_storage_with_their_transcripts(
     box: Box, durations: Durations, objects: DictionaryStore
 ) -> None:
