@@ -240,6 +240,7 @@ BATCH = Service(
                 "get-results-file-file-id",
                 "get-download-batch-batch-id",
                 "get-files",
+                "delete-files",
             )
         ),
     ),
@@ -284,15 +285,12 @@ BATCH = Service(
             option="chunks=true, speech_information=true",
         ),
         works("GET /transcribe/files", "test_hosted_flows::test_soket_from_upload_to_deletion"),
-        own(
-            "DELETE /transcribe/files/{file_id}",
-            "test_hosted_flows::test_soket_from_upload_to_deletion",
-            "the hosted service can delete files; the pages of these calls were not seen",
+        works(
+            "DELETE /transcribe/files", "test_deletion_of_media::test_a_file_of_a_batch_is_gone_with_its_transcripts"
         ),
         own(
-            "DELETE /transcribe/files",
-            "test_hosted_flows::test_soket_from_upload_to_deletion",
-            "the same, for several files",
+            "DELETE /transcribe/files/{file_id}",
+            "test_deletion_of_media::test_a_file_of_a_batch_is_gone_with_its_transcripts",
         ),
         own(
             "GET /transcribe/batch/{batch_id}", "test_speech_batch::test_the_command_of_the_reference_works_as_printed"
@@ -300,7 +298,8 @@ BATCH = Service(
     ),
     remarks="The token is a key of the appliance, not a JWT. The model knows only English. Errors are "
     '`application/problem+json`, not `{"error": …}`.',
-    unseen="The pages of the calls that delete files. What is in `result` of a file, which the pages do not show.",
+    unseen="What is in `result`, `errors` and `chunk_results` of a file and in the records of `raw=true`: the pages "
+    "only name these keys.",
 )
 
 OPTIONS = "test_speech_raw::test_an_unsupported_option_is_named"
@@ -404,9 +403,9 @@ PRESIGNED = Service(
         works("POST /api/v1/generate-presigned-url", FLOW, option="mimeType"),
         differs(
             "POST /api/generate-presigned-url",
-            "test_speech_presigned::test_the_result_is_posted_to_the_callback",
-            "the body is an event of [webhooks](webhooks.md), not `requestId` and `transcription` at its top; only "
-            "to networks that the operator lists",
+            "test_speech_presigned_pages::test_the_three_steps_of_the_guide",
+            "the body is an event of [webhooks](webhooks.md) with `requestId` and `transcription` beside it, without "
+            "`signature` and `createdAt`; only to networks that the operator lists",
             option="callbackUrl",
         ),
         works("POST /api/v1/get-transcription", FLOW),
@@ -420,6 +419,8 @@ PRESIGNED = Service(
     remarks="The token is a key of the appliance, not one of the hosted service's tokens. No segment has a `speaker`. "
     "The samples of the reference page that PUT the file run in Python, in Java, and in TypeScript under Node and in a "
     "browser; its C# was not run, because that needs .NET.",
+    unseen="How `signature` of a callback is computed, and the unit of its `createdAt`. Of the guide, what comes after "
+    "about the first 2,000 characters.",
 )
 
 SERVICES = (INFERENCE, UPLOADS, BATCH, RAW, PRESIGNED)
