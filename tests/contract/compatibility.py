@@ -402,7 +402,7 @@ PRESIGNED = Service(
     (
         works("POST /api/v1/generate-presigned-url", FLOW, option="mimeType"),
         differs(
-            "POST /api/generate-presigned-url",
+            "POST /api/v1/generate-presigned-url",
             "test_speech_presigned_pages::test_the_three_steps_of_the_guide",
             "the body is an event of [webhooks](webhooks.md) with `requestId` and `transcription` beside it, without "
             "`signature` and `createdAt`; only to networks that the operator lists",
