@@ -27,8 +27,7 @@ from appliance.config import Settings
 from appliance.errors import ConfigurationError, DataFolderInUse, StorageUnavailable
 from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor
-from appliance.services.box import open_box
-from appliance.services.health import NEEDED_TO_START, Health
+from appliance.services.health import NEEDED_TO_START
 from appliance.services.keys import create_first_key
 from appliance.services.pulse import pulse_file
 from appliance.state import workers
@@ -224,12 +223,14 @@ class Supervisor:
         except urllib3.exceptions.HTTPError as error:
             self._unready = str(error)
             return False
-        if response.status == 200:
-            return True
-        checks = Health(open_box(self.settings)).check_all()
-        faults = [f"{name}: {check.detail}" for name, check in checks.items() if not check.ok]
-        self._unready = "; ".join(faults)
-        return response.status == 503 and not any(not checks[name].ok for name in NEEDED_TO_START)
+        try:
+            checks = response.json()["checks"]
+        except (ValueError, KeyError):  # the front door answers for an API that does not run yet
+            self._unready = f"it answered {response.status}"
+            return False
+        faults = [name for name, check in checks.items() if not check["ok"]]
+        self._unready = f"{', '.join(faults)}; `doctor` says why"
+        return not any(name in NEEDED_TO_START for name in faults)
 
     def _environment(self) -> dict[str, str]:
         """Return this process's environment with the settings of the command line, and with absolute paths."""

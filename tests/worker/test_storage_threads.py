@@ -37,7 +37,7 @@ class WritableObjects(Objects):
         self.contents[key] = file.read(size_bytes)
         return ObjectInfo(size_bytes, hashlib.md5(self.contents[key]).hexdigest())
 
-    def list(self, prefix: str, limit: int) -> list[Any]:
+    def list(self, prefix: str, limit: int, after: str = "") -> list[Any]:
         return []
 
     def delete(self, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import threading
 import time
@@ -40,7 +41,7 @@ from appliance.state import inference_files
 from appliance.state.database import Database
 from appliance.state.inference_files import InferenceFile
 from appliance.state.work import Work
-from appliance.storage.objects import ObjectInfo, ObjectStore, StoredKey
+from appliance.storage.objects import ObjectInfo, ObjectStore, StoredKey, UnendedUpload
 from appliance.worker.worker import Worker, prepare_folder
 from tests.support.appliances import wait_for
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
@@ -68,8 +69,11 @@ class Objects:
             raise ObjectMissing(f"There is no object {key}.")
         return ObjectInfo(len(self.contents[key]), "tag")
 
-    def list(self, prefix: str, limit: int) -> list[StoredKey]:
-        return [StoredKey(key, 0.0) for key in self.contents if key.startswith(prefix)][:limit]
+    def list(self, prefix: str, limit: int, after: str = "") -> list[StoredKey]:
+        return [StoredKey(key, 0.0) for key in sorted(self.contents) if key.startswith(prefix) and key > after][:limit]
+
+    def list_unended(self, before: float) -> builtins.list[UnendedUpload]:
+        return []
 
     def fetch(self, key: str, etag: str, file: BinaryIO) -> None:
         self.reads += 1
