@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ from typing import Any
 
 from appliance.state.database import Database
 from tests.chaos.clients import Ledger
+from tests.support.appliances import ROOT, Appliance
 from tests.support.receivers import Receiver
 
 GOOD_ENDS = {"inference_files": "completed", "audio": "ready", "media": "stored"}
@@ -27,6 +30,7 @@ class Audit:
     doubled: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     unreported: list[str] = field(default_factory=list)
+    missing: str = ""
     orphans: list[str] = field(default_factory=list)
     wrong_answers: list[str] = field(default_factory=list)
     integrity: str = "ok"
@@ -34,19 +38,20 @@ class Audit:
     @property
     def faultless(self) -> bool:
         """Whether nothing went wrong."""
-        return self.integrity == "ok" and not any(value for value in vars(self).values() if isinstance(value, list))
+        defects = [value for value in vars(self).values() if isinstance(value, list)]
+        return self.integrity == "ok" and not self.missing and not any(defects)
 
     def row(self) -> dict[str, Any]:
         """Counts, for a table."""
         return {name: len(value) if isinstance(value, list) else value for name, value in vars(self).items()}
 
 
-def audit(ledger: Ledger, receiver: Receiver, data_dir: Path, patience_seconds: float) -> Audit:
+def audit(ledger: Ledger, receiver: Receiver, appliance: Appliance, patience_seconds: float) -> Audit:
     """Wait until everything confirmed has ended, then compare the ledger with the database, the calls and the bucket.
 
     What has not ended when nothing ended for ``patience_seconds`` is stuck.
     """
-    database = Database(data_dir / "appliance.db")
+    database = Database(appliance.data_dir / "appliance.db")
     subjects = {"inference_files": ledger.files, "audio": ledger.audio, "media": ledger.media}
     report = Audit(confirmed=len(ledger), wrong_answers=list(ledger.wrong_answers))
     report.stuck = _settle(database, receiver, subjects, patience_seconds)
@@ -66,7 +71,8 @@ def audit(ledger: Ledger, receiver: Receiver, data_dir: Path, patience_seconds: 
     ]
     integrity = database.one("PRAGMA integrity_check")
     report.integrity = integrity["integrity_check"] if integrity else "no answer"
-    report.orphans = sorted(_object_keys(data_dir) - _known_keys(database))
+    report.missing = _reconcile(appliance)
+    report.orphans = sorted(_object_keys(appliance.data_dir) - _known_keys(database))
     return report
 
 
@@ -110,6 +116,14 @@ def _reported_ends(receiver: Receiver) -> dict[str, Counter[str]]:
         if event["type"].startswith("file."):
             ends.setdefault(event["data"]["file_id"], Counter())[call.headers["webhook-id"]] += 1
     return ends
+
+
+def _reconcile(appliance: Appliance) -> str:
+    """Compare the bucket with the rows, as once a day. Returns what the comparison misses in the bucket."""
+    command = [sys.executable, "-m", "tests.chaos.reconcile_now"]
+    settings = appliance.settings | {"APPLIANCE_DATA_DIR": str(appliance.data_dir)}
+    result = subprocess.run(command, env=settings, cwd=ROOT, capture_output=True, text=True)
+    return "" if result.returncode == 0 else result.stderr
 
 
 def _object_keys(data_dir: Path) -> set[str]:

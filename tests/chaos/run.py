@@ -118,7 +118,7 @@ def run(folder: Path, models: Path, seed: int, kills: int, seconds: float, mean_
                     faults.stop_storage(box.appliance, STOPPED_SECONDS)
                     result.faults[f"stop storage for {STOPPED_SECONDS:.0f} s"] += 1
             wait_for(box.appliance.ready, 120)
-        result.audit = audit(ledger, receiver, box.appliance.data_dir, PATIENCE_SECONDS)
+        result.audit = audit(ledger, receiver, box.appliance, PATIENCE_SECONDS)
     result.seconds = time.monotonic() - started
     return result
 
