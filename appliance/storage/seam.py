@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import urlsplit
 
 import certifi
+import minio.time
 import urllib3
 from minio import Minio
 from minio.credentials import StaticProvider
@@ -20,6 +22,8 @@ _MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchVersion"}
 _LATER = {
     "InternalError",
     "OperationAborted",
+    "RequestNotReadyYet",
+    "RequestTimeTooSkewed",
     "RequestTimeout",
     "ServiceUnavailable",
     "SlowDown",
@@ -27,6 +31,7 @@ _LATER = {
     "SlowDownWrite",
     "XMinioServerNotInitialized",
 }
+SKEW_SECONDS = 600.0  # S3 refuses requests that were signed 15 minutes before or after its own time
 
 
 def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections: int = 32) -> urllib3.PoolManager:
@@ -81,9 +86,15 @@ def _from_s3(error: S3Error, subject: str) -> StorageError:
         return ObjectChanged(f"The object {subject} was replaced after its upload was confirmed.")
     if code == "XMinioStorageFull":
         return StorageFull("The disk of the appliance is full.")
-    if code in _LATER:
+    if code in _LATER or (code == "AccessDenied" and _clocks_differ(error)):
         return StorageUnavailable(f"Object storage cannot serve {subject} now ({code}).")
     return StorageError(f"Object storage refused {subject} ({code}: {error.message}).")
+
+
+def _clocks_differ(error: S3Error) -> bool:
+    """Whether the server has another time. The answer to HEAD has no body, so it does not say why it refuses."""
+    date = parsedate_tz(error.response.headers.get("Date", ""))
+    return date is not None and abs(minio.time.utcnow().timestamp() - mktime_tz(date)) > SKEW_SECONDS
 
 
 def _short(error: Exception) -> str:

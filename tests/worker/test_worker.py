@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from appliance.config import Settings
-from appliance.engine.models.session import Provider
+from appliance.engine.models.session import Provider, Session
 from appliance.engine.models.store import ModelStore
 from appliance.engine.scoring.events import Detection, DetectionConfig
 from appliance.engine.scoring.scorer import Scorer
@@ -471,3 +471,34 @@ def test_a_broken_accelerator_ends_the_worker_so_that_a_new_one_starts(make: Cal
         assert worker.run() is False
     assert fixture.file(file_id).status == "queued"
     assert fixture.work() == [(file_id, 1, 0, None)]
+
+
+def test_nothing_is_lost_if_the_accelerator_fails_in_mid_batch(
+    make: Callable[..., WorkerFixture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First memory runs out and the batch is halved, then the device fails. The next worker does all that was open."""
+    fixture = make(batch_size=8)
+    job_id = fixture.make_job()
+    file_ids = [fixture.add(job_id, loud_wav()) for _ in range(6)]
+    run_whole, sizes, halves = Session._run_whole, list[int](), list[int]()
+
+    def run(session: Session, batch: np.ndarray, output: str) -> np.ndarray:
+        sizes.append(len(batch))
+        if len(batch) > 1 and not halves:
+            halves.append(len(batch))
+            raise RuntimeError("CUDA failure 2: out of memory")
+        if len(sizes) == 7:
+            raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+        return run_whole(session, batch, output)
+
+    monkeypatch.setattr(Session, "_run_whole", run)
+    worker = Worker(fixture.box, "cpu", 3)
+    worker._provider = "cuda"  # only the worker believes this; its sessions run on the CPU
+    assert worker.run() is False
+    assert halves
+    assert sizes[sizes.index(halves[0]) + 1] == (halves[0] + 1) // 2
+    assert "failed" not in {fixture.file(file_id).status for file_id in file_ids}
+    with fixture.working(lanes=3):
+        assert {fixture.finished_file(file_id).status for file_id in file_ids} == {"completed"}
+        assert all(fixture.detections(file_id) == [(1160, 1742)] for file_id in file_ids)
+    assert fixture.work() == []

@@ -14,10 +14,12 @@ import ctypes
 import functools
 import io
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import structlog
 
 from appliance.engine.models.manifest import Manifest
 from appliance.engine.models.onnx_file import check_onnx
@@ -30,6 +32,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 Provider = Literal["cuda", "cpu"]
 
+log = structlog.get_logger()
+
 PROBE = Path(__file__).with_name("probe.onnx")
 ORT_FORMAT = b"ORTM"  # from the fifth byte on
 CPU_BATCH_SIZE = 1  # larger batches cost more CPU time on convolutional models: 8 took a sixth more than 1
@@ -41,6 +45,8 @@ FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
 )
+# What onnxruntime, CUDA, cuDNN, cuBLAS and C++ say. It has no class of its own.
+OUT_OF_MEMORY = re.compile(r"failed to allocate memory|out of memory|alloc_failed|bad_alloc", re.IGNORECASE)
 LOAD_FAILURES: tuple[type[Exception], ...] = (*FAILURES, InvalidManifest)
 
 
@@ -101,6 +107,7 @@ class Session:
             raise InvalidManifest(f"{model.folder}: input.name: the graph's inputs are {names}.")
         fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
         self.batch_size = fixed or batch_size or (CUDA_BATCH_SIZE if provider == "cuda" else CPU_BATCH_SIZE)
+        self._can_split = fixed is None
         self.pads_batches = fixed is not None or provider == "cuda"
         self.input_shape, self.input_type = source.shape, source.type
         self.output_shapes = {output.name: output.shape for output in self._session.get_outputs()}
@@ -124,13 +131,22 @@ class Session:
         return session
 
     def run(self, batch: np.ndarray, output: str) -> np.ndarray:
-        """Run ``batch``, already in the input's layout, and return one output. Raises ScoringFailed."""
+        """Run ``batch``, already in the input's layout, and return one output. Raises ScoringFailed.
+
+        If memory runs out, the halves of the batch are tried one after the other, down to single windows.
+        """
         try:
-            if self.provider == "cuda":
-                return self._run_bound(batch, output)
-            return np.asarray(self._session.run([output], {self.manifest.input.name: batch})[0])
+            return self._run_whole(batch, output)
         except FAILURES as error:
-            raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
+            if len(batch) == 1 or not self._can_split or not OUT_OF_MEMORY.search(str(error)):
+                raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
+            log.warning("out of memory; half of the batch is tried", model=self.manifest.id, windows=len(batch))
+        return np.concatenate([self.run(half, output) for half in np.array_split(batch, 2)])
+
+    def _run_whole(self, batch: np.ndarray, output: str) -> np.ndarray:
+        if self.provider == "cuda":
+            return self._run_bound(batch, output)
+        return np.asarray(self._session.run([output], {self.manifest.input.name: batch})[0])
 
     def _run_bound(self, batch: np.ndarray, output: str) -> np.ndarray:
         binding = self._session.io_binding()

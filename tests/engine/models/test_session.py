@@ -119,3 +119,43 @@ def test_a_missing_output_fails_the_batch(tmp_path: Path) -> None:
     session = Session(stored(toy_models.window_model(tmp_path)), "cpu")
     with pytest.raises(ScoringFailed, match="could not score"):
         session.run(session.slots[0].windows, "nothing")
+
+
+def test_a_batch_for_which_memory_does_not_suffice_is_run_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, limit, tries = Session(stored(toy_models.softmax_model(tmp_path)), "cpu", 7), 2, list[int]()
+    run_whole = session._run_whole
+
+    def run(batch: np.ndarray, output: str) -> np.ndarray:
+        tries.append(len(batch))
+        if len(batch) > limit:
+            raise RuntimeError("bfc_arena.cc:359 AllocateRawInternal Failed to allocate memory for requested buffer")
+        return run_whole(batch, output)
+
+    slot = session.slots[0]
+    slot.windows[:] = np.linspace(0, 0.5, 7)[:, np.newaxis]
+    expected = slot.score(7)
+    monkeypatch.setattr(session, "_run_whole", run)
+    np.testing.assert_allclose(slot.score(7), expected, atol=1e-6)
+    assert tries == [7, 4, 2, 2, 3, 2, 1]
+    limit, tries = 0, []
+    with pytest.raises(ScoringFailed, match="Failed to allocate memory"):
+        slot.score(7)
+    assert tries == [7, 4, 2, 1]
+
+
+def test_other_failures_and_fixed_batches_are_not_run_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = Session(stored(toy_models.softmax_model(tmp_path / "free")), "cpu", 4)
+    fixed = Session(stored(toy_models.softmax_model(tmp_path / "fixed", batch=4)), "cpu")
+    for session, message in ((free, "CUDA error 700"), (fixed, "CUDA failure 2: out of memory")):
+        tries: list[str] = []
+
+        def fail(batch: np.ndarray, output: str, message: str = message, tries: list[str] = tries) -> np.ndarray:
+            tries.append(message)
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(session, "_run_whole", fail)
+        with pytest.raises(ScoringFailed, match=message):
+            session.slots[0].score(4)
+        assert len(tries) == 1
