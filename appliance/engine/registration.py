@@ -108,7 +108,7 @@ def _answer(folder: Path, limits: CheckLimits) -> str | None:
         raise InvalidManifest(f"{folder}: the check of the model took longer than {limits.seconds} s, or was killed.")
     try:
         fault = json.loads(answer)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         name = signal.Signals(-status).name if status < 0 else f"status {status}"
         raise InvalidManifest(f"{folder}: the model crashed the process that checked it ({name}).") from error
     return None if fault is None else "".join(c if c.isprintable() else " " for c in str(fault))

@@ -312,7 +312,7 @@ def test_a_job_fails_only_when_every_file_failed(api: Api) -> None:
     assert [file["id"] for file in job["files"]][:2] == bad
 
 
-@pytest.mark.parametrize("job_id", ["nothing", "00000000-0000-0000-0000-000000000000", "1", "%00", "%F0%9F%98%80", "'"])
+@pytest.mark.parametrize("job_id", ["nothing", "00000000-0000-0000-0000-000000000000", "1", "%F0%9F%98%80", "'"])
 def test_an_unknown_job_id_is_a_404_everywhere(api: Api, job_id: str) -> None:
     assert api.get(f"{JOBS}/{job_id}", 404)["code"] == "not_found"
     api.cancel(job_id, 404)

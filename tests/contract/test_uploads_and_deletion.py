@@ -158,6 +158,7 @@ def test_a_poll_can_leave_out_the_files(api: Api, job_id: str) -> None:
     whole = api.finished_job(job_id)
     files = whole.pop("files")
     assert len(files) == 1
+    assert whole.pop("files_next_cursor") is None
     assert api.get(f"{JOBS}/{job_id}?files=false") == whole
 
 
