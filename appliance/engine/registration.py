@@ -45,8 +45,11 @@ def add_model(store: ModelStore, source: Path, limits: CheckLimits) -> StoredMod
     store has this version with the same manifest. Raises InvalidManifest, or ModelExists if the store has this version
     with another manifest or in a state that cannot be used.
     """
+    _refuse_link(source / MANIFEST)
     _check_file(source / MANIFEST, MAX_TEXT_BYTES)
     model = StoredModel(read_manifest(source / MANIFEST), source)
+    for path in _files(model):
+        _refuse_link(path)
     check_model(model, limits)
     manifest = model.manifest
     target = store.root / manifest.name / manifest.version
@@ -119,10 +122,16 @@ def _files(model: StoredModel) -> list[Path]:
     return [model.folder / MANIFEST, *[card] * card.exists(), *(path for path, _ in model.checksums.values())]
 
 
+def _refuse_link(path: Path) -> None:
+    """Raise InvalidManifest if a file to be copied is a link, which could lead to any file of this machine."""
+    if path.is_symlink():
+        raise InvalidManifest(f"{path} is a link; a model is copied from regular files.")
+
+
 def _check_file(path: Path, max_bytes: int) -> None:
-    """Raise InvalidManifest if a file is too large, or is none: a link could lead to any file of this machine."""
+    """Raise InvalidManifest if a file is too large or no regular file."""
     try:
-        status = path.lstat()
+        status = path.stat()
     except OSError as error:
         raise InvalidManifest(f"{path} cannot be read: {error.strerror}.") from error
     if not stat.S_ISREG(status.st_mode):

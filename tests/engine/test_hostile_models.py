@@ -22,7 +22,7 @@ from appliance.engine.confinement.confine import missing_confinement
 from appliance.engine.models.onnx_file import check_onnx
 from appliance.engine.models.session import Session
 from appliance.engine.models.store import ModelStore, StoredModel
-from appliance.engine.registration import CheckLimits, add_model
+from appliance.engine.registration import CheckLimits, add_model, check_model
 from appliance.errors import InvalidManifest
 from tests.support import toy_models
 
@@ -195,6 +195,7 @@ def statuses_of_checks() -> list[str]:
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed the process that checked it (SIGSEGV)"),
         ("print('[' * 100_000)", "was killed"),
+        ("print('[' * 60_000)", "crashed the process that checked it (status 0)"),
         ("print('no answer')", "crashed the process that checked it (status 0)"),
         ("print('\"input.name: a\\\\u001b[2Jb\"')", "input.name: a [2Jb"),
     ],
@@ -204,6 +205,12 @@ def test_whatever_the_checking_process_does_the_model_is_refused(
 ) -> None:
     monkeypatch.setattr(registration, "PROGRAM", ("-c", code))
     assert reason in refusal(tmp_path, toy_models.window_model(tmp_path / "source"))
+
+
+def test_a_manifest_that_nests_too_deep_is_refused(tmp_path: Path) -> None:
+    source = toy_models.window_model(tmp_path / "source")
+    (source / "manifest.toml").write_text("x = " + "[" * 100_000)
+    assert "cannot be read" in refusal(tmp_path, source)
 
 
 def test_a_file_over_the_size_limit_is_refused(tmp_path: Path) -> None:
@@ -223,7 +230,20 @@ def test_a_link_is_refused_because_it_could_lead_to_any_file(tmp_path: Path, nam
     (tmp_path / "elsewhere").write_bytes((source / name).read_bytes() if (source / name).exists() else b"secret")
     (source / name).unlink(missing_ok=True)
     (source / name).symlink_to(tmp_path / "elsewhere")
-    assert f"{name} is not a regular file" in refusal(tmp_path, source)
+    assert f"{name} is a link" in refusal(tmp_path, source)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    source = toy_models.window_model(tmp_path / "source")
+    os.mkfifo(source / "MODEL_CARD.md")
+    assert "MODEL_CARD.md is not a regular file" in refusal(tmp_path, source)
+
+
+def test_a_model_in_the_store_may_be_a_link_that_its_operator_made(tmp_path: Path) -> None:
+    source = toy_models.window_model(tmp_path)
+    (source / "model.onnx").rename(tmp_path / "elsewhere")
+    (source / "model.onnx").symlink_to(tmp_path / "elsewhere")
+    check_model(ModelStore(tmp_path).resolve("loud-windows"), CheckLimits())
 
 
 def test_files_that_the_manifest_does_not_name_are_not_copied(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def read_manifest(path: Path) -> Manifest | SpeechManifest:
     except ValidationError as error:
         faults = "; ".join(_fault(e["loc"], e["msg"]) for e in error.errors())
         raise InvalidManifest(f"{path}: {faults}.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidManifest(f"{path} cannot be read: {error}.") from error
 
 
