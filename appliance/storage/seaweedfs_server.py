@@ -7,6 +7,11 @@ the form expired. It ends an upload that makes no progress for a minute.
 
 from __future__ import annotations
 
+import os
+import socket
+import stat
+import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -51,6 +56,10 @@ _OPTIONS = (
 )
 
 
+_SOCKETS = Path("/tmp")
+_STARTED_SECONDS = 60.0  # a younger socket may be that of a server that does not listen yet
+
+
 class SeaweedfsServer:
     """Master, volume, filer and S3 server in one process, with files in ``<data_dir>/objects/seaweedfs``.
 
@@ -89,6 +98,7 @@ class SeaweedfsServer:
 
     def command(self) -> list[str]:
         """Make the folder and the file of identities, and return the command line."""
+        remove_dead_sockets(_SOCKETS)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         identities = self._settings.data_dir.absolute() / "secrets" / "seaweedfs-s3.json"
         write_secret(identities, self._s3_configuration())
@@ -142,3 +152,16 @@ class SeaweedfsServer:
 def _identity(name: str, keys: Credentials, actions: list[str]) -> dict:
     pair = {"accessKey": keys.access_key, "secretKey": keys.secret_key}
     return {"name": name, "credentials": [pair], "actions": actions}
+
+
+def remove_dead_sockets(folder: Path) -> None:
+    """Remove this user's sockets of servers that ended. SeaweedFS makes five in ``/tmp`` and removes none."""
+    for path in folder.glob("seaweedfs-*.sock"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            status = path.lstat()
+            is_ours = stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
+            if is_ours and time.time() - status.st_mtime > _STARTED_SECONDS:
+                try:
+                    probe.connect(str(path))
+                except ConnectionRefusedError:
+                    path.unlink()

@@ -1,4 +1,4 @@
-"""A run: clients send recordings, processes are killed at random moments, and then the audit compares all.
+"""A run: clients send recordings, processes are killed at random moments, clocks are set, and then the audit compares.
 
 ``python -m tests.chaos.run --minutes N`` is the long run (``scripts/chaos``); ``test_chaos.py`` is the short one. The
 seed decides which processes are killed and the pauses in between, but not what the processes do meanwhile.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import random
 import sys
@@ -24,6 +25,7 @@ from appliance.supervisor.ports import free_port
 from tests.chaos import faults
 from tests.chaos.audit import Audit, audit
 from tests.chaos.clients import Client, Ledger
+from tests.chaos.clocks import DAY_SECONDS, Clock, why_no_clock
 from tests.support.appliances import Appliance, make_models, running_appliance, wait_for
 from tests.support.receivers import Receiver, receiving
 
@@ -33,6 +35,8 @@ LEASE_SECONDS = 4.0
 PATIENCE_SECONDS = 2 * LEASE_SECONDS + 30.0
 RESTART_EVERY = 100  # kills between two restarts of the whole box, in the long run
 STOP_EVERY = 250  # kills between two stops of storage
+STEP_EVERY = 10  # faults between two steps of the clock
+STEPS_DAYS = (-1, 1, 1, -1)  # in turn, so that it is a day behind, right, a day ahead, and right again
 STOPPED_SECONDS = 60.0
 
 
@@ -58,6 +62,7 @@ class Box:
 
     def __init__(self, folder: Path, models: Path, **settings: object) -> None:
         self._folder, self._models = folder, models
+        self.clock = None if why_no_clock() else Clock(folder.with_name(f"{folder.name}-clock"))
         self._settings: dict[str, Any] = {
             "port": free_port("127.0.0.1"),
             "storage_server": "minio",
@@ -77,7 +82,8 @@ class Box:
         self.appliance = self._start()
 
     def _start(self) -> Appliance:
-        return self._open.enter_context(running_appliance(self._folder, self._models, **self._settings))
+        with self.clock.applied() if self.clock else contextlib.nullcontext():
+            return self._open.enter_context(running_appliance(self._folder, self._models, **self._settings))
 
     def close(self) -> None:
         """Stop the box as an operator does."""
@@ -105,12 +111,16 @@ def sending(box: Box, receiver: Receiver, ledger: Ledger, seed: int) -> Iterator
 def run(folder: Path, models: Path, seed: int, kills: int, seconds: float, mean_pause_seconds: float) -> Run:
     """Kill processes under load until ``kills`` or ``seconds`` are reached, then audit."""
     started, ledger, result = time.monotonic(), Ledger(), Run(seed, 0.0)
-    random_source = random.Random(seed)
+    random_source, steps = random.Random(seed), itertools.cycle(STEPS_DAYS)
     with receiving() as receiver, contextlib.closing(Box(folder, models)) as box:
         with sending(box, receiver, ledger, seed):
             while result.faults.total() < kills and time.monotonic() - started < seconds:
                 time.sleep(random_source.expovariate(1 / mean_pause_seconds))
                 result.faults[f"kill {faults.kill_one(box.appliance, random_source)}"] += 1
+                if box.clock and result.faults.total() % STEP_EVERY == 0:
+                    days = next(steps)
+                    box.clock.step(days * DAY_SECONDS)
+                    result.faults[f"clock set by {days:+} day"] += 1
                 if result.faults.total() % RESTART_EVERY == 0:
                     box.kill_all_and_start_again()
                     result.faults["kill everything, start again"] += 1
@@ -142,6 +152,8 @@ def main() -> int:
             (Path(folder) / "data").rename(kept / "data")
             print(f"The data folder is kept in {kept}.", file=sys.stderr)
     print(result.table())
+    if why_no_clock():
+        print(f"No clock was set: {why_no_clock()}.")
     for name, value in vars(result.audit).items():
         for line in value if isinstance(value, list) else []:
             print(f"{name}: {line}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from appliance.storage import binaries
 from appliance.storage.access import load_access
 from appliance.storage.identities import load_or_make_identities
 from appliance.storage.objects import ObjectStore
+from appliance.storage.seaweedfs_server import remove_dead_sockets
 from appliance.storage.servers import choose_server
 from tests.support.servers import RunningStorage
 
@@ -96,3 +99,26 @@ def test_an_external_server_is_used_without_changes(storage: RunningStorage, tmp
 def test_an_external_server_needs_its_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="storage_endpoint"):
         choose_server(Settings(data_dir=tmp_path, storage_server="external"))
+
+
+def test_sockets_of_seaweedfs_are_removed_when_their_server_is_dead(tmp_path: Path) -> None:
+    listening = socket.socket(socket.AF_UNIX)
+    names = ("dead", "living", "young")
+    paths = {name: tmp_path / f"seaweedfs-{name}.sock" for name in names}
+    for name, path in paths.items():
+        server = listening if name == "living" else socket.socket(socket.AF_UNIX)
+        server.bind(str(path))
+        if name == "living":
+            server.listen()
+        else:
+            server.close()
+        if name != "young":
+            os.utime(path, (0, 0))
+    (tmp_path / "seaweedfs-file.sock").write_text("")
+    remove_dead_sockets(tmp_path)
+    listening.close()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "seaweedfs-living.sock",
+        "seaweedfs-young.sock",
+        "seaweedfs-file.sock",
+    }
