@@ -130,8 +130,8 @@ for days in (-1, 1):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian's package faketime)")
 def test_retries_and_leases_under_a_clock_that_is_really_set(tmp_path: Path, box_models: Path) -> None:
+    assert LIBRARY, "libfaketime is not installed; scripts/test installs Debian's package faketime"
     set_clock = tmp_path / "clock"
     set_clock.write_text("+0")
     environment = os.environ | {
