@@ -54,17 +54,19 @@ def _check_named_calls(request: pytest.FixtureRequest, appliance: Appliance, spe
     """
     test = f"{request.path.stem}::{request.node.originalname}"
     named = {(call.route, call.verdict is Verdict.REFUSED) for call in calls_of(test)}
-    log = appliance.data_dir / "logs" / "frontdoor.log"
-    start = log.stat().st_size if named else 0
+    logs = [appliance.data_dir / "logs" / name for name in ("frontdoor.log", "frontdoor-strangers.log")]
+    starts = {log: log.stat().st_size for log in logs if named and log.exists()}
 
     def missing() -> set[tuple[str, bool]]:
-        with log.open("rb") as file:
-            file.seek(start)
-            lines = [json.loads(line) for line in file if line.endswith(b"\n") and b"log.access" in line]
-        made = {
-            (f"{line['request']['method']} {spec.path_of(line['request']['uri'])}", line["status"] >= 400)
-            for line in lines
-        }
+        made = set()
+        for log in filter(Path.exists, logs):
+            with log.open("rb") as file:
+                file.seek(starts.get(log, 0))
+                for text in file:
+                    if text.endswith(b"\n") and b"log.access" in text:
+                        line = json.loads(text)
+                        route = f"{line['request']['method']} {spec.path_of(line['request']['uri'])}"
+                        made.add((route, line["status"] >= 400))
         return named - made
 
     yield
