@@ -177,8 +177,8 @@ class Database(Reader):
             self._local.connection = self._connect()
         return self._local.connection
 
-    def _connect(self, busy_seconds: float = BUSY_SECONDS) -> Any:
-        connection = sqlite3.connect(self.path, timeout=busy_seconds, isolation_level=None)
+    def _connect(self, busy_seconds: float | None = None) -> Any:
+        connection = sqlite3.connect(self.path, timeout=busy_seconds or BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
@@ -213,12 +213,12 @@ def check_sqlite() -> str:
 
 
 @contextmanager
-def _translated(busy_seconds: float = BUSY_SECONDS) -> Iterator[None]:
+def _translated(busy_seconds: float | None = None) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error):
-            raise DatabaseBusy(f"The database stayed locked for {busy_seconds:.0f} s.") from error
+            raise DatabaseBusy(f"The database stayed locked for {busy_seconds or BUSY_SECONDS:.0f} s.") from error
         if "disk is full" in str(error):
             raise StorageFull("The disk of the database is full.") from error
         raise StateError(f"The database failed: {error}.") from error

@@ -328,7 +328,7 @@ def test_deleting_audio_or_the_dataset_deletes_theirs(api: Api) -> None:
 @pytest.fixture(scope="module")
 def long_lists(appliance: Appliance) -> list[tuple[Api, str, str]]:
     """Lists of a tenant of their own with five rows each: API, path and the appliance's own name of the rows."""
-    api = appliance.api_of("pages", "pages")
+    api = appliance.api_of("numbered pages", "numbered pages")
     datasets = [new_dataset(api) for _ in range(5)]
     for _ in range(5):
         request_audio(api, datasets[0], b"x")
