@@ -232,8 +232,8 @@ class ListFiles(Numbered):
 class ResultOptions(Query):
     """Details that a client may ask for. The appliance has none of them, so only `false` is accepted."""
 
-    raw: Literal["false", "False"] | None = Field(None, description="Records of single jobs; there are none.")
-    chunks: Literal["false", "False"] | None = Field(None, description="Chunks of a file; there are none.")
+    raw: Literal["false", "False"] | None = Field(None, description="For records of jobs, which are not kept.")
+    chunks: Literal["false", "False"] | None = Field(None, description="For chunks of a file, which are not made.")
     speech_information: Literal["false", "False"] | None = Field(
         None, description="Tone and accent; there is no model."
     )

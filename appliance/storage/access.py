@@ -40,7 +40,7 @@ class StorageAccess:
     the signatures of forms and URLs name. ``service`` gets, puts and deletes objects in the bucket. ``writer`` and
     ``reader`` sign forms and URLs: directly, or, if ``temporary``, as parents of STS credentials for one key and one
     action. If the server sends an event for each upload, it posts it to ``arrivals_port`` on the loopback with
-    ``arrivals_token``; both are None if it sends no events. ``local_ports`` are the other ports on which the
+    ``arrivals_token``; a server that sends no events has neither. ``local_ports`` are the other ports on which the
     server listens.
     """
 

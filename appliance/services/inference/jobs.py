@@ -40,7 +40,7 @@ class JobReport:
     error_message: str | None
     callback: dict[str, Any] | None  # the delivery of the newest webhook
     files: list[FileReport] = field(default_factory=list)
-    files_end: int | None = None  # the sequence after which further files come, None if there are none
+    files_end: int | None = None  # the sequence of the last file here, if more files follow
 
 
 def create_job(
