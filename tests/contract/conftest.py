@@ -14,6 +14,7 @@ import requests
 from tests.contract.compatibility import Verdict, calls_of
 from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
+from tests.support.receivers import Receiver, receiving
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +27,9 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document that it serves."""
+    """The OpenAPI document that the appliance serves. A module may have an appliance of its own."""
     return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
@@ -78,6 +79,13 @@ def _check_named_calls(request: pytest.FixtureRequest, appliance: Appliance, spe
 def api(appliance: Appliance) -> Api:
     """The API with the first key."""
     return appliance.api
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks."""
+    with receiving() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

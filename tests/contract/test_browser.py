@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 from playwright.sync_api import Browser, Page
 
 from appliance.storage.local_server import free_ports
 from tests.contract import page_samples
-from tests.contract.spec import Spec
 from tests.support.appliances import Appliance, running_appliance
 from tests.support.browser import javascript_of, open_browser, serving
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
@@ -106,12 +104,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Any, ports: list
         tmp_path_factory.mktemp("browser"), models, storage_server="minio", cors_origins=origins
     ) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 @pytest.fixture(scope="module")

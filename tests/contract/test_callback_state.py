@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
-from tests.support.receivers import Receiver, receiving
+from tests.support.receivers import Receiver
 from tests.support.toy_recordings import loud_wav
 
 JOBS = "/api/v1/inference-jobs"
@@ -24,18 +23,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     """An appliance that may call receivers on the loopback and tries each webhook twice."""
     settings = {"webhook_networks": '["127.0.0.0/8"]', "webhook_retry_seconds": "[0.1]"}
     with running_appliance(tmp_path_factory.mktemp("state"), models, storage_server="minio", **settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as running:
         yield running
 
 

@@ -19,7 +19,6 @@ import requests
 from sqlite_utils.utils import sqlite3
 
 from appliance.state.database import Database
-from tests.contract.spec import Spec
 from tests.support.appliances import (
     ROOT,
     Api,
@@ -42,12 +41,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     folder = tmp_path_factory.mktemp("crashing")
     with running_appliance(folder, models, storage_server="minio", lease_seconds=2, decoders=2) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, post_form, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
@@ -23,12 +22,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     settings = {"upload_expires_seconds": 3, "upload_grace_seconds": 1, "public_url": PUBLIC}
     with running_appliance(folder, models, storage_server="minio", **settings) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 def test_a_form_that_expires_unused_fails_its_file_and_ends_the_job(api: Api) -> None:

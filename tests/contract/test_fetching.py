@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.spec import Spec
 from tests.contract.test_speech_raw import assert_sample_text
 from tests.support.appliances import Appliance, running_appliance, wait_for
 from tests.support.file_servers import FileServer, serving_files
@@ -21,12 +20,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     settings = {"fetch_hosts": '["127.0.0.0/8"]', "max_upload_bytes": 2_000_000}
     with running_appliance(tmp_path_factory.mktemp("fetching"), models, storage_server="minio", **settings) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 @pytest.fixture

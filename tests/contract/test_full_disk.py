@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.contract.spec import Spec
 from tests.contract.test_uploads_and_deletion import JOBS
 from tests.support.appliances import Appliance, post_form, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
@@ -53,12 +52,6 @@ def appliance(disk: SmallDisk, models: Path) -> Iterator[Appliance]:
     settings = {"least_free_bytes": 0, "lease_seconds": 2}
     with running_appliance(disk.folder / "data", models, storage_server="minio", **settings) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 def test_a_full_disk_is_a_507_and_work_goes_on_when_there_is_space(appliance: Appliance, disk: SmallDisk) -> None:

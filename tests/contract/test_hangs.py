@@ -14,9 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 
-from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, children, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
@@ -30,12 +28,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     settings = {"hang_seconds": 4, "lease_seconds": 2, "api_threads": 1, "streamed_uploads": THREADS - 1}
     with running_appliance(folder, models, storage_server="minio", **settings) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ import pytest
 import requests
 import soundfile
 
-from tests.contract.spec import Spec
 from tests.support.appliances import Appliance, post_form, running_appliance, wait_for
 
 MEBIBYTE = 1024**2
@@ -24,12 +23,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     quotas = {"tenant_stored_bytes": 20 * MEBIBYTE, "tenant_pending_uploads": 3}
     with running_appliance(folder, models, storage_server="minio", **quotas) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 def used(appliance: Appliance, name: str) -> float:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
@@ -22,12 +21,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     """A running appliance with SeaweedFS."""
     with running_appliance(tmp_path_factory.mktemp("weed"), models, **WEED) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
 
 
 def test_from_upload_to_detections(appliance: Appliance, api: Api) -> None:

@@ -16,10 +16,9 @@ import pytest
 import requests
 
 from appliance.storage.access import StorageAccess, load_access
-from tests.contract.spec import Spec
 from tests.contract.test_speech_raw import assert_sample_text
 from tests.support.appliances import Api, Appliance, children, running_appliance, wait_for
-from tests.support.receivers import Receiver, receiving
+from tests.support.receivers import Receiver
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 
@@ -38,18 +37,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     }
     folder = tmp_path_factory.mktemp("putting")
     with running_appliance(folder, models, storage_server="minio", **settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as running:
         yield running
 
 

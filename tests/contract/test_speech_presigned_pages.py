@@ -12,7 +12,7 @@ import requests
 from tests.contract.spec import Spec
 from tests.contract.test_speech_raw import assert_sample_text
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
-from tests.support.receivers import Receiver, receiving
+from tests.support.receivers import Receiver
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import loud_wav
 
@@ -24,19 +24,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     """An appliance that may call back to this machine."""
     networks = {"webhook_networks": '["127.0.0.0/8"]'}
     with running_appliance(tmp_path_factory.mktemp("pages"), models, storage_server="minio", **networks) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver of callbacks."""
-    with receiving() as running:
         yield running
 
 

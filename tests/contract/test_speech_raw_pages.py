@@ -13,14 +13,12 @@ from typing import Any
 
 import assemblyai
 import pytest
-import requests
 
 from appliance.state.database import Database
-from tests.contract.spec import Spec
 from tests.contract.test_speech_raw import RawClient, assert_sample_text
 from tests.support import node_client
 from tests.support.appliances import Appliance, running_appliance, wait_for
-from tests.support.receivers import Receiver, receiving
+from tests.support.receivers import Receiver
 from tests.support.speech_sample import SAMPLE as SPEECH
 
 MODEL = "moonshine-tiny-en@0.0.59"
@@ -124,12 +122,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
         yield running
 
 
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
-
-
 @pytest.fixture
 def raw(appliance: Appliance) -> RawClient:
     return RawClient(appliance.url, appliance.key)
@@ -142,12 +134,6 @@ def client(appliance: Appliance) -> assemblyai.Transcriber:
     assemblyai.settings.api_key = appliance.key
     assemblyai.settings.polling_interval = 0.1
     return assemblyai.Transcriber()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.contract.spec import Spec
 from tests.support.appliances import Api, Appliance, running_appliance, wait_for
 from tests.support.receivers import Receiver, receiving
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
@@ -36,18 +34,6 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     }
     folder = tmp_path_factory.mktemp("calling")
     with running_appliance(folder, models, storage_server="minio", **settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def spec(appliance: Appliance) -> Spec:
-    """The OpenAPI document of this appliance."""
-    return Spec(requests.get(f"{appliance.url}/api/v1/openapi.json").json())
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as running:
         yield running
 
 
