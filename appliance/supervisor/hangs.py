@@ -26,7 +26,10 @@ Probe = Callable[[float], bool]  # takes the seconds that it may last, and retur
 
 
 class HangWatch:
-    """Probes one process on a thread of its own, and kills it if it does not answer for ``hang_seconds``."""
+    """Probes one process on a thread of its own, and kills it if it does not answer for ``hang_seconds``.
+
+    Start it when the process is ready. A process that takes its place gets FIRST_ANSWER_SECONDS to answer.
+    """
 
     def __init__(self, child: Child, probe: Probe, hang_seconds: float) -> None:
         self._child = child
@@ -45,7 +48,7 @@ class HangWatch:
         self._thread.join()
 
     def _run(self) -> None:
-        pid, misses, patient_until = None, 0, 0.0
+        pid, misses, patient_until = self._child.pid, 0, 0.0
         while not self._stopping.is_set():
             started = time.monotonic()
             if self._child.pid != pid:
