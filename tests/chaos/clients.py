@@ -30,6 +30,7 @@ class Ledger:
     audio: set[str] = field(default_factory=set)
     media: set[str] = field(default_factory=set)
     wrong_answers: list[str] = field(default_factory=list)
+    api_seconds: list[float] = field(default_factory=list)  # of each call that was answered
     retries: int = 0
 
     def __len__(self) -> int:
@@ -40,7 +41,14 @@ class Client(threading.Thread):
     """One client. It sends until ``stopping`` is set, and then ends the recording in hand."""
 
     def __init__(
-        self, url: str, key: str, callback_url: str, ledger: Ledger, seed: int, stopping: threading.Event
+        self,
+        url: str,
+        key: str,
+        callback_url: str,
+        ledger: Ledger,
+        seed: int,
+        stopping: threading.Event,
+        wait: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name=f"client-{seed}", daemon=True)
         self._url = url
@@ -49,6 +57,7 @@ class Client(threading.Thread):
         self._ledger = ledger
         self._random = random.Random(seed)
         self._stopping = stopping
+        self._wait = wait
 
     def run(self) -> None:
         """Send recordings by a route chosen at random, again and again."""
@@ -64,6 +73,7 @@ class Client(threading.Thread):
         job = self._post("/api/v1/inference-jobs", body, 201)["id"]
         folder = f"/api/v1/inference-jobs/{job}/files"
         for _ in range(FILES_OF_A_JOB):
+            self._wait()
             content = loud_wav()
             size = {"filename": "take.wav", "content_type": "audio/wav", "file_size_bytes": len(content)}
             form = self._post(f"{folder}/upload-url", size)
@@ -74,6 +84,7 @@ class Client(threading.Thread):
                 return
 
     def _dataset(self) -> None:
+        self._wait()
         folder = f"/api/v1/datasets/{self._post('/api/v1/datasets', {'name': 'chaos'}, 201)['id']}/audio"
         content = loud_wav()
         form = self._post(
@@ -84,7 +95,10 @@ class Client(threading.Thread):
         self._ledger.audio.add(form["audio_id"])
 
     def _batch(self) -> None:
-        files = [("files", (f"{number}.wav", loud_wav(), "audio/wav")) for number in range(2)]
+        files = []
+        for number in range(2):
+            self._wait()
+            files.append(("files", (f"{number}.wav", loud_wav(), "audio/wav")))
         accepted = self._until_answered(
             "batch", (202,), lambda: requests.post(self._at("/transcribe/files/upload"), files=files, **self._options)
         ).json()
@@ -92,7 +106,10 @@ class Client(threading.Thread):
 
     def _post(self, path: str, body: Any, status: int = 200) -> Any:
         def send() -> requests.Response:
-            return requests.post(self._at(path), json=body, **self._options)
+            started = time.monotonic()
+            response = requests.post(self._at(path), json=body, **self._options)
+            self._ledger.api_seconds.append(time.monotonic() - started)
+            return response
 
         return self._until_answered(f"POST {path}", (status,), send).json()
 

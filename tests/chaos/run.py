@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,12 +91,19 @@ class Box:
 
 
 @contextlib.contextmanager
-def sending(box: Box, receiver: Receiver, ledger: Ledger, seed: int) -> Iterator[None]:
-    """Let clients send until the block ends."""
+def sending(
+    box: Box,
+    receiver: Receiver,
+    ledger: Ledger,
+    seed: int,
+    num_clients: int = NUM_CLIENTS,
+    wait: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Let clients send until the block ends. They call ``wait`` before each recording."""
     stopping = threading.Event()
     clients = [
-        Client(box.appliance.url, box.key, receiver.url, ledger, seed + number, stopping)
-        for number in range(NUM_CLIENTS)
+        Client(box.appliance.url, box.key, receiver.url, ledger, seed + number, stopping, wait)
+        for number in range(num_clients)
     ]
     for client in clients:
         client.start()
