@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -73,13 +72,13 @@ class Soak:
             ("", "start / most / end / idle"),
         ]
         for name in self.idle.memory_bytes:
-            lines += [self._line(f"memory of {name}, MiB", lambda one, name=name: one.memory_bytes[name] / MIB)]
+            lines += [self._line(f"memory of {name}, MiB", "memory_bytes", name, MIB)]
         for name in self.idle.open_files:
-            lines += [self._line(f"open files of {name}", lambda one, name=name: one.open_files[name])]
+            lines += [self._line(f"open files of {name}", "open_files", name)]
         lines += [
-            self._line("temporary files", lambda one: one.temporary_files),
-            self._line("database, MiB", lambda one: one.database_bytes / MIB),
-            self._line("write-ahead log, MiB", lambda one: one.wal_bytes / MIB),
+            self._line("temporary files", "temporary_files"),
+            self._line("database, MiB", "database_bytes", unit=MIB),
+            self._line("write-ahead log, MiB", "wal_bytes", unit=MIB),
             ("sockets left in /tmp", str(self.leftover_sockets)),
             ("calls of the API", str(len(self.api_seconds))),
         ]
@@ -88,9 +87,11 @@ class Soak:
             lines += [("API p50, p99, ms", f"{1000 * percentiles[49]:.0f}, {1000 * percentiles[98]:.0f}")]
         return "\n".join(f"{name:30} {value}" for name, value in [*lines, *self.audit.row().items()])
 
-    def _line(self, label: str, value: Callable[[Gauges], float]) -> tuple[str, str]:
-        values = [value(one) for one in self.readings]
-        return label, " / ".join(f"{one:.0f}" for one in (values[0], max(values), values[-1], value(self.idle)))
+    def _line(self, label: str, gauge: str, name: str = "", unit: int = 1) -> tuple[str, str]:
+        """One gauge in the four columns. ``name`` is a process, if the gauge has a value for each."""
+        values = [getattr(reading, gauge) for reading in [*self.readings, self.idle]]
+        numbers = [(value[name] if name else value) / unit for value in values]
+        return label, " / ".join(f"{one:.0f}" for one in (numbers[0], max(numbers), numbers[-2], numbers[-1]))
 
 
 def done(database: Database) -> int:
