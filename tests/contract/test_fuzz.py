@@ -27,7 +27,7 @@ def test_generated_requests_break_nothing(appliance: Appliance, spec: Spec, tmp_
         *("--checks", "all", "--exclude-checks", EXCLUDED_CHECKS),
         *("--phases", "coverage,fuzzing,stateful", "--max-examples", "30", "--seed", "1", "--no-color"),
     ]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     num_operations = sum(map(len, spec.document["paths"].values()))
     assert re.search(rf"Tested: {num_operations}\b", result.stdout), result.stdout
