@@ -35,7 +35,7 @@ LEASE_SECONDS = 4.0
 PATIENCE_SECONDS = 2 * LEASE_SECONDS + 30.0
 RESTART_EVERY = 100  # kills between two restarts of the whole box, in the long run
 STOP_EVERY = 250  # kills between two stops of storage
-STEP_EVERY = 10  # faults between two steps of the clock
+STEP_EVERY = 10  # kills between two steps of the clock
 STEPS_DAYS = (-1, 1, 1, -1)  # in turn, so that it is a day behind, right, a day ahead, and right again
 STOPPED_SECONDS = 60.0
 
@@ -60,9 +60,9 @@ class Run:
 class Box:
     """The appliance under test. Unlike a fixture's, it can be killed as a whole and started again."""
 
-    def __init__(self, folder: Path, models: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, models: Path, clock: Clock | None = None, **settings: object) -> None:
         self._folder, self._models = folder, models
-        self.clock = None if why_no_clock() else Clock(folder.with_name(f"{folder.name}-clock"))
+        self._clock = clock
         self._settings: dict[str, Any] = {
             "port": free_port("127.0.0.1"),
             "storage_server": "minio",
@@ -82,7 +82,7 @@ class Box:
         self.appliance = self._start()
 
     def _start(self) -> Appliance:
-        with self.clock.applied() if self.clock else contextlib.nullcontext():
+        with self._clock.applied() if self._clock else contextlib.nullcontext():
             return self._open.enter_context(running_appliance(self._folder, self._models, **self._settings))
 
     def close(self) -> None:
@@ -119,19 +119,22 @@ def run(folder: Path, models: Path, seed: int, kills: int, seconds: float, mean_
     """Kill processes under load until ``kills`` or ``seconds`` are reached, then audit."""
     started, ledger, result = time.monotonic(), Ledger(), Run(seed, 0.0)
     random_source, steps = random.Random(seed), itertools.cycle(STEPS_DAYS)
-    with receiving() as receiver, contextlib.closing(Box(folder, models)) as box:
+    clock = None if why_no_clock() else Clock(folder.with_name(f"{folder.name}-clock"))
+    with receiving() as receiver, contextlib.closing(Box(folder, models, clock)) as box:
         with sending(box, receiver, ledger, seed):
-            while result.faults.total() < kills and time.monotonic() - started < seconds:
+            for number in range(1, kills + 1):
+                if time.monotonic() - started > seconds:
+                    break
                 time.sleep(random_source.expovariate(1 / mean_pause_seconds))
                 result.faults[f"kill {faults.kill_one(box.appliance, random_source)}"] += 1
-                if box.clock and result.faults.total() % STEP_EVERY == 0:
+                if clock and number % STEP_EVERY == 0:
                     days = next(steps)
-                    box.clock.step(days * DAY_SECONDS)
+                    clock.step(days * DAY_SECONDS)
                     result.faults[f"clock set by {days:+} day"] += 1
-                if result.faults.total() % RESTART_EVERY == 0:
+                if number % RESTART_EVERY == 0:
                     box.kill_all_and_start_again()
                     result.faults["kill everything, start again"] += 1
-                if result.faults.total() % STOP_EVERY == 0:
+                if number % STOP_EVERY == 0:
                     faults.stop_storage(box.appliance, STOPPED_SECONDS)
                     result.faults[f"stop storage for {STOPPED_SECONDS:.0f} s"] += 1
             wait_for(box.appliance.ready, 120)
@@ -144,7 +147,7 @@ def main() -> int:
     """Run until the time is over. Returns 1 if the audit found a defect."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long processes are killed (10)")
-    parser.add_argument("--kills", type=int, default=10**6, help="end after this many faults")
+    parser.add_argument("--kills", type=int, default=10**6, help="end after this many kills")
     parser.add_argument("--seed", type=int, default=0, help="chooses the victims and the pauses (0)")
     parser.add_argument("--pause-seconds", type=float, default=2.0, help="mean pause between two faults (2)")
     parser.add_argument("--json", type=Path, help="write the figures and every defect to this file")

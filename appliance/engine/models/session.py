@@ -107,7 +107,7 @@ class Session:
             raise InvalidManifest(f"{model.folder}: input.name: the graph's inputs are {names}.")
         fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
         self.batch_size = fixed or batch_size or (CUDA_BATCH_SIZE if provider == "cuda" else CPU_BATCH_SIZE)
-        self._can_split = fixed is None
+        self._most_windows, self._can_split = self.batch_size, fixed is None
         self.pads_batches = fixed is not None or provider == "cuda"
         self.input_shape, self.input_type = source.shape, source.type
         self.output_shapes = {output.name: output.shape for output in self._session.get_outputs()}
@@ -133,15 +133,22 @@ class Session:
     def run(self, batch: np.ndarray, output: str) -> np.ndarray:
         """Run ``batch``, already in the input's layout, and return one output. Raises ScoringFailed.
 
-        If memory runs out, the halves of the batch are tried one after the other, down to single windows.
+        If memory does not suffice, half of the windows are run at once from then on, down to single ones.
         """
-        try:
-            return self._run_whole(batch, output)
-        except FAILURES as error:
-            if len(batch) == 1 or not self._can_split or not OUT_OF_MEMORY.search(str(error)):
-                raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
-            log.warning("out of memory; half of the batch is tried", model=self.manifest.id, windows=len(batch))
-        return np.concatenate([self.run(half, output) for half in np.array_split(batch, 2)])
+        outputs = list[np.ndarray]()
+        start = 0
+        while start < len(batch):
+            part = batch[start : start + self._most_windows]
+            try:
+                outputs.append(self._run_whole(part, output))
+            except FAILURES as error:
+                if len(part) == 1 or not self._can_split or not OUT_OF_MEMORY.search(str(error)):
+                    raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
+                self._most_windows = (len(part) + 1) // 2
+                log.warning("out of memory; batches are halved", model=self.manifest.id, windows=self._most_windows)
+            else:
+                start += len(part)
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
     def _run_whole(self, batch: np.ndarray, output: str) -> np.ndarray:
         if self.provider == "cuda":

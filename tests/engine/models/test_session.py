@@ -138,11 +138,14 @@ def test_a_batch_for_which_memory_does_not_suffice_is_run_in_parts(
     expected = slot.score(7)
     monkeypatch.setattr(session, "_run_whole", run)
     np.testing.assert_allclose(slot.score(7), expected, atol=1e-6)
-    assert tries == [7, 4, 2, 2, 3, 2, 1]
+    assert tries == [7, 4, 2, 2, 2, 1]
+    tries.clear()
+    np.testing.assert_allclose(slot.score(7), expected, atol=1e-6)
+    assert tries == [2, 2, 2, 1]  # the size that fits is kept
     limit, tries = 0, []
     with pytest.raises(ScoringFailed, match="Failed to allocate memory"):
         slot.score(7)
-    assert tries == [7, 4, 2, 1]
+    assert tries == [2, 1]
 
 
 def test_other_failures_and_fixed_batches_are_not_run_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
