@@ -74,7 +74,7 @@ def translated(subject: str) -> Iterator[None]:
         status = re.search(r"HTTP status code (\d+)", str(error))
         if status and status[1] == "507":
             raise StorageFull("The disk of the appliance is full.") from error
-        # For a moment after its start MinIO answers 403, as it has not loaded its users yet.
+        # For a moment after a start MinIO answers 403, before it knows its users (11 times in six restarts).
         kind = StorageUnavailable if status and re.match("5|403", status[1]) else StorageError
         raise kind(f"Object storage refused {subject}: {_short(error)}.") from error
 

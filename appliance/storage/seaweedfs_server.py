@@ -155,7 +155,7 @@ def _identity(name: str, keys: Credentials, actions: list[str]) -> dict:
 
 
 def remove_dead_sockets(folder: Path) -> None:
-    """Remove this user's sockets of servers that ended. SeaweedFS makes five in ``/tmp`` and removes none."""
+    """Remove this user's sockets of servers that ended. SeaweedFS leaves four or more in ``/tmp``."""
     for path in folder.glob("seaweedfs-*.sock"):
         with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             status = path.lstat()

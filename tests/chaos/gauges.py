@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.faults import pids_of
 from tests.support.appliances import Appliance
 
-PROCESSES = ("arbiter", "api", "worker", "decoder", "frontdoor", "storage")
+PROCESSES = ("arbiter", "api", "worker", "decoder", "frontdoor")
 SHARED_TMP = Path("/tmp")
 
 
@@ -27,6 +27,7 @@ class Gauges:
 def read_gauges(appliance: Appliance, tmp: Path) -> Gauges:
     """Read all gauges. ``tmp`` is the appliance's folder for temporary files."""
     pids = {name: [pid for pid in pids_of(appliance, name) if pid] for name in PROCESSES}
+    pids["storage"] = [pid for pid in (appliance.pid("storage"), appliance.pid("weed")) if pid]
     pids["supervisor"] = [appliance.process.pid]
     data_dir = appliance.data_dir
     return Gauges(

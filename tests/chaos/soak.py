@@ -79,7 +79,7 @@ class Soak:
             self._line("temporary files", "temporary_files"),
             self._line("database, MiB", "database_bytes", unit=MIB),
             self._line("write-ahead log, MiB", "wal_bytes", unit=MIB),
-            ("sockets left in /tmp", str(self.leftover_sockets)),
+            ("sockets until next start", str(self.leftover_sockets)),
             ("calls of the API", str(len(self.api_seconds))),
         ]
         if len(self.api_seconds) > 1:
