@@ -88,7 +88,7 @@ def detect(
     """
     if resume and (output is None or output_format != "jsonl"):
         raise click.UsageError("--resume needs --format jsonl and --output.")
-    stdin = sys.stdin.buffer
+    stdin = sys.stdin.buffer if sys.stdin else io.BytesIO()  # None if the caller closed it
     inputs = recordings.expand(files, stdin)
     if output_format == "audacity":
         first = list(islice(inputs, 2))
@@ -101,11 +101,15 @@ def detect(
     check_checksum(stored)
     session = Session(stored, choose_provider(settings.provider), settings.batch_size)
     with _open_output(output, resume=resume) as (stream, held), Scorer(session) as scorer:
-        progress = Progress(len(held.paths), held.num_failed, partial(recordings.count, files, stdin))
         if output:
             inputs = (recording for recording in inputs if held.paths.add(recording.path))
+        writer = FORMATS[output_format](stream)
+        live = not (writer.at_once and stream.isatty())  # else the results are in the way, and show how far it is
+        progress = Progress(len(held.paths), held.num_failed, partial(recordings.count, files, stdin), live=live)
         with progress:
-            _Run(scorer, config, FORMATS[output_format](stream), progress, settings).analyse_all(inputs)
+            _Run(scorer, config, writer, progress, settings).analyse_all(inputs)
+        with _writing_errors():
+            writer.close()
     raise SystemExit(1 if progress.num_failed else 0)
 
 
@@ -148,8 +152,6 @@ class _Run:
                 self._lanes.submit(num_inputs, recording)
                 num_inputs += 1
             self._progress.end_inputs(num_inputs)
-        with _writing_errors():
-            self._writer.close()
 
     def _handle(self, place: int, recording: Recording, decoder: Decoder) -> None:
         result = self._analyse(recording, decoder)

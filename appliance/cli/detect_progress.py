@@ -24,8 +24,13 @@ class Progress:
     num_held, num_failed : the results that the output holds from an earlier run, and how many of them are errors.
     """
 
-    def __init__(self, num_held: int, num_failed: int, count_files: Callable[[], int | None]) -> None:
-        """``count_files`` returns the number of all files, None if it is unknown. It may take long."""
+    def __init__(
+        self, num_held: int, num_failed: int, count_files: Callable[[], int | None], *, live: bool = True
+    ) -> None:
+        """``count_files`` returns the number of all files, None if it is unknown. It may take long.
+
+        ``live`` : on a terminal, show a line that changes.
+        """
         self.num_failed = num_failed
         self.num_files: int | None = None
         self._num_held = num_held
@@ -34,32 +39,37 @@ class Progress:
         self._began = self._reported = time.monotonic()
         self._lock = threading.Lock()
         self._console = Console(stderr=True)
-        self._live = Live(get_renderable=lambda: Text(self.text()), console=self._console, transient=True)
+        # Standard output has the results: it must not be redirected to this console.
+        self._live = Live(
+            get_renderable=lambda: Text(self.text()), console=self._console, transient=True, redirect_stdout=False
+        )
+        self._is_live = live and self._console.is_terminal
         self._counter = threading.Thread(target=self._count, args=(count_files,), daemon=True)
 
     def __enter__(self) -> Self:
         self._counter.start()
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._live.stop()
+        if self._is_live:
+            self._live.stop()
         if self._reported != self._began:
-            self._report()
+            self._print()
 
     def hear(self, seconds: float) -> None:
         """Add seconds of audio that were analysed."""
         with self._lock:
             self._audio_seconds += seconds
-        self._report_if_due()
+            self._report_if_due()
 
     def end_file(self, *, failed: bool) -> None:
         """Count a file."""
         with self._lock:
             self._num_ended += 1
             self.num_failed += failed
-        self._report_if_due()
+            self._report_if_due()
 
     def end_inputs(self, num_inputs: int) -> None:
         """Note that there are no more files to come: ``num_inputs`` were taken in this run."""
@@ -88,9 +98,10 @@ class Progress:
             self.num_files = num_files if self.num_files is None else self.num_files
 
     def _report_if_due(self) -> None:
-        if not self._console.is_terminal and time.monotonic() - self._reported >= REPORT_SECONDS:
-            self._report()
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            self._print()
 
-    def _report(self) -> None:
-        self._reported = time.monotonic()
+    def _print(self) -> None:
         self._console.print(self.text(), highlight=False, soft_wrap=True)

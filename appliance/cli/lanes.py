@@ -54,8 +54,8 @@ class Lanes:
             self.check()
             self._task(place, recording, decoder)
         except BaseException as error:
+            self._error = self._error or error  # before the others are stopped: theirs is not the reason
             self._stopped = True
-            self._error = self._error or error
         finally:
             self._decoders.put(decoder)
             self._room.release()

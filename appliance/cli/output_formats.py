@@ -30,7 +30,9 @@ class FileResult:
 
 
 class Writer(Protocol):
-    """Writes results to a stream."""
+    """Writes results to a stream, at once or all together when it is closed."""
+
+    at_once: bool
 
     def __init__(self, stream: TextIO) -> None: ...
 
@@ -43,6 +45,8 @@ class Writer(Protocol):
 
 class JsonlWriter:
     """One line of JSON for each file, at once."""
+
+    at_once = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -58,6 +62,8 @@ class JsonlWriter:
 
 class CsvWriter:
     """A row for each detection, at once, and errors on standard error."""
+
+    at_once = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -78,6 +84,8 @@ class CsvWriter:
 
 class _Document:
     """Keeps the results, and writes them in the order of the files."""
+
+    at_once = False
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -7,7 +7,7 @@ import json
 import os
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -66,18 +66,17 @@ class Held:
 def open_results(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Held]]:
     """Open or make an output file to append to. With ``resume``, read its results and cut off an unfinished last line.
 
-    Raises ConfigurationError if the file cannot be opened, if it has anything but results, if it has anything at all
-    without ``resume``, and if another run writes to it.
+    Raises ConfigurationError if the file cannot be opened or locked, if it has anything but results, if it has
+    anything at all without ``resume``, and if another run writes to it.
     """
-    try:
-        file = path.open("a+b")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be opened: {error.strerror}.") from error
-    with file:
+    with ExitStack() as stack:
         try:
+            file = stack.enter_context(path.open("a+b"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(f"Another run writes to {path}.") from None
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be opened: {error.strerror or error}.") from error
         if not resume and os.fstat(file.fileno()).st_size:
             raise ConfigurationError(f"{path} is not empty: go on with it by --resume, or name another file.")
         yield file, _read(file, path) if resume else Held()
