@@ -118,7 +118,7 @@ def _match_names(folder: str, part: str, rest: list[str]) -> Iterator[Recording]
     for entry in _entries(folder):
         if entry.error:
             yield Recording(entry.path, entry.error)
-        elif fnmatch.fnmatchcase(entry.name, part) and entry.is_folder == bool(rest):
+        elif fnmatch.fnmatchcase(entry.name, part) and os.path.isdir(entry.path) == bool(rest):
             yield from _match(entry.path, rest) if rest else [Recording(entry.path)]
 
 

@@ -45,6 +45,8 @@ def test_a_folder_gives_its_recordings_and_those_of_the_folders_below() -> None:
         ("takes/*/c.mp3", {"takes/day/c.mp3"}),
         ("takes/**/*.wav", {"takes/a.wav", "takes/take [1].wav", "takes/day/deep/d.wav"}),
         ("**/d.wav", {"takes/day/deep/d.wav"}),
+        ("takes/*", {"takes/a.wav", "takes/B.FLAC", "takes/notes.txt", "takes/take [1].wav"}),
+        ("takes/lo*/?.wav", {"takes/loop/a.wav"}),
         ("takes/day/*", {"takes/day/c.mp3", "takes/day/x"}),
         ("takes/take [1].wav", {"takes/take [1].wav"}),
     ],
