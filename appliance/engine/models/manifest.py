@@ -42,6 +42,15 @@ class Input(Table):
     sample_rate_hz: int = Field(ge=1000, le=192_000, description="Rate that audio is resampled to.")
     window_seconds: float = Field(gt=0, le=600, description="Length of a window.")
     hop_seconds: float = Field(gt=0, le=600, description="Distance from one window to the next, at most a window.")
+    window_step_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Set if the graph also takes shorter windows: the last window of a recording may then be any "
+        "multiple of this. Only for kind = frame.",
+    )
+    tail_seconds: float = Field(
+        0.0, ge=0, le=600, description="Silence after the recording's end that a shorter window has at least."
+    )
 
     @property
     def window_samples(self) -> int:
@@ -52,6 +61,14 @@ class Input(Table):
     def hop_samples(self) -> int:
         """Distance between the starts of two windows in samples."""
         return round(self.hop_seconds * self.sample_rate_hz)
+
+    def last_window_samples(self, num_samples: int) -> int:
+        """Return the length of a recording's last window, which holds ``num_samples`` and then silence."""
+        if self.window_step_seconds is None:
+            return self.window_samples
+        step = round(self.window_step_seconds * self.sample_rate_hz)
+        needed = num_samples + round(self.tail_seconds * self.sample_rate_hz)
+        return min(-(-needed // step) * step, self.window_samples)
 
 
 class Output(Table):
@@ -130,6 +147,11 @@ class Manifest(Table):
             raise ValueError("input.hop_seconds: must be at most window_seconds and at least one sample")
         if self.output.frame_hop_seconds is not None and self.output.frame_hop_seconds > self.input.window_seconds:
             raise ValueError("output.frame_hop_seconds: must be at most input.window_seconds")
+        if self.input.window_step_seconds is not None:
+            if self.output.kind != "frame":
+                raise ValueError("input.window_step_seconds: must be set only if output.kind is frame")
+            if round(self.input.window_step_seconds * self.input.sample_rate_hz) < 1:
+                raise ValueError("input.window_step_seconds: must be at least one sample")
         return self
 
     @property

@@ -57,6 +57,30 @@ def check_onnx(content: bytes) -> None:
             raise InvalidManifest(f"the operator {operator!r} is of the custom domain {domain!r}")
 
 
+def open_axis(content: bytes, input_name: str, axis: int) -> bytes:
+    """Return an ONNX file whose input ``input_name`` may have any length along ``axis``.
+
+    A graph is often traced at one length and works at others; only the length that its input declares forbids them.
+    The declared number is replaced in its place by a name that takes as many bytes.
+    """
+    opened = bytearray(content)
+    for number, graph in _fields(memoryview(opened)):
+        for info in _messages(graph, 11) if number == 7 and isinstance(graph, memoryview) else ():
+            if _text(list(_fields(info)), 1) != input_name:
+                continue
+            shapes = [s for kind in _messages(info, 2) for tensor in _messages(kind, 1) for s in _messages(tensor, 2)]
+            for shape in shapes:
+                size = list(_messages(shape, 1))[axis]
+                if len(size) > 2 and size[0] == 0x08:  # dim_value, a number; otherwise the axis is free already
+                    size[:] = bytes((0x12, len(size) - 2)) + b"n" * (len(size) - 2)  # dim_param, a name
+    return bytes(opened)
+
+
+def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    """Yield the messages in a field."""
+    return (value for number, value in _fields(message) if number == wanted and isinstance(value, memoryview))
+
+
 def _text(fields: list[_Field], wanted: int) -> str:
     """Return a field as text, or "". If it is there more than once, the last counts, as in protobuf."""
     values = [bytes(value) for number, value in fields if number == wanted and isinstance(value, memoryview)]

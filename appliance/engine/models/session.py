@@ -15,6 +15,7 @@ import functools
 import io
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ import numpy as np
 import structlog
 
 from appliance.engine.models.manifest import Manifest
-from appliance.engine.models.onnx_file import check_onnx
+from appliance.engine.models.onnx_file import check_onnx, open_axis
 from appliance.engine.models.store import GRAPH, StoredModel
 from appliance.errors import InvalidManifest, ProviderUnavailable, ScoringFailed
 
@@ -87,19 +88,43 @@ def choose_provider(wanted: Literal["auto", "cuda", "cpu"]) -> Provider:
     return "cpu"
 
 
+@dataclass(frozen=True)
+class Parallel:
+    """How a graph uses the cores: ``calls`` run at once, each on ``threads`` threads."""
+
+    calls: int
+    threads: int
+
+    @classmethod
+    def by_default(cls) -> Parallel:
+        """Return one call for each core: threads within a call wait for each other at every operator."""
+        return cls(num_cores(), 1)
+
+
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Session:
     """A loaded graph that scores windows.
 
-    ``slots`` are two buffers, so that one can be filled while the other runs. Only one thread may run a slot at a time.
+    ``slots`` are buffers. Only one thread may run a slot at a time, and at most ``calls`` may run at once: on the CPU
+    all of them, on CUDA one of two, so that one can be filled while the other runs.
     """
 
-    def __init__(self, model: StoredModel, provider: Provider, batch_size: int = 0) -> None:
+    def __init__(
+        self, model: StoredModel, provider: Provider, batch_size: int = 0, parallel: Parallel | None = None
+    ) -> None:
         """Load the graph. ``batch_size`` is in windows; 0 is the provider's default. A fixed batch axis overrides it.
+
+        ``parallel`` is for the CPU; None is the default.
 
         Raises InvalidManifest if the graph does not load or has no such input, ProviderUnavailable if CUDA falls back.
         """
         self.manifest = model.scoring
         self.provider = provider
+        self.parallel = (parallel or Parallel.by_default()) if provider == "cpu" else Parallel(1, num_cores())
         self._session = self._load(model)
         source = next((i for i in self._session.get_inputs() if i.name == self.manifest.input.name), None)
         if source is None:
@@ -111,10 +136,19 @@ class Session:
         self.pads_batches = fixed is not None or provider == "cuda"
         self.input_shape, self.input_type = source.shape, source.type
         self.output_shapes = {output.name: output.shape for output in self._session.get_outputs()}
-        self.slots = [Slot(self), Slot(self)]
+        self.calls = self.parallel.calls
+        self.slots = [Slot(self) for _ in range(2 if provider == "cuda" else self.calls)]
+
+    def last_window_samples(self, num_samples: int) -> int:
+        """Return the length of a recording's last window, which holds ``num_samples``.
+
+        On CUDA every window has the full length: a new shape costs more than the silence.
+        """
+        source = self.manifest.input
+        return source.window_samples if self.provider == "cuda" else source.last_window_samples(num_samples)
 
     def _load(self, model: StoredModel) -> onnxruntime.InferenceSession:
-        options = _options(len(os.sched_getaffinity(0)))
+        options = _options(self.parallel.threads)
         options.add_session_config_entry("session.load_model_format", "ONNX")
         providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
         if self.provider == "cuda":
@@ -123,6 +157,9 @@ class Session:
             # From memory, so that the graph cannot name files beside it.
             content = model.read(GRAPH)
             check_onnx(content)
+            source = self.manifest.input
+            if source.window_step_seconds is not None:
+                content = open_axis(content, source.name, source.layout.split(",").index("samples"))
             session = onnxruntime.InferenceSession(content, options, providers=providers)
         except LOAD_FAILURES as error:
             raise InvalidManifest(f"{model.graph} does not load: {error}.") from error
@@ -171,7 +208,7 @@ class Graph:
 
         ``num_threads`` 0 is one thread for each core. Raises InvalidManifest if the graph does not load.
         """
-        options = _options(num_threads or len(os.sched_getaffinity(0)))
+        options = _options(num_threads or num_cores())
         self._name = name
         try:
             content = model.read(name)
@@ -206,9 +243,15 @@ class Slot:
     def __init__(self, session: Session) -> None:
         self._session = session
         source = session.manifest.input
-        self.windows = np.zeros((session.batch_size, source.window_samples), np.float32)
-        axis = {"batch,samples": None, "batch,1,samples": 1, "batch,samples,1": 2}[source.layout]
-        self._tensor = self.windows if axis is None else np.expand_dims(self.windows, axis)
+        self._memory = np.zeros(session.batch_size * source.window_samples, np.float32)
+        self._axis = {"batch,samples": None, "batch,1,samples": 1, "batch,samples,1": 2}[source.layout]
+        self.resize(source.window_samples)
+
+    def resize(self, window_samples: int) -> None:
+        """Make the windows of this batch as long as this, at most the model's window. What they hold is undefined."""
+        size = self._session.batch_size * window_samples
+        self.windows = self._memory[:size].reshape(self._session.batch_size, window_samples)
+        self._tensor = self.windows if self._axis is None else np.expand_dims(self.windows, self._axis)
 
     def score(self, num_windows: int) -> np.ndarray:
         """Return the scores of the first ``num_windows``: (num_windows, num_frames, num_labels) float32 probabilities.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from appliance.engine.decode.decoder import Decoder
-from appliance.engine.scoring.events import Detection, DetectionConfig, find_detections
+from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder
 from appliance.engine.scoring.scorer import Scorer
-from appliance.engine.scoring.track import TrackBuilder
+from appliance.engine.scoring.track import ScoreAverager
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ def analyse(
     Raises AudioError if the recording cannot be analysed (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     manifest = scorer.session.manifest
+    finder = DetectionFinder(manifest, config)
     with decoder.decode(file, manifest.input.sample_rate_hz) as audio:
-        builder = TrackBuilder.of(manifest)
-        scorer.score(audio, builder, checkpoint)
-    track = builder.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
-    return Analysis(audio.duration_ms, find_detections(track, manifest, config))
+        averager = ScoreAverager.of(manifest, finder.add)
+        scorer.score(audio, averager, checkpoint)
+    averager.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
+    return Analysis(audio.duration_ms, finder.finish())

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from appliance.engine.models.manifest import Defaults, Label, Manifest
-from appliance.engine.scoring.spans import TOLERANCE_MS, find_spans
+from appliance.engine.scoring.spans import TOLERANCE_MS, Span, SpanFinder
 from appliance.engine.scoring.track import ScoreTrack
 
 POINT_MS = 50  # a click has no duration of its own: the usual minimum of 50 ms keeps it, 1000 ms drops it
@@ -47,18 +47,38 @@ class DetectionConfig:
         return rule.model_copy(update=choices)
 
 
+class DetectionFinder:
+    """Finds the detections of one recording while its scores come. It keeps the detections and no scores."""
+
+    def __init__(self, manifest: Manifest, config: DetectionConfig) -> None:
+        self._finders = [
+            (column, label.name, _finder(label, manifest.rule_of(label), config))
+            for column, label in enumerate(manifest.labels)
+            if label.reported
+        ]
+
+    def add(self, edges_ms: np.ndarray, scores: np.ndarray) -> None:
+        """Add the next segments.
+
+        edges_ms : (num_segments + 1,) rising. scores : (num_segments, num_labels), columns in the manifest's order.
+        """
+        for column, _, finder in self._finders:
+            finder.add(scores[:, column], edges_ms)
+
+    def finish(self) -> list[Detection]:
+        """Return the detections in order of their start."""
+        detections = [_detection(name, span) for _, name, finder in self._finders for span in finder.finish()]
+        return sorted(detections, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
+
+
 def find_detections(track: ScoreTrack, manifest: Manifest, config: DetectionConfig) -> list[Detection]:
     """Return the detections of one recording in order of their start.
 
     track : scores of shape (num_segments, num_labels), columns in the manifest's order.
     """
-    detections = [
-        detection
-        for column, label in enumerate(manifest.labels)
-        if label.reported
-        for detection in _detections_of(label, track, track.scores[:, column], manifest.rule_of(label), config)
-    ]
-    return sorted(detections, key=lambda d: (d.start_ms, d.end_ms, d.artifact_type))
+    finder = DetectionFinder(manifest, config)
+    finder.add(track.edges_ms, track.scores)
+    return finder.finish()
 
 
 def strongest(detections: Sequence[Detection], count: int) -> list[Detection]:
@@ -67,22 +87,14 @@ def strongest(detections: Sequence[Detection], count: int) -> list[Detection]:
     return [detections[place] for place in sorted(by_confidence[:count])]
 
 
-def _detections_of(
-    label: Label, track: ScoreTrack, scores: np.ndarray, own_rule: Defaults, config: DetectionConfig
-) -> list[Detection]:
+def _finder(label: Label, own_rule: Defaults, config: DetectionConfig) -> SpanFinder:
     rule = config.over(own_rule)
-    spans = find_spans(
-        scores,
-        track.edges_ms,
+    return SpanFinder(
         threshold=rule.threshold,
         merge_window_ms=rule.merge_window_ms,
         min_duration_ms=_min_point_ms(config) if label.point else rule.min_duration_ms,
         hysteresis_ratio=label.hysteresis_ratio,
     )
-    return [
-        _detection(label.name, track.edges_ms[first], track.edges_ms[last], float(scores[first:last].max()))
-        for first, last in spans
-    ]
 
 
 def _min_point_ms(config: DetectionConfig) -> int:
@@ -91,7 +103,7 @@ def _min_point_ms(config: DetectionConfig) -> int:
     return client_minimum if client_minimum > POINT_MS else 0
 
 
-def _detection(name: str, start_ms: float, end_ms: float, confidence: float) -> Detection:
-    start = math.floor(start_ms + TOLERANCE_MS)
-    end = max(math.ceil(end_ms - TOLERANCE_MS), start + 1)
-    return Detection(name, start, end, round(min(max(confidence, 0.0), 1.0), 4))
+def _detection(name: str, span: Span) -> Detection:
+    start = math.floor(span.start_ms + TOLERANCE_MS)
+    end = max(math.ceil(span.end_ms - TOLERANCE_MS), start + 1)
+    return Detection(name, start, end, round(min(max(span.peak, 0.0), 1.0), 4))

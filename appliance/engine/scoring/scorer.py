@@ -2,12 +2,15 @@
 
 Each recording has a lane: a short queue of windows. The recording's thread fills it and waits while it is full. The
 scorer takes one window of each lane in turn, so that no recording starves another. A batch takes the windows that are
-there and never waits to be full: while one batch runs, the next one is gathered.
+there and never waits to be full.
+
+Each slot of the session has a thread, which gathers a batch, runs it and passes the outputs on. On the CPU all of them
+run at once; on CUDA one runs while the other one gathers. Batches may end in another order than they began, so a lane
+puts its outputs in order again.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -37,39 +40,54 @@ class _Lane:
         self.sink = sink
         self.hop_ms = hop_ms
         self.windows: deque[np.ndarray] = deque()
+        self.num_taken = 0
         self.num_pending = 0  # added and not yet scored
         self.num_scored = 0
+        self._outputs: dict[int, np.ndarray] = {}  # of windows whose predecessors are not scored yet
+        self._lock = threading.Lock()
         self.error: Exception | None = None
 
-    def take(self, output: np.ndarray) -> None:
-        """Pass the output for the next window to the sink. Raises ScoresNotFinite."""
+    def next_window(self) -> tuple[int, np.ndarray]:
+        """Return the next window to be scored, and its number."""
+        self.num_taken += 1
+        return self.num_taken - 1, self.windows.popleft()
+
+    def put(self, number: int, output: np.ndarray) -> None:
+        """Take the output for a window, and pass all that are next in order to the sink. Raises ScoresNotFinite."""
         if not np.isfinite(output).all():
             raise ScoresNotFinite("The model returned numbers that are not finite.")
-        self.sink.add(self.num_scored * self.hop_ms, output)
-        self.num_scored += 1
+        with self._lock:
+            self._outputs[number] = output
+            while self.num_scored in self._outputs:
+                self.sink.add(self.num_scored * self.hop_ms, self._outputs.pop(self.num_scored))
+                self.num_scored += 1
 
 
 class Scorer:
     """Owns a session. Any number of threads may call ``score`` at once.
 
-    ``run_slot`` runs a filled slot: ``Slot.score`` for scores, ``Slot.embed`` for vectors.
+    ``run_slot`` runs a filled slot: ``Slot.score`` for scores, ``Slot.embed`` for vectors, which are of whole windows.
+    ``cores`` is shared by scorers that run on the same cores: one for each call that may run.
     """
 
-    def __init__(self, session: Session, run_slot: Callable[[Slot, int], np.ndarray] = Slot.score) -> None:
+    def __init__(
+        self,
+        session: Session,
+        run_slot: Callable[[Slot, int], np.ndarray] = Slot.score,
+        cores: threading.Semaphore | None = None,
+    ) -> None:
         self.session = session
         self._run_slot = run_slot
+        self._length_for = None if run_slot is Slot.embed else session.last_window_samples
+        self._cores = cores or threading.Semaphore(session.calls)
         source = session.manifest.input
         self._lane_length = max(2, LANE_BYTES // (4 * source.window_samples))
         self._changed = threading.Condition()
         self._lanes: deque[_Lane] = deque()
         self._closed = False
-        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        self._filled: queue.SimpleQueue[tuple[Slot, list[_Lane]] | None] = queue.SimpleQueue()
-        for slot in session.slots:
-            self._free.put(slot)
         self._threads = [
-            threading.Thread(target=target, name=f"{session.manifest.id} {target.__name__}", daemon=True)
-            for target in (self._fill, self._run)
+            threading.Thread(target=self._work, args=(slot,), name=f"{session.manifest.id} {i}", daemon=True)
+            for i, slot in enumerate(session.slots)
         ]
         for thread in self._threads:
             thread.start()
@@ -101,10 +119,11 @@ class Scorer:
         """
         source = self.session.manifest.input
         lane = _Lane(sink, 1000.0 * source.hop_samples / source.sample_rate_hz)
+        windows = cut_windows(blocks, source.window_samples, source.hop_samples, self._length_for)
         with self._changed:
             self._lanes.append(lane)
         try:
-            for i, window in enumerate(cut_windows(blocks, source.window_samples, source.hop_samples)):
+            for i, window in enumerate(windows):
                 checkpoint(i * source.hop_seconds)
                 self._put(lane, window)
             self._wait(lane, lambda: lane.num_pending == 0)
@@ -127,51 +146,44 @@ class Scorer:
             if self._closed:
                 raise ScoringFailed("The scorer was closed.")
 
-    def _fill(self) -> None:
-        """Gather windows into free slots until closed."""
-        while True:
-            slot = self._free.get()
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or any(lane.windows for lane in self._lanes))
-                if self._closed:
-                    return self._filled.put(None)
-                batch = self._take(len(slot.windows))
-            for row, (_, window) in zip(slot.windows, batch, strict=False):
+    def _work(self, slot: Slot) -> None:
+        """Gather windows into a slot, run it and pass the outputs on, until closed."""
+        while batch := self._next_batch(len(slot.windows)):
+            slot.resize(len(batch[0][2]))
+            for row, (_, _, window) in zip(slot.windows, batch, strict=False):
                 row[:] = window
-            self._filled.put((slot, [lane for lane, _ in batch]))
-
-    def _take(self, most: int) -> list[tuple[_Lane, np.ndarray]]:
-        """Return up to ``most`` windows, one of each lane in turn."""
-        batch: list[tuple[_Lane, np.ndarray]] = []
-        num_empty = 0  # lanes in a row without a window
-        while len(batch) < most and num_empty < len(self._lanes):
-            lane = self._lanes[0]
-            self._lanes.rotate(-1)
-            if lane.windows:
-                batch.append((lane, lane.windows.popleft()))
-                num_empty = 0
-            else:
-                num_empty += 1
-        self._changed.notify_all()
-        return batch
-
-    def _run(self) -> None:
-        """Run filled slots and pass their outputs to the lanes."""
-        while (batch := self._filled.get()) is not None:
-            slot, lanes = batch
             try:
-                outputs: np.ndarray | Exception = self._run_slot(slot, len(lanes))
+                with self._cores:
+                    outputs: np.ndarray | Exception = self._run_slot(slot, len(batch))
             except Exception as error:  # the recordings of this batch fail, the scorer goes on
                 outputs = error
-            self._free.put(slot)
-            for i, lane in enumerate(lanes):
+            for i, (lane, number, _) in enumerate(batch):
                 try:
                     if isinstance(outputs, Exception):
                         raise outputs
-                    lane.take(outputs[i])
+                    lane.put(number, outputs[i])
                 except Exception as error:
                     lane.error = lane.error or error
             with self._changed:
-                for lane in lanes:
+                for lane, _, _ in batch:
                     lane.num_pending -= 1
                 self._changed.notify_all()
+
+    def _next_batch(self, most: int) -> list[tuple[_Lane, int, np.ndarray]]:
+        """Wait for windows and return up to ``most`` of one length, one of each lane in turn; none when closed."""
+        batch: list[tuple[_Lane, int, np.ndarray]] = []
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or any(lane.windows for lane in self._lanes))
+            if self._closed:
+                return []
+            num_passed = 0  # lanes in a row without a window that fits
+            while len(batch) < most and num_passed < len(self._lanes):
+                lane = self._lanes[0]
+                self._lanes.rotate(-1)
+                if lane.windows and (not batch or len(lane.windows[0]) == len(batch[0][2])):
+                    batch.append((lane, *lane.next_window()))
+                    num_passed = 0
+                else:
+                    num_passed += 1
+            self._changed.notify_all()
+        return batch

@@ -7,6 +7,7 @@ and frames. So no common grid is needed, and nothing drifts.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,26 +36,33 @@ class _Window:
     scores: np.ndarray  # (num_frames, num_labels)
 
 
-class TrackBuilder:
-    """A sink that averages the scores of a recording's windows, which come in order.
+class ScoreAverager:
+    """A sink that averages the scores of a recording's windows, which come in order, and passes them on.
 
-    Windows are kept only while a later window may overlap them.
+    Windows are kept only while a later window may overlap them. ``take`` gets the next segments of the track: their
+    edges, (num_segments + 1,) float64 in milliseconds, and their scores, (num_segments, num_labels) float32.
     """
 
-    def __init__(self, window_ms: float, frame_hop_ms: float, num_labels: int) -> None:
+    def __init__(
+        self,
+        window_ms: float,
+        frame_hop_ms: float,
+        num_labels: int,
+        take: Callable[[np.ndarray, np.ndarray], None],
+    ) -> None:
         self._window_ms = window_ms
         self._frame_hop_ms = frame_hop_ms
+        self._num_labels = num_labels
+        self._take = take
         self._open: deque[_Window] = deque()
         self._settled_ms = 0.0
-        self._edges: list[np.ndarray] = []
-        self._scores: list[np.ndarray] = [np.empty((0, num_labels), np.float32)]
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Self:
-        """Return a builder for the scores of a model."""
+    def of(cls, manifest: Manifest, take: Callable[[np.ndarray, np.ndarray], None]) -> Self:
+        """Return an averager for the scores of a model."""
         source = manifest.input
         window_ms = 1000.0 * source.window_samples / source.sample_rate_hz
-        return cls(window_ms, manifest.frame_hop_ms, len(manifest.labels))
+        return cls(window_ms, manifest.frame_hop_ms, len(manifest.labels), take)
 
     def add(self, start_ms: float, scores: np.ndarray) -> None:
         """Add the next window, which starts at ``start_ms``.
@@ -65,10 +73,9 @@ class TrackBuilder:
         self._settle(start_ms)
         self._open.append(_Window(start_ms, start_ms + self._window_ms, scores))
 
-    def finish(self, duration_ms: float) -> ScoreTrack:
-        """Return the whole track, cut at the recording's end."""
+    def finish(self, duration_ms: float) -> None:
+        """Pass on what is left, cut at the recording's end."""
         self._settle(duration_ms)
-        return ScoreTrack(np.concatenate([*self._edges, [duration_ms]]), np.concatenate(self._scores))
 
     def _settle(self, until_ms: float) -> None:
         """Average the scores before ``until_ms``, which no later window overlaps."""
@@ -76,15 +83,14 @@ class TrackBuilder:
             return
         edges = self._edges_between(self._settled_ms, until_ms)
         middles = (edges + np.append(edges[1:], until_ms)) / 2
-        total = np.zeros((len(middles), self._scores[0].shape[1]), np.float64)
+        total = np.zeros((len(middles), self._num_labels), np.float64)
         count = np.zeros((len(middles), 1))
         for window in self._open:
             inside = (middles >= window.start_ms) & (middles < window.end_ms)
             frames = ((middles[inside] - window.start_ms) / self._frame_hop_ms).astype(np.int64)
             total[inside] += window.scores[np.minimum(frames, len(window.scores) - 1)]
             count[inside] += 1
-        self._edges.append(edges)
-        self._scores.append((total / np.maximum(count, 1)).astype(np.float32))
+        self._take(np.append(edges, until_ms), (total / np.maximum(count, 1)).astype(np.float32))
         self._settled_ms = until_ms
         while self._open and self._open[0].end_ms <= until_ms + TOLERANCE_MS:
             self._open.popleft()

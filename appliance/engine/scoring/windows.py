@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 
-def cut_windows(blocks: Iterable[np.ndarray], window_samples: int, hop_samples: int) -> Iterator[np.ndarray]:
+def cut_windows(
+    blocks: Iterable[np.ndarray],
+    window_samples: int,
+    hop_samples: int,
+    length_for: Callable[[int], int] | None = None,
+) -> Iterator[np.ndarray]:
     """Yield windows (window_samples,) every ``hop_samples``. The last one is padded with zeros and covers the tail.
 
-    blocks : float32 arrays (num_samples,) of any length. Windows are views if possible.
+    ``length_for`` returns the length of the last window for the samples that it must hold; without it, all windows are
+    equally long. blocks : float32 arrays (num_samples,) of any length. Windows are views if possible.
     """
     waiting: list[np.ndarray] = []  # audio from the next window's start on
     num_waiting = 0
@@ -29,4 +35,5 @@ def cut_windows(blocks: Iterable[np.ndarray], window_samples: int, hop_samples: 
         num_covered = window_samples - hop_samples
     if num_waiting > num_covered:
         audio = np.concatenate(waiting)
-        yield np.pad(audio, (0, window_samples - len(audio)))
+        length = length_for(len(audio)) if length_for else window_samples
+        yield np.pad(audio, (0, length - len(audio)))

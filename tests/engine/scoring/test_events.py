@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.engine.scoring.events import POINT_MS, Detection, DetectionConfig, find_detections
-from appliance.engine.scoring.spans import find_runs, find_spans, merge_runs
+from appliance.engine.scoring.spans import SpanFinder, find_spans
 from appliance.engine.scoring.track import ScoreTrack
 from tests.engine.models.manifests import make_manifest
 
@@ -176,20 +176,36 @@ def test_the_merge_example_of_the_contract() -> None:
 
 def test_runs_merges_and_spans_match_values_worked_out_by_hand() -> None:
     scores = np.array([0.6, 0.4, 0.5, 0.2, 0.4, 0.9], np.float32)
-    assert find_runs(scores, 0.5) == [(0, 1), (2, 3), (5, 6)]
-    assert find_runs(scores, 0.5, 0.8) == [(0, 3), (4, 6)]
-    assert find_runs(scores, 0.95) == find_runs(np.empty(0, np.float32), 0.5) == []
-    assert find_runs(scores, 0.0) == [(0, 6)]
     edges = np.array([0.0, 10, 20, 30, 40, 50, 60])
-    assert merge_runs([(0, 1), (2, 3), (5, 6)], edges, 10) == [(0, 3), (5, 6)]
-    assert merge_runs([(0, 1), (2, 3), (5, 6)], edges, 20) == [(0, 6)]
-    assert merge_runs([], edges, 10) == []
 
-    def spans(merge_window_ms: float, min_duration_ms: float) -> list[tuple[int, int]]:
-        return find_spans(
-            scores, edges, threshold=0.5, merge_window_ms=merge_window_ms, min_duration_ms=min_duration_ms
+    def spans(
+        merge_window_ms: float, min_duration_ms: float, threshold: float = 0.5, ratio: float = 1.0
+    ) -> list[tuple[int, int]]:
+        whole = find_spans(
+            scores,
+            edges,
+            threshold=threshold,
+            merge_window_ms=merge_window_ms,
+            min_duration_ms=min_duration_ms,
+            hysteresis_ratio=ratio,
         )
+        by_block = SpanFinder(
+            threshold=threshold,
+            merge_window_ms=merge_window_ms,
+            min_duration_ms=min_duration_ms,
+            hysteresis_ratio=ratio,
+        )
+        for first, last in ((0, 1), (1, 1), (1, 4), (4, 6)):
+            by_block.add(scores[first:last], edges[first : last + 1])
+        ends = by_block.finish()
+        assert [(span.first, span.last) for span in ends] == whole
+        assert [(span.start_ms, span.end_ms) for span in ends] == [(edges[a], edges[b]) for a, b in whole]
+        assert [span.peak for span in ends] == [scores[a:b].max() for a, b in whole]
+        return whole
 
+    assert spans(0, 0, ratio=0.8) == [(0, 3), (4, 6)]
+    assert spans(0, 0, threshold=0.95) == []
+    assert spans(0, 0, threshold=0.0) == [(0, 6)]
     assert spans(0, 10) == [(0, 1), (2, 3), (5, 6)]
     assert spans(10, 10.5) == spans(10, 30) == [(0, 3)]
     assert spans(10, 31) == []

@@ -17,7 +17,7 @@ from appliance.engine.models.manifest import Manifest, read_manifest
 from appliance.engine.models.session import Session
 from appliance.engine.models.store import StoredModel
 from appliance.engine.scoring.scorer import Scorer
-from appliance.engine.scoring.track import TrackBuilder
+from tests.support.tracks import TrackBuilder
 from appliance.errors import ScoresNotFinite, ScoringFailed
 from tests.support import toy_models
 from tests.support.appliances import wait_for
@@ -29,7 +29,9 @@ def load(folder: Path, batch_size: int = 0) -> Session:
 
 def track_of(scorer: Scorer, blocks: Iterable[np.ndarray], *checkpoint: Callable[[float], None]) -> TrackBuilder:
     """Score a recording into a track."""
-    track = TrackBuilder.of(scorer.session.manifest)
+    source = scorer.session.manifest.input
+    window_ms = 1000.0 * source.window_samples / source.sample_rate_hz
+    track = TrackBuilder(window_ms, scorer.session.manifest.frame_hop_ms, len(scorer.session.manifest.labels))
     scorer.score(blocks, track, *checkpoint)
     return track
 
@@ -127,6 +129,9 @@ class StubSlot:
         self._session = session
         self.windows = np.zeros((session.batch_size, 4), np.float32)
 
+    def resize(self, window_samples: int) -> None:
+        assert window_samples == 4
+
     def score(self, num_windows: int) -> np.ndarray:
         batch = self.windows[:num_windows, 0].tolist()
         self._session.batches.append(batch)
@@ -147,8 +152,12 @@ class StubSession:
         self.batch_size = batch_size
         self.breaks_on = breaks_on
         self.batches: list[list[float]] = []
+        self.calls = 1
         self.gate = threading.Event()
         self.slots = [StubSlot(self), StubSlot(self)]
+
+    def last_window_samples(self, _: int) -> int:
+        return 4
 
 
 @pytest.fixture

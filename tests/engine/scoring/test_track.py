@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.engine.scoring.spans import TOLERANCE_MS
-from appliance.engine.scoring.track import ScoreTrack, TrackBuilder
+from appliance.engine.scoring.track import ScoreTrack
+from tests.support.tracks import TrackBuilder
 
 
 def build(
