@@ -159,7 +159,17 @@ class Settings(BaseSettings):
     model_check_seconds: int = Field(
         120, ge=1, description="How long the check of a model may take, in time and in CPU time."
     )
-    batch_size: int = Field(0, ge=0, le=4096, description="Windows that are scored at once; 0 chooses by the provider.")
+    batch_size: int = Field(
+        0, ge=0, le=4096, description="Windows that are scored in one batch; 0 chooses by the provider."
+    )
+    scoring_calls: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Batches that the CPU scores at the same time; 0 chooses. If this and scoring_threads are both 0, "
+        "the worker measures at its first start what is fastest.",
+    )
+    scoring_threads: int = Field(0, ge=0, le=256, description="Threads that score one batch on the CPU; 0 chooses.")
 
     # Decoding
     decoders: int = Field(0, ge=0, le=256, description="Number of decoder processes; 0 is one for each core.")

@@ -190,17 +190,22 @@ def measure(folder: Path, *, quick: bool, librosa: str | None) -> Iterator[tuple
         note("graph CPU s per audio s, one call", alone)
         note("graph CPU s per audio s, a call for each core", together)
         note("detect ÷ limit, wall", total * (decoding + together) / num_cores() / wall)
-        note("detect ÷ limit, wall, start not counted",
-             total * (decoding + together) / num_cores() / (wall - start_wall))
+        note(
+            "detect ÷ limit, wall, start not counted", total * (decoding + together) / num_cores() / (wall - start_wall)
+        )
         note("detect ÷ limit, CPU", total * (decoding + together) / cpu)
         note("detect ÷ limit, CPU, start not counted", total * (decoding + together) / (cpu - start_cpu))
         note("× real time, wall", total / wall)
         clips_wall, clips_cpu = run_detect(clips)
         long_wall, long_cpu = run_detect([long])
-        note(f"{many} clips of 2 s ÷ one of {short * many:g} s, wall, start not counted",
-             (clips_wall - start_wall) / (long_wall - start_wall))
-        note(f"{many} clips of 2 s ÷ one of {short * many:g} s, CPU, start not counted",
-             (clips_cpu - start_cpu) / (long_cpu - start_cpu))
+        note(
+            f"{many} clips of 2 s ÷ one of {short * many:g} s, wall, start not counted",
+            (clips_wall - start_wall) / (long_wall - start_wall),
+        )
+        note(
+            f"{many} clips of 2 s ÷ one of {short * many:g} s, CPU, start not counted",
+            (clips_cpu - start_cpu) / (long_cpu - start_cpu),
+        )
         if librosa:
             began = time.perf_counter()
             command = [librosa, "-c", LIBROSA_LOOP, str(model.graph), *map(str, files)]
@@ -208,8 +213,10 @@ def measure(folder: Path, *, quick: bool, librosa: str | None) -> Iterator[tuple
             note("detect ÷ librosa loop, wall", (time.perf_counter() - began) / wall)
     for name, values in best.items():
         smaller_is_better = "per audio s" in name or "clips of" in name
-        yield name, f"best of {len(values)}: {' '.join(f'{v:.4g}' for v in values)}", (
-            min(values) if smaller_is_better else max(values)
+        yield (
+            name,
+            f"best of {len(values)}: {' '.join(f'{v:.4g}' for v in values)}",
+            (min(values) if smaller_is_better else max(values)),
         )
     lengths = (60, 1200) if quick else (60, 3600, 6 * 3600)
     memory = {length: memory_of(write_sound(folder / f"{length}s.flac", length)) for length in lengths}

@@ -17,6 +17,7 @@ import urllib3
 
 from appliance.config import Settings, load_settings
 from appliance.engine.confinement.confine import MEANS, missing_confinement
+from appliance.engine.models.calibration import kept_calibration, parallel_of
 from appliance.engine.models.session import choose_provider, why_no_cuda
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, check_model
@@ -66,7 +67,19 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
     """Check this machine and the appliance on it. The exit code is 1 if something must be fixed."""
     settings = load_settings(data_dir=data_dir, host=host, port=port)
     broken = False
-    for check in (_python, _database, _decoders, _provider, _storage, _caddy, _models, _disk, _retention, _serving):
+    for check in (
+        _python,
+        _database,
+        _decoders,
+        _provider,
+        _cores,
+        _storage,
+        _caddy,
+        _models,
+        _disk,
+        _retention,
+        _serving,
+    ):
         for finding in _guarded(check, settings):
             broken = broken or finding.fix is not None
             click.echo(f"{'ok ' if finding.fix is None else 'FIX'}  {finding.name:<12} {finding.result}")
@@ -112,6 +125,22 @@ def _provider(settings: Settings) -> Iterator[Finding]:
     else:
         reason = "as set" if settings.provider == "cpu" else f"CUDA is not used: {why_no_cuda()}"
         yield Finding("provider", f"cpu, {runtime}; {reason}")
+
+
+def _cores(settings: Settings) -> Iterator[Finding]:
+    if choose_provider(settings.provider) == "cuda":
+        return
+    model = ModelStore(settings.model_store).resolve(settings.default_model)
+    chosen = parallel_of(settings, model)
+    kept = kept_calibration(settings.data_dir, model, settings.batch_size)
+    if settings.scoring_calls or settings.scoring_threads:
+        reason = "as set"
+    elif kept:
+        speeds = [f"{choice.calls} × {choice.threads}: {speed:g}" for choice, speed in kept.windows_per_second.items()]
+        reason = f"windows per second, measured by calls × threads: {', '.join(speeds)}"
+    else:
+        reason = "by default; the worker measures it at its first start"
+    yield Finding("cores", f"scoring calls at once: {chosen.calls}, threads of each: {chosen.threads}; {reason}")
 
 
 def _storage(settings: Settings) -> Iterator[Finding]:

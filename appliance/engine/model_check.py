@@ -25,6 +25,8 @@ from appliance.engine.models.store import MANIFEST, StoredModel, check_checksum,
 from appliance.engine.speech.transcriber import check_speech
 from appliance.errors import InvalidManifest, ModelError, ScoringFailed
 
+SCORE_TOLERANCE = 0.01
+
 
 def main() -> None:
     """Check one model and print the answer."""
@@ -58,6 +60,7 @@ def compare(model: StoredModel) -> None:
     _check_output(model, session)
     if model.scoring.task == "detection":
         _check_scores(model, session)
+        _check_shorter_window(model, session)
     if model.scoring.task == "embedding":
         _check_vectors(model, session)
 
@@ -112,6 +115,30 @@ def _check_scores(model: StoredModel, session: Session) -> None:
         raise _fault(model, "output.name", "the scores are not finite")
     if scores.min() < 0 or scores.max() > 1:
         raise _fault(model, "output.activation", f"scores are {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
+
+
+def _check_shorter_window(model: StoredModel, session: Session) -> None:
+    """Score noise that is followed by silence, in a whole window and in the shortest one that it may have."""
+    source, slot = model.scoring.input, session.slots[0]
+    noise = 0.1 * np.random.default_rng(0).standard_normal(source.window_samples // 4)
+    length = source.last_window_samples(len(noise))
+    if length == source.window_samples:
+        return
+    scores = []
+    for num_samples in (length, source.window_samples):
+        slot.resize(num_samples)
+        slot.windows[0] = 0
+        slot.windows[0, : len(noise)] = noise
+        try:
+            scores.append(slot.score(1)[0])
+        except ScoringFailed as error:
+            raise _fault(model, "input.window_step_seconds", f"of {num_samples} samples: {error}") from error
+    num_frames = min(int(1000 * len(noise) / source.sample_rate_hz / model.scoring.frame_hop_ms), len(scores[0]))
+    difference = float(np.abs(scores[0][:num_frames] - scores[1][:num_frames]).max(initial=0.0))
+    if difference > SCORE_TOLERANCE:
+        raise _fault(
+            model, "input.tail_seconds", f"the scores of a shorter window differ by {difference:.2g} from a whole one's"
+        )
 
 
 def _check_vectors(model: StoredModel, session: Session) -> None:

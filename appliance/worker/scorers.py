@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import structlog
 
-from appliance.engine.models.session import Provider, Session, Slot
+from appliance.engine.models.calibration import calibrate
+from appliance.engine.models.session import Parallel, Provider, Session, Slot
 from appliance.engine.models.store import check_checksum
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.speech.transcriber import Transcriber
@@ -25,6 +26,8 @@ class Scorers:
         self._box = box
         self._provider = provider
         self._lock = threading.Lock()
+        self._parallel: Parallel | None = None  # chosen with the first model
+        self._cores: threading.Semaphore | None = None  # shared by all scorers on the CPU
         self._loaded: dict[tuple[str, str], Scorer] = {}
         self._transcribers: dict[str, Transcriber] = {}
 
@@ -60,18 +63,25 @@ class Scorers:
             key = (model.manifest.id, use)
             if key not in self._loaded:
                 check_checksum(model)
-                session = Session(model, self._provider, self._box.settings.batch_size)
-                self._loaded[key] = Scorer(session, score)
+                session = Session(model, self._provider, self._box.settings.batch_size, self._parallel)
+                if session.provider == "cpu" and self._cores is None:
+                    self._cores = threading.Semaphore(session.calls)
+                self._loaded[key] = Scorer(session, score, self._cores)
                 log.info("model loaded", model=key[0], use=use, provider=session.provider, batch=session.batch_size)
             return self._loaded[key]
 
     def load_default(self) -> None:
-        """Load the default model before the first file.
+        """Load the default model before the first file, and measure at the first start how it uses the cores best.
 
         If it does not load, log it and go on: files that use it fail with the same error.
         """
+        settings = self._box.settings
         try:
-            self.detector(self._box.settings.default_model)
+            if self._provider == "cpu":
+                model = self._box.models.resolve(settings.default_model)
+                check_checksum(model)
+                self._parallel = calibrate(settings, model)
+            self.detector(settings.default_model)
         except ApplianceError as error:
             log.error("default model not loaded", code=error.code, error=str(error))
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from appliance.config import ROOT
+from appliance.engine.models import calibration
+from appliance.engine.models.calibration import calibrated
+from appliance.engine.models.session import num_cores
+from appliance.engine.models.store import ModelStore
 from tests.cli.conftest import Run
 
 
@@ -27,3 +34,19 @@ def test_doctor_shows_the_retention(
         monkeypatch.setenv(f"APPLIANCE_{name}", value)
     lines = run("doctor", "--data-dir", "data", "--port", "65000").stdout.splitlines()
     assert f"ok   retention    {line}" in lines
+
+
+def test_doctor_shows_how_the_cores_are_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def line() -> str:
+        lines = run("doctor", "--data-dir", "data", "--port", "65000").stdout.splitlines()
+        return next(line.removeprefix("ok   cores ").strip() for line in lines if line.startswith("ok   cores "))
+
+    default = f"scoring calls at once: {num_cores()}, threads of each: 1; "
+    assert line() == default + "by default; the worker measures it at its first start"
+    monkeypatch.setattr(calibration, "_windows_per_second", lambda _model, _batch, choice: 10.0 / choice.threads)
+    Path("data").mkdir(exist_ok=True)
+    calibrated(Path("data"), ModelStore(ROOT / "model_store").resolve("artifacts"), 0)
+    assert line().startswith(default + f"windows per second, measured by calls × threads: {num_cores()} × 1: 10")
+    monkeypatch.setenv("APPLIANCE_SCORING_CALLS", "3")
+    monkeypatch.setenv("APPLIANCE_SCORING_THREADS", "5")
+    assert line() == "scoring calls at once: 3, threads of each: 5; as set"

@@ -42,6 +42,12 @@ def edited(folder: Path, old: str, new: str) -> Path:
         ('kind = "frame"', 'kind = "frame"\n        embedding = "vector"', "output.embedding"),
         # the manifest is invalid for every graph
         (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 2.0", "input.hop_seconds"),
+        (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 0.5\n        tail_seconds = 0.5", "tail_seconds"),
+        (
+            f"hop_seconds = {43 * FRAME!r}",
+            "hop_seconds = 0.5\n        window_step_seconds = 1e-9",
+            "window_step_seconds",
+        ),
         (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 0.00001", "input.hop_seconds"),
         (f"        frame_hop_seconds = {FRAME!r}\n", "", "frame_hop_seconds"),
         (f"frame_hop_seconds = {FRAME!r}", "frame_hop_seconds = 5.0", "frame_hop_seconds"),
@@ -108,6 +114,25 @@ def test_a_valid_model_is_added_with_all_its_files(tmp_path: Path, maker: Callab
     assert {file.name for file in added.folder.iterdir()} == {"model.onnx", "manifest.toml", "MODEL_CARD.md"}
     assert [path.name for path in store.root.iterdir()] == [added.manifest.name]
     check_model(added, CheckLimits())
+
+
+@pytest.mark.parametrize("any_length", [False, True])
+def test_shorter_windows_are_accepted_if_the_graph_takes_them(tmp_path: Path, any_length: bool) -> None:
+    source = toy_models.softmax_model(tmp_path / "source", any_length=any_length)
+    edited(source, "hop_seconds = 1.0", "hop_seconds = 1.0\n        window_step_seconds = 0.1")
+    store = ModelStore(tmp_path / "store")
+    if any_length:
+        add_model(store, source, CheckLimits())
+    else:
+        with pytest.raises(InvalidManifest, match=r"input\.window_step_seconds: of 2400 samples"):
+            add_model(store, source, CheckLimits())
+
+
+def test_a_shorter_window_that_scores_differently_is_refused(tmp_path: Path) -> None:
+    """Its scores are the mean over the window, and a shorter window has less silence in it."""
+    source = toy_models.mean_model(tmp_path / "source")
+    with pytest.raises(InvalidManifest, match=r"input\.tail_seconds: the scores of a shorter window differ by"):
+        add_model(ModelStore(tmp_path / "store"), source, CheckLimits())
 
 
 def test_a_graph_with_a_fixed_batch_size_is_accepted(tmp_path: Path) -> None:

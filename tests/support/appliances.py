@@ -22,6 +22,7 @@ from tests.support import toy_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no other setting of the caller's shell counts
+WITHOUT_CALIBRATION = {"APPLIANCE_SCORING_CALLS": "2"}  # a start of the worker would take about 3 s longer
 PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy", "storage": "minio", "weed": "weed"}
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def environment(**settings: object) -> dict[str, str]:
         name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_") or name in INHERITED
     }
     chosen = {f"APPLIANCE_{name.upper()}": str(value) for name, value in settings.items()}
-    return inherited | {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_PROVIDER": "cpu"} | chosen
+    return inherited | {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_PROVIDER": "cpu"} | WITHOUT_CALIBRATION | chosen
 
 
 @dataclass

@@ -29,15 +29,23 @@ def write_model(folder: Path, manifest: str, graph: onnx.GraphProto) -> Path:
 
 
 def loudness_graph(
-    *, input_shape: list[int | str], window_samples: int, frame_samples: int, num_frames: int, kind: str, logits: bool
+    *,
+    input_shape: list[int | str],
+    window_samples: int,
+    frame_samples: int,
+    num_frames: int,
+    kind: str,
+    logits: bool,
+    any_length: bool = False,
 ) -> onnx.GraphProto:
     """Audio → mean absolute value of each frame → score.
 
     kind ``window``: (batch, labels); ``frame``: (batch, frames, labels). ``logits``: two columns, background and loud,
-    whose softmax is 0.5 at LOUD; else one column, a probability of 0.5 at LOUD.
+    whose softmax is 0.5 at LOUD; else one column, a probability of 0.5 at LOUD. With ``any_length`` the graph takes
+    windows of any length, although its input declares one.
     """
     const = [
-        numpy_helper.from_array(np.array([-1, 1, window_samples], np.int64), "flat"),
+        numpy_helper.from_array(np.array([0, 1, -1] if any_length else [-1, 1, window_samples], np.int64), "flat"),
         numpy_helper.from_array(np.full((1, 1, frame_samples), 1 / frame_samples, np.float32), "mean"),
         numpy_helper.from_array(np.array(0.5 / LOUD, np.float32), "scale"),
         numpy_helper.from_array(np.array(1.0, np.float32), "one"),
@@ -133,10 +141,22 @@ def frame_model(store: Path, name: str = "loud-frames", version: str = "1.0.0") 
     return write_model(store / name / version, manifest, graph)
 
 
-def softmax_model(store: Path, name: str = "loud-softmax", version: str = "1.0.0", batch: int | str = "batch") -> Path:
+def softmax_model(
+    store: Path,
+    name: str = "loud-softmax",
+    version: str = "1.0.0",
+    batch: int | str = "batch",
+    any_length: bool = False,
+) -> Path:
     """8 kHz, input [batch, 1, samples], frames of 10 ms, logits over background and loud."""
     graph = loudness_graph(
-        input_shape=[batch, 1, 8000], window_samples=8000, frame_samples=80, num_frames=100, kind="frame", logits=True
+        input_shape=[batch, 1, 8000],
+        window_samples=8000,
+        frame_samples=80,
+        num_frames=100,
+        kind="frame",
+        logits=True,
+        any_length=any_length,
     )
     manifest = f"""
         name = "{name}"
@@ -162,3 +182,48 @@ def softmax_model(store: Path, name: str = "loud-softmax", version: str = "1.0.0
         name = "loud"
     """
     return write_model(store / name / version, manifest, graph)
+
+
+def mean_model(store: Path) -> Path:
+    """8 kHz, any length, frames of 10 ms that all have the mean absolute value of the window."""
+    nodes = [
+        helper.make_node("Abs", ["audio"], ["rectified"]),
+        helper.make_node("ReduceMean", ["rectified"], ["level"], axes=[1], keepdims=1),
+        helper.make_node("Reshape", ["audio", "framed"], ["frames"]),
+        helper.make_node("ReduceMean", ["frames"], ["column"], axes=[2], keepdims=1),
+        helper.make_node("Mul", ["column", "zero"], ["zeros"]),
+        helper.make_node("Unsqueeze", ["level", "last"], ["levels"]),
+        helper.make_node("Add", ["zeros", "levels"], ["scores"]),
+    ]
+    const = [
+        numpy_helper.from_array(np.array([0, -1, 80], np.int64), "framed"),
+        numpy_helper.from_array(np.array(0.0, np.float32), "zero"),
+        numpy_helper.from_array(np.array([2], np.int64), "last"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["batch", 8000])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", "frames", 1])],
+        const,
+    )
+    manifest = """
+        name = "mean"
+        version = "1.0.0"
+        task = "detection"
+        licence = "CC0-1.0"
+        sha256 = "{sha256}"
+        [input]
+        name = "audio"
+        sample_rate_hz = 8000
+        window_seconds = 1.0
+        hop_seconds = 1.0
+        window_step_seconds = 0.1
+        [output]
+        name = "scores"
+        kind = "frame"
+        frame_hop_seconds = 0.01
+        [[labels]]
+        name = "loud"
+    """
+    return write_model(store / "mean" / "1.0.0", manifest, graph)

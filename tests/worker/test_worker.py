@@ -47,7 +47,7 @@ from tests.support.appliances import wait_for
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 
 pytestmark = pytest.mark.slow  # each test starts decoder processes
-FAST = {"poll_seconds": 0.02, "sweep_seconds": 0.05, "lease_seconds": 6.0}
+FAST = {"poll_seconds": 0.02, "sweep_seconds": 0.05, "lease_seconds": 6.0, "scoring_calls": 2}
 
 
 class Objects:
@@ -477,7 +477,7 @@ def test_nothing_is_lost_if_the_accelerator_fails_in_mid_batch(
     make: Callable[..., WorkerFixture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First memory runs out and the batch is halved, then the device fails. The next worker does all that was open."""
-    fixture = make(batch_size=8)
+    fixture = make(batch_size=8, scoring_calls=1)
     job_id = fixture.make_job()
     file_ids = [fixture.add(job_id, loud_wav()) for _ in range(6)]
     run_whole, sizes, halves = Session._run_whole, list[int](), list[int]()

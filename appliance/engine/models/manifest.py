@@ -52,6 +52,15 @@ class Input(Table):
         0.0, ge=0, le=600, description="Silence after the recording's end that a shorter window has at least."
     )
 
+    @model_validator(mode="after")
+    def _shorter_windows_fit(self) -> Input:
+        if self.window_step_seconds is None:
+            if self.tail_seconds:
+                raise ValueError("tail_seconds must be set only if window_step_seconds is set")
+        elif round(self.window_step_seconds * self.sample_rate_hz) < 1:
+            raise ValueError("window_step_seconds must be at least one sample")
+        return self
+
     @property
     def window_samples(self) -> int:
         """Length of a window in samples."""
@@ -147,11 +156,8 @@ class Manifest(Table):
             raise ValueError("input.hop_seconds: must be at most window_seconds and at least one sample")
         if self.output.frame_hop_seconds is not None and self.output.frame_hop_seconds > self.input.window_seconds:
             raise ValueError("output.frame_hop_seconds: must be at most input.window_seconds")
-        if self.input.window_step_seconds is not None:
-            if self.output.kind != "frame":
-                raise ValueError("input.window_step_seconds: must be set only if output.kind is frame")
-            if round(self.input.window_step_seconds * self.input.sample_rate_hz) < 1:
-                raise ValueError("input.window_step_seconds: must be at least one sample")
+        if self.input.window_step_seconds is not None and self.output.kind != "frame":
+            raise ValueError("input.window_step_seconds: must be set only if output.kind is frame")
         return self
 
     @property

@@ -70,7 +70,8 @@ def open_axis(content: bytes, input_name: str, axis: int) -> bytes:
                 continue
             shapes = [s for kind in _messages(info, 2) for tensor in _messages(kind, 1) for s in _messages(tensor, 2)]
             for shape in shapes:
-                size = list(_messages(shape, 1))[axis]
+                sizes = list(_messages(shape, 1))
+                size = sizes[axis] if axis < len(sizes) else memoryview(b"")
                 if len(size) > 2 and size[0] == 0x08:  # dim_value, a number; otherwise the axis is free already
                     size[:] = bytes((0x12, len(size) - 2)) + b"n" * (len(size) - 2)  # dim_param, a name
     return bytes(opened)

@@ -32,6 +32,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 Provider = Literal["cuda", "cpu"]
+RUNTIME_VERSION: str = onnxruntime.__version__
 
 log = structlog.get_logger()
 
@@ -96,9 +97,13 @@ class Parallel:
     threads: int
 
     @classmethod
-    def by_default(cls) -> Parallel:
-        """Return one call for each core: threads within a call wait for each other at every operator."""
-        return cls(num_cores(), 1)
+    def of(cls, calls: int, threads: int) -> Parallel:
+        """Return a choice that fills the cores; 0 stands for what the other number leaves.
+
+        By default each core has a call: threads within a call wait for each other at every operator.
+        """
+        calls = calls or max(1, num_cores() // max(1, threads))
+        return cls(calls, threads or max(1, num_cores() // calls))
 
 
 def num_cores() -> int:
@@ -124,7 +129,7 @@ class Session:
         """
         self.manifest = model.scoring
         self.provider = provider
-        self.parallel = (parallel or Parallel.by_default()) if provider == "cpu" else Parallel(1, num_cores())
+        self.parallel = (parallel or Parallel.of(0, 0)) if provider == "cpu" else Parallel(1, num_cores())
         self._session = self._load(model)
         source = next((i for i in self._session.get_inputs() if i.name == self.manifest.input.name), None)
         if source is None:

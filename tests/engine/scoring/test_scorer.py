@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +15,15 @@ import pytest
 from onnx import TensorProto, helper
 
 from appliance.engine.models.manifest import Manifest, read_manifest
-from appliance.engine.models.session import Session
-from appliance.engine.models.store import StoredModel
+from appliance.engine.models.session import Session, Slot
+from appliance.engine.models.store import ModelStore, StoredModel
+from appliance.engine.scoring.events import DetectionConfig, DetectionFinder
 from appliance.engine.scoring.scorer import Scorer
-from tests.support.tracks import TrackBuilder
+from appliance.engine.scoring.track import ScoreAverager
 from appliance.errors import ScoresNotFinite, ScoringFailed
 from tests.support import toy_models
-from tests.support.appliances import wait_for
+from tests.support.appliances import ROOT, wait_for
+from tests.support.tracks import TrackBuilder
 
 
 def load(folder: Path, batch_size: int = 0) -> Session:
@@ -277,3 +280,99 @@ def test_close_fails_recordings_in_progress_and_later_ones(manifest: Manifest) -
     with pytest.raises(ScoringFailed, match="closed"):
         track_of(scorer, windows(1, 1))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(session.manifest.id)]
+
+
+def test_calls_run_at_once_and_outputs_stay_in_order(manifest: Manifest) -> None:
+    """The first window of a recording ends after the second one, which runs beside it."""
+    session = StubSession(manifest, 1)
+    session.calls = 2
+    session.gate.set()
+    second_ran = threading.Event()
+
+    def run(slot: StubSlot, num_windows: int) -> np.ndarray:
+        value = float(slot.windows[0, 0])
+        if value == 0.0:
+            assert second_ran.wait(60)
+        scores = slot.score(num_windows)
+        if value == 0.25:
+            second_ran.set()
+        return scores
+
+    run_slot: Any = run
+    values = (0.0, 0.25, 0.5, 0.75)
+    with Scorer(cast(Session, session), run_slot) as scorer:
+        track = track_of(scorer, [np.repeat(np.array(values, np.float32), 4)])
+    assert track.finish(16).scores[:, 0].tolist() == list(values)
+    assert session.batches[0] == [0.25]
+
+
+def test_scorers_that_share_cores_do_not_run_more_calls_than_these(manifest: Manifest) -> None:
+    cores = threading.Semaphore(1)
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    def run(slot: StubSlot, num_windows: int) -> np.ndarray:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        scores = slot.score(num_windows)
+        with lock:
+            running[0] -= 1
+        return scores
+
+    run_slot: Any = run
+    sessions = [StubSession(manifest, 1), StubSession(manifest, 1)]
+    scorers = [Scorer(cast(Session, session), run_slot, cores) for session in sessions]
+    with ThreadPoolExecutor(2) as pool:
+        waits = [threading.Event(), threading.Event()]
+        tracks = [pool.submit(track_of, s, windows(1, 20, w)) for s, w in zip(scorers, waits, strict=True)]
+        assert all(wait.wait(60) for wait in waits)
+        for session in sessions:
+            session.gate.set()
+        for track in tracks:
+            track.result(60)
+    for scorer in scorers:
+        scorer.close()
+    assert most == [1]
+
+
+def test_a_last_window_that_is_shorter_scores_the_same(tmp_path: Path) -> None:
+    """The toy model's scores depend on nothing outside their frame, so that no tail is needed."""
+    folder = toy_models.softmax_model(tmp_path, any_length=True)
+    manifest = folder / "manifest.toml"
+    audio = noise(3, 20_100)
+    scores, shapes = [], list[int]()
+    for extra in ("", "window_step_seconds = 0.05\n"):
+        text = manifest.read_text().replace("hop_seconds = 1.0\n", f"hop_seconds = 1.0\n{extra}")
+        manifest.write_text(text)
+        with Scorer(load(folder, 3), counting(shapes)) as scorer:
+            scores.append(scores_of(scorer, audio))
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
+    assert sorted(shapes) == [4400, 8000, 8000, 8000, 8000, 8000]
+
+
+def counting(shapes: list[int]) -> Callable[[Slot, int], np.ndarray]:
+    def run(slot: Slot, num_windows: int) -> np.ndarray:
+        shapes.extend([slot.windows.shape[1]] * num_windows)
+        return slot.score(num_windows)
+
+    return run
+
+
+def test_memory_does_not_grow_with_the_recording() -> None:
+    """Scores of ten hours in frames of 10 ms would take 86 MB."""
+    manifest = ModelStore(ROOT / "model_store").resolve("artifacts").scoring
+    scores = np.zeros((800, len(manifest.labels)), np.float32)
+    finder = DetectionFinder(manifest, DetectionConfig())
+    averager = ScoreAverager.of(manifest, finder.add)
+    tracemalloc.start()
+    try:
+        for number in range(5000):
+            scores[300:320] = number % 8 == 0
+            averager.add(7000.0 * number, scores.copy())
+        averager.finish(7000.0 * 5000)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(finder.finish()) == 625 * len(manifest.labels)
+    assert peak_bytes < 4e6
