@@ -11,7 +11,6 @@ measured alone. PYTHON is an interpreter with librosa and onnxruntime, for the p
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import resource
@@ -20,9 +19,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import chain, cycle
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from appliance.engine.models.session import Session, num_cores
 from appliance.engine.models.store import ModelStore
 
 RATE_HZ = 44_100
+CLIP_SECONDS = 2.0
 FORMATS = (("wav", "PCM_16"), ("flac", "PCM_16"), ("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III"))
 LIBROSA_LOOP = """
 import sys, numpy, librosa, onnxruntime
@@ -46,6 +48,15 @@ for path in sys.argv[2:]:
         window[0, : len(part)] = part
         session.run(["scores"], {"waveform": window})
 """
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure, and how it was measured."""
+
+    name: str
+    how: str
+    value: float
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:
@@ -61,7 +72,7 @@ def write_sound(path: Path, seconds: float, subtype: str = "PCM_16") -> Path:
     minute = sound(min(seconds, 60.0))
     left = int(seconds * RATE_HZ)
     with soundfile.SoundFile(path, "w", RATE_HZ, 2, subtype) as file:
-        for second in itertools.cycle(range(60)):
+        for second in cycle(range(60)):
             if left <= 0:
                 break
             piece = minute[second * RATE_HZ : (second + 1) * RATE_HZ][:left]
@@ -101,7 +112,7 @@ def decode_cost(files: list[Path], seconds: float, rate_hz: int) -> float:
         return (time.process_time() + cpu_seconds_of(decoder.pid) - before) / (seconds * len(files))
 
 
-def graph_cost(session: Session, rounds: int) -> tuple[float, float]:
+def graph_cost(session: Session) -> tuple[float, float]:
     """Return the CPU seconds for each second of audio of bare calls: one at a time, and as many as there are cores."""
     source = session.manifest.input
     batch = sound(source.window_seconds)[:, 0][: source.window_samples]
@@ -117,7 +128,7 @@ def graph_cost(session: Session, rounds: int) -> tuple[float, float]:
         return (time.process_time() - began) / (2 * calls * source.hop_seconds)
 
     call(0)
-    costs = [(cost(1), cost(num_cores())) for _ in range(rounds)]
+    costs = [(cost(1), cost(num_cores())) for _ in range(3)]
     return min(alone for alone, _ in costs), min(together for _, together in costs)
 
 
@@ -162,67 +173,76 @@ def memory_of(path: Path) -> int:
     return peak[0]
 
 
-def measure(folder: Path, *, quick: bool, librosa: str | None) -> Iterator[tuple[str, str, float]]:
-    """Yield rows: the figure, how it was measured, its value."""
-    rounds, seconds, copies = (2, 60.0, 1) if quick else (3, 300.0, 4)
+class Rounds:
+    """The figures of several rounds."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {}
+        self._best: dict[str, Callable[[list[float]], float]] = {}
+
+    def least(self, name: str, value: float) -> None:
+        """Note a figure of which the least counts."""
+        self._values.setdefault(name, []).append(value)
+        self._best[name] = min
+
+    def most(self, name: str, value: float) -> None:
+        """Note a figure of which the highest counts."""
+        self._values.setdefault(name, []).append(value)
+        self._best[name] = max
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the best of each figure, and all values."""
+        for name, values in self._values.items():
+            all_values = " ".join(f"{value:.4g}" for value in values)
+            yield Row(name, f"best of {len(values)}: {all_values}", self._best[name](values))
+
+
+def measure_speed(folder: Path, *, quick: bool, librosa: str | None) -> Iterator[Row]:
+    """Yield the rows on CPU time and wall time."""
+    num_rounds, seconds, copies, num_clips = (2, 60.0, 1, 100) if quick else (3, 300.0, 4, 1000)
     files = [
         write_sound(folder / f"{copy}.{suffix}", seconds, subtype)
         for suffix, subtype in FORMATS
         for copy in range(copies)
     ]
-    total = seconds * len(files)
-    short, many = 2.0, 100 if quick else 1000
-    clips = [write_sound(folder / f"clip{i}.wav", short) for i in range(many)]
-    long = write_sound(folder / "long.wav", short * many)
+    clips = [write_sound(folder / f"clip{i}.wav", CLIP_SECONDS) for i in range(num_clips)]
+    long = write_sound(folder / "long.wav", CLIP_SECONDS * num_clips)
     model = ModelStore(Settings().model_store).resolve(Settings().default_model)
     session = Session(model, "cpu")
-    best: dict[str, list[float]] = {}
-
-    def note(name: str, value: float) -> None:
-        best.setdefault(name, []).append(value)
-
-    for _ in range(rounds):
-        decoding = decode_cost(files[:: max(1, copies)], seconds, session.manifest.input.sample_rate_hz)
-        alone, together = graph_cost(session, 3)
-        start_wall, start_cpu = run_detect(clips[:1])
+    total = seconds * len(files)
+    rounds = Rounds()
+    for _ in range(num_rounds):
+        decoding = decode_cost(files[::copies], seconds, session.manifest.input.sample_rate_hz)
+        alone, together = graph_cost(session)
+        limit_cpu = total * (decoding + together)
+        rounds.least("decode, CPU ms per second of audio", 1000 * decoding)
+        rounds.least("graph, CPU ms per second of audio, one call", 1000 * alone)
+        rounds.least("graph, CPU ms per second of audio, a call for each core", 1000 * together)
+        start_wall, start_cpu = run_detect(clips[: num_cores()])
         wall, cpu = run_detect(files)
-        note("decode CPU s per audio s", decoding)
-        note("graph CPU s per audio s, one call", alone)
-        note("graph CPU s per audio s, a call for each core", together)
-        note("detect ÷ limit, wall", total * (decoding + together) / num_cores() / wall)
-        note(
-            "detect ÷ limit, wall, start not counted", total * (decoding + together) / num_cores() / (wall - start_wall)
-        )
-        note("detect ÷ limit, CPU", total * (decoding + together) / cpu)
-        note("detect ÷ limit, CPU, start not counted", total * (decoding + together) / (cpu - start_cpu))
-        note("× real time, wall", total / wall)
+        rounds.most("detect ÷ limit, wall", limit_cpu / num_cores() / wall)
+        rounds.most("detect ÷ limit, wall, start not counted", limit_cpu / num_cores() / (wall - start_wall))
+        rounds.most("detect ÷ limit, CPU", limit_cpu / cpu)
+        rounds.most("detect ÷ limit, CPU, start not counted", limit_cpu / (cpu - start_cpu))
         clips_wall, clips_cpu = run_detect(clips)
         long_wall, long_cpu = run_detect([long])
-        note(
-            f"{many} clips of 2 s ÷ one of {short * many:g} s, wall, start not counted",
-            (clips_wall - start_wall) / (long_wall - start_wall),
-        )
-        note(
-            f"{many} clips of 2 s ÷ one of {short * many:g} s, CPU, start not counted",
-            (clips_cpu - start_cpu) / (long_cpu - start_cpu),
-        )
+        name = f"{num_clips} clips of {CLIP_SECONDS:g} s ÷ one of {CLIP_SECONDS * num_clips:g} s, start not counted"
+        rounds.least(f"{name}, wall", (clips_wall - start_wall) / (long_wall - start_wall))
+        rounds.least(f"{name}, CPU", (clips_cpu - start_cpu) / (long_cpu - start_cpu))
         if librosa:
             began = time.perf_counter()
-            command = [librosa, "-c", LIBROSA_LOOP, str(model.graph), *map(str, files)]
-            subprocess.run(command, check=True)
-            note("detect ÷ librosa loop, wall", (time.perf_counter() - began) / wall)
-    for name, values in best.items():
-        smaller_is_better = "per audio s" in name or "clips of" in name
-        yield (
-            name,
-            f"best of {len(values)}: {' '.join(f'{v:.4g}' for v in values)}",
-            (min(values) if smaller_is_better else max(values)),
-        )
+            subprocess.run([librosa, "-c", LIBROSA_LOOP, str(model.graph), *map(str, files)], check=True)
+            rounds.most("detect ÷ librosa loop, wall", (time.perf_counter() - began) / wall)
+    yield from rounds.rows()
+
+
+def measure_memory(folder: Path, *, quick: bool) -> Iterator[Row]:
+    """Yield the rows on memory, of one recording at a time."""
     lengths = (60, 1200) if quick else (60, 3600, 6 * 3600)
-    memory = {length: memory_of(write_sound(folder / f"{length}s.flac", length)) for length in lengths}
-    for length, size in memory.items():
-        yield f"memory of detect and its decoder, {length / 60:g} min", "MB, highest sum of PSS", size / 1e6
-    yield "memory, longest ÷ 1 min", "", memory[lengths[-1]] / memory[60]
+    sizes = [memory_of(write_sound(folder / f"{length}s.flac", length)) for length in lengths]
+    for length, size in zip(lengths, sizes, strict=True):
+        yield Row(f"memory of detect and its decoder, {length / 60:g} min", "MB, highest sum of PSS", size / 1e6)
+    yield Row(f"memory, {lengths[-1] / 60:g} min ÷ 1 min", "", sizes[-1] / sizes[0])
 
 
 def main() -> None:
@@ -235,9 +255,10 @@ def main() -> None:
     print(f"{num_cores()} cores, load {os.getloadavg()[0]:.1f} before")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, how, value in measure(Path(folder), quick=arguments.quick, librosa=arguments.librosa):
-            print(f"{value:10.4g}  {name}  ({how})", flush=True)
-            rows.append({"name": name, "value": value, "how": how})
+        speed = measure_speed(Path(folder), quick=arguments.quick, librosa=arguments.librosa)
+        for row in chain(speed, measure_memory(Path(folder), quick=arguments.quick)):
+            print(f"{row.value:10.4g}  {row.name}  ({row.how})", flush=True)
+            rows.append(asdict(row))
     print(f"load {os.getloadavg()[0]:.1f} after")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")

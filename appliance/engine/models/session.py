@@ -147,7 +147,7 @@ class Session:
     def last_window_samples(self, num_samples: int) -> int:
         """Return the length of a recording's last window, which holds ``num_samples``.
 
-        On CUDA every window has the full length: a new shape costs more than the silence.
+        CUDA gets whole windows only, so that all its batches have one shape.
         """
         source = self.manifest.input
         return source.window_samples if self.provider == "cuda" else source.last_window_samples(num_samples)
