@@ -41,6 +41,7 @@ def test_doctor_shows_how_the_cores_are_used(run: Run, monkeypatch: pytest.Monke
         lines = run("doctor", "--data-dir", "data", "--port", "65000").stdout.splitlines()
         return next(line.removeprefix("ok   cores ").strip() for line in lines if line.startswith("ok   cores "))
 
+    monkeypatch.setenv("APPLIANCE_SCORING_CALLS", "0")
     default = f"scoring calls at once: {num_cores()}, threads of each: 1; "
     assert line() == default + "by default; the worker measures it at its first start"
     monkeypatch.setattr(calibration, "_windows_per_second", lambda _model, _batch, choice: 10.0 / choice.threads)
