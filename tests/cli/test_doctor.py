@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
 from appliance.engine.models import calibration
 from appliance.engine.models.calibration import calibrated
 from appliance.engine.models.session import num_cores
@@ -36,7 +35,7 @@ def test_doctor_shows_the_retention(
     assert f"ok   retention    {line}" in lines
 
 
-def test_doctor_shows_how_the_cores_are_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_shows_how_the_cores_are_used(run: Run, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def line() -> str:
         lines = run("doctor", "--data-dir", "data", "--port", "65000").stdout.splitlines()
         return next(line.removeprefix("ok   cores ").strip() for line in lines if line.startswith("ok   cores "))
@@ -46,7 +45,7 @@ def test_doctor_shows_how_the_cores_are_used(run: Run, monkeypatch: pytest.Monke
     assert line() == default + "by default; the worker measures it at its first start"
     monkeypatch.setattr(calibration, "_windows_per_second", lambda _model, _batch, choice: 10.0 / choice.threads)
     Path("data").mkdir(exist_ok=True)
-    calibrated(Path("data"), ModelStore(ROOT / "model_store").resolve("artifacts"), 0)
+    calibrated(Path("data"), ModelStore(models).resolve("loud-frames"), 0)
     assert line().startswith(default + f"windows per second, measured by calls × threads: {num_cores()} × 1: 10")
     monkeypatch.setenv("APPLIANCE_SCORING_CALLS", "3")
     monkeypatch.setenv("APPLIANCE_SCORING_THREADS", "5")
