@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Space that stays free on the disk: below it the appliance is not ready, and uploads get a 507.",
     )
+    warn_free_bytes: int = Field(
+        10 * 1024**3, ge=0, description="Free space on the disk below which the status warns; uploads still work."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     api_threads: int = Field(16, ge=1, le=256, description="Number of requests that the API handles at the same time.")
 

@@ -30,6 +30,8 @@ def scope_of(method: str, endpoint: str) -> Scope:
     blueprint = endpoint.partition(".")[0]
     if blueprint == "admin":
         return "admin"
+    if blueprint == "metrics":
+        return "metrics"
     if blueprint not in _PRODUCTS:
         raise KeyError(f"The blueprint {blueprint} has no scope in appliance/api/access.py.")
     if method in ("HEAD", "OPTIONS"):

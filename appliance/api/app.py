@@ -18,6 +18,7 @@ from appliance.api import (
     datasets,
     health,
     inference,
+    metrics,
     models,
     speech_batch,
     speech_presigned,
@@ -74,8 +75,10 @@ def create_app(box: Box) -> OpenAPI:
     app.extensions["durations"] = Durations(box.settings)
     app.extensions["upload_slots"] = FairSlots(box.settings.streamed_uploads)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
+    app.before_request(metrics.note_start)
     app.before_request(_note_request_id)
     app.after_request(_show_request_id)
+    app.after_request(metrics.count)
     register_error_handlers(app)
     for module in (
         inference,
@@ -89,6 +92,7 @@ def create_app(box: Box) -> OpenAPI:
         speech_batch,
         speech_presigned,
         admin,
+        metrics,
         health,
     ):
         app.register_api(module.blueprint)

@@ -39,6 +39,15 @@ def readyz() -> Answer:
     return body, 200 if ready else 503
 
 
+@blueprint.get("/api/v1/status", responses={200: schemas.StatusReport})
+def get_status() -> Answer:
+    """Get the status of the appliance and its reasons. Only a caller with a key reads the details."""
+    health: Health = current_app.extensions["health"]
+    status, detailed = health.status(), _has_key()
+    reasons = [{"check": name, "detail": it.detail if detailed else None} for name, it in status.reasons.items()]
+    return {"status": status.name, "reasons": reasons}, 200
+
+
 def _has_key() -> bool:
     if "X-API-Key" not in request.headers:
         return False

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
+from appliance.services.health import StatusName
 from appliance.state.moves import DeliveryStatus, FileStatus, JobStatus
 from appliance.text import check_text
 
@@ -335,3 +336,20 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "not ready"]
     checks: dict[str, Check]
+
+
+class StatusReason(BaseModel):
+    """A check that fails or warns; only a caller with a key reads the detail."""
+
+    check: str
+    detail: str | None
+
+
+class StatusReport(BaseModel):
+    """How the appliance is as a whole."""
+
+    status: StatusName = Field(
+        description="Initializing: a part that all work needs has not come up yet. Ready: all is well. Degraded: it "
+        "works, but something needs attention. Critical: no work is done."
+    )
+    reasons: list[StatusReason]

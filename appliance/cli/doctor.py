@@ -25,7 +25,6 @@ from appliance.errors import ApplianceError
 from appliance.frontdoor.caddy import find_caddy
 from appliance.services.box import open_box
 from appliance.services.health import Health
-from appliance.state import chores
 from appliance.state.database import Database, check_sqlite
 from appliance.storage.servers import choose_server
 from appliance.supervisor.ports import is_free
@@ -197,11 +196,12 @@ def _serving(settings: Settings) -> Iterator[Finding]:
     origin = origin_of(settings)
     if _is_locked(settings.data_dir / "lock"):
         for name, check in Health(open_box(settings)).check_all().items():
-            fix = None if check.ok else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
+            fix = (
+                None
+                if check.ok and not check.is_warning
+                else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
+            )
             yield Finding(name, check.detail, fix)
-        last = chores.last(Database.of(settings), "bucket check")
-        if last and last.fault:
-            yield Finding("bucket", "objects are missing", last.fault)
         urllib3.request("GET", f"{origin}/healthz", timeout=10.0, retries=False)
         yield Finding("serving", origin)
     elif is_free(settings.host, settings.port):

@@ -20,7 +20,7 @@ from appliance.frontdoor.storage_routes import storage_routes
 
 # Lines of the log that anybody can cause, with no key: refusals, preflights, and paths that need no key.
 STRANGERS = re.compile(
-    rb'"status":4[0-9]{2}|"method":"OPTIONS"|"uri":"/(healthz|readyz|docs|api/v1/openapi[.]json)?["/]'
+    rb'"status":4[0-9]{2}|"method":"OPTIONS"|"uri":"/(healthz|readyz|docs|api/v1/(openapi[.]json|status))?["/]'
 )
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from appliance.errors import ApplianceError
 from appliance.services.box import Box
@@ -18,14 +19,27 @@ STUCK_SECONDS = 300.0
 LATE_SWEEPS = 20
 LATEST_SWEEP_SECONDS = 600.0
 NEEDED_TO_START = ("database", "storage", "model", "worker")
+START_SECONDS = 120.0
+
+StatusName = Literal["Initializing", "Ready", "Degraded", "Critical"]
+STATUSES: tuple[StatusName, ...] = get_args(StatusName)
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check."""
+    """The result of one check. One that is ok may still warn."""
 
     ok: bool
     detail: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the appliance is as a whole, and the checks that are the reason."""
+
+    name: StatusName
+    reasons: dict[str, Check]
 
 
 class Health:
@@ -36,6 +50,8 @@ class Health:
         self._lock = threading.Lock()
         self._results: dict[str, Check] = {}
         self._kept_until = 0.0
+        self._started_at = time.monotonic()
+        self._started: set[str] = set()  # the parts that were up at least once
         self._waiting: tuple[int, float] | None = None  # the oldest ready work, and since when this has seen it
 
     def check_all(self) -> dict[str, Check]:
@@ -48,12 +64,29 @@ class Health:
             "disk": self._disk,
             "queue": self._queue,
             "sweep": self._sweep,
+            "bucket": self._bucket,
         }
         with self._lock:
             if time.monotonic() >= self._kept_until:
                 self._results = {name: _guarded(check) for name, check in checks.items()}
                 self._kept_until = time.monotonic() + KEPT_SECONDS
             return self._results
+
+    def status(self) -> Status:
+        """Return the status.
+
+        Initializing: a part that all work needs has not come up yet, for up to START_SECONDS. Critical: such a part
+        fails. Degraded: all of them work, and another check fails or warns.
+        """
+        checks = self.check_all()
+        failing = {name: check for name, check in checks.items() if not check.ok}
+        self._started |= {name for name in NEEDED_TO_START if name not in failing}
+        broken = {name: check for name, check in failing.items() if name in NEEDED_TO_START}
+        if broken:
+            is_new = not self._started & broken.keys() and time.monotonic() < self._started_at + START_SECONDS
+            return Status("Initializing" if is_new else "Critical", failing)
+        reasons = failing | {name: check for name, check in checks.items() if check.is_warning}
+        return Status("Degraded" if reasons else "Ready", reasons)
 
     def _database(self) -> Check:
         self._box.db.check_writable()
@@ -77,8 +110,10 @@ class Health:
 
     def _disk(self) -> Check:
         free = shutil.disk_usage(self._box.settings.data_dir).free
-        least = self._box.settings.least_free_bytes
-        return Check(free >= least, f"{free / 1024**3:.1f} GiB free; least_free_bytes is {least / 1024**3:.1f} GiB")
+        least, warn = self._box.settings.least_free_bytes, self._box.settings.warn_free_bytes
+        gibibytes = [size / 1024**3 for size in (free, warn, least)]
+        limits = "{:.1f} GiB free; warn_free_bytes is {:.1f} GiB, least_free_bytes is {:.1f} GiB".format(*gibibytes)
+        return Check(free >= least, limits, is_warning=least <= free < warn)
 
     def _queue(self) -> Check:
         """Check that the oldest work gets a turn. A long queue is no fault, as long as something is in progress."""
@@ -90,6 +125,10 @@ class Health:
             self._waiting = (oldest, time.monotonic())
         seconds = time.monotonic() - self._waiting[1]
         return Check(seconds < STUCK_SECONDS, f"nothing is in progress; the oldest work has waited for {seconds:.0f} s")
+
+    def _bucket(self) -> Check:
+        last = chores.last(self._box.db, "bucket check")
+        return Check(True, last.fault, is_warning=True) if last and last.fault else Check(True, "nothing is missing")
 
     def _sweep(self) -> Check:
         worker, last = workers.current(self._box.db), chores.last(self._box.db, "sweep")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields
@@ -18,6 +19,7 @@ from typing import Any, Self
 import sqlite_utils
 from sqlite_utils.utils import sqlite3
 
+from appliance import metrics
 from appliance.config import Settings
 from appliance.errors import ChangeRefused, ConfigurationError, DatabaseBusy, DatabaseDamaged, StateError, StorageFull
 from appliance.state.checks import apply_moves
@@ -154,9 +156,11 @@ class Database(Reader):
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Everything that is written through the transaction commits together, or not at all."""
+        started = time.monotonic()
         with self._writer, _translated():
             connection = self._connection
             connection.execute("BEGIN IMMEDIATE")
+            metrics.DATABASE_WAIT_SECONDS.observe(time.monotonic() - started)
             try:
                 yield Transaction(connection)
                 connection.execute("COMMIT")

@@ -751,6 +751,54 @@ def m019_indexes_of_lists(db: Database) -> None:
     )
 
 
+@migrations()
+def m020_depth_of_the_queue(db: Database) -> None:
+    """The queue knows how much work of each kind there is, and since when each piece is ready."""
+    new = [state.format("NEW") for state in _DEPTHS.values()]
+    added = ", ".join(f"{name} = {name} + {state.format('NEW')}" for name, state in _DEPTHS.items())
+    removed = ", ".join(f"{name} = {name} - {state.format('OLD')}" for name, state in _DEPTHS.items())
+    _run(
+        db,
+        "ALTER TABLE work ADD COLUMN ready_at REAL",
+        "UPDATE work SET ready_at = unixepoch('subsec')",
+        "CREATE INDEX work_oldest ON work (kind, id) WHERE lease_owner IS NULL AND run_after IS NULL",
+        f"""
+        CREATE TABLE work_kinds (
+            kind TEXT PRIMARY KEY,
+            {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in _DEPTHS)}
+        ) STRICT, WITHOUT ROWID
+        """,
+        f"""
+        INSERT INTO work_kinds SELECT kind, {", ".join(f"sum({state.format('work')})" for state in _DEPTHS.values())}
+        FROM work GROUP BY kind
+        """,
+        f"""
+        CREATE TRIGGER work_kinds_inserted AFTER INSERT ON work BEGIN
+            INSERT INTO work_kinds VALUES (NEW.kind, {", ".join(new)}) ON CONFLICT DO UPDATE SET {added};
+        END
+        """,
+        f"""
+        CREATE TRIGGER work_kinds_deleted AFTER DELETE ON work BEGIN
+            UPDATE work_kinds SET {removed} WHERE kind = OLD.kind;
+        END
+        """,
+        f"""
+        CREATE TRIGGER work_kinds_changed AFTER UPDATE OF lease_owner, run_after ON work BEGIN
+            UPDATE work_kinds SET {removed} WHERE kind = OLD.kind;
+            UPDATE work_kinds SET {added} WHERE kind = NEW.kind;
+        END
+        """,
+    )
+
+
+# Count of a kind → the state of a piece of work that counts.
+_DEPTHS = {
+    "ready": "({0}.lease_owner IS NULL AND {0}.run_after IS NULL)",
+    "put_off": "({0}.run_after IS NOT NULL)",
+    "busy": "({0}.lease_owner IS NOT NULL)",
+}
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

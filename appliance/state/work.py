@@ -37,6 +37,19 @@ TENANTS = """
     FROM work_turns INDEXED BY work_turns_tenants
     WHERE ready > 0 AND group_id = '' AND pool = :pool AND (:limit IS NULL OR busy < :limit)
 """
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How much work of one kind is ready, put off and in progress, and how long the oldest ready piece has waited."""
+
+    kind: str
+    ready: int
+    put_off: int
+    busy: int
+    oldest_seconds: float
+
+
 WAKE_AT_ONCE = 500  # retries of a receiver that was down for hours may all be due at the same moment
 
 
@@ -44,7 +57,8 @@ def enqueue(tx: Transaction, kind: str, subject_id: str, *, pool: str, tenant_id
     """Add work for the threads of ``pool``, unless the same work is queued already."""
     tx.change(
         """
-        INSERT INTO work (kind, subject_id, pool, tenant_id, group_id) VALUES (?, ?, ?, ?, ?)
+        INSERT INTO work (kind, subject_id, pool, tenant_id, group_id, ready_at)
+        VALUES (?, ?, ?, ?, ?, unixepoch('subsec'))
         ON CONFLICT (kind, subject_id) DO NOTHING
         """,
         [kind, subject_id, pool, tenant_id, group_id],
@@ -58,6 +72,16 @@ def is_ready(db: Reader, pool: str, tenant_limit: int | None = None) -> bool:
         OR EXISTS (SELECT 1 FROM work WHERE pool = :pool AND run_after <= unixepoch('subsec'))
         """
     return bool(db.all(sql, {"pool": pool, "limit": tenant_limit})[0][0])
+
+
+def depths(db: Reader) -> list[Depth]:
+    """Return the depth of each kind that was ever queued. It costs the same however much is queued."""
+    oldest = """
+        SELECT unixepoch('subsec') - ready_at FROM work INDEXED BY work_oldest
+        WHERE kind = k.kind AND lease_owner IS NULL AND run_after IS NULL ORDER BY id LIMIT 1
+        """
+    rows = db.all(f"SELECT kind, ready, put_off, busy, max(0.0, coalesce(({oldest}), 0.0)) FROM work_kinds k")
+    return [Depth(*row) for row in rows]
 
 
 def oldest_ready(db: Reader) -> int | None:
@@ -183,7 +207,7 @@ def _wake(tx: Transaction, pool: str) -> None:
     """Make put off work ready whose time has come."""
     tx.change(
         """
-        UPDATE work SET run_after = NULL WHERE id IN (
+        UPDATE work SET run_after = NULL, ready_at = unixepoch('subsec') WHERE id IN (
             SELECT id FROM work WHERE pool = ? AND run_after <= unixepoch('subsec') ORDER BY run_after LIMIT ?
         )
         """,

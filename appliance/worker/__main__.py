@@ -14,6 +14,7 @@ from appliance.engine.models.session import choose_provider, why_no_cuda
 from appliance.errors import ApplianceError
 from appliance.log import configure_logging
 from appliance.services.box import open_box
+from appliance.worker.gpu import watch_gpus
 from appliance.worker.worker import Worker, prepare_folder
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ def serve(settings: Settings) -> int:
     provider = choose_provider(settings.provider)
     if provider == "cpu" and settings.provider == "auto":
         log.warning("models run on the CPU", reason=why_no_cuda())
+    watch_gpus()
     prepare_folder(settings.data_dir)
     with (settings.data_dir / "worker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # wait for a predecessor that is still ending

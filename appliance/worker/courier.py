@@ -7,6 +7,7 @@ import threading
 import structlog
 
 from appliance.errors import ApplianceError
+from appliance.metrics import BUSY_THREADS, THREADS
 from appliance.services.box import Box
 from appliance.services.webhooks import events as webhooks
 from appliance.services.work import leases
@@ -26,6 +27,7 @@ class Courier:
         self._box = box
         self._worker_id = worker_id
         self._stopping = stopping
+        THREADS.labels(webhooks.WEBHOOK.pool).set(box.settings.webhook_threads)
         # Daemons: a slow receiver must not delay the end of the process; its webhook is tried again.
         self._threads = [
             threading.Thread(target=self._run, name=f"courier-{number}", daemon=True)
@@ -62,7 +64,8 @@ class Courier:
         work = self._claim()
         if work is None:
             return False
-        delivered = webhooks.deliver(self._box, work)
+        with BUSY_THREADS.labels(webhooks.WEBHOOK.pool).track_inprogress():
+            delivered = webhooks.deliver(self._box, work)
         log.info("webhook delivered" if delivered else "webhook not delivered", delivery=work.subject_id)
         return True
 

@@ -15,6 +15,7 @@ from appliance.engine.scoring.embedding import embed, mean_direction
 from appliance.engine.scoring.events import DetectionConfig, strongest
 from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
+from appliance.metrics import stage
 from appliance.services.datasets import work as dataset_work
 from appliance.services.datasets.work import EMBED, NORMALIZE
 from appliance.services.inference import work as inference_work
@@ -37,9 +38,12 @@ def infer(lane: Lane) -> None:
     """Analyse a file of an inference job."""
     task = inference_work.load_task(lane.box, lane.work)
     scorer = lane.scorers.detector(task.model)
+    lane.meter.model = scorer.session.manifest.id
     with lane.fetched(task.file.object_key, task.file.etag) as file:
         analysis = analyse(file, lane.decoder, scorer, task.config, lane.checkpoint)
-    inference_work.complete(lane.box, lane.work, analysis.duration_ms, analysis.detections)
+    lane.meter.audio_ms = analysis.duration_ms
+    with stage("commit"):
+        inference_work.complete(lane.box, lane.work, analysis.duration_ms, analysis.detections)
 
 
 def normalize_audio(lane: Lane) -> None:
@@ -55,6 +59,7 @@ def normalize_audio(lane: Lane) -> None:
             codec=audio.info.codec,
             sha256=sha256_of(file),
         )
+        lane.meter.audio_ms = audio.duration_ms
         size_bytes = wav.seek(0, io.SEEK_END)
         wav.seek(0)
         lane.box.objects.put(recording.normalized_key, wav, size_bytes=size_bytes, content_type="audio/wav")
@@ -83,6 +88,7 @@ def embed_audio(lane: Lane) -> None:
     """Embed a normalized recording."""
     recording = dataset_work.load_audio(lane.box, lane.work)
     scorer = lane.scorers.embedder(lane.box.settings.embedding_model)
+    lane.meter.model = scorer.session.manifest.id
     with lane.fetched(recording.normalized_key, None) as file:
         vectors = embed(file, lane.decoder, scorer, lane.checkpoint)
     rows = io.BytesIO()
@@ -99,12 +105,15 @@ def embed_audio(lane: Lane) -> None:
 def transcribe_media(lane: Lane) -> None:
     """Transcribe media, or find detections in it if the model is for that."""
     transcript, media = speech_work.load_transcript(lane.box, lane.work)
-    task = lane.box.models.resolve(transcript.model).manifest.task
-    analyze = _transcribe if task == "transcription" else _detect
+    manifest = lane.box.models.resolve(transcript.model).manifest
+    lane.meter.model = manifest.id
+    analyze = _transcribe if manifest.task == "transcription" else _detect
     with lane.fetched(media.object_key, media.etag) as file:
         progress = Progress(lane, media.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
         duration_ms, result = analyze(lane, transcript, file, progress)
-    speech_work.complete(lane.box, lane.work, duration_ms, result)
+    lane.meter.audio_ms = duration_ms
+    with stage("commit"):
+        speech_work.complete(lane.box, lane.work, duration_ms, result)
 
 
 def _transcribe(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
@@ -139,7 +148,8 @@ def purge(lane: Lane) -> None:
 def _commit(lane: Lane, key: str, complete: Callable[[], None]) -> None:
     """Commit. If the recording was deleted meanwhile, also delete the object that was stored for it."""
     try:
-        complete()
+        with stage("commit"):
+            complete()
     except (LeaseLost, UnexpectedStatus):
         if dataset_work.is_gone(lane.box, lane.work):
             lane.box.objects.delete(key)

@@ -7,15 +7,24 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from appliance.engine.decode.decoder import Decoder
 from appliance.errors import LeaseLost, Stopped
+from appliance.metrics import stage
 from appliance.services.box import Box
 from appliance.services.damage import damage_noticed
 from appliance.state.work import Work
 from appliance.worker.scorers import Scorers
+
+
+@dataclass
+class Meter:
+    """What the work turned out to be: the id of its model, and how much audio it analyzed."""
+
+    model: str = ""
+    audio_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Lane:
     scorers: Scorers
     stopping: threading.Event
     lost: threading.Event
+    meter: Meter = field(default_factory=Meter)
 
     def checkpoint(self, _: float = 0.0) -> None:
         """Check whether to go on; the engine calls this after every block. Raises Stopped, LeaseLost."""
@@ -53,7 +63,7 @@ class Lane:
         cannot read it.
         """
         with self.scratch() as file:
-            with damage_noticed(self.box, key):
+            with stage("fetch"), damage_noticed(self.box, key):
                 self.box.objects.fetch(key, etag or self.box.objects.stat(key).etag, file)
             file.flush()
             self.checkpoint()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from appliance.metrics import BUSY_THREADS, THREADS
 from appliance.services.kind import PoolName
 from appliance.worker.outage import Outage
 
@@ -28,6 +29,8 @@ class Pool:
         self.claims = Outage(f"claim for {name} threads", first_seconds=0.5)
         self._executor = ThreadPoolExecutor(threads, name)
         self._free = threading.Semaphore(threads)
+        THREADS.labels(name).set(threads)
+        self._busy = BUSY_THREADS.labels(name)
 
     def reserve(self) -> None:
         """Wait for a free thread."""
@@ -47,6 +50,7 @@ class Pool:
 
     def _run(self, action: Callable[..., None], *values: Any) -> None:
         try:
-            action(*values)
+            with self._busy.track_inprogress():
+                action(*values)
         finally:
             self._free.release()

@@ -39,6 +39,8 @@ from appliance.errors import (
     SubjectGone,
     UnexpectedStatus,
 )
+from appliance.metrics import AUDIO_SECONDS, DECODER_DEATHS, WORK
+from appliance.services import exposition
 from appliance.services.box import Box
 from appliance.services.pulse import beat
 from appliance.services.work import leases
@@ -94,6 +96,7 @@ class Worker:
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
             threading.Thread(target=self._repeat, args=(self._sweep, self._box.settings.sweep_seconds)),
+            threading.Thread(target=self._repeat, args=(self._write_metrics, exposition.WRITE_SECONDS)),
             threading.Thread(target=self._repeat, args=(self._do_chores, self._box.settings.sweep_seconds)),
             threading.Thread(target=self._serve_beside, args=(self._storage,)),
             threading.Thread(target=self._serve_beside, args=(self._fetching,)),
@@ -182,32 +185,44 @@ class Worker:
         try:
             HANDLERS[work.kind](lane)
             self._outage.ended()
+            WORK.labels(work.kind, lane.meter.model, "completed").inc()
+            AUDIO_SECONDS.labels(work.kind, lane.meter.model).inc(lane.meter.audio_ms / 1000)
             log.info("work done", **names, took_seconds=round(time.monotonic() - started, 3))
         except NOT_OURS:
             raise
         except Exception as error:
-            self._end(work, error)
+            result = self._end(work, error)
+            WORK.labels(work.kind, lane.meter.model, result).inc()
 
-    def _end(self, work: Work, error: Exception) -> None:
-        """Decide what follows an error: another try that counts, one later that does not, or none."""
+    def _end(self, work: Work, error: Exception) -> str:
+        """Decide what follows an error: another try that counts, one later that does not, or none.
+
+        Returns ``retried``, or the code of the error if the work was given up.
+        """
+        again = True
+        if isinstance(error, DecoderDied):
+            DECODER_DEATHS.inc()
         if StorageFull.is_cause_of(error):
             error = StorageFull(f"The disk of the appliance is full: {error}.")
         if isinstance(error, COUNTED):
             if isinstance(error, ScoringFailed) and self._provider == "cuda":
                 self._failed = True  # a device that failed may not recover in this process
                 self.stop()
-            leases.retry(self._box, work, error, counts=True)
+            again = leases.retry(self._box, work, error, counts=True)
         elif isinstance(error, Stopped):
             leases.retry(self._box, work, error, counts=False)
         elif isinstance(error, (StorageUnavailable, StateError)):
             self._retry_later(work, error)
         elif isinstance(error, FATAL):
             leases.fail(self._box, work, error)
+            again = False
             log.info("work failed", kind=work.kind, subject=work.subject_id, code=error.code)
         else:
             log.error("handler raised an unexpected exception", kind=work.kind, subject=work.subject_id, exc_info=error)
             reason = ApplianceError(f"The appliance failed on this file: {type(error).__name__}.")
-            leases.retry(self._box, work, reason, counts=not isinstance(error, OSError))
+            again = leases.retry(self._box, work, reason, counts=not isinstance(error, OSError))
+            error = reason
+        return "retried" if again else str(getattr(error, "code", ""))
 
     def _retry_later(self, work: Work, error: ApplianceError) -> None:
         delay_seconds = self._outage.failed(error)
@@ -227,6 +242,9 @@ class Worker:
         kept = leases.heartbeat(self._box, self.id, active)
         for work in active.keys() - kept:
             active[work].set()
+
+    def _write_metrics(self) -> None:
+        exposition.write(self._box.settings.data_dir, "worker")
 
     def _sweep(self) -> None:
         self._clock.follow(self._box)  # before the sweep, which judges uploads by their times

@@ -13,7 +13,7 @@ from tests.contract.compatibility import SERVICES, Call, Verdict
 from tests.contract.spec import Spec
 from tests.support.appliances import Api
 
-OWN_TAGS = {"admin", "models", "usage", "webhooks", "health"}  # of routes that belong to no hosted service
+OWN_TAGS = {"admin", "models", "usage", "webhooks", "metrics", "health"}  # of routes that belong to no hosted service
 CALLS = [call for service in SERVICES for call in service.calls]
 
 

@@ -115,6 +115,43 @@ def test_a_sweep_that_no_longer_ends_is_reported(box: Box) -> None:
     assert failing(box) == {"sweep": "ended 10000 s ago"}
 
 
+def test_the_status_is_initializing_until_a_needed_part_is_late(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("appliance.services.health.time.monotonic", lambda: now[0])
+    health = Health(box)
+    status = health.status()
+    assert (status.name, list(status.reasons)) == ("Initializing", ["worker"])
+    now[0] += 121
+    assert health.status().name == "Critical"
+    leases.start_worker(box, "w", "cpu")
+    now[0] += 2
+    assert (health.status().name, health.status().reasons) == ("Ready", {})
+
+
+def test_the_status_is_critical_if_a_needed_part_fails_that_was_up(box: Box, objects: DictionaryStore) -> None:
+    leases.start_worker(box, "w", "cpu")
+    health = Health(box)
+    assert health.status().name == "Ready"
+    health._kept_until = 0.0
+    objects.is_ready = False
+    status = health.status()
+    assert (status.name, status.reasons["storage"].detail) == ("Critical", "does not answer")
+
+
+def test_the_status_is_degraded_if_all_work_is_done_but_something_needs_attention(box: Box) -> None:
+    leases.start_worker(box, "w", "cpu")
+    warned = Health(with_settings(box, warn_free_bytes=10**18))
+    assert (warned.status().name, list(warned.status().reasons)) == ("Degraded", ["disk"])
+    assert warned.check_all()["disk"].ok  # uploads still work, so it is ready
+    refused = Health(with_settings(box, least_free_bytes=10**18))
+    assert (refused.status().name, list(refused.status().reasons)) == ("Degraded", ["disk"])
+    assert not refused.check_all()["disk"].ok
+    with box.db.transaction() as tx:
+        chores.note(tx, "bucket check", "Storage lacks 1 objects.")
+    status = Health(box).status()
+    assert (status.name, status.reasons["bucket"].detail) == ("Degraded", "Storage lacks 1 objects.")
+
+
 def test_probes_in_quick_succession_share_a_result(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     health = Health(box)
     now = [1000.0]

@@ -133,6 +133,20 @@ def recounted(db: Database) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in db.all(sql)]
 
 
+def recounted_kinds(db: Database) -> list[tuple[Any, ...]]:
+    """What the depths must be, counted from the work itself."""
+    sql = """
+        SELECT kind, sum(lease_owner IS NULL AND run_after IS NULL), sum(run_after IS NOT NULL),
+            sum(lease_owner IS NOT NULL) FROM work GROUP BY kind
+        """
+    return [tuple(row) for row in db.all(sql)]
+
+
+def depths(db: Database) -> list[tuple[Any, ...]]:
+    shown = [(depth.kind, depth.ready, depth.put_off, depth.busy) for depth in work.depths(db)]
+    return [depth for depth in shown if any(depth[1:])]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_counts_agree_with_the_work_after_any_history(db: Database, seed: int) -> None:
     chance = random.Random(seed)
@@ -173,6 +187,7 @@ def test_the_counts_agree_with_the_work_after_any_history(db: Database, seed: in
         with db.transaction() as tx:
             chance.choice(choices)(tx)
         assert counted(db) == recounted(db)
+        assert depths(db) == recounted_kinds(db)
 
 
 class Steps:

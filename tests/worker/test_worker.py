@@ -424,7 +424,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(make: Callable[..., WorkerF
     sweep(fixture.box)
     assert fixture.file(file_id).status == "queued"
     detection = Detection("loud", 1, 2, 0.5)
-    attempts: list[Callable[[], None]] = [
+    attempts: list[Callable[[], object]] = [
         lambda: inference_work.complete(fixture.box, late, 5, [detection]),
         lambda: leases.fail(fixture.box, late, ScoringFailed("no")),
         lambda: leases.retry(fixture.box, late, ScoringFailed("no"), counts=True),

@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
+from appliance import metrics
 from appliance.engine.decode import wire
 from appliance.engine.decode.containers import AudioInfo
 from appliance.engine.decode.parent import DecodeLimits, DecoderChild
@@ -157,6 +158,8 @@ class DecodedAudio:
         if self._pipe_fd >= 0:
             os.close(self._pipe_fd)
             self._pipe_fd = -1
+            if self.sample_rate_hz != wire.HEADER_ONLY:
+                metrics.STAGE_SECONDS.labels("decode").observe(self._waited_seconds)
 
     def __enter__(self) -> DecodedAudio:
         return self

@@ -12,6 +12,7 @@ puts its outputs in order again.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from appliance import metrics
 from appliance.engine.models.session import Session, Slot
 from appliance.engine.scoring.windows import cut_windows
 from appliance.errors import ScoresNotFinite, ScoringFailed
@@ -43,6 +45,7 @@ class _Lane:
         self.num_taken = 0
         self.num_pending = 0  # added and not yet scored
         self.num_scored = 0
+        self.sink_seconds = 0.0
         self._outputs: dict[int, np.ndarray] = {}  # of windows whose predecessors are not scored yet
         self._lock = threading.Lock()
         self.error: Exception | None = None
@@ -58,9 +61,11 @@ class _Lane:
             raise ScoresNotFinite("The model returned numbers that are not finite.")
         with self._lock:
             self._outputs[number] = output
+            started = time.monotonic()
             while self.num_scored in self._outputs:
                 self.sink.add(self.num_scored * self.hop_ms, self._outputs.pop(self.num_scored))
                 self.num_scored += 1
+            self.sink_seconds += time.monotonic() - started
 
 
 class Scorer:
@@ -127,6 +132,8 @@ class Scorer:
                 checkpoint(i * source.hop_seconds)
                 self._put(lane, window)
             self._wait(lane, lambda: lane.num_pending == 0)
+            if self._run_slot is not Slot.embed:
+                metrics.STAGE_SECONDS.labels("events").observe(lane.sink_seconds)
         finally:
             with self._changed:
                 self._lanes.remove(lane)
@@ -148,12 +155,14 @@ class Scorer:
 
     def _work(self, slot: Slot) -> None:
         """Gather windows into a slot, run it and pass the outputs on, until closed."""
+        fill = metrics.BATCH_FILL.labels(self.session.manifest.id)
         while batch := self._next_batch(len(slot.windows)):
+            fill.observe(len(batch) / len(slot.windows))
             slot.resize(len(batch[0][2]))
             for row, (_, _, window) in zip(slot.windows, batch, strict=False):
                 row[:] = window
             try:
-                with self._cores:
+                with self._cores, metrics.stage("graph"):
                     outputs: np.ndarray | Exception = self._run_slot(slot, len(batch))
             except Exception as error:  # the recordings of this batch fail, the scorer goes on
                 outputs = error

@@ -9,6 +9,7 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
+from appliance import metrics
 from appliance.engine.decode.decoder import Decoder
 from appliance.engine.models.session import Graph
 from appliance.engine.models.store import MANIFEST, StoredModel
@@ -83,7 +84,8 @@ class Transcriber:
         source = self.manifest.input
         cutter = PieceCutter(self._activity, source.sample_rate_hz, source.longest_piece_seconds)
         for piece in cutter.cut(self._with_checkpoints(blocks, checkpoint)):
-            hypothesis = self._reader.read(piece.samples, source.sample_rate_hz)
+            with metrics.stage("graph"):
+                hypothesis = self._reader.read(piece.samples, source.sample_rate_hz)
             words_of_piece = self._vocabulary.words(hypothesis.tokens, hypothesis.probabilities)
             words = place_words(words_of_piece, piece, source.sample_rate_hz)
             result.words += words

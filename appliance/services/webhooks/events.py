@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 
 from appliance import __version__
 from appliance.errors import Conflict, NameUnresolved, NotFound, RemoteFailed, SubjectGone, UrlRefused
+from appliance.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from appliance.rfc3339 import rfc3339
 from appliance.services.box import Box
 from appliance.services.kind import Kind
@@ -81,7 +82,8 @@ def deliver(box: Box, work: Work) -> bool:
     delivery = webhook_rows.find_delivery(box.db, work.subject_id)
     if delivery is None:
         raise SubjectGone(f"The delivery {work.subject_id} was deleted.")
-    attempt = _try(box, delivery)
+    with WEBHOOK_SECONDS.time():
+        attempt = _try(box, delivery)
     status, error = attempt.status, attempt.error
     waits = box.settings.webhook_retry_seconds
     with box.db.transaction() as tx:
@@ -89,14 +91,18 @@ def deliver(box: Box, work: Work) -> bool:
             queue.finish(tx, work)
             webhook_rows.count_attempt(tx, delivery.id, status, None, 0.0)
             webhook_rows.mark_delivered(tx, delivery.id)
+            result = "delivered"
         elif attempt.is_last or delivery.attempts >= len(waits):
             queue.finish(tx, work)
             webhook_rows.count_attempt(tx, delivery.id, status, error, 0.0)
             webhook_rows.mark_failed(tx, delivery.id)
+            result = "given_up"
         else:
             wait_seconds = waits[delivery.attempts]
             queue.release(tx, work, attempts=1, delay_seconds=wait_seconds)
             webhook_rows.count_attempt(tx, delivery.id, status, error, wait_seconds)
+            result = "retried"
+    WEBHOOKS.labels(result).inc()
     return error is None
 
 

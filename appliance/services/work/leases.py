@@ -84,9 +84,10 @@ def fail(box: Box, work: Work, error: ApplianceError) -> None:
         KINDS[work.kind].fail(tx, work.subject_id, error.code, str(error))
 
 
-def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool, delay_seconds: float | None = None) -> None:
+def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool, delay_seconds: float | None = None) -> bool:
     """Release the work for another try, or give it up if the tries that count are used up. Raises LeaseLost.
 
+    Returns False if it was given up.
     If the object cannot be read, there are more tries, and each wait is twice the one before: the disk may recover.
     """
     tries = box.settings.max_decoder_deaths
@@ -94,10 +95,11 @@ def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool, delay_se
         tries, delay_seconds = READ_TRIES, RETRY_SECONDS * 2**work.attempts
     if counts and work.attempts + 1 >= tries:
         fail(box, work, error)
-        return
+        return False
     with box.db.transaction() as tx:
         queue.release(tx, work, attempts=int(counts), delay_seconds=delay_seconds or RETRY_SECONDS)
         KINDS[work.kind].release(tx, work.subject_id)
+    return True
 
 
 def release_lost(box: Box, tx: Transaction, lost: Iterable[Work]) -> None:
