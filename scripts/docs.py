@@ -222,21 +222,24 @@ def api_page() -> str:
 ACCESS_INTRODUCTION = """# Which scope a call needs
 
 A key has one or more scopes: `read`, `write` (which includes `read`), `admin` and `metrics`. A call with a key that has
-not the scope of the call is answered with 403 and the code `scope_missing`. Calls marked *none* need no key.
+not the scope of the call is answered with 403 and the code `scope_missing`. Calls marked *none* need no key. Every call
+that takes a key takes the cookie of the [console](console.md)'s session in its place, with the scopes of the key that
+signed in; a call that changes something then has to come from a page of the same origin.
 [security.md](security.md) says what the scopes are for. `tests/contract/test_access.py` tries every call below without
-a key, with wrong, revoked and expired keys, with a key of another tenant, and with a key of each scope.
+a key, with wrong, revoked and expired keys, with a key of another tenant, and with a key of each scope; each as a key
+and as a session.
 """
 
 
 def access_page() -> str:
     """The scope that each call needs, from the OpenAPI document."""
     lines = [GENERATED + ACCESS_INTRODUCTION, "| call | scope | header with the key |", "|---|---|---|"]
-    headers = {"api_key": "`X-API-Key`", "authorization": "`Authorization`"}
+    headers = {"api_key": "`X-API-Key`", "authorization": "`Authorization`", "session": "session"}
     for path, operations in openapi()["paths"].items():
         for method, operation in operations.items():
             needed = [item for requirement in operation.get("security", []) for item in requirement.items()]
             scopes = sorted({scope for _, scopes in needed for scope in scopes})
-            sent = " or ".join(headers[scheme] for scheme, _ in needed)
+            sent = " or ".join(headers[scheme] for scheme, scopes in needed if scheme != "session" or not scopes)
             scope = f"`{scopes[0]}`" if scopes else "*none*"
             lines.append(f"| `{method.upper()} {path}` | {scope} | {sent} |")
     return "\n".join(lines) + "\n"

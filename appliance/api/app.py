@@ -15,6 +15,7 @@ from appliance import __version__
 from appliance.api import (
     admin,
     annotation_sets,
+    console,
     datasets,
     health,
     inference,
@@ -57,6 +58,7 @@ def create_app(box: Box) -> OpenAPI:
         security_schemes={
             "api_key": SecurityScheme(type="apiKey", name="X-API-Key", **{"in": "header"}),
             "authorization": SecurityScheme(type="apiKey", name="Authorization", **{"in": "header"}),
+            "session": SecurityScheme(type="apiKey", name="console", **{"in": "cookie"}),
         },
         validation_error_status=400,
         validation_error_model=Problem,
@@ -93,6 +95,7 @@ def create_app(box: Box) -> OpenAPI:
         speech_presigned,
         admin,
         metrics,
+        console,
         health,
     ):
         app.register_api(module.blueprint)
@@ -137,12 +140,19 @@ def _document_problems(app: OpenAPI) -> None:
 
 
 def _document_scopes(app: OpenAPI) -> None:
-    """Name the scope that each call needs in its security requirement. Raises KeyError for a call without one."""
+    """Name the scope that each call needs in its security requirement. Raises KeyError for a call without one.
+
+    Each call that takes a key takes the session of the console, too.
+    """
     for rule in app.url_map.iter_rules():
         operations = app.api_doc["paths"].get(RULE_PARAMETER.sub(r"{\1}", rule.rule), {})
         for method in (rule.methods or set()) & {name.upper() for name in operations}:
-            for requirement in operations[method.lower()].get("security", []):
-                requirement.update({scheme: [scope_of(method, rule.endpoint)] for scheme in requirement})
+            security = operations[method.lower()].get("security", [])
+            if not security or rule.endpoint.startswith("console."):
+                continue
+            schemes = [scheme for requirement in security for scheme in requirement] + ["session"]
+            scope = scope_of(method, rule.endpoint)
+            operations[method.lower()]["security"] = [{scheme: [scope]} for scheme in schemes]
 
 
 def _document_webhooks(app: OpenAPI) -> None:

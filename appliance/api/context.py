@@ -9,11 +9,12 @@ from flask import current_app, g, request
 
 from appliance.api.access import scope_of
 from appliance.api.slots import FairSlots
-from appliance.errors import InvalidRequest, Unauthorized
-from appliance.services import keys
+from appliance.errors import Forbidden, InvalidRequest, Unauthorized
+from appliance.services import keys, sessions
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.keys import LastUses
+from appliance.state.keys import ApiKey
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
@@ -31,18 +32,24 @@ def similarity() -> Similarity:
 
 
 def require_key() -> None:
-    """Find the tenant of the request by the key in X-API-Key. Raises Unauthorized, TenantDisabled, ScopeMissing."""
+    """Find the tenant of the request by the key in X-API-Key, or by the session of the console.
+
+    Raises Unauthorized, TenantDisabled, ScopeMissing, and Forbidden if another site may have made a change.
+    """
     _require(request.headers.get("X-API-Key"))
 
 
 def require_authorization() -> None:
-    """Find the tenant of the request by the key in Authorization, bare or as Bearer. Raises as ``require_key``."""
+    """Find the tenant of the request by the key in Authorization, bare or as Bearer, or by the session of the console.
+
+    Raises as ``require_key``.
+    """
     header = request.headers.get("Authorization", "").strip()
     scheme, _, rest = header.partition(" ")
     key = rest.strip() if scheme.lower() == "bearer" else header
-    if not key:
+    if not key and session_token() is None:
         raise Unauthorized("The header Authorization is missing.")
-    _require(key)
+    _require(key or None)
 
 
 def require_either_key() -> None:
@@ -54,11 +61,49 @@ def require_either_key() -> None:
 
 
 def _require(sent: str | None) -> None:
-    key = keys.authenticate(box().db, sent)
+    key = caller(sent)
     keys.require_scope(key, scope_of(request.method, str(request.endpoint)))
     last_uses: LastUses = current_app.extensions["last_uses"]
     last_uses.note(key)
     g.tenant_id = key.tenant_id
+
+
+def caller(sent: str | None) -> ApiKey:
+    """Return the live key that a client sent, or else that of its session. Raises as ``require_key``."""
+    token = session_token()
+    if sent is not None or token is None:
+        return keys.authenticate(box().db, sent)
+    require_same_origin()
+    return sessions.authenticate(box().db, token).key
+
+
+def session_token() -> str | None:
+    """Return the token of the console's session that the browser sent, or None."""
+    return request.cookies.get(session_cookie())
+
+
+def session_cookie() -> str:
+    """Return the name of the session's cookie. A browser takes a name with __Host- over https alone."""
+    return "__Host-console" if request.scheme == "https" else "console"
+
+
+def require_same_origin() -> None:
+    """Raise Forbidden for a call that changes something, unless a page of this very origin made it.
+
+    Browsers send a cookie with what other ports of this host ask for, too. Over http they send no Sec-Fetch-Site to a
+    name in the LAN, but they send Origin.
+    """
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    site = request.headers.get("Sec-Fetch-Site")
+    own = site == "same-origin" if site is not None else _is_own(request.headers.get("Origin", ""))
+    if not own:
+        raise Forbidden("With a session, only pages of this origin may change something. Scripts send X-API-Key.")
+
+
+def _is_own(origin: str) -> bool:
+    scheme, separator, host = origin.partition("://")
+    return bool(separator) and scheme in ("http", "https") and host == request.host
 
 
 def upload_slot() -> AbstractContextManager[None]:

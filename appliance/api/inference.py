@@ -49,13 +49,14 @@ def list_inference_jobs(query: schemas.ListInferenceJobs) -> Answer:
         tenant_id(),
         model_id=query.model_id,
         status=query.status,
+        text=query.q,
         before=window.place,
         limit=window.limit,
         offset=window.offset,
     )
 
     def count() -> int:
-        return inference_jobs.count_jobs(box(), tenant_id(), model_id=query.model_id, status=query.status)
+        return inference_jobs.count_jobs(box(), tenant_id(), model_id=query.model_id, status=query.status, text=query.q)
 
     return page_answer(("inference_jobs", "items"), [*map(render_summary, page)], window, next_before, count), 200
 
@@ -87,7 +88,13 @@ def cancel_inference_job(path: schemas.JobPath, query: schemas.DeleteInferenceJo
 def list_inference_files(path: schemas.JobPath, query: schemas.ListInferenceFiles) -> Answer:
     """List the files of an inference job with their detections, in the order of their upload requests."""
     page, next_after = inference_files.list_files(
-        box(), tenant_id(), path.job_id, status=query.status, after=read_cursor(query.cursor), limit=query.limit
+        box(),
+        tenant_id(),
+        path.job_id,
+        status=query.status,
+        text=query.q,
+        after=read_cursor(query.cursor),
+        limit=query.limit,
     )
     return {"files": [render_file(report) for report in page], "next_cursor": make_cursor(next_after)}, 200
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import schemas
@@ -34,6 +35,12 @@ def list_models() -> Answer:
 def get_model(path: schemas.ModelPath) -> Answer:
     """Get a model by `<name>` or `<name>@<version>`."""
     return render_model(models.get_model(box(), path.model_id)), 200
+
+
+@blueprint.get("/<model_id>/card", responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}})
+def get_model_card(path: schemas.ModelPath) -> Response:
+    """Get the card of a model: what it is for, what it was trained on and how well it does, in Markdown."""
+    return Response(models.read_card(box(), path.model_id), mimetype="text/markdown")
 
 
 def render_model(report: ModelReport) -> dict[str, Any]:

@@ -134,6 +134,9 @@ class ListInferenceJobs(NumberedPage):
 
     model_id: Text | None = Field(None, description="`<name>`, all its versions, or `<name>@<version>`.")
     status: JobStatus | None = None
+    q: Text | None = Field(
+        None, min_length=1, max_length=200, description="Text in the id, in the model or in the name of a file."
+    )
 
 
 class GetInferenceJob(Query):
@@ -152,6 +155,7 @@ class ListInferenceFiles(Page):
     """Which files of a job to list."""
 
     status: FileStatus | None = None
+    q: Text | None = Field(None, min_length=1, max_length=200, description="Text in the file's name.")
 
 
 # --- answers --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from appliance.errors import ConfigurationError
 from appliance.frontdoor.api_routes import api_routes
+from appliance.frontdoor.console_routes import console_routes
 from appliance.frontdoor.cors import cors_routes, preflight_routes
 from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.problems import problem_routes
@@ -20,7 +21,7 @@ from appliance.frontdoor.storage_routes import storage_routes
 
 # Lines of the log that anybody can cause, with no key: refusals, preflights, and paths that need no key.
 STRANGERS = re.compile(
-    rb'"status":4[0-9]{2}|"method":"OPTIONS"|"uri":"/(healthz|readyz|docs|api/v1/(openapi[.]json|status))?["/]'
+    rb'"status":4[0-9]{2}|"method":"OPTIONS"|"uri":"/(healthz|readyz|docs|console|api/v1/(openapi[.]json|status))?["/]'
 )
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -87,6 +88,7 @@ def _server(door: FrontDoor) -> dict:
             *common_routes(),
             *cors_routes(door),
             *preflight_routes(door),
+            *console_routes(),
             *storage_routes(door),
             *api_routes(door),
         ],

@@ -105,7 +105,12 @@ def authenticate(db: Database, key: str | None) -> ApiKey:
     """
     if not key:
         raise Unauthorized("The header X-API-Key is missing.")
-    row = key_rows.find_by_hash(db, _hash(key))
+    return find_live(db, _hash(key))
+
+
+def find_live(db: Database, key_hash: bytes) -> ApiKey:
+    """Return the live key with this hash. Raises Unauthorized, or TenantDisabled."""
+    row = key_rows.find_by_hash(db, key_hash)
     if row is None or row.revoked_at is not None:
         raise Unauthorized("The API key is unknown or was revoked.")
     if row.is_expired and row.expires_at is not None:

@@ -92,13 +92,26 @@ def find_by_upload_key(db: Reader, upload_key: str) -> InferenceFile | None:
 
 
 def list_files(
-    db: Reader, job_id: str, *, status: FileStatus | None = None, after: int = 0, limit: int = -1
+    db: Reader,
+    job_id: str,
+    *,
+    status: FileStatus | None = None,
+    text: str | None = None,
+    after: int = 0,
+    limit: int = -1,
 ) -> list[InferenceFile]:
-    """Return the job's files in the order in which their uploads were requested, from the sequence ``after`` on."""
+    """Return the job's files in the order in which their uploads were requested, from the sequence ``after`` on.
+
+    With ``text`` only those that have it in their name, in whatever case.
+    """
     filters = {"job_id": job_id, "status": status}
     rows = db.all(
-        f"{SELECT} WHERE {where(**filters)} AND sequence > :after ORDER BY sequence LIMIT :limit",
-        filters | {"after": after, "limit": limit},
+        f"""
+        {SELECT} WHERE {where(**filters)} AND sequence > :after
+            AND (:text IS NULL OR instr(lower(original_filename), lower(:text)))
+        ORDER BY sequence LIMIT :limit
+        """,
+        filters | {"text": text, "after": after, "limit": limit},
     )
     return [_file(row) for row in rows]
 

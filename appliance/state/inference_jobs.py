@@ -51,6 +51,12 @@ class Job:
 
 
 SELECT = f"SELECT {columns(Job)} FROM inference_jobs"
+_HAS_TEXT = """(
+    :text IS NULL OR instr(lower(id), lower(:text)) OR instr(lower(model_id), lower(:text)) OR EXISTS (
+        SELECT 1 FROM inference_files f
+        WHERE f.job_id = inference_jobs.id AND instr(lower(f.original_filename), lower(:text))
+    )
+)"""
 
 
 def insert_job(
@@ -105,28 +111,41 @@ def list_jobs(
     model_name: str | None,
     model_version: str | None,
     status: str | None,
+    text: str | None = None,
     before: int | None,
     limit: int,
     offset: int = 0,
 ) -> list[Job]:
-    """Return the tenant's jobs, newest first; with ``before`` only those with a smaller sequence."""
+    """Return the tenant's jobs, newest first; with ``before`` only those with a smaller sequence.
+
+    With ``text`` only those that have it in their id, in their model or in the name of a file, in whatever case.
+    """
     filters = {"tenant_id": tenant_id, "model_name": model_name, "model_version": model_version, "status": status}
     rows = db.all(
         f"""
-        {SELECT} WHERE {where(**filters)} AND (:before IS NULL OR sequence < :before)
+        {SELECT} WHERE {where(**filters)} AND {_HAS_TEXT} AND (:before IS NULL OR sequence < :before)
         ORDER BY sequence DESC LIMIT :limit OFFSET :offset
         """,
-        filters | {"before": before, "limit": limit, "offset": offset},
+        filters | {"text": text, "before": before, "limit": limit, "offset": offset},
     )
     return [_job(row) for row in rows]
 
 
 def count_jobs(
-    db: Reader, tenant_id: int, *, model_name: str | None, model_version: str | None, status: str | None
+    db: Reader,
+    tenant_id: int,
+    *,
+    model_name: str | None,
+    model_version: str | None,
+    status: str | None,
+    text: str | None = None,
 ) -> int:
     """Return the number of the tenant's jobs."""
     filters = {"tenant_id": tenant_id, "model_name": model_name, "model_version": model_version, "status": status}
-    return int(db.all(f"SELECT count(*) FROM inference_jobs WHERE {where(**filters)}", filters)[0][0])
+    rows = db.all(
+        f"SELECT count(*) FROM inference_jobs WHERE {where(**filters)} AND {_HAS_TEXT}", filters | {"text": text}
+    )
+    return int(rows[0][0])
 
 
 def list_ended(db: Reader, seconds: float, limit: int) -> list[tuple[int, str]]:

@@ -791,6 +791,24 @@ def m020_depth_of_the_queue(db: Database) -> None:
     )
 
 
+@migrations()
+def m021_console_sessions(db: Database) -> None:
+    """Who is signed in to the console: a session belongs to a key and ends with it."""
+    _run(
+        db,
+        """
+        CREATE TABLE console_sessions (
+            id INTEGER PRIMARY KEY,
+            key_id INTEGER NOT NULL REFERENCES api_keys,
+            token_hash BLOB NOT NULL UNIQUE
+                CONSTRAINT console_sessions_token_is_hashed CHECK (length(token_hash) = 32),
+            created_at REAL NOT NULL,
+            used_at REAL NOT NULL
+        ) STRICT
+        """,
+    )
+
+
 # Count of a kind → the state of a piece of work that counts.
 _DEPTHS = {
     "ready": "({0}.lease_owner IS NULL AND {0}.run_after IS NULL)",

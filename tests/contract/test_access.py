@@ -1,10 +1,13 @@
 """Every call of the OpenAPI document × no key, wrong, revoked, expired, another tenant's, and a key of each scope.
 
+Each call is made with the key in every header that it takes, and with the session of a browser that signed in with it.
+
 A new call is tried without a change here, unless it has an id or a body that ``Belongings`` does not know yet.
 """
 
 from __future__ import annotations
 
+import functools
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +25,10 @@ from tests.support.appliances import Api, Appliance, wait_for
 from tests.support.toy_recordings import loud_wav
 
 OPEN = {("get", "/healthz"), ("get", "/readyz"), ("get", "/api/v1/status")}
+SESSION = "/console/session"  # the calls to sign in and out, which tests/console tries
 ADMIN = "/api/v1/admin"
 ALLOWED = {"read": {"read"}, "write": {"read", "write"}, "admin": {"admin"}, "metrics": {"metrics"}}
-HEADERS = {"api_key": "X-API-Key", "authorization": "Authorization"}
+HEADERS = {"api_key": "X-API-Key", "authorization": "Authorization", "session": "Cookie"}
 UNKNOWN = str(uuid.uuid4())
 
 
@@ -122,6 +126,8 @@ class Belongings:
         for name in call.names["path"]:
             path = path.replace(f"{{{name}}}", self.id_of(call, name))
         headers = {} if key is None else {call.header: key}
+        if call.header == "Cookie":
+            headers = {"Origin": appliance.url} | ({} if key is None else {"Cookie": cookie_of(appliance.url, key)})
         return requests.request(call.method, appliance.url + path, headers=headers, timeout=60, **self.options(call))
 
 
@@ -143,12 +149,15 @@ def calls(spec: Spec) -> list[Call]:
     calls = []
     for path, operations in spec.document["paths"].items():
         for method, operation in operations.items():
+            if path == SESSION:
+                continue
             if (method, path) in OPEN:
                 assert not operation.get("security")
                 calls.append(Call(method, path, "X-API-Key", None, operation))
                 continue
             needed = [item for requirement in operation.get("security", []) for item in requirement.items()]
             assert needed, f"{method} {path} declares no scope"
+            assert "session" in dict(needed), f"{method} {path} takes no session"
             for scheme, scopes in needed:
                 assert len(scopes) == 1, f"{method} {path} declares no scope"
                 assert scopes[0] in SCOPES
@@ -168,6 +177,13 @@ def new_key(appliance: Appliance, *scopes: str, tenant: str = "default") -> str:
     return appliance.command(
         "keys", "create", str(uuid.uuid4()), "--tenant", tenant, *options, "--data-dir", str(appliance.data_dir)
     )
+
+
+@functools.cache
+def cookie_of(url: str, key: str) -> str:
+    """The cookie of a session of this key, or one that nobody got if the key lets nobody in."""
+    response = requests.post(url + SESSION, json={"key": key}, headers={"Origin": url}, timeout=60)
+    return f"console={response.cookies.get('console', 'invented')}"
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +240,9 @@ def mine(appliance: Appliance) -> Belongings:
 def refused_keys(appliance: Appliance) -> dict[str, str | None]:
     """Keys with every scope that are no longer live, a wrong one, and none."""
     revoked, expired = new_key(appliance, *SCOPES), new_key(appliance, *SCOPES)
+    assert "invented" not in cookie_of(appliance.url, revoked) + cookie_of(
+        appliance.url, expired
+    )  # while they are live
     with Database(appliance.data_dir / "appliance.db").transaction() as tx:
         newest = [row["id"] for row in tx.all("SELECT id FROM api_keys ORDER BY id DESC LIMIT 2")]
         tx.change("UPDATE api_keys SET expires_at = unixepoch('subsec') - 1 WHERE id = ?", [newest[0]])

@@ -13,7 +13,8 @@ from tests.contract.compatibility import SERVICES, Call, Verdict
 from tests.contract.spec import Spec
 from tests.support.appliances import Api
 
-OWN_TAGS = {"admin", "models", "usage", "webhooks", "metrics", "health"}  # of routes that belong to no hosted service
+# Of routes that belong to no hosted service.
+OWN_TAGS = {"admin", "console", "models", "usage", "webhooks", "metrics", "health"}
 CALLS = [call for service in SERVICES for call in service.calls]
 
 

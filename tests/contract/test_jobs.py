@@ -338,3 +338,17 @@ def test_another_tenants_job_is_a_404_everywhere_and_unlisted(api: Api, other: A
     assert job_id not in json.dumps(other.get(JOBS, params={"limit": 200}))
     assert theirs not in json.dumps(api.get(JOBS, params={"limit": 200}))
     assert api.job(job_id) == before
+
+
+def test_jobs_and_files_are_searched_by_text(api: Api, other: Api) -> None:
+    job_id = api.make_job()
+    api.upload(job_id, loud_wav(), name="Matins 100%_A.wav")
+    api.upload(job_id, loud_wav(), name="vespers.wav")
+    for text in (job_id[3:20], "matins 100%_a", "VESPERS"):
+        assert [job["id"] for job in api.get("/api/v1/inference-jobs", params={"q": text})["items"]] == [job_id]
+        assert other.get("/api/v1/inference-jobs", params={"q": text})["items"] == []
+    assert api.get("/api/v1/inference-jobs", params={"q": "vespers", "page": 1})["total"] == 1
+    assert api.get("/api/v1/inference-jobs", params={"q": "compline"})["items"] == []
+    files = api.get(f"/api/v1/inference-jobs/{job_id}/files", params={"q": "s.WAV"})["files"]
+    assert [file["original_filename"] for file in files] == ["vespers.wav"]
+    assert "q" in api.get("/api/v1/inference-jobs", 400, params={"q": ""})["detail"]

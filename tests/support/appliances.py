@@ -245,7 +245,7 @@ def make_models(store: Path) -> Path:
     shutil.copytree(ROOT / "model_store" / "spectrum", store / "spectrum")
     (store / "moonshine-tiny-en").symlink_to(ROOT / "model_store" / "moonshine-tiny-en")
     toy_models.window_model(store)
-    toy_models.frame_model(store)
+    (toy_models.frame_model(store) / "MODEL_CARD.md").write_text("# It hears loudness")
     toy_models.frame_model(store, version="0.9.0")
     toy_models.softmax_model(store)
     toy_models.softmax_model(store, name="loud-single", batch=1)

@@ -32,10 +32,10 @@ def find_browser() -> str:
 
 
 @contextlib.contextmanager
-def open_browser() -> Iterator[Browser]:
-    """Run the browser until the block ends."""
+def open_browser(*arguments: str) -> Iterator[Browser]:
+    """Run the browser, with further arguments of its command line, until the block ends."""
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=find_browser(), args=[LOOPBACK_ONLY])
+        browser = driver.chromium.launch(executable_path=find_browser(), args=[LOOPBACK_ONLY, *arguments])
         try:
             yield browser
         finally:

@@ -80,11 +80,18 @@ def accept(box: Box, file: InferenceFile, info: ObjectInfo) -> None:
 
 
 def list_files(
-    box: Box, tenant_id: int, job_id: str, *, status: FileStatus | None, after: int | None, limit: int
+    box: Box,
+    tenant_id: int,
+    job_id: str,
+    *,
+    status: FileStatus | None,
+    text: str | None = None,
+    after: int | None,
+    limit: int,
 ) -> tuple[list[FileReport], int | None]:
     """Return a page of the job's files as ``page_of_files`` does. Raises NotFound."""
     find_settings(box, tenant_id, job_id)
-    return page_of_files(box, job_id, status=status, after=after, limit=limit)
+    return page_of_files(box, job_id, status=status, text=text, after=after, limit=limit)
 
 
 def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:

@@ -92,13 +92,19 @@ def with_files(box: Box, summary: JobReport) -> JobReport:
 
 
 def page_of_files(
-    box: Box, job_id: str, *, status: FileStatus | None = None, after: int | None = None, limit: int
+    box: Box,
+    job_id: str,
+    *,
+    status: FileStatus | None = None,
+    text: str | None = None,
+    after: int | None = None,
+    limit: int,
 ) -> tuple[list[FileReport], int | None]:
     """Return files in the order of their requests, and the sequence after which further files come.
 
     They are up to ``limit`` files, and fewer if they have more than MAX_LISTED detections together.
     """
-    rows = inference_files.list_files(box.db, job_id, status=status, after=after or 0, limit=limit + 1)
+    rows = inference_files.list_files(box.db, job_id, status=status, text=text, after=after or 0, limit=limit + 1)
     totals = accumulate(file.num_detections for file in rows)
     room = max(1, sum(total <= MAX_LISTED for total in totals))
     page, end = split_page(rows, min(limit, room))
@@ -128,6 +134,7 @@ def list_jobs(
     *,
     model_id: str | None,
     status: str | None,
+    text: str | None = None,
     before: int | None,
     limit: int,
     offset: int = 0,
@@ -140,6 +147,7 @@ def list_jobs(
         model_name=name or None,
         model_version=version or None,
         status=status,
+        text=text,
         before=before,
         limit=limit + 1,
         offset=offset,
@@ -149,11 +157,11 @@ def list_jobs(
     return [JobReport(job, error_message(box, job), callbacks.get(job.id)) for job in page], next_before
 
 
-def count_jobs(box: Box, tenant_id: int, *, model_id: str | None, status: str | None) -> int:
+def count_jobs(box: Box, tenant_id: int, *, model_id: str | None, status: str | None, text: str | None = None) -> int:
     """Return the number of the tenant's jobs."""
     name, _, version = (model_id or "").partition("@")
     return inference_jobs.count_jobs(
-        box.db, tenant_id, model_name=name or None, model_version=version or None, status=status
+        box.db, tenant_id, model_name=name or None, model_version=version or None, status=status, text=text
     )
 
 

@@ -1,0 +1,92 @@
+// What all pages share: light DOM, an end with their removal, and errors that people see.
+import { LitElement, html, nothing } from "../vendor/lit.js";
+import { look } from "./format.js";
+import { poll } from "./poll.js";
+
+export { html, nothing };
+
+export class Page extends LitElement {
+  static properties = { params: {}, query: {}, session: {}, problem: { state: true }, busy: { state: true } };
+
+  createRenderRoot() {
+    return this;
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    this.closing = new AbortController();
+    this.opened?.();
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    this.closing.abort();
+    this.closed?.();
+  }
+
+  get signal() {
+    return this.closing.signal;
+  }
+
+  // Run a piece of work; what fails is shown on the page. Returns undefined then.
+  async attempt(work) {
+    this.problem = null;
+    this.busy = true;
+    try {
+      return await work();
+    } catch (error) {
+      if (error.name !== "AbortError") this.problem = error;
+      if (!error.status && error.name !== "AbortError" && error.code !== "unreachable") console.error(error);
+      return undefined;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  poll(ask) {
+    return poll(this.signal, ask, (error) => (this.problem = error));
+  }
+
+  get failure() {
+    return this.problem ? notice("bad", this.problem.message) : nothing;
+  }
+
+  // Change the query of the address, so that a link or a reload shows the same.
+  goWith(changes) {
+    const merged = { ...Object.fromEntries(this.query), ...changes };
+    const kept = Object.entries(merged).filter(([, value]) => value !== "" && value !== null);
+    const text = new URLSearchParams(kept).toString();
+    location.hash = location.hash.split("?")[0] + (text ? `?${text}` : "");
+  }
+
+  may(scope) {
+    const scopes = this.session?.scopes ?? [];
+    return scopes.includes(scope) || (scope === "read" && scopes.includes("write"));
+  }
+}
+
+export const notice = (kind, text) =>
+  html`<div class="notice ${kind}" role=${kind === "bad" ? "alert" : "status"}>${text}</div>`;
+
+export const status = (text) => html`<span class="status ${text}">${String(text).replaceAll("_", " ")}</span>`;
+
+export function label(labels, name) {
+  const { shape, index } = look(labels, name);
+  return html`<span class="label label-${index}"><span aria-hidden="true">${shape}</span> ${name}</span>`;
+}
+
+// A table with a heading for each column: [text, class].
+export const table = (caption, columns, rows) => html`<div class="table" tabindex="0" role="region" aria-label=${caption}>
+  <table><caption class="unseen">${caption}</caption>
+    <thead><tr>${columns.map(([text, kind = ""]) => html`<th scope="col" class=${kind}>${text}</th>`)}</tr></thead>
+    <tbody>${rows}</tbody></table></div>`;
+
+export const empty = (text) => html`<p class="table empty">${text}</p>`;
+
+export const select = (text, value, options, change) => html`<label>${text}
+  <select @change=${(event) => change(event.target.value)}>${options.map(([option, name = option]) =>
+    html`<option value=${option} ?selected=${option === (value ?? "")}>${name}</option>`)}</select></label>`;
+
+export function announce(text) {
+  dispatchEvent(new CustomEvent("announce", { detail: text }));
+}

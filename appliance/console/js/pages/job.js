@@ -1,0 +1,109 @@
+import { get, jobPath, query, remove } from "../api.js";
+import { count, date, time } from "../format.js";
+import { Page, empty, html, label, nothing, notice, select, status, table } from "../page.js";
+
+const STATUSES = ["", "pending", "queued", "processing", "completed", "failed", "cancelled"];
+
+class Job extends Page {
+  static properties = { job: { state: true }, files: { state: true }, next: { state: true } };
+
+  opened() {
+    this.cursors = [null];
+    this.poll(() => this.load());
+  }
+
+  requery() {
+    this.cursors = [null];
+    this.shown = null;
+    this.attempt(() => this.load());
+  }
+
+  async load() {
+    const path = jobPath(this.params.job);
+    const job = await get(`${path}?files=false`, this);
+    if (job !== this.shown) { // the ETag says that nothing changed
+      const asked = { limit: 100, status: this.query.get("status"), q: this.query.get("q"), cursor: this.cursors.at(-1) };
+      const page = await get(query(`${path}/files`, asked), this);
+      [this.files, this.next, this.shown] = [page.files, page.next_cursor, job];
+    }
+    this.labels ??= await labelsOf(job, this);
+    this.job = job;
+    return job.processed_files < job.total_files;
+  }
+
+  turn(forward) {
+    if (forward) this.cursors.push(this.next);
+    else this.cursors.pop();
+    this.shown = null;
+    this.attempt(() => this.load());
+  }
+
+  async cancel() {
+    await this.attempt(() => remove(jobPath(this.params.job)));
+    await this.attempt(() => this.load());
+  }
+
+  async purge() {
+    if (!confirm("Delete this job with its recordings, results and reviews? This cannot be undone.")) return;
+    await this.attempt(() => remove(`${jobPath(this.params.job)}?purge=true`));
+    if (!this.problem) location.hash = "#/jobs";
+  }
+
+  render() {
+    const job = this.job;
+    if (!job) return html`<h1>Job</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+    return html`<h1>Job <span class="mono">${job.id}</span></h1>
+      ${this.failure}
+      ${job.error_message ? notice("bad", job.error_message) : nothing}
+      <div class="card"><dl class="facts">
+        <dt>Status</dt><dd>${status(job.status)}</dd>
+        <dt>Model</dt><dd>${job.model_id}, version ${job.model_version}</dd>
+        <dt>Detection</dt><dd>threshold ${job.config.threshold}, merge ${job.config.merge_window_ms} ms, at least ${job.config.min_duration_ms} ms</dd>
+        <dt>Files</dt><dd><progress max=${job.total_files || 1} value=${job.processed_files} aria-label="Files that have ended"></progress>
+          ${count(job.processed_files)} of ${count(job.total_files)}, ${count(job.failed_files)} failed</dd>
+        <dt>Made</dt><dd>${date(job.created_at)}</dd></dl>
+        ${this.actions(job)}</div>
+      <h2>Files</h2>
+      <form class="bar" role="search" @submit=${(event) => event.preventDefault()}>
+        ${select("Status", this.query.get("status"), STATUSES.map((name) => [name, name || "all"]), (value) => this.goWith({ status: value }))}
+      </form>
+      ${this.files.length ? this.list() : empty("No files.")}
+      <div class="bar">
+        ${this.cursors.length > 1 ? html`<button @click=${() => this.turn(false)}>Previous files</button>` : nothing}
+        ${this.next ? html`<button @click=${() => this.turn(true)}>More files</button>` : nothing}</div>`;
+  }
+
+  actions(job) {
+    const write = this.may("write");
+    return html`<div class="bar">
+      <a class="button main" href="#/jobs/${job.id}/review">Review</a>
+      ${write && job.processed_files < job.total_files ? html`<button @click=${this.cancel}>Cancel</button>` : nothing}
+      ${write ? html`<button class="danger" @click=${this.purge}>Delete</button>` : nothing}</div>`;
+  }
+
+  list() {
+    const columns = [["File"], ["Status"], ["Length", "number"], ["Detections", "number"], ["By type"]];
+    return table("Files of the job", columns, this.files.map((file) => html`<tr>
+      <td class="name"><a href="#/jobs/${this.job.id}/review?file=${file.id}">${file.original_filename || file.id}</a>
+        ${file.error_message ? html`<br><span class="soft">${file.error_message}</span>` : nothing}</td>
+      <td>${status(file.status)}</td><td class="number">${time(file.duration_ms, 0)}</td>
+      <td class="number">${count(file.detection_count)}${file.detections_truncated ? "+" : ""}</td>
+      <td><div class="chips">${counts(file.detections).map(([name, number]) => html`<span>${label(this.labels, name)} ${number}</span>`)}</div></td></tr>`));
+  }
+}
+
+// The names of a job's labels, in the order of its model.
+export async function labelsOf(job, page) {
+  const name = job.model_id.split("@")[0];
+  const { models } = await get("/api/v1/models", page);
+  const model = models.find((one) => one.id === `${name}@${job.model_version}`);
+  return model ? model.labels.map((one) => one.name) : [];
+}
+
+function counts(detections) {
+  const numbers = new Map();
+  for (const { artifact_type: name } of detections) numbers.set(name, (numbers.get(name) ?? 0) + 1);
+  return [...numbers].sort((a, b) => b[1] - a[1]);
+}
+
+customElements.define("console-job", Job);

@@ -1,0 +1,60 @@
+import { get, query } from "../api.js";
+import { count, date } from "../format.js";
+import { Page, empty, html, nothing, select, status, table } from "../page.js";
+
+const STATUSES = ["", "pending", "processing", "completed", "failed", "cancelled"];
+
+class Jobs extends Page {
+  static properties = { jobs: { state: true }, next: { state: true } };
+
+  opened() {
+    this.cursors = [null];
+    this.poll(() => this.load());
+  }
+
+  requery() {
+    this.cursors = [null];
+    this.attempt(() => this.load());
+  }
+
+  async load() {
+    const asked = Object.fromEntries(this.query);
+    const page = await get(query("/api/v1/inference-jobs", { limit: 50, ...asked, cursor: this.cursors.at(-1) }), this);
+    [this.jobs, this.next] = [page.inference_jobs, page.next_cursor];
+    return this.jobs.some((job) => job.processed_files < job.total_files);
+  }
+
+  turn(forward) {
+    if (forward) this.cursors.push(this.next);
+    else this.cursors.pop();
+    this.attempt(() => this.load());
+  }
+
+  render() {
+    return html`<h1>Jobs</h1>
+      <form class="bar" role="search" @submit=${(event) => event.preventDefault()}>
+        ${select("Status", this.query.get("status"), STATUSES.map((name) => [name, name || "all"]), (value) => this.goWith({ status: value }))}
+        <label>Search <input type="search" .value=${this.query.get("q") ?? ""} placeholder="model, id or file name"
+          @change=${(event) => this.goWith({ q: event.target.value.trim() })}></label>
+      </form>
+      ${this.failure}
+      ${!this.jobs ? html`<p class="soft">Loading …</p>` : this.jobs.length ? this.list() : empty("No jobs.")}
+      <div class="bar">
+        ${this.cursors?.length > 1 ? html`<button @click=${() => this.turn(false)}>Newer</button>` : nothing}
+        ${this.next ? html`<button @click=${() => this.turn(true)}>Older</button>` : nothing}
+      </div>`;
+  }
+
+  list() {
+    const columns = [["Job"], ["Model"], ["Status"], ["Files", "number"], ["Failed", "number"], ["Progress"], ["Made"]];
+    return table("Jobs", columns, this.jobs.map((job) => html`<tr>
+      <td><a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a></td>
+      <td class="name">${job.model_id}</td><td>${status(job.status)}</td>
+      <td class="number">${count(job.total_files)}</td><td class="number">${count(job.failed_files)}</td>
+      <td><progress max=${job.total_files || 1} value=${job.processed_files}
+        aria-label="${job.processed_files} of ${job.total_files} files of job ${job.id.slice(0, 8)}"></progress></td>
+      <td>${date(job.created_at)}</td></tr>`));
+  }
+}
+
+customElements.define("console-jobs", Jobs);

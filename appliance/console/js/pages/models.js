@@ -1,0 +1,43 @@
+import { get, send } from "../api.js";
+import { Page, html, label, nothing, table } from "../page.js";
+
+class Models extends Page {
+  static properties = { models: { state: true }, cards: { state: true } };
+
+  async opened() {
+    this.cards = {};
+    this.models = await this.attempt(async () => (await get("/api/v1/models", this)).models);
+  }
+
+  async read(model, open) {
+    if (!open || this.cards[model.id] !== undefined) return;
+    const path = `/api/v1/models/${encodeURIComponent(model.id)}/card`;
+    const text = await this.attempt(async () => (await send("GET", path, this)).text());
+    this.cards = { ...this.cards, [model.id]: text ?? "The card could not be read." };
+  }
+
+  render() {
+    return html`<h1>Models</h1>${this.failure}
+      ${this.models ? this.models.map((model) => this.one(model)) : html`<p class="soft">Loading …</p>`}`;
+  }
+
+  one(model) {
+    const names = model.labels.map((one) => one.name);
+    const columns = [["Label"], ["Threshold", "number"], ["Merge window", "number"], ["Least length", "number"]];
+    return html`<section class="card"><h2>${model.id}</h2>
+      <p>${model.description}</p>
+      <dl class="facts"><dt>Task</dt><dd>${model.task}${model.language ? `, ${model.language}` : ""}</dd>
+        <dt>Sample rate</dt><dd>${model.sample_rate_hz} Hz</dd>
+        <dt>Runs on</dt><dd>${model.provider ?? "not started yet"}</dd>
+        <dt>License</dt><dd>${model.licence}</dd></dl>
+      ${names.length ? table(`Labels of ${model.id}`, columns, model.labels.map((one) => html`<tr>
+        <td>${label(names, one.name)}${one.point ? html` <span class="soft">a point in time</span>` : nothing}</td>
+        <td class="number">${one.threshold}</td><td class="number">${one.merge_window_ms} ms</td>
+        <td class="number">${one.min_duration_ms} ms</td></tr>`)) : nothing}
+      <details @toggle=${(event) => this.read(model, event.target.open)}><summary>Model card</summary>
+        <div class="document" tabindex="0" role="region" aria-label="Card of ${model.id}">${this.cards[model.id] ?? "Loading …"}</div>
+      </details></section>`;
+  }
+}
+
+customElements.define("console-models", Models);

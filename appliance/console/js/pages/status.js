@@ -1,0 +1,59 @@
+import { ApiError, get, query } from "../api.js";
+import { bytes, count, date } from "../format.js";
+import { Page, html, nothing, status, table } from "../page.js";
+
+const UNITS = { bytes, seconds: (value) => `${count(Math.round(value / 60))} min`, files: count, uploads: count };
+
+class Status extends Page {
+  static properties = { checks: { state: true }, quotas: { state: true }, failed: { state: true }, webhooks: { state: true } };
+
+  opened() {
+    this.poll(() => this.load());
+  }
+
+  async load() {
+    // 503 has the same body: it says what is not ready.
+    const response = await fetch("/readyz", { signal: this.signal }).catch(() => null);
+    if (!response) throw new ApiError(0, "unreachable", "The appliance does not answer.");
+    const { status: state, checks } = await response.json();
+    [this.state, this.checks] = [state ?? "not ready", checks ?? {}];
+    if (!this.may("read")) return false;
+    const [usage, jobs, deliveries] = await Promise.all([
+      get("/api/v1/usage", this),
+      get(query("/api/v1/inference-jobs", { status: "failed", limit: 10 }), this),
+      get(query("/api/v1/webhooks/deliveries", { status: "failed", limit: 10 }), this),
+    ]);
+    [this.quotas, this.failed, this.webhooks] = [usage.quotas, jobs.inference_jobs, deliveries.deliveries ?? deliveries.items];
+    return !/empty/.test(checks.queue?.detail ?? "empty");
+  }
+
+  render() {
+    if (!this.checks) return html`<h1>Status</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+    return html`<h1>Status</h1>${this.failure}
+      <p>The appliance is ${status(this.state)}</p>
+      <div class="cards">${Object.entries(this.checks).map(([name, check]) => html`<section class="card">
+        <h2>${name}</h2>${status(check.ok ? "ok" : "broken")}<p>${check.detail}</p></section>`)}</div>
+      ${this.quotas ? this.usage() : nothing}
+      ${this.failed ? this.errors() : nothing}`;
+  }
+
+  usage() {
+    const show = (quota, value) => (value === null ? "no limit" : UNITS[quota.name.split("_").at(-1)]?.(value) ?? count(value));
+    return html`<h2>What this tenant uses</h2>
+      ${table("Quotas", [["Limit"], ["Used", "number"], ["Allowed", "number"]], this.quotas.map((quota) => html`<tr>
+        <td>${quota.name.replace("tenant_", "").replaceAll("_", " ")}</td><td class="number">${show(quota, quota.used)}</td>
+        <td class="number">${show(quota, quota.allowed)}</td></tr>`))}`;
+  }
+
+  errors() {
+    return html`<h2>Errors</h2>
+      ${this.failed.length ? table("Failed jobs", [["Job"], ["Model"], ["What failed"], ["Changed"]], this.failed.map((job) => html`<tr>
+        <td><a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a></td><td>${job.model_id}</td>
+        <td>${job.error_message}</td><td>${date(job.updated_at)}</td></tr>`)) : html`<p>No job has failed.</p>`}
+      ${this.webhooks.length ? html`<h2>Webhooks that were not delivered</h2>${table("Webhooks", [["Event"], ["To"], ["Last error"]],
+        this.webhooks.map((one) => html`<tr><td>${one.event_type}</td><td class="name">${one.url}</td>
+          <td>${one.last_error ?? one.last_status}</td></tr>`))}` : nothing}`;
+  }
+}
+
+customElements.define("console-status", Status);

@@ -1,0 +1,25 @@
+"""One appliance for all tests of the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.appliances import Appliance, running_appliance
+from tests.support.browser import open_browser
+
+
+@pytest.fixture(scope="session")
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
+    """A running appliance with toy models."""
+    with running_appliance(tmp_path_factory.mktemp("console"), models, storage_server="minio") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with open_browser("--autoplay-policy=no-user-gesture-required") as running:
+        yield running
