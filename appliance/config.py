@@ -238,7 +238,9 @@ class Settings(BaseSettings):
     )
     max_decoder_deaths: int = Field(3, ge=1, description="Number of decoder deaths after which a file fails.")
     max_lost_leases: int = Field(10, ge=1, description="Number of lost leases after which a file fails.")
-    poll_seconds: float = Field(0.25, gt=0, description="Time between two looks of an idle worker into the queue.")
+    poll_seconds: float = Field(
+        0.25, gt=0, description="Longest time between two looks of an idle worker into the queue. It notices changes."
+    )
     sweep_seconds: float = Field(30.0, gt=0, description="Time between two searches for expired uploads and leases.")
 
     @classmethod

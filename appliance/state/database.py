@@ -169,6 +169,12 @@ class Database(Reader):
                     connection.execute("ROLLBACK")
                 raise
 
+    def version(self) -> int:
+        """Return a number that is another one after a commit by another thread or process."""
+        row = self.one("PRAGMA data_version")
+        assert row
+        return int(row[0])
+
     def close(self) -> None:
         """Close this thread's connection."""
         if connection := getattr(self._local, "connection", None):

@@ -48,6 +48,7 @@ from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.daily import run_due
 from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
+from appliance.worker.changes import Changes
 from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
 from appliance.worker.lane import Lane
@@ -78,6 +79,7 @@ class Worker:
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
+        self._changes = Changes(box.db, self._stopping)
         self._outage = Outage("work", first_seconds=leases.RETRY_SECONDS)
         self._failed = False
 
@@ -94,6 +96,7 @@ class Worker:
         move_times(self._box, 0.0)  # the clock may have been set while no worker ran
         self._scorers.load_default()
         helpers = [
+            threading.Thread(target=self._changes.follow),
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
             threading.Thread(target=self._repeat, args=(self._sweep, self._box.settings.sweep_seconds)),
             threading.Thread(target=self._repeat, args=(self._write_metrics, exposition.WRITE_SECONDS)),
@@ -147,10 +150,11 @@ class Worker:
     def _dispatch(self, pool: Pool) -> None:
         """Claim a piece of work for a reserved thread, or wait a little if there is none."""
         claim = partial(leases.claim, self._box, self.id, pool.name, tenant_limit=pool.tenant_limit)
+        count = self._changes.count  # before the look: a change after it must not be missed
         work = self._claimed(claim, pool)
         if work is None:
             pool.release()
-            self._stopping.wait(self._box.settings.poll_seconds)
+            self._changes.wait(count, self._box.settings.poll_seconds)
             return
         self._active[work] = threading.Event()
         pool.submit(self._work, work)

@@ -175,6 +175,14 @@ def test_files_of_many_jobs_are_completed(make: Callable[..., WorkerFixture]) ->
     assert list((fixture.box.settings.data_dir / "tmp").iterdir()) == []
 
 
+def test_an_idle_worker_notices_new_work_before_its_next_look(make: Callable[..., WorkerFixture]) -> None:
+    fixture = make(poll_seconds=600)
+    job_id = fixture.make_job()
+    with fixture.working():
+        for _ in range(3):
+            assert fixture.finished_file(fixture.add(job_id, loud_wav())).status == "completed"
+
+
 def test_bad_files_fail_with_their_reason(make: Callable[..., WorkerFixture]) -> None:
     fixture = make(max_duration_seconds=2)
     job_id = fixture.make_job()
