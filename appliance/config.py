@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AnyHttpUrl, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from appliance import ROOT
 from appliance.errors import ConfigurationError
 
-ROOT = Path(__file__).resolve().parent.parent
 MEBIBYTE = 1024**2
 
 

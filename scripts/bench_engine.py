@@ -29,7 +29,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from appliance.config import ROOT, Settings
+from appliance import ROOT
+from appliance.config import Settings
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.models.session import Session, num_cores
 from appliance.engine.models.store import ModelStore

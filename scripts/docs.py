@@ -19,9 +19,10 @@ from compatibility_page import compatibility_page
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from appliance import ROOT
 from appliance.api.app import create_app
 from appliance.cli.__main__ import main as cli
-from appliance.config import ROOT, Settings
+from appliance.config import Settings
 from appliance.engine.models import manifest, speech_manifest
 from appliance.engine.models.store import ModelStore
 from appliance.http_errors import FILE_ERRORS, HTTP_ERRORS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.engine.models.store import ModelStore
 from tests.support.appliances import make_models
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.errors import ConfigurationError
 
 _PINS = ROOT / "scripts" / "requirements"

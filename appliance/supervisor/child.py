@@ -16,7 +16,7 @@ from typing import IO
 
 import structlog
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.supervisor import tether
 from appliance.supervisor.ports import is_free
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from appliance.config import ROOT
+from appliance import ROOT
 from tests.support.appliances import Api, Appliance
 
 JOBS = "/api/v1/inference-jobs"

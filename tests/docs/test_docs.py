@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance import errors
-from appliance.config import ROOT, Settings, load_settings
+from appliance import ROOT, errors
+from appliance.config import Settings, load_settings
 
 
 def test_every_setting_can_be_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.supervisor.ports import free_port
 
 README = (ROOT / "README.md").read_text()

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.engine import registration
 from appliance.engine.confinement.confine import missing_confinement
 from appliance.engine.models.onnx_file import check_onnx

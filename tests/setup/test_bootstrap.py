@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 
 
 @pytest.fixture

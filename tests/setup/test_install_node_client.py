@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 
 PROGRAMS = ("bash", "cp", "cut", "dirname", "env", "id", "mkdir", "mktemp", "mv", "readlink", "rm", "sha256sum")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 
 PACKAGES = {
     "moonshine_voice-0.0.59-py3-none-manylinux_2_34_x86_64.whl": (

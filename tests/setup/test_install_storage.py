@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 
 VERSION = (ROOT / "scripts" / "requirements" / "minio.version").read_text().strip()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT, Settings
+from appliance import ROOT
+from appliance.config import Settings
 from appliance.errors import ConfigurationError
 from appliance.storage import binaries
 from appliance.storage.access import load_access

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from appliance.config import ROOT, Settings
+from appliance import ROOT
+from appliance.config import Settings
 from appliance.engine.models.store import ModelStore
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.errors import ObjectChanged, ObjectMissing

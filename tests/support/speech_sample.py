@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 
 SAMPLE = ROOT / "appliance" / "samples" / "speech.flac"
 SAMPLE_TEXT = SAMPLE.with_suffix(".txt").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.engine.confinement import landlock, seccomp
 from appliance.engine.confinement.kernel import forbid_new_privileges, unshare
 

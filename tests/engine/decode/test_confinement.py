@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.engine.confinement.confine import missing_confinement
 from appliance.engine.decode import parent, wire
 from appliance.engine.decode.decoder import DecodeLimits

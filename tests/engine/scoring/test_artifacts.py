@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.models.session import Session
 from appliance.engine.models.store import ModelStore

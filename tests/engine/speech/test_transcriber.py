@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.engine.decode.decoder import Decoder
 from appliance.engine.models.session import Session
 from appliance.engine.models.store import ModelStore, check_checksum

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ROOT
+from appliance import ROOT
 from appliance.errors import StorageUnavailable
 from appliance.services.box import Box
 from appliance.services.webhooks import events
