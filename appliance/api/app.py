@@ -6,6 +6,7 @@ import re
 import uuid
 from typing import Any
 
+import structlog
 from flask import Response, g, request
 from flask.json.provider import DefaultJSONProvider
 from flask_openapi import Info, OpenAPI, SecurityScheme, Server
@@ -48,6 +49,8 @@ MAX_BODY_BYTES = 1024**2
 RULE_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
+log = structlog.get_logger()
+
 
 def create_app(box: Box) -> OpenAPI:
     """Return the API of one box. The services do the work; this only composes them."""
@@ -81,6 +84,8 @@ def create_app(box: Box) -> OpenAPI:
     app.before_request(_note_request_id)
     app.after_request(_show_request_id)
     app.after_request(metrics.count)
+    app.after_request(_log_request)
+    app.teardown_request(_forget_request_id)
     register_error_handlers(app)
     for module in (
         inference,
@@ -121,6 +126,19 @@ class OrderedJSONProvider(DefaultJSONProvider):
 def _note_request_id() -> None:
     request_id = request.headers.get("X-Request-ID", "")
     g.request_id = request_id if REQUEST_ID.fullmatch(request_id) else str(uuid.uuid4())
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _forget_request_id(_: BaseException | None) -> None:
+    structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _log_request(response: Response) -> Response:
+    """Log who changed something. What strangers and readers do is in the log of the front door only."""
+    if "tenant_id" in g and request.method not in ("GET", "HEAD", "OPTIONS"):
+        route = request.url_rule.rule if request.url_rule else ""
+        log.info("request", method=request.method, route=route, status=response.status_code, tenant=g.tenant_id)
+    return response
 
 
 def _show_request_id(response: Response) -> Response:

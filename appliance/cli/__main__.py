@@ -16,6 +16,7 @@ COMMANDS = {
     "keys": "API keys: create, list, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",
     "models": "The model store: list, show, add, verify.",
+    "logs": "Show what the processes logged about one request.",
     "doctor": "Check this machine and the appliance on it.",
 }
 

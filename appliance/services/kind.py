@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from appliance.log import current_request_id
 from appliance.state import work
 from appliance.state.database import Transaction
 
@@ -37,5 +38,16 @@ class Kind:
     pool: PoolName = "lanes"
 
     def enqueue(self, tx: Transaction, tenant_id: int, group_id: str, subject_id: str) -> None:
-        """Queue work on a subject, unless it is queued already. Groups of a tenant, such as its jobs, take turns."""
-        work.enqueue(tx, self.name, subject_id, pool=self.pool, tenant_id=tenant_id, group_id=group_id)
+        """Queue work on a subject, unless it is queued already. Groups of a tenant, such as its jobs, take turns.
+
+        The work names the request for which this thread works.
+        """
+        work.enqueue(
+            tx,
+            self.name,
+            subject_id,
+            pool=self.pool,
+            tenant_id=tenant_id,
+            group_id=group_id,
+            request_id=current_request_id(),
+        )

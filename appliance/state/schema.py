@@ -817,6 +817,12 @@ _DEPTHS = {
 }
 
 
+@migrations()
+def m021_request_ids(db: Database) -> None:
+    """Work names the request that led to it, and so does a transcript, whose work is queued when its media arrives."""
+    _run(db, *(f"ALTER TABLE {table} ADD COLUMN request_id TEXT" for table in ("work", "transcripts")))
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

@@ -38,6 +38,7 @@ class Transcript:
     error_message: str | None
     created_at: float
     updated_at: float
+    request_id: str | None  # of the request that created it
 
 
 SELECT = f"SELECT {columns(Transcript)} FROM transcripts"
@@ -56,6 +57,7 @@ def insert_transcript(
     batch_id: str | None = None,
     callback_url: str | None = None,
     callback_header: tuple[str, str] | None = None,
+    request_id: str | None = None,
 ) -> None:
     """Store a new transcript, ``waiting`` or ``queued``."""
     tx.insert(
@@ -71,6 +73,7 @@ def insert_transcript(
         callback_url=callback_url,
         callback_header_name=callback_header and callback_header[0],
         callback_header_value=callback_header and callback_header[1],
+        request_id=request_id,
     )
 
 

@@ -30,6 +30,7 @@ class Work:
     lost_leases: int
     lease_owner: str | None
     lease_token: int
+    request_id: str | None  # the client's request that led to it
 
 
 # The tenants of a pool that have ready work and may have more in progress.
@@ -53,15 +54,24 @@ class Depth:
 WAKE_AT_ONCE = 500  # retries of a receiver that was down for hours may all be due at the same moment
 
 
-def enqueue(tx: Transaction, kind: str, subject_id: str, *, pool: str, tenant_id: int, group_id: str) -> None:
+def enqueue(
+    tx: Transaction,
+    kind: str,
+    subject_id: str,
+    *,
+    pool: str,
+    tenant_id: int,
+    group_id: str,
+    request_id: str | None = None,
+) -> None:
     """Add work for the threads of ``pool``, unless the same work is queued already."""
     tx.change(
         """
-        INSERT INTO work (kind, subject_id, pool, tenant_id, group_id, ready_at)
-        VALUES (?, ?, ?, ?, ?, unixepoch('subsec'))
+        INSERT INTO work (kind, subject_id, pool, tenant_id, group_id, request_id, ready_at)
+        VALUES (?, ?, ?, ?, ?, ?, unixepoch('subsec'))
         ON CONFLICT (kind, subject_id) DO NOTHING
         """,
-        [kind, subject_id, pool, tenant_id, group_id],
+        [kind, subject_id, pool, tenant_id, group_id, request_id],
     )
 
 

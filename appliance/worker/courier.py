@@ -7,6 +7,7 @@ import threading
 import structlog
 
 from appliance.errors import ApplianceError
+from appliance.log import request_scope
 from appliance.metrics import BUSY_THREADS, THREADS
 from appliance.services.box import Box
 from appliance.services.webhooks import events as webhooks
@@ -64,9 +65,9 @@ class Courier:
         work = self._claim()
         if work is None:
             return False
-        with BUSY_THREADS.labels(webhooks.WEBHOOK.pool).track_inprogress():
+        with BUSY_THREADS.labels(webhooks.WEBHOOK.pool).track_inprogress(), request_scope(work.request_id):
             delivered = webhooks.deliver(self._box, work)
-        log.info("webhook delivered" if delivered else "webhook not delivered", delivery=work.subject_id)
+            log.info("webhook delivered" if delivered else "webhook not delivered", delivery=work.subject_id)
         return True
 
     def _claim(self) -> Work | None:

@@ -39,6 +39,7 @@ from appliance.errors import (
     SubjectGone,
     UnexpectedStatus,
 )
+from appliance.log import request_scope
 from appliance.metrics import AUDIO_SECONDS, DECODER_DEATHS, WORK
 from appliance.services import exposition
 from appliance.services.box import Box
@@ -170,6 +171,10 @@ class Worker:
         return work
 
     def _work(self, work: Work) -> None:
+        with request_scope(work.request_id):
+            self._work_in_scope(work)
+
+    def _work_in_scope(self, work: Work) -> None:
         names = {"kind": work.kind, "subject": work.subject_id}
         try:
             self._handle(work)

@@ -111,3 +111,49 @@ def test_a_transcription_shows_the_delivery_of_its_webhook(api: Api, receiver: R
     [call] = receiver.calls
     assert "callback" not in call.event["data"]
     assert transcription() == call.event["data"] | {"callback": callback}
+
+
+def told(appliance: Appliance, request_id: str) -> list[tuple[str, str]]:
+    """What ``logs`` tells about a request: the process and the rest of each line."""
+    lines = appliance.command("logs", "--request", request_id, "--data-dir", str(appliance.data_dir)).splitlines()
+    return [(process, text) for _, _, process, text in (line.split(maxsplit=3) for line in lines)]
+
+
+def is_delivered(appliance: Appliance, receiver: Receiver, request_id: str) -> bool:
+    """Whether the receiver was called, and the worker has logged it."""
+    log = appliance.data_dir / "logs" / "worker.log"
+    lines = [line for line in log.read_text().splitlines() if request_id in line and "webhook delivered" in line]
+    return bool(receiver.calls and lines)
+
+
+def test_one_request_id_leads_from_the_client_to_the_webhook(
+    appliance: Appliance, api: Api, receiver: Receiver
+) -> None:
+    request_id = f"order-{uuid.uuid4()}"
+    job_id = new_job(api, receiver.url)["id"]
+    file_id = api.upload(job_id, loud_wav())
+    response = api.response(
+        "POST", f"{JOBS}/{job_id}/files/confirm", json={"file_id": file_id}, headers={"X-Request-ID": request_id}
+    )
+    assert response.headers["X-Request-ID"] == request_id
+    wait_for(lambda: len(receiver.calls) == 2 and is_delivered(appliance, receiver, request_id))
+    assert {call.headers["X-Request-ID"] for call in receiver.calls} == {request_id}
+    wait_for(lambda: len(told(appliance, request_id)) >= 5)  # the log of the front door is a little late
+    story = told(appliance, request_id)
+    assert {process for process, _ in story} == {"frontdoor", "api", "worker"}
+    assert any(text.startswith("request method=POST") and "status=200" in text for _, text in story)
+    assert any(text.startswith("work done") and file_id in text for _, text in story)
+    assert sum(text.startswith("webhook delivered") for _, text in story) == 2
+
+
+def test_a_transcript_that_waits_for_its_upload_keeps_the_id_of_its_request(
+    appliance: Appliance, api: Api, receiver: Receiver
+) -> None:
+    request_id = f"put-{uuid.uuid4()}"
+    body = {"contentType": "audio/wav", "modelId": "loud-frames", "callbackUrl": receiver.url}
+    form = api.post("/api/generate-presigned-url", body, headers={"X-Request-ID": request_id})
+    put = requests.put(form["presignedUrl"], data=loud_wav(), headers={"Content-Type": "audio/wav"})
+    assert put.status_code == 200
+    wait_for(lambda: is_delivered(appliance, receiver, request_id))
+    assert [call.headers["X-Request-ID"] for call in receiver.calls] == [request_id]
+    assert any(text.startswith("work done kind=transcription") for _, text in told(appliance, request_id))

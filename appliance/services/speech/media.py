@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.log import request_scope
 from appliance.services.purge import enqueue_purge
 from appliance.services.speech.endings import fail_transcript
 from appliance.services.speech.work import TRANSCRIPTION
@@ -27,7 +28,8 @@ def media_stored(
         return False
     for transcript in transcript_rows.list_of_media(tx, media_id, "waiting"):
         transcript_rows.mark_queued(tx, transcript.id)
-        TRANSCRIPTION.enqueue(tx, transcript.tenant_id, transcript.batch_id or transcript.id, transcript.id)
+        with request_scope(transcript.request_id):
+            TRANSCRIPTION.enqueue(tx, transcript.tenant_id, transcript.batch_id or transcript.id, transcript.id)
     return True
 
 
@@ -39,7 +41,8 @@ def fail_media(tx: Transaction, media_id: str, leaving: MediaStatus, code: str, 
     if not media_rows.mark_failed(tx, media_id, leaving, code, message):
         return False
     for transcript in transcript_rows.list_of_media(tx, media_id, "waiting"):
-        fail_transcript(tx, transcript.id, "waiting", code, message)
+        with request_scope(transcript.request_id):
+            fail_transcript(tx, transcript.id, "waiting", code, message)
     return True
 
 

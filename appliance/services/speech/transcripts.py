@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from appliance.errors import Conflict, InvalidRequest, ModelNotFound, NotFound
+from appliance.log import current_request_id
 from appliance.services.box import Box
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.state import media as media_rows
@@ -57,6 +58,7 @@ def create_transcript(
         batch_id=batch_id,
         callback_url=callback_url,
         callback_header=callback_header,
+        request_id=current_request_id(),
     )
     media_rows.mark_used(tx, media.id)
     if is_stored:

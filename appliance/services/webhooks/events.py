@@ -83,7 +83,7 @@ def deliver(box: Box, work: Work) -> bool:
     if delivery is None:
         raise SubjectGone(f"The delivery {work.subject_id} was deleted.")
     with WEBHOOK_SECONDS.time():
-        attempt = _try(box, delivery)
+        attempt = _try(box, delivery, work.request_id)
     status, error = attempt.status, attempt.error
     waits = box.settings.webhook_retry_seconds
     with box.db.transaction() as tx:
@@ -132,11 +132,11 @@ class _Attempt:
     is_last: bool = False
 
 
-def _try(box: Box, delivery: Delivery) -> _Attempt:
+def _try(box: Box, delivery: Delivery, request_id: str | None) -> _Attempt:
     """Post a delivery. A URL that may not be called is not tried again for days."""
     try:
         destination = parse_url(delivery.url)
-        headers = _headers(box, delivery)
+        headers = _headers(box, delivery, request_id)
         body = delivery.payload.encode()
         address = resolve(allowed_callbacks(box), destination)
         status = post(destination, address, body, headers, box.settings.webhook_timeout_seconds)
@@ -148,18 +148,23 @@ def _try(box: Box, delivery: Delivery) -> _Attempt:
     return _Attempt(status, fault, is_last=status == GONE)
 
 
-def _headers(box: Box, delivery: Delivery) -> dict[str, str]:
+def _headers(box: Box, delivery: Delivery, request_id: str | None) -> dict[str, str]:
     now = datetime.now(UTC)
     secrets = current_secrets(box, delivery.tenant_id)
     signatures = [Webhook(secret.secret).sign(delivery.id, now, delivery.payload) for secret in secrets]
     chosen = {delivery.header_name: delivery.header_value or ""} if delivery.header_name else {}
-    return chosen | {
-        "Content-Type": "application/json",
-        "User-Agent": f"appliance/{__version__}",
-        "webhook-id": delivery.id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
+    traced = {"X-Request-ID": request_id} if request_id else {}
+    return (
+        chosen
+        | traced
+        | {
+            "Content-Type": "application/json",
+            "User-Agent": f"appliance/{__version__}",
+            "webhook-id": delivery.id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+    )
 
 
 def current_secrets(box: Box, tenant_id: int) -> list[Secret]:

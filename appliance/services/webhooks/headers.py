@@ -20,6 +20,7 @@ RESERVED = (
     "te",
     "trailer",
     "upgrade",
+    "x-request-id",
 )
 
 
