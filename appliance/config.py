@@ -169,10 +169,19 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=256,
-        description="Batches that the CPU scores at the same time; 0 chooses. If this and scoring_threads are both 0, "
-        "the worker measures at its first start what is fastest.",
+        description="Batches that are scored at the same time; 0 chooses: on a GPU 1. If this and scoring_threads are "
+        "both 0, a worker on the CPU measures at its first start what is fastest.",
     )
     scoring_threads: int = Field(0, ge=0, le=256, description="Threads that score one batch on the CPU; 0 chooses.")
+
+    gpu_precision: Literal["float32", "tf32", "float16"] = Field(
+        "float32",
+        description="Precision of convolutions and matrix products on a GPU; float32 gives what the CPU gives.",
+    )
+    cuda_graphs: bool = Field(
+        False,
+        description="Whether a GPU starts the kernels of a batch together; the model must not use If, Loop or Scan.",
+    )
 
     # Decoding
     decoders: int = Field(0, ge=0, le=256, description="Number of decoder processes; 0 is one for each core.")

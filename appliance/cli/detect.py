@@ -26,8 +26,10 @@ from appliance.cli.result_file import Held, open_results
 from appliance.config import Settings, load_settings
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.models.calibration import parallel_of
+from appliance.engine.models.gpu_options import GpuOptions
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS
-from appliance.engine.models.session import Session, choose_provider
+from appliance.engine.models.runtime import choose_provider
+from appliance.engine.models.session import Session
 from appliance.engine.models.store import ModelStore, check_checksum
 from appliance.engine.scoring.detector import analyse
 from appliance.engine.scoring.events import DetectionConfig
@@ -100,7 +102,9 @@ def detect(
     config = DetectionConfig(threshold, merge_window_ms, min_duration_ms)
     stored = ModelStore(settings.model_store).resolve(model or settings.default_model)
     check_checksum(stored)
-    session = Session(stored, choose_provider(settings.provider), settings.batch_size, parallel_of(settings, stored))
+    provider = choose_provider(settings.provider)
+    how = GpuOptions.from_settings(settings) if provider == "cuda" else parallel_of(settings, stored)
+    session = Session(stored, provider, settings.batch_size, how)
     with _open_output(output, resume=resume) as (stream, held), Scorer(session) as scorer:
         if output:
             inputs = (recording for recording in inputs if held.paths.add(recording.path))

@@ -18,7 +18,7 @@ import urllib3
 from appliance.config import Settings, load_settings
 from appliance.engine.confinement.confine import MEANS, missing_confinement
 from appliance.engine.models.calibration import kept_calibration, parallel_of
-from appliance.engine.models.session import choose_provider, why_no_cuda
+from appliance.engine.models.runtime import choose_provider, why_no_cuda
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, check_model
 from appliance.errors import ApplianceError

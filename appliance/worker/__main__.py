@@ -10,7 +10,7 @@ import sys
 import structlog
 
 from appliance.config import Settings, load_settings
-from appliance.engine.models.session import choose_provider, why_no_cuda
+from appliance.engine.models.runtime import choose_provider, why_no_cuda
 from appliance.errors import ApplianceError
 from appliance.log import configure_logging
 from appliance.services.box import open_box

@@ -9,7 +9,9 @@ import numpy as np
 import structlog
 
 from appliance.engine.models.calibration import calibrate
-from appliance.engine.models.session import Parallel, Provider, Session, Slot
+from appliance.engine.models.gpu_options import GpuOptions
+from appliance.engine.models.runtime import Provider
+from appliance.engine.models.session import Parallel, Session, Slot
 from appliance.engine.models.store import check_checksum
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.speech.transcriber import Transcriber
@@ -26,7 +28,9 @@ class Scorers:
         self._box = box
         self._provider = provider
         self._lock = threading.Lock()
-        self._parallel: Parallel | None = None  # chosen with the first model
+        self._how: Parallel | GpuOptions | None = None  # on the CPU chosen with the default model
+        if provider == "cuda":
+            self._how = GpuOptions.from_settings(box.settings)
         self._cores: threading.Semaphore | None = None  # shared by all scorers on the CPU
         self._loaded: dict[tuple[str, str], Scorer] = {}
         self._transcribers: dict[str, Transcriber] = {}
@@ -63,7 +67,7 @@ class Scorers:
             key = (model.manifest.id, use)
             if key not in self._loaded:
                 check_checksum(model)
-                session = Session(model, self._provider, self._box.settings.batch_size, self._parallel)
+                session = Session(model, self._provider, self._box.settings.batch_size, self._how)
                 if session.provider == "cpu" and self._cores is None:
                     self._cores = threading.Semaphore(session.calls)
                 self._loaded[key] = Scorer(session, score, self._cores)
@@ -80,7 +84,7 @@ class Scorers:
             if self._provider == "cpu":
                 model = self._box.models.resolve(settings.default_model)
                 check_checksum(model)
-                self._parallel = calibrate(settings, model)
+                self._how = calibrate(settings, model)
             self.detector(settings.default_model)
         except ApplianceError as error:
             log.error("default model not loaded", code=error.code, error=str(error))

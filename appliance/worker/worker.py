@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
-from appliance.engine.models.session import Provider
+from appliance.engine.models.runtime import Provider
 from appliance.errors import (
     ApplianceError,
     AudioError,

@@ -72,7 +72,7 @@ def test_up_on_an_address_of_another_machine_is_refused(run: Run) -> None:
 def test_cuda_that_does_not_load_is_refused_before_any_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.engine.models.session.why_no_cuda", lambda: "there is none")
+    monkeypatch.setattr("appliance.engine.models.runtime.why_no_cuda", lambda: "there is none")
     monkeypatch.setenv("APPLIANCE_PROVIDER", "cuda")
     (tmp_path / "a.wav").write_bytes(b"")
     assert "CUDA does not load: there is none" in run("detect", "a.wav", code=1).stderr

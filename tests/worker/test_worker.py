@@ -17,7 +17,8 @@ import pytest
 import soundfile
 
 from appliance.config import Settings
-from appliance.engine.models.session import Provider, Session
+from appliance.engine.models.runtime import Provider
+from appliance.engine.models.session import Slot
 from appliance.engine.models.store import ModelStore
 from appliance.engine.scoring.events import Detection, DetectionConfig
 from appliance.engine.scoring.scorer import Scorer
@@ -488,18 +489,18 @@ def test_nothing_is_lost_if_the_accelerator_fails_in_mid_batch(
     fixture = make(batch_size=8, scoring_calls=1)
     job_id = fixture.make_job()
     file_ids = [fixture.add(job_id, loud_wav()) for _ in range(6)]
-    run_whole, sizes, halves = Session._run_whole, list[int](), list[int]()
+    run_part, sizes, halves = Slot._run_part, list[int](), list[int]()
 
-    def run(session: Session, batch: np.ndarray, output: str) -> np.ndarray:
-        sizes.append(len(batch))
-        if len(batch) > 1 and not halves:
-            halves.append(len(batch))
+    def run(slot: Slot, start: int, count: int, output: str) -> np.ndarray:
+        sizes.append(count)
+        if count > 1 and not halves:
+            halves.append(count)
             raise RuntimeError("CUDA failure 2: out of memory")
         if len(sizes) == 7:
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
-        return run_whole(session, batch, output)
+        return run_part(slot, start, count, output)
 
-    monkeypatch.setattr(Session, "_run_whole", run)
+    monkeypatch.setattr(Slot, "_run_part", run)
     worker = Worker(fixture.box, "cpu", 3)
     worker._provider = "cuda"  # only the worker believes this; its sessions run on the CPU
     assert worker.run() is False

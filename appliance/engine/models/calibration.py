@@ -17,7 +17,8 @@ import numpy as np
 import structlog
 
 from appliance.config import Settings
-from appliance.engine.models.session import RUNTIME_VERSION, Parallel, Session, Slot, num_cores
+from appliance.engine.models.runtime import RUNTIME_VERSION
+from appliance.engine.models.session import Parallel, Session, Slot, num_cores
 from appliance.engine.models.store import StoredModel
 
 log = structlog.get_logger()

@@ -64,17 +64,37 @@ def open_axis(content: bytes, input_name: str, axis: int) -> bytes:
     The declared number is replaced in its place by a name that takes as many bytes.
     """
     opened = bytearray(content)
-    for number, graph in _fields(memoryview(opened)):
-        for info in _messages(graph, 11) if number == 7 and isinstance(graph, memoryview) else ():
-            if _text(list(_fields(info)), 1) != input_name:
-                continue
-            shapes = [s for kind in _messages(info, 2) for tensor in _messages(kind, 1) for s in _messages(tensor, 2)]
-            for shape in shapes:
-                sizes = list(_messages(shape, 1))
-                size = sizes[axis] if axis < len(sizes) else memoryview(b"")
-                if len(size) > 2 and size[0] == 0x08:  # dim_value, a number; otherwise the axis is free already
-                    size[:] = bytes((0x12, len(size) - 2)) + b"n" * (len(size) - 2)  # dim_param, a name
+    sizes = _input_sizes(memoryview(opened), input_name) or []
+    size = sizes[axis] if axis < len(sizes) else memoryview(b"")
+    if len(size) > 2 and size[0] == 0x08:  # dim_value, a number; otherwise the axis is free already
+        size[:] = bytes((0x12, len(size) - 2)) + b"n" * (len(size) - 2)  # dim_param, a name
     return bytes(opened)
+
+
+def input_axes(content: bytes, input_name: str) -> list[int | str] | None:
+    """Return an input's axes: a number if its size is fixed, else its name, which may be "". None without a shape."""
+    sizes = _input_sizes(memoryview(content), input_name)
+    if sizes is None:
+        return None
+    return [_axis(list(_fields(size))) for size in sizes]
+
+
+def _axis(fields: list[_Field]) -> int | str:
+    """Return dim_value or dim_param."""
+    numbers = [value for number, value in fields if number == 1 and isinstance(value, int)]
+    return numbers[-1] if numbers else _text(fields, 2)
+
+
+def _input_sizes(content: memoryview, input_name: str) -> list[memoryview] | None:
+    """Return the messages that tell the sizes of an input's axes. None if there is no such input, or no shape."""
+    for number, graph in _fields(content):
+        for info in _messages(graph, 11) if number == 7 and isinstance(graph, memoryview) else ():
+            if _text(list(_fields(info)), 1) == input_name:
+                shapes = [
+                    s for kind in _messages(info, 2) for tensor in _messages(kind, 1) for s in _messages(tensor, 2)
+                ]
+                return list(_messages(shapes[-1], 1)) if shapes else None
+    return None
 
 
 def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:

@@ -1,92 +1,43 @@
-"""The only module that imports onnxruntime: loads a graph on a provider that really works, and runs batches on it.
+"""Sessions: a graph with its manifest, ready to score windows, on the CPU or on a GPU.
 
-``get_available_providers()`` lists CUDA on machines without it, and a session that asks for CUDA falls back to the CPU
-with only a log line. So a small convolution (cuDNN loads lazily) is run first, with the fallback forbidden.
-
-Since 1.29 onnxruntime's packages for Linux send telemetry to their makers as soon as they are imported. Nothing may
-leave the building, so it is switched off before the import.
+On the CPU, a call takes the windows that are there, and calls run side by side. On a GPU, batches have a few fixed
+sizes: a convolution is planned anew whenever the shape changes, and shapes that are known let onnxruntime compute
+everything that depends on them once. So each size has a session, and each slot has buffers on the GPU for each size.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
-import io
 import os
-import re
+import threading
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import structlog
 
+from appliance.engine.models.gpu_options import GpuOptions, batch_sizes
+from appliance.engine.models.gpus import pin
 from appliance.engine.models.manifest import Manifest
-from appliance.engine.models.onnx_file import check_onnx, open_axis
+from appliance.engine.models.onnx_file import check_onnx, input_axes, open_axis
+from appliance.engine.models.runtime import (
+    CUDA_MAJOR,
+    FAILURES,
+    LOAD_FAILURES,
+    OUT_OF_MEMORY,
+    Buffers,
+    Provider,
+    open_graph,
+)
 from appliance.engine.models.store import GRAPH, StoredModel
 from appliance.errors import InvalidManifest, ProviderUnavailable, ScoringFailed
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, while the library loads
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-
-Provider = Literal["cuda", "cpu"]
-RUNTIME_VERSION: str = onnxruntime.__version__
-
 log = structlog.get_logger()
 
-PROBE = Path(__file__).with_name("probe.onnx")
-ORT_FORMAT = b"ORTM"  # from the fifth byte on
 CPU_BATCH_SIZE = 1  # larger batches cost more CPU time on convolutional models: 8 took a sixth more than 1
-CUDA_BATCH_SIZE = 64
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-FAILURES: tuple[type[Exception], ...] = (
-    *(error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)),
-    OSError,
-    RuntimeError,
-    ValueError,
-)
-# What onnxruntime, CUDA, cuDNN, cuBLAS and C++ say. It has no class of its own.
-OUT_OF_MEMORY = re.compile(r"failed to allocate memory|out of memory|alloc_failed|bad_alloc", re.IGNORECASE)
-LOAD_FAILURES: tuple[type[Exception], ...] = (*FAILURES, InvalidManifest)
-
-
-@functools.cache
-def why_no_cuda() -> str | None:
-    """Return None if CUDA really runs a convolution on this machine, else the reason that it does not."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "no NVIDIA driver is installed (libcuda.so.1)"
-    onnxruntime.set_default_logger_severity(4)
-    output = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(output):
-            onnxruntime.preload_dlls()
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        probe = onnxruntime.InferenceSession(PROBE, options, providers=[("CUDAExecutionProvider", CUDA_OPTIONS)])
-        if probe.get_providers()[0] != "CUDAExecutionProvider":
-            return "onnxruntime fell back to the CPU"
-        probe.run(None, {"x": np.zeros((1, 1, 8), np.float32)})
-    except FAILURES as error:
-        return "; ".join([*output.getvalue().splitlines()[:1], str(error).strip().splitlines()[0]])
-    finally:
-        onnxruntime.set_default_logger_severity(2)
-    return None
-
-
-def choose_provider(wanted: Literal["auto", "cuda", "cpu"]) -> Provider:
-    """Return the provider to run on. Raises ProviderUnavailable if ``wanted`` is ``cuda`` and CUDA does not load."""
-    if wanted == "cpu":
-        return "cpu"
-    reason = why_no_cuda()
-    if reason is None:
-        return "cuda"
-    if wanted == "cuda":
-        raise ProviderUnavailable(f"provider = cuda, but CUDA does not load: {reason}.")
-    return "cpu"
+GPU_BATCH_SIZE = 64
+# While a CUDA graph is recorded, no other thread may copy or take memory.
+_recording = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -115,131 +66,144 @@ class Session:
     """A loaded graph that scores windows.
 
     ``slots`` are buffers. Only one thread may run a slot at a time, and at most ``calls`` may run at once: on the CPU
-    all of them, on CUDA one of two, so that one can be filled while the other runs.
+    all of them, on a GPU all but one, so that one can be filled while the others run.
     """
 
     def __init__(
-        self, model: StoredModel, provider: Provider, batch_size: int = 0, parallel: Parallel | None = None
+        self,
+        model: StoredModel,
+        provider: Provider,
+        batch_size: int = 0,
+        how: Parallel | GpuOptions | None = None,
     ) -> None:
         """Load the graph. ``batch_size`` is in windows; 0 is the provider's default. A fixed batch axis overrides it.
 
-        ``parallel`` is for the CPU; None is the default.
+        ``how`` is GpuOptions for a GPU; with the provider ``cpu``, they make the CPU do all as a GPU does. It is
+        Parallel for the CPU. None is the provider's default.
 
         Raises InvalidManifest if the graph does not load or has no such input, ProviderUnavailable if CUDA falls back.
         """
         self.manifest = model.scoring
         self.provider = provider
-        self.parallel = (parallel or Parallel.of(0, 0)) if provider == "cpu" else Parallel(1, num_cores())
-        self._session = self._load(model)
-        source = next((i for i in self._session.get_inputs() if i.name == self.manifest.input.name), None)
-        if source is None:
-            names = ", ".join(i.name for i in self._session.get_inputs())
-            raise InvalidManifest(f"{model.folder}: input.name: the graph's inputs are {names}.")
-        fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
-        self.batch_size = fixed or batch_size or (CUDA_BATCH_SIZE if provider == "cuda" else CPU_BATCH_SIZE)
-        self._most_windows, self._can_split = self.batch_size, fixed is None
-        self.pads_batches = fixed is not None or provider == "cuda"
-        self.input_shape, self.input_type = source.shape, source.type
-        self.output_shapes = {output.name: output.shape for output in self._session.get_outputs()}
-        self.calls = self.parallel.calls
-        self.slots = [Slot(self) for _ in range(2 if provider == "cuda" else self.calls)]
+        how = how or (GpuOptions() if provider == "cuda" else Parallel.of(0, 0))
+        self.gpu = how if isinstance(how, GpuOptions) else None
+        self._num_threads = how.threads if isinstance(how, Parallel) else num_cores()
+        self.calls = 1 if self.gpu and self.gpu.graphs else how.calls
+        self._model = model
+        self._lock = threading.Lock()
+        self._sizes: list[int]
+        self._sessions: dict[int, Any]  # by the size of the batch; on the CPU only one, under 0
+        self._load(batch_size)
+        self.pads_batches = self.gpu is not None or not self._can_split
+        self.recording: contextlib.AbstractContextManager[object] = (
+            _recording if self.gpu and self.gpu.graphs else contextlib.nullcontext()
+        )
+        spare = int(self.gpu is not None and not self.gpu.graphs)
+        self.slots = [Slot(self) for _ in range(self.calls + spare)]
 
     def last_window_samples(self, num_samples: int) -> int:
         """Return the length of a recording's last window, which holds ``num_samples``.
 
-        CUDA gets whole windows only, so that all its batches have one shape.
+        A GPU gets whole windows only, so that its batches have few shapes.
         """
         source = self.manifest.input
-        return source.window_samples if self.provider == "cuda" else source.last_window_samples(num_samples)
+        return source.window_samples if self.gpu else source.last_window_samples(num_samples)
 
-    def _load(self, model: StoredModel) -> onnxruntime.InferenceSession:
-        options = _options(self.parallel.threads)
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
-        if self.provider == "cuda":
-            providers.insert(0, ("CUDAExecutionProvider", CUDA_OPTIONS))
-        try:
-            # From memory, so that the graph cannot name files beside it.
-            content = model.read(GRAPH)
-            check_onnx(content)
-            source = self.manifest.input
-            if source.window_step_seconds is not None:
-                content = open_axis(content, source.name, source.layout.split(",").index("samples"))
-            session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except LOAD_FAILURES as error:
-            raise InvalidManifest(f"{model.graph} does not load: {error}.") from error
-        if self.provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-            raise ProviderUnavailable(f"{model.manifest.id} fell back to the CPU.")
-        return session
+    @property
+    def most_windows(self) -> int:
+        """The largest number of windows that run at once."""
+        return self._sizes[-1]
+
+    def size_for(self, num_windows: int) -> int:
+        """Return the size of the batch in which so many windows run."""
+        if not self.pads_batches:
+            return num_windows
+        return next((size for size in self._sizes if size >= num_windows), num_windows)
 
     def run(self, batch: np.ndarray, output: str) -> np.ndarray:
-        """Run ``batch``, already in the input's layout, and return one output. Raises ScoringFailed.
+        """Run ``batch``, already in the input's layout, and return one output. Raises one of FAILURES."""
+        return np.asarray(self._sessions[0].run([output], {self.manifest.input.name: batch})[0])
 
-        If memory does not suffice, half of the windows are run at once from then on, down to single ones.
-        """
-        outputs = list[np.ndarray]()
-        start = 0
-        while start < len(batch):
-            part = batch[start : start + self._most_windows]
-            try:
-                outputs.append(self._run_whole(part, output))
-            except FAILURES as error:
-                if len(part) == 1 or not self._can_split or not OUT_OF_MEMORY.search(str(error)):
-                    raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
-                self._most_windows = (len(part) + 1) // 2
-                log.warning("out of memory; batches are halved", model=self.manifest.id, windows=self._most_windows)
-            else:
-                start += len(part)
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    def buffers(self, size: int, shape: tuple[int, ...]) -> Buffers:
+        """Return new buffers for batches of one size on a GPU. Raises one of FAILURES if memory does not suffice."""
+        with self._lock:
+            if size not in self._sessions:
+                self._sessions[size] = self._open(self._read(), size)
+            return Buffers(self._sessions[size], self.provider, self.manifest.input.name, shape)
 
-    def _run_whole(self, batch: np.ndarray, output: str) -> np.ndarray:
-        if self.provider == "cuda":
-            return self._run_bound(batch, output)
-        return np.asarray(self._session.run([output], {self.manifest.input.name: batch})[0])
+    def halve(self, size: int, error: Exception) -> None:
+        """Halve the batches from now on, after one of ``size`` failed. Raises ScoringFailed if that cannot help."""
+        if size == 1 or not self._can_split or not OUT_OF_MEMORY.search(str(error)):
+            raise ScoringFailed(f"{self.manifest.id} could not score a batch: {error}.") from error
+        with self._lock:
+            if size <= self.most_windows:  # otherwise another slot has done it
+                half = (size + 1) // 2
+                self._sizes = [*(smaller for smaller in self._sizes if smaller < half), half]
+                if self.gpu:  # the larger ones give their memory back
+                    self._sessions = {kept: self._sessions[kept] for kept in self._sizes if kept in self._sessions}
+                log.warning("out of memory; batches are halved", model=self.manifest.id, windows=half)
 
-    def _run_bound(self, batch: np.ndarray, output: str) -> np.ndarray:
-        binding = self._session.io_binding()
-        binding.bind_cpu_input(self.manifest.input.name, batch)
-        binding.bind_output(output, "cpu")
-        self._session.run_with_iobinding(binding)
-        return np.asarray(binding.copy_outputs_to_cpu()[0])
-
-
-class Graph:
-    """A graph with named inputs and outputs, run on the CPU. Any number of threads may call ``run`` at once."""
-
-    def __init__(self, model: StoredModel, name: str, num_threads: int = 0) -> None:
-        """Load the graph in the model's file ``name``, in ONNX or in onnxruntime's own format.
-
-        ``num_threads`` 0 is one thread for each core. Raises InvalidManifest if the graph does not load.
-        """
-        options = _options(num_threads or num_cores())
-        self._name = name
+    def _load(self, batch_size: int) -> None:
+        model, source = self._model, self.manifest.input
         try:
-            content = model.read(name)
-            if content[4:8] != ORT_FORMAT:
-                check_onnx(content)
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            content = self._read()
+            axes = input_axes(content, source.name)
+            fixed = axes[0] if axes and isinstance(axes[0], int) else None
+            largest = fixed or batch_size or (GPU_BATCH_SIZE if self.gpu else CPU_BATCH_SIZE)
+            self._axes, self._can_split, self.batch_size = axes, fixed is None, largest
+            self._sizes = batch_sizes(largest) if self.gpu and not fixed else [largest]
+            self._sessions = {size if self.gpu else 0: self._open(content, size) for size in reversed(self._sizes)}
         except LOAD_FAILURES as error:
-            raise InvalidManifest(f"{model.folder / name} does not load: {error}.") from error
-        self.input_shapes = {node.name: node.shape for node in self._session.get_inputs()}
-        self.output_shapes = {node.name: node.shape for node in self._session.get_outputs()}
+            raise InvalidManifest(f"{model.graph} does not load: {error}.") from error
+        except ProviderUnavailable as error:
+            raise ProviderUnavailable(f"{model.manifest.id}: {error}") from error
+        session = next(iter(self._sessions.values()))
+        node = next((node for node in session.get_inputs() if node.name == source.name), None)
+        if node is None:
+            names = ", ".join(node.name for node in session.get_inputs())
+            raise InvalidManifest(f"{model.folder}: input.name: the graph's inputs are {names}.")
+        self.input_shape, self.input_type = node.shape, node.type
+        self.output_shapes = {output.name: output.shape for output in session.get_outputs()}
 
-    def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Run the graph and return the named outputs in the order of ``outputs``. Raises ScoringFailed."""
-        try:
-            return list(self._session.run(outputs, inputs))
-        except FAILURES as error:
-            raise ScoringFailed(f"{self._name} could not be run: {error}.") from error
+    def _read(self) -> bytes:
+        """Return the graph. It is loaded from memory, so that it cannot name files beside it."""
+        source = self.manifest.input
+        content = self._model.read(GRAPH)
+        check_onnx(content)
+        if self.gpu and self.gpu.precision == "float16":
+            content = _halved(content)
+        if not self.gpu and source.window_step_seconds is not None:
+            content = open_axis(content, source.name, source.layout.split(",").index("samples"))
+        return content
+
+    def _open(self, content: bytes, size: int) -> Any:
+        cuda = self.gpu.cuda if self.gpu else {}
+        sizes = dict[str, int]()
+        if self.gpu and self._axes:
+            wanted = [
+                size,
+                *((self.manifest.input.window_samples if axis == "samples" else 1) for axis in self._layout),
+            ]
+            sizes = {
+                name: number for name, number in zip(self._axes, wanted, strict=False) if name and isinstance(name, str)
+            }
+        with _recording:
+            return open_graph(content, self.provider, self._num_threads, sizes=sizes, cuda_options=cuda)
+
+    @property
+    def _layout(self) -> list[str]:
+        return self.manifest.input.layout.split(",")[1:]
 
 
-def _options(num_threads: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    # Threads that spin while they wait would take CPU time from the decoders.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return options
+def _halved(content: bytes) -> bytes:
+    try:
+        from appliance.engine.models.half_precision import to_half  # needs a package that only GPUs need
+    except ImportError as error:
+        raise InvalidManifest(f"gpu_precision = float16 needs the package onnx ({error})") from error
+    try:
+        return to_half(content)
+    except ValueError as error:
+        raise InvalidManifest(f"gpu_precision = float16, but the graph cannot be converted: {error}") from error
 
 
 class Slot:
@@ -249,6 +213,10 @@ class Slot:
         self._session = session
         source = session.manifest.input
         self._memory = np.zeros(session.batch_size * source.window_samples, np.float32)
+        if session.provider == "cuda":
+            pin(self._memory, CUDA_MAJOR)
+        self._buffers = dict[int, Buffers]()  # by the size of the batch
+        self._loaded: Buffers | None = None
         self._axis = {"batch,samples": None, "batch,1,samples": 1, "batch,samples,1": 2}[source.layout]
         self.resize(source.window_samples)
 
@@ -282,12 +250,62 @@ class Slot:
             raise ScoringFailed(f"{manifest.id} returned vectors of the shape {vectors.shape}.")
         return vectors
 
+    def load(self, num_windows: int) -> None:
+        """Copy the first ``num_windows`` to the GPU, while other slots run; on the CPU do nothing.
+
+        If that fails, ``run`` does it again and reports it.
+        """
+        if self._session.gpu and num_windows <= self._session.most_windows:
+            with contextlib.suppress(*FAILURES):
+                self._loaded = self._copied(0, num_windows)
+
     def run(self, num_windows: int, output: str) -> np.ndarray:
-        """Return one output of the graph for the first ``num_windows``, as float32. Raises ScoringFailed."""
-        if self._session.pads_batches:
-            self.windows[num_windows:] = 0
-        tensor = self._tensor if self._session.pads_batches else self._tensor[:num_windows]
-        return self._session.run(tensor, output)[:num_windows].astype(np.float32, copy=False)
+        """Return one output of the graph for the first ``num_windows``, as float32. Raises ScoringFailed.
+
+        If memory does not suffice, half of the windows are run at once from then on, down to single ones.
+        """
+        outputs = list[np.ndarray]()
+        start = 0
+        while start < num_windows:
+            count = min(num_windows - start, self._session.most_windows)
+            try:
+                outputs.append(self._run_part(start, count, output))
+            except FAILURES as error:
+                self._buffers.clear()
+                self._loaded = None
+                self._session.halve(self._session.size_for(count), error)
+            else:
+                start += count
+        whole = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return whole.astype(np.float32, copy=False)
+
+    def _run_part(self, start: int, count: int, output: str) -> np.ndarray:
+        if self._session.gpu:
+            buffers = self._loaded or self._copied(start, count)
+            self._loaded = None
+            with self._session.recording:
+                return buffers.run(output)[:count]
+        return self._session.run(self._batch(start, count), output)[:count]
+
+    def _batch(self, start: int, count: int) -> np.ndarray:
+        """Return so many windows, and silent ones up to the size of the batch in which they run."""
+        missing = self._session.size_for(count) - count
+        if missing and start == 0:
+            self.windows[count : count + missing] = 0
+        elif missing:
+            return np.concatenate([self._tensor[start : start + count], np.zeros_like(self._tensor[:missing])])
+        return self._tensor[start : start + count + missing]
+
+    def _copied(self, start: int, count: int) -> Buffers:
+        """Return buffers that hold so many windows on the GPU. Raises one of FAILURES."""
+        batch = self._batch(start, count)
+        size = len(batch)
+        self._buffers = {kept: self._buffers[kept] for kept in self._buffers if kept <= self._session.most_windows}
+        with self._session.recording:
+            if size not in self._buffers:
+                self._buffers[size] = self._session.buffers(size, batch.shape)
+            self._buffers[size].load(batch)
+        return self._buffers[size]
 
 
 def activate(scores: np.ndarray, manifest: Manifest) -> np.ndarray:

@@ -5,8 +5,8 @@ scorer takes one window of each lane in turn, so that no recording starves anoth
 there and never waits to be full.
 
 Each slot of the session has a thread, which gathers a batch, runs it and passes the outputs on. On the CPU all of them
-run at once; on CUDA one runs while the other one gathers. Batches may end in another order than they began, so a lane
-puts its outputs in order again.
+run at once; on a GPU one gathers a batch and copies it there while the others run. Batches may end in another order
+than they began, so a lane puts its outputs in order again.
 """
 
 from __future__ import annotations
@@ -162,6 +162,7 @@ class Scorer:
             for row, (_, _, window) in zip(slot.windows, batch, strict=False):
                 row[:] = window
             try:
+                slot.load(len(batch))
                 with self._cores, metrics.stage("graph"):
                     outputs: np.ndarray | Exception = self._run_slot(slot, len(batch))
             except Exception as error:  # the recordings of this batch fail, the scorer goes on

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from appliance.engine.models.session import Graph
+from appliance.engine.models.graph import Graph
 from appliance.engine.models.speech_manifest import Decoding
 from appliance.errors import InvalidManifest, ScoresNotFinite
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from appliance import metrics
 from appliance.engine.decode.decoder import Decoder
-from appliance.engine.models.session import Graph
+from appliance.engine.models.graph import Graph
 from appliance.engine.models.store import MANIFEST, StoredModel
 from appliance.engine.speech.moonshine import Moonshine
 from appliance.engine.speech.pieces import Piece, PieceCutter

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from appliance.engine.models.session import Graph
+from appliance.engine.models.graph import Graph
 from appliance.errors import InvalidManifest, ScoresNotFinite
 
 FRAME_SAMPLES = 512

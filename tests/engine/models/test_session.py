@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.engine.models import runtime
 from appliance.engine.models import session as session_module
+from appliance.engine.models.gpu_options import GpuOptions
 from appliance.engine.models.manifest import Manifest, read_manifest
-from appliance.engine.models.session import Session, activate, choose_provider
+from appliance.engine.models.runtime import choose_provider
+from appliance.engine.models.session import Parallel, Session, activate
 from appliance.engine.models.store import StoredModel
 from appliance.errors import InvalidManifest, ProviderUnavailable, ScoringFailed
 from tests.support import toy_models
@@ -41,20 +44,20 @@ def test_onnxruntime_stores_and_sends_no_telemetry(tmp_path: Path) -> None:
 
 
 def test_cuda_is_refused_if_it_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "why_no_cuda", lambda: "no driver")
+    monkeypatch.setattr(runtime, "why_no_cuda", lambda: "no driver")
     assert choose_provider("auto") == choose_provider("cpu") == "cpu"
     with pytest.raises(ProviderUnavailable, match="no driver"):
         choose_provider("cuda")
 
 
 def test_cuda_is_chosen_if_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "why_no_cuda", lambda: None)
+    monkeypatch.setattr(runtime, "why_no_cuda", lambda: None)
     assert choose_provider("auto") == choose_provider("cuda") == "cuda"
     assert choose_provider("cpu") == "cpu"
 
 
 def test_why_no_cuda_returns_on_every_machine() -> None:
-    reason = session_module.why_no_cuda()
+    reason = runtime.why_no_cuda()
     assert reason is None or reason
     assert choose_provider("auto") == ("cpu" if reason else "cuda")
 
@@ -118,25 +121,26 @@ def test_an_invalid_graph_does_not_load(tmp_path: Path) -> None:
 def test_a_missing_output_fails_the_batch(tmp_path: Path) -> None:
     session = Session(stored(toy_models.window_model(tmp_path)), "cpu")
     with pytest.raises(ScoringFailed, match="could not score"):
-        session.run(session.slots[0].windows, "nothing")
+        session.slots[0].run(1, "nothing")
 
 
+@pytest.mark.parametrize("how", [Parallel(1, 1), GpuOptions()])
 def test_a_batch_for_which_memory_does_not_suffice_is_run_in_parts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Parallel | GpuOptions
 ) -> None:
-    session, limit, tries = Session(stored(toy_models.softmax_model(tmp_path)), "cpu", 7), 2, list[int]()
-    run_whole = session._run_whole
-
-    def run(batch: np.ndarray, output: str) -> np.ndarray:
-        tries.append(len(batch))
-        if len(batch) > limit:
-            raise RuntimeError("bfc_arena.cc:359 AllocateRawInternal Failed to allocate memory for requested buffer")
-        return run_whole(batch, output)
-
+    session, limit, tries = Session(stored(toy_models.softmax_model(tmp_path)), "cpu", 7, how), 2, list[int]()
     slot = session.slots[0]
+    run_part = slot._run_part
+
+    def run(start: int, count: int, output: str) -> np.ndarray:
+        tries.append(count)
+        if count > limit:
+            raise RuntimeError("bfc_arena.cc:359 AllocateRawInternal Failed to allocate memory for requested buffer")
+        return run_part(start, count, output)
+
     slot.windows[:] = np.linspace(0, 0.5, 7)[:, np.newaxis]
     expected = slot.score(7)
-    monkeypatch.setattr(session, "_run_whole", run)
+    monkeypatch.setattr(slot, "_run_part", run)
     np.testing.assert_allclose(slot.score(7), expected, atol=1e-6)
     assert tries == [7, 4, 2, 2, 2, 1]
     tries.clear()
@@ -154,11 +158,11 @@ def test_other_failures_and_fixed_batches_are_not_run_in_parts(tmp_path: Path, m
     for session, message in ((free, "CUDA error 700"), (fixed, "CUDA failure 2: out of memory")):
         tries: list[str] = []
 
-        def fail(batch: np.ndarray, output: str, message: str = message, tries: list[str] = tries) -> np.ndarray:
+        def fail(start: int, count: int, output: str, message: str = message, tries: list[str] = tries) -> np.ndarray:
             tries.append(message)
             raise RuntimeError(message)
 
-        monkeypatch.setattr(session, "_run_whole", fail)
+        monkeypatch.setattr(session.slots[0], "_run_part", fail)
         with pytest.raises(ScoringFailed, match=message):
             session.slots[0].score(4)
         assert len(tries) == 1

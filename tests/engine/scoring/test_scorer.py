@@ -135,6 +135,9 @@ class StubSlot:
     def resize(self, window_samples: int) -> None:
         assert window_samples == 4
 
+    def load(self, num_windows: int) -> None:
+        self._session.loaded.append(self.windows[:num_windows, 0].tolist())
+
     def score(self, num_windows: int) -> np.ndarray:
         batch = self.windows[:num_windows, 0].tolist()
         self._session.batches.append(batch)
@@ -155,6 +158,7 @@ class StubSession:
         self.batch_size = batch_size
         self.breaks_on = breaks_on
         self.batches: list[list[float]] = []
+        self.loaded: list[list[float]] = []
         self.calls = 1
         self.gate = threading.Event()
         self.slots = [StubSlot(self), StubSlot(self)]
@@ -179,6 +183,17 @@ def windows(value: float, count: int, all_queued: threading.Event | None = None)
         yield np.full(4, value, np.float32)
     if all_queued:
         all_queued.set()
+
+
+def test_the_next_batch_is_copied_while_one_runs(manifest: Manifest) -> None:
+    session = StubSession(manifest, 4)
+    with stub_scorer(session) as scorer, ThreadPoolExecutor(1) as pool:
+        scored = pool.submit(track_of, scorer, windows(1, 40))
+        wait_for(lambda: len(session.loaded) == 2)
+        assert len(session.batches) == 1
+        session.gate.set()
+        scored.result()
+    assert sorted(map(len, session.loaded)) == sorted(map(len, session.batches))
 
 
 def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
