@@ -114,6 +114,12 @@ class NotReady(Conflict):
     code = "not_ready"
 
 
+class ScoresNotKept(Conflict):
+    """The scores of the file are not kept, or no longer; only a new analysis with the model makes them again."""
+
+    code = "scores_not_kept"
+
+
 class JobCancelled(Conflict):
     """The job was cancelled and takes no more files."""
 

@@ -23,6 +23,7 @@ STATUS: dict[type[ApplianceError], int] = {
     errors.NotUploaded: 409,
     errors.NotReady: 409,
     errors.JobCancelled: 409,
+    errors.ScoresNotKept: 409,
     errors.FileTooLarge: 413,
     errors.TooManyUploads: 429,
     errors.QuotaExceeded: 429,

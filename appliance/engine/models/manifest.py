@@ -170,6 +170,11 @@ class Manifest(Table):
         """Names of the labels that detections may have."""
         return [label.name for label in self.labels if label.reported]
 
+    @property
+    def reported_columns(self) -> list[int]:
+        """The columns of the scores that detections may come from."""
+        return [column for column, label in enumerate(self.labels) if label.reported]
+
     def rule_of(self, label: Label) -> Defaults:
         """Return the rule of a label: its own keys, and the defaults for those that it does not set."""
         own = {name: value for name in Defaults.model_fields if (value := getattr(label, name)) is not None}

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+
 from appliance.engine.decode.decoder import Decoder
-from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder
+from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, rules_of
+from appliance.engine.scoring.kept import ScoreKeeper
+from appliance.engine.scoring.levels import Levels
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import ScoreAverager
 
@@ -26,16 +30,25 @@ def analyse(
     scorer: Scorer,
     config: DetectionConfig,
     checkpoint: Callable[[float], None] = lambda _: None,
+    keeper: ScoreKeeper | None = None,
 ) -> Analysis:
-    """Decode a recording, score it and find its detections.
+    """Decode a recording, score it and find its detections. ``keeper`` gets the levels in which they are found.
 
     ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop.
     Raises AudioError if the recording cannot be analysed (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     manifest = scorer.session.manifest
-    finder = DetectionFinder(manifest, config)
+    finder = DetectionFinder(rules_of(manifest), config)
+    columns = manifest.reported_columns
+
+    def take(edges_ms: np.ndarray, scores: np.ndarray) -> None:
+        piece = Levels.of(edges_ms, scores[:, columns])
+        finder.add(piece)
+        if keeper:
+            keeper.add(piece)
+
     with decoder.decode(file, manifest.input.sample_rate_hz) as audio:
-        averager = ScoreAverager.of(manifest, finder.add)
+        averager = ScoreAverager.of(manifest, take)
         scorer.score(audio, averager, checkpoint)
     averager.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
     return Analysis(audio.duration_ms, finder.finish())

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.engine.scoring.events import POINT_MS, Detection, DetectionConfig, find_detections
+from appliance.engine.scoring.levels import to_levels
 from appliance.engine.scoring.spans import SpanFinder, find_spans
 from appliance.engine.scoring.track import ScoreTrack
 from tests.engine.models.manifests import make_manifest
@@ -196,11 +197,11 @@ def test_runs_merges_and_spans_match_values_worked_out_by_hand() -> None:
             hysteresis_ratio=ratio,
         )
         for first, last in ((0, 1), (1, 1), (1, 4), (4, 6)):
-            by_block.add(scores[first:last], edges[first : last + 1])
+            by_block.add(to_levels(scores[first:last]), edges[first : last + 1])
         ends = by_block.finish()
-        assert [(span.first, span.last) for span in ends] == whole
-        assert [(span.start_ms, span.end_ms) for span in ends] == [(edges[a], edges[b]) for a, b in whole]
-        assert [span.peak for span in ends] == [scores[a:b].max() for a, b in whole]
+        assert [(span["first"], span["last"]) for span in ends] == whole
+        assert [(span["start_ms"], span["end_ms"]) for span in ends] == [(edges[a], edges[b]) for a, b in whole]
+        assert [span["peak"] for span in ends] == [to_levels(scores[a:b].max()) for a, b in whole]
         return whole
 
     assert spans(0, 0, ratio=0.8) == [(0, 3), (4, 6)]

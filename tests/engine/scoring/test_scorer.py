@@ -17,7 +17,8 @@ from onnx import TensorProto, helper
 from appliance.engine.models.manifest import Manifest, read_manifest
 from appliance.engine.models.session import Session, Slot
 from appliance.engine.models.store import ModelStore, StoredModel
-from appliance.engine.scoring.events import DetectionConfig, DetectionFinder
+from appliance.engine.scoring.events import DetectionConfig, DetectionFinder, rules_of
+from appliance.engine.scoring.levels import Levels
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import ScoreAverager
 from appliance.errors import ScoresNotFinite, ScoringFailed
@@ -378,8 +379,8 @@ def test_memory_does_not_grow_with_the_recording() -> None:
     """Scores of ten hours in frames of 10 ms would take 86 MB."""
     manifest = ModelStore(ROOT / "model_store").resolve("artifacts").scoring
     scores = np.zeros((800, len(manifest.labels)), np.float32)
-    finder = DetectionFinder(manifest, DetectionConfig())
-    averager = ScoreAverager.of(manifest, finder.add)
+    finder = DetectionFinder(rules_of(manifest), DetectionConfig())
+    averager = ScoreAverager.of(manifest, lambda edges_ms, scores: finder.add(Levels.of(edges_ms, scores)))
     tracemalloc.start()
     try:
         for number in range(5000):

@@ -13,7 +13,8 @@ import soxr
 
 from appliance.engine.models.session import Session
 from appliance.engine.models.store import ModelStore, StoredModel
-from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder
+from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, rules_of
+from appliance.engine.scoring.levels import Levels
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import ScoreAverager
 from tests.support.appliances import ROOT
@@ -39,8 +40,8 @@ def clips() -> Iterator[np.ndarray]:
 
 def detections_of(scorer: Scorer, audio: np.ndarray) -> list[Detection]:
     manifest = scorer.session.manifest
-    finder = DetectionFinder(manifest, DetectionConfig())
-    averager = ScoreAverager.of(manifest, finder.add)
+    finder = DetectionFinder(rules_of(manifest), DetectionConfig())
+    averager = ScoreAverager.of(manifest, lambda edges_ms, scores: finder.add(Levels.of(edges_ms, scores)))
     scorer.score([audio], averager)
     averager.finish(1000 * len(audio) / RATE_HZ)
     return finder.finish()
