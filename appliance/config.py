@@ -128,6 +128,14 @@ class Settings(BaseSettings):
         ge=0,
         description="Days after its end at which a job, or a recording with its transcripts, is deleted; 0 keeps it.",
     )
+    keep_scores: bool = Field(
+        True,
+        description="Keep the model's scores of each file of a job, 4 MB for an hour with 6 labels in frames of 10 ms: "
+        "detection with other settings then needs no new analysis.",
+    )
+    retention_scores_days: float = Field(
+        0.0, ge=0, description="Days after its last change at which a file's scores are deleted; 0 keeps them."
+    )
 
     # Object storage
     storage_server: Literal["auto", "minio", "seaweedfs", "external"] = Field(

@@ -30,8 +30,8 @@ AUDIO_SECONDS = Counter(
 )
 STAGE_SECONDS = Histogram(
     "appliance_stage_seconds",
-    "Time of one stage. fetch, decode (waiting for the decoder), events and commit are of one recording, graph of one "
-    "batch.",
+    "Time of one stage. fetch, decode (waiting for the decoder), events, keep (storing the scores) and "
+    "commit are of one recording, graph of one batch.",
     ["stage"],
     buckets=LONG,
     registry=REGISTRY,

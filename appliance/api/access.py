@@ -7,6 +7,7 @@ from appliance.services.keys import Scope
 # Every blueprint whose calls need a key. A call that only reads needs the scope read, any other one write.
 _PRODUCTS = (
     "inference",
+    "detections",
     "datasets",
     "annotations",
     "annotation_sets",

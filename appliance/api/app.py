@@ -18,6 +18,7 @@ from appliance.api import (
     annotation_sets,
     console,
     datasets,
+    detections,
     health,
     inference,
     metrics,
@@ -42,6 +43,7 @@ from appliance.api.slots import FairSlots
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.health import Health
+from appliance.services.inference.kept_scores import ScoreShelf
 from appliance.services.keys import LastUses
 from appliance.services.speech.durations import Durations
 
@@ -76,6 +78,7 @@ def create_app(box: Box) -> OpenAPI:
     app.extensions["box"] = box
     app.extensions["health"] = Health(box)
     app.extensions["similarity"] = Similarity(box)
+    app.extensions["score_shelf"] = ScoreShelf(box)
     app.extensions["last_uses"] = LastUses(box.db)
     app.extensions["durations"] = Durations(box.settings)
     app.extensions["upload_slots"] = FairSlots(box.settings.streamed_uploads)
@@ -89,6 +92,7 @@ def create_app(box: Box) -> OpenAPI:
     register_error_handlers(app)
     for module in (
         inference,
+        detections,
         datasets,
         annotations_api,
         annotation_sets,

@@ -19,6 +19,7 @@ from appliance.services.inference import files as inference_files
 from appliance.services.inference import jobs as inference_jobs
 from appliance.services.inference.jobs import FileReport, JobReport
 from appliance.services.uploads import Upload
+from appliance.state.redetections import Redetection
 
 blueprint = APIBlueprint(
     "inference",
@@ -188,7 +189,17 @@ def render_file(report: FileReport) -> dict[str, Any]:
         "error_message": file.error_message,
         "error_code": file.error_code,
         "duration_ms": file.duration_ms,
+        "config": report.config,
+        "scores_kept": file.scores_bytes is not None,
+        "redetection": render_redetection(report.redetection),
     }
+
+
+def render_redetection(request: Redetection | None) -> dict[str, Any] | None:
+    """Return the JSON of a request to detect again, None if there is none."""
+    if request is None:
+        return None
+    return {"status": request.status, "error_code": request.error_code, "error_message": request.error_message}
 
 
 def render_upload(upload: Upload) -> dict[str, Any]:

@@ -178,6 +178,14 @@ class Detection(BaseModel):
     confidence: float = Field(ge=0.0, le=1.0)
 
 
+class Redetection(BaseModel):
+    """A request to detect again that is not done."""
+
+    status: Literal["queued", "failed"] = Field(description="After a failure the detections are those of before.")
+    error_code: str | None
+    error_message: str | None
+
+
 class InferenceFile(BaseModel):
     """A file of a job."""
 
@@ -193,6 +201,11 @@ class InferenceFile(BaseModel):
     error_message: str | None
     error_code: str | None
     duration_ms: int | None = Field(description="Length of the recording, once completed.")
+    config: EffectiveConfig = Field(
+        description="In effect for these detections; the job's unless they were redetected."
+    )
+    scores_kept: bool = Field(description="Whether detection with other settings needs no new analysis.")
+    redetection: Redetection | None = Field(description="Null unless a request to detect again waits or has failed.")
 
 
 class CallbackDelivery(BaseModel):

@@ -1,4 +1,4 @@
-"""Deletes the objects of a recording that is gone, in the background."""
+"""Deletes the objects of a recording that is gone, or one of them, in the background."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ from appliance.state import work as queue
 from appliance.state.database import Transaction
 from appliance.state.work import Work
 
-# The subject is a folder of object storage, not a row, so nothing moves when the work is given up.
+# The subject is a folder of object storage or a key, not a row, so nothing moves when the work is given up.
 PURGE = Kind("purge", fail=lambda tx, folder, code, message: True, pool="storage")
 
 BATCH = 1000
 
 
-def enqueue_purge(tx: Transaction, tenant_id: int, folder: str) -> None:
-    """Queue the deletion of all objects in a folder of the tenant."""
-    PURGE.enqueue(tx, tenant_id, folder, folder)
+def enqueue_purge(tx: Transaction, tenant_id: int, place: str) -> None:
+    """Queue the deletion of all objects in a folder of the tenant, or of one object."""
+    PURGE.enqueue(tx, tenant_id, place, place)
 
 
 def purge(box: Box, work: Work) -> None:
-    """Delete the objects in the folder that the work names. Raises LeaseLost."""
-    delete_folder(box, work.subject_id)
+    """Delete the object that the work names, or the objects in that folder. Raises LeaseLost."""
+    if not delete_folder(box, work.subject_id):
+        box.objects.delete(work.subject_id)
     with box.db.transaction() as tx:
         queue.finish(tx, work)
 
 
-def delete_folder(box: Box, folder: str) -> None:
-    """Delete every object in a folder."""
+def delete_folder(box: Box, folder: str) -> int:
+    """Delete every object in a folder. Returns how many there were."""
+    num_deleted = 0
     while keys := box.objects.list(f"{folder}/", BATCH):
         for stored in keys:
             box.objects.delete(stored.key)
+        num_deleted += len(keys)
+    return num_deleted

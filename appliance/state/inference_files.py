@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from appliance.state import webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns, where
@@ -41,6 +42,21 @@ class InferenceFile:
     duration_ms: int | None
     num_detections: int  # that are stored
     detections_truncated: bool  # whether the model found more
+    scores_etag: str | None  # None if its scores are not kept
+    scores_bytes: int | None
+    original_removed_at: float | None
+    config: dict[str, Any] | None  # in effect for its detections; None if it is the job's
+    client_config: dict[str, Any] | None  # what the client set of it
+
+    @property
+    def folder(self) -> str:
+        """The prefix of all its object keys."""
+        return self.object_key.rpartition("/")[0]
+
+    @property
+    def scores_key(self) -> str:
+        """The object key of its kept scores."""
+        return f"{self.folder}/scores"
 
 
 SELECT = f"SELECT {columns(InferenceFile)} FROM inference_files"
@@ -163,6 +179,29 @@ def list_with_old_original(db: Reader, seconds: float, limit: int) -> list[Infer
     return [_file(row) for row in rows]
 
 
+def list_with_old_scores(db: Reader, seconds: float, limit: int) -> list[InferenceFile]:
+    """Return files whose scores are kept and that have not changed for ``seconds``."""
+    rows = db.all(
+        f"""
+        {SELECT} WHERE scores_bytes IS NOT NULL AND updated_at < unixepoch('subsec') - ? ORDER BY updated_at LIMIT ?
+        """,
+        [seconds, limit],
+    )
+    return [_file(row) for row in rows]
+
+
+def set_scores(tx: Transaction, file_id: str, etag: str | None, size_bytes: int | None) -> None:
+    """Note which scores are kept of a file; None for both if there are none."""
+    tx.change(
+        """
+        UPDATE inference_files SET scores_etag = ?1, scores_bytes = ?2,
+            derived_bytes = derived_bytes - coalesce(scores_bytes, 0) + coalesce(?2, 0)
+        WHERE id = ?3
+        """,
+        [etag, size_bytes, file_id],
+    )
+
+
 def mark_original_removed(tx: Transaction, file_id: str) -> None:
     """Note that the original is no longer stored."""
     tx.change("UPDATE inference_files SET original_removed_at = unixepoch('subsec') WHERE id = ?", [file_id])
@@ -196,9 +235,49 @@ def mark_completed(
     counts = {"num_detections": len(detections), "detections_truncated": truncated}
     if not tx.move(FILE, file_id, "processing", "completed", duration_ms=duration_ms, **counts):
         return False
+    _insert_detections(tx, file_id, detections)
+    return True
+
+
+def replace_detections(
+    tx: Transaction,
+    file_id: str,
+    detections: Sequence[FileDetection],
+    *,
+    truncated: bool,
+    config: dict[str, Any],
+    client_config: dict[str, Any],
+) -> bool:
+    """Store other detections of a completed file, with the settings that gave them."""
+    counts = {"num_detections": len(detections), "detections_truncated": truncated}
+    configs = {"config": json.dumps(config), "client_config": json.dumps(client_config)}
+    if not tx.update(FILE, file_id, "completed", **counts, **configs):
+        return False
+    tx.change("DELETE FROM detections WHERE file_id = ?", [file_id])
+    _insert_detections(tx, file_id, detections)
+    return True
+
+
+def pin_config(tx: Transaction, job_id: str, config: dict[str, Any], client_config: dict[str, Any]) -> None:
+    """Give the completed files that have none settings of their own, before those of their job change."""
+    tx.change(
+        """
+        UPDATE inference_files SET config = ?, client_config = ?
+        WHERE job_id = ? AND status = 'completed' AND config IS NULL
+        """,
+        [json.dumps(config), json.dumps(client_config), job_id],
+    )
+
+
+def _insert_detections(tx: Transaction, file_id: str, detections: Sequence[FileDetection]) -> None:
     for position, detection in enumerate(detections):
         tx.insert("detections", (), file_id=file_id, position=position, **asdict(detection))
-    return True
+
+
+def count_status(db: Reader, job_id: str, *statuses: FileStatus) -> int:
+    """Return how many files of the job have one of these statuses."""
+    sql = f"SELECT count(*) FROM inference_files WHERE job_id = ? AND status IN ({', '.join('?' for _ in statuses)})"
+    return int(db.all(sql, [job_id, *statuses])[0][0])
 
 
 def has_unfinished(db: Reader, job_id: str) -> bool:
@@ -231,4 +310,5 @@ def delete_file(tx: Transaction, file_id: str) -> None:
 
 
 def _file(row: Row) -> InferenceFile:
-    return InferenceFile(**dict(row) | {"detections_truncated": bool(row["detections_truncated"])})
+    configs = {name: row[name] and json.loads(row[name]) for name in ("config", "client_config")}
+    return InferenceFile(**dict(row) | configs | {"detections_truncated": bool(row["detections_truncated"])})

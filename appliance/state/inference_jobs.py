@@ -21,6 +21,7 @@ class JobSettings:
     model_name: str
     model_version: str
     client_config: dict[str, Any]  # what the client set
+    config: dict[str, Any]  # in effect
     callback_url: str | None
     cancelled_at: float | None
 
@@ -87,7 +88,10 @@ def insert_job(
 def get_settings(db: Reader, job_id: str) -> JobSettings | None:
     """Return the settings of the job of this id, of any tenant, or None."""
     row = db.one(f"SELECT {columns(JobSettings)} FROM inference_jobs WHERE id = ?", [job_id])
-    return row and JobSettings(**dict(row) | {"client_config": json.loads(row["client_config"])})
+    if row is None:
+        return None
+    configs = {name: json.loads(row[name]) for name in ("client_config", "config")}
+    return JobSettings(**dict(row) | configs)
 
 
 def tenant_of(db: Reader, job_id: str) -> int:
@@ -161,6 +165,17 @@ def list_ended(db: Reader, seconds: float, limit: int) -> list[tuple[int, str]]:
     return [(int(row["tenant_id"]), str(row["id"])) for row in rows]
 
 
+def set_config(tx: Transaction, job_id: str, config: dict[str, Any], client_config: dict[str, Any]) -> None:
+    """Change the settings of a job, in effect and as the client set them."""
+    tx.change(
+        """
+        UPDATE inference_jobs SET config = ?, client_config = ?, updated_at = unixepoch('subsec'), version = version + 1
+        WHERE id = ?
+        """,
+        [json.dumps(config), json.dumps(client_config), job_id],
+    )
+
+
 def cancel_job(tx: Transaction, job_id: str) -> None:
     """Cancel the job and its unfinished files, and discard their work."""
     tx.change(
@@ -172,6 +187,7 @@ def cancel_job(tx: Transaction, job_id: str) -> None:
         [job_id],
     )
     inference_files.cancel_files(tx, job_id)
+    tx.change("DELETE FROM redetections WHERE file_id IN (SELECT id FROM inference_files WHERE job_id = ?)", [job_id])
     work.forget_group(tx, job_id)
 
 

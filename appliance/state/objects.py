@@ -12,7 +12,11 @@ KEPT = {
     "media": "status = 'stored' AND original_removed_at IS NULL",
     "audio": "etag IS NOT NULL",
 }
-DERIVED = ("normalized", "embedding")
+# Objects that the appliance makes, beside the originals: the table of their rows, their names, and when a row has them.
+DERIVED = (
+    ("audio", ("normalized", "embedding"), "true"),
+    ("inference_files", ("scores",), "scores_bytes IS NOT NULL"),
+)
 
 
 def is_named(db: Reader, key: str) -> bool:
@@ -20,8 +24,12 @@ def is_named(db: Reader, key: str) -> bool:
     if any(db.one(f"SELECT 1 FROM {table} WHERE object_key = ?", [key]) for table in KEPT):
         return True
     folder, _, name = key.rpartition("/")
-    row = db.one("SELECT object_key FROM audio WHERE id = ?", [folder.rpartition("/")[2]])
-    return row is not None and name in DERIVED and row["object_key"].rpartition("/")[0] == folder
+    return any(
+        name in names
+        and (row := db.one(f"SELECT object_key FROM {table} WHERE id = ? AND {condition}", [folder.rpartition("/")[2]]))
+        and row["object_key"].rpartition("/")[0] == folder
+        for table, names, condition in DERIVED
+    )
 
 
 def all_kept(db: Reader) -> Iterator[str]:

@@ -6,7 +6,7 @@ The lists of statuses below are those of the first release; ``checks.py`` puts t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlite_utils import Database, Migrations
 
@@ -596,7 +596,7 @@ def m017_usage(db: Database) -> None:
             """
             for table, uses in _USES.items()
         ),
-        *(_usage_trigger(table, event) for table in _USES for event in ("INSERT", "UPDATE", "DELETE")),
+        *(_usage_trigger(table, event, uses) for table, uses in _USES.items() for event in _EVENTS),
     )
 
 
@@ -609,6 +609,7 @@ class _Uses:
     duration_ms: str = "0"
 
 
+_EVENTS = ("INSERT", "UPDATE", "DELETE")
 _USES = {
     "inference_files": _Uses(
         "(SELECT tenant_id FROM inference_jobs j WHERE j.id = f.job_id)",
@@ -646,9 +647,8 @@ _USES = {
 }
 
 
-def _usage_trigger(table: str, event: str) -> str:
+def _usage_trigger(table: str, event: str, uses: _Uses) -> str:
     """Return a trigger that keeps the use of a tenant in step with the rows of a table."""
-    uses = _USES[table]
     new = {name: count.replace("f.", "NEW.") for name, count in uses.counts.items()}
     old = {name: count.replace("f.", "OLD.") for name, count in uses.counts.items()}
     row = "OLD" if event == "DELETE" else "NEW"
@@ -821,6 +821,47 @@ _DEPTHS = {
 def m021_request_ids(db: Database) -> None:
     """Work names the request that led to it, and so does a transcript, whose work is queued when its media arrives."""
     _run(db, *(f"ALTER TABLE {table} ADD COLUMN request_id TEXT" for table in ("work", "transcripts")))
+
+
+@migrations()
+def m022_kept_scores(db: Database) -> None:
+    """The scores of a file are kept as an object, and its detections may come from settings of their own."""
+    uses = _USES["inference_files"]
+    counts = uses.counts | {"stored_bytes": f"(f.derived_bytes + {uses.counts['stored_bytes']})"}
+    settings = "{0} TEXT CONSTRAINT inference_files_{0}_object CHECK (json_type({0}) = 'object')"
+    _run(
+        db,
+        "ALTER TABLE inference_files ADD COLUMN derived_bytes INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE inference_files ADD COLUMN scores_etag TEXT",
+        """
+        ALTER TABLE inference_files ADD COLUMN scores_bytes INTEGER
+            CONSTRAINT inference_files_scores_have_etag CHECK ((scores_bytes IS NULL) = (scores_etag IS NULL))
+        """,
+        *(f"ALTER TABLE inference_files ADD COLUMN {settings.format(name)}" for name in ("config", "client_config")),
+        "CREATE INDEX inference_files_scores ON inference_files (updated_at) WHERE scores_bytes IS NOT NULL",
+        *(f"DROP TRIGGER inference_files_{event.lower()}_usage" for event in _EVENTS),
+        *(_usage_trigger("inference_files", event, replace(uses, counts=counts)) for event in _EVENTS),
+    )
+
+
+@migrations()
+def m023_redetections(db: Database) -> None:
+    """Requests to detect again in completed files."""
+    _run(
+        db,
+        """
+        CREATE TABLE redetections (
+            file_id TEXT PRIMARY KEY REFERENCES inference_files (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            choices TEXT NOT NULL CONSTRAINT redetections_choices_object CHECK (json_type(choices) = 'object'),
+            with_model INTEGER NOT NULL CONSTRAINT redetections_with_model_boolean CHECK (with_model IN (0, 1)),
+            error_code TEXT,
+            error_message TEXT,
+            CONSTRAINT redetections_message_has_code CHECK ((error_code IS NULL) = (error_message IS NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX redetections_number ON redetections (number)",
+    )
 
 
 _TENANT_OF_WORK = """

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from appliance.engine.decode.normalize import SAMPLE_BYTES, SAMPLE_RATE_HZ, normalize
-from appliance.engine.scoring.detector import analyse
+from appliance.engine.scoring.detector import Analysis, analyse
 from appliance.engine.scoring.embedding import embed, mean_direction
-from appliance.engine.scoring.events import DetectionConfig, strongest
+from appliance.engine.scoring.events import DetectionConfig, rules_of, strongest
+from appliance.engine.scoring.kept import ScoreKeeper
 from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
 from appliance.metrics import stage
 from appliance.services.datasets import work as dataset_work
 from appliance.services.datasets.work import EMBED, NORMALIZE
+from appliance.services.inference import redetect as redetect_work
 from appliance.services.inference import work as inference_work
-from appliance.services.inference.work import INFERENCE, MAX_DETECTIONS
+from appliance.services.inference.kept_scores import load_scores
+from appliance.services.inference.redetect import REDETECT
+from appliance.services.inference.work import INFERENCE, MAX_DETECTIONS, InferenceTask
 from appliance.services.purge import PURGE
 from appliance.services.purge import purge as purge_objects
 from appliance.services.speech import batch_uploads
@@ -30,6 +35,7 @@ from appliance.services.speech.fetch import fetch as fetch_media
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.state.audio import Audio, Properties
 from appliance.state.transcripts import Transcript
+from appliance.storage.objects import ObjectInfo
 from appliance.worker.lane import Lane, sha256_of
 from appliance.worker.progress import Progress
 
@@ -37,13 +43,50 @@ from appliance.worker.progress import Progress
 def infer(lane: Lane) -> None:
     """Analyse a file of an inference job."""
     task = inference_work.load_task(lane.box, lane.work)
+    analysis, scores = _analyse_and_keep(lane, task)
+    try:
+        with stage("commit"):
+            inference_work.complete(lane.box, lane.work, analysis.duration_ms, analysis.detections, scores)
+    except (LeaseLost, UnexpectedStatus):
+        inference_work.discard_scores(lane.box, task.file)
+        raise
+
+
+def _analyse_and_keep(lane: Lane, task: InferenceTask) -> tuple[Analysis, ObjectInfo | None]:
+    """Analyse a file, and store its scores if they are to be kept."""
     scorer = lane.scorers.detector(task.model)
     lane.meter.model = scorer.session.manifest.id
-    with lane.fetched(task.file.object_key, task.file.etag) as file:
-        analysis = analyse(file, lane.decoder, scorer, task.config, lane.checkpoint)
-    lane.meter.audio_ms = analysis.duration_ms
-    with stage("commit"):
-        inference_work.complete(lane.box, lane.work, analysis.duration_ms, analysis.detections)
+    with ExitStack() as files:
+        keeper = None
+        if lane.box.settings.keep_scores:
+            keeper = ScoreKeeper(rules_of(scorer.session.manifest), files.enter_context(lane.scratch()))
+        with lane.fetched(task.file.object_key, task.file.etag) as file:
+            analysis = analyse(file, lane.decoder, scorer, task.config, lane.checkpoint, keeper)
+        lane.meter.audio_ms = analysis.duration_ms
+        if keeper is None:
+            return analysis, None
+        with stage("keep"):
+            archive = files.enter_context(lane.scratch())
+            keeper.write(archive)
+            return analysis, inference_work.keep_scores(lane.box, task.file, archive)
+
+
+def redetect(lane: Lane) -> None:
+    """Detect again in a completed file: in its kept scores, or in new ones of the model."""
+    task = redetect_work.load_task(lane.box, lane.work)
+    if not task.request.with_model:
+        scores = load_scores(lane.box, task.inference.file)
+        detections, truncated = scores.detections(task.inference.config, MAX_DETECTIONS)
+        redetect_work.complete(lane.box, lane.work, task, detections, truncated=truncated)
+        return
+    analysis, stored = _analyse_and_keep(lane, task.inference)
+    kept = strongest(analysis.detections, MAX_DETECTIONS)
+    truncated = len(kept) < len(analysis.detections)
+    try:
+        redetect_work.complete(lane.box, lane.work, task, kept, truncated=truncated, scores=stored)
+    except (LeaseLost, UnexpectedStatus):
+        inference_work.discard_scores(lane.box, task.inference.file)
+        raise
 
 
 def normalize_audio(lane: Lane) -> None:
@@ -158,6 +201,7 @@ def _commit(lane: Lane, key: str, complete: Callable[[], None]) -> None:
 
 HANDLERS: dict[str, Callable[[Lane], None]] = {
     INFERENCE.name: infer,
+    REDETECT.name: redetect,
     NORMALIZE.name: normalize_audio,
     EMBED.name: embed_audio,
     TRANSCRIPTION.name: transcribe_media,

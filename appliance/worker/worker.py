@@ -28,8 +28,10 @@ from appliance.errors import (
     FileTooLarge,
     LeaseLost,
     ModelError,
+    NotReady,
     ObjectDamaged,
     QuotaExceeded,
+    ScoresNotKept,
     ScoringFailed,
     StateError,
     Stopped,
@@ -62,7 +64,7 @@ log = structlog.get_logger()
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
 # Errors that a further try may not meet, a few times; ChangeRefused breaks a rule, so it is likely to come again.
 COUNTED = (DecoderDied, FetchFailed, ObjectDamaged, ScoringFailed, ChangeRefused)
-FATAL = (AudioError, ModelError, StorageError, FileTooLarge, QuotaExceeded)
+FATAL = (AudioError, ModelError, StorageError, FileTooLarge, QuotaExceeded, NotReady, ScoresNotKept)
 
 
 class Worker:

@@ -116,6 +116,7 @@ class Belongings:
             "CreateBatch": {"file_ids": [ids["media_id"]]},
             "GeneratePresignedUrl": {"contentType": "audio/wav"},
             "GetStatus": {"requestId": ids["transcriptionId"]},
+            "Redetect": {"threshold": 0.4},
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},
         }[call.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]

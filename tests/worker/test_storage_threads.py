@@ -41,7 +41,7 @@ class WritableObjects(Objects):
         return []
 
     def delete(self, key: str) -> None:
-        del self.contents[key]
+        self.contents.pop(key, None)
 
 
 class NoDurations:

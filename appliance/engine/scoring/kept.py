@@ -8,6 +8,7 @@ scores needs neither the model nor its manifest. Six hours with six labels in fr
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from dataclasses import asdict, dataclass
 from typing import IO, BinaryIO, Self
@@ -95,6 +96,21 @@ def _write_header(member: IO[bytes], kind: type[np.generic], shape: tuple[int, .
     np.lib.format.write_array_header_1_0(member, header)
 
 
+def _mapped(file: BinaryIO) -> np.ndarray:
+    with zipfile.ZipFile(file) as archive:
+        about = archive.getinfo("levels.npy")
+        with archive.open(about) as member:
+            np.lib.format.read_magic(member)
+            shape, _, kind = np.lib.format.read_array_header_1_0(member)
+            in_member = member.tell()
+    file.seek(about.header_offset + 26)  # where the lengths of the name and of the extra field are
+    name_bytes, extra_bytes = struct.unpack("<HH", file.read(4))
+    if 0 in shape:
+        return np.empty(shape, kind)
+    start = about.header_offset + 30 + name_bytes + extra_bytes + in_member
+    return np.memmap(file, kind, "r", start, shape)
+
+
 @dataclass(frozen=True)
 class KeptScores:
     """The scores of one recording. Rows of the levels are the labels of ``rules``."""
@@ -104,10 +120,12 @@ class KeptScores:
 
     @classmethod
     def read(cls, file: BinaryIO) -> Self:
-        """Read an archive. Raises ScoresNotKept."""
+        """Read an archive from a file of the operating system, whose levels are mapped. Raises ScoresNotKept."""
         try:
+            levels = _mapped(file)
+            file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                levels, steps, rules = archive["levels"], archive["steps_us"], json.loads(str(archive["rules"]))
+                steps, rules = archive["steps_us"], json.loads(str(archive["rules"]))
             edges_us = np.concatenate(([0], np.cumsum(steps, dtype=np.int64)))
             if levels.dtype != np.uint16 or levels.shape != (len(rules), len(steps)):
                 raise ValueError("its arrays do not fit together")
@@ -117,7 +135,7 @@ class KeptScores:
 
     @property
     def num_bytes(self) -> int:
-        """What it takes in memory."""
+        """What it takes on the disk and in memory."""
         return self.track.levels.nbytes + self.track.edges_us.nbytes
 
     def detections(self, config: DetectionConfig, most: int | None = None) -> tuple[list[Detection], bool]:

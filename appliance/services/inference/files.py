@@ -8,7 +8,7 @@ from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
 from appliance.services import quotas, uploads
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
-from appliance.services.inference.jobs import FileReport, find_job, find_settings, page_of_files
+from appliance.services.inference.jobs import FileReport, find_job, find_settings, page_of_files, reports_of
 from appliance.services.inference.work import INFERENCE
 from appliance.services.purge import enqueue_purge
 from appliance.services.uploads import KeptObject, Upload
@@ -90,8 +90,8 @@ def list_files(
     limit: int,
 ) -> tuple[list[FileReport], int | None]:
     """Return a page of the job's files as ``page_of_files`` does. Raises NotFound."""
-    find_settings(box, tenant_id, job_id)
-    return page_of_files(box, job_id, status=status, text=text, after=after, limit=limit)
+    job = find_settings(box, tenant_id, job_id)
+    return page_of_files(box, job, status=status, text=text, after=after, limit=limit)
 
 
 def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
@@ -108,9 +108,9 @@ def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
 
 def get_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> FileReport:
     """Return a file and its detections. Raises NotFound."""
-    find_settings(box, tenant_id, job_id)
-    file = find_file(box, job_id, file_id)
-    return FileReport(file, inference_files.list_detections(box.db, [file]).get(file_id, []))
+    job = find_settings(box, tenant_id, job_id)
+    (report,) = reports_of(box, job, [find_file(box, job_id, file_id)])
+    return report
 
 
 def download_url(box: Box, tenant_id: int, job_id: str, file_id: str, origin: str) -> tuple[str, int]:

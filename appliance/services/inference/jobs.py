@@ -15,10 +15,11 @@ from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
 from appliance.services.webhooks.reports import newest_reports
 from appliance.services.webhooks.urls import check_callback
-from appliance.state import inference_files, inference_jobs
+from appliance.state import inference_files, inference_jobs, redetections
 from appliance.state.inference_files import FileDetection, InferenceFile
 from appliance.state.inference_jobs import Job, JobSettings
 from appliance.state.moves import FileStatus
+from appliance.state.redetections import Redetection
 
 MAX_FILES = 1000  # in the answer of a job
 MAX_LISTED = 20_000  # detections in one answer
@@ -26,10 +27,12 @@ MAX_LISTED = 20_000  # detections in one answer
 
 @dataclass(frozen=True)
 class FileReport:
-    """A file and its detections."""
+    """A file, its detections, the settings in effect for them, and the request to detect again if there is one."""
 
     file: InferenceFile
     detections: list[FileDetection]
+    config: dict[str, Any]
+    redetection: Redetection | None
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,13 @@ def get_summary(box: Box, tenant_id: int, job_id: str) -> JobReport:
 
 def with_files(box: Box, summary: JobReport) -> JobReport:
     """Return the same job with its files and their detections, as many as one answer can have."""
-    files, files_end = page_of_files(box, summary.job.id, limit=MAX_FILES)
+    files, files_end = page_of_files(box, summary.job, limit=MAX_FILES)
     return replace(summary, files=files, files_end=files_end)
 
 
 def page_of_files(
     box: Box,
-    job_id: str,
+    job: Job | JobSettings,
     *,
     status: FileStatus | None = None,
     text: str | None = None,
@@ -104,12 +107,21 @@ def page_of_files(
 
     They are up to ``limit`` files, and fewer if they have more than MAX_LISTED detections together.
     """
-    rows = inference_files.list_files(box.db, job_id, status=status, text=text, after=after or 0, limit=limit + 1)
+    rows = inference_files.list_files(box.db, job.id, status=status, text=text, after=after or 0, limit=limit + 1)
     totals = accumulate(file.num_detections for file in rows)
     room = max(1, sum(total <= MAX_LISTED for total in totals))
     page, end = split_page(rows, min(limit, room))
-    detections = inference_files.list_detections(box.db, page)
-    return [FileReport(file, detections.get(file.id, [])) for file in page], end
+    return reports_of(box, job, page), end
+
+
+def reports_of(box: Box, job: Job | JobSettings, files: list[InferenceFile]) -> list[FileReport]:
+    """Return files of a job with all that is shown of them."""
+    detections = inference_files.list_detections(box.db, files)
+    requests = redetections.of_files(box.db, [file.id for file in files])
+    return [
+        FileReport(file, detections.get(file.id, []), file.config or job.config, requests.get(file.id))
+        for file in files
+    ]
 
 
 def find_job(box: Box, tenant_id: int, job_id: str) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.services.datasets.work import EMBED, NORMALIZE
+from appliance.services.inference.redetect import REDETECT
 from appliance.services.inference.work import INFERENCE
 from appliance.services.purge import PURGE
 from appliance.services.speech.batch_uploads import STORE
@@ -10,4 +11,6 @@ from appliance.services.speech.fetch import FETCH
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.webhooks.events import WEBHOOK
 
-KINDS = {kind.name: kind for kind in (INFERENCE, NORMALIZE, EMBED, TRANSCRIPTION, STORE, FETCH, PURGE, WEBHOOK)}
+KINDS = {
+    kind.name: kind for kind in (INFERENCE, REDETECT, NORMALIZE, EMBED, TRANSCRIPTION, STORE, FETCH, PURGE, WEBHOOK)
+}

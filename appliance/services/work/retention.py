@@ -1,6 +1,6 @@
-"""Removes originals and results that are older than the operator's retention settings allow.
+"""Removes originals, scores and results that are older than the operator's retention settings allow.
 
-Both settings are 0, which means off, unless the operator sets them. Datasets are curated by people and stay. Uploads
+All of them are 0, which means off, unless the operator sets them. Datasets are curated by people and stay. Uploads
 that were never used are handled where they arrive: forms by the sweep, media by the speech routes.
 """
 
@@ -24,6 +24,8 @@ def sweep(box: Box) -> None:
         _remove_results(box, days * DAY_SECONDS)
     if days := box.settings.retention_originals_days:
         _remove_originals(box, days * DAY_SECONDS)
+    if days := box.settings.retention_scores_days:
+        _remove_scores(box, days * DAY_SECONDS)
 
 
 def _remove_results(box: Box, seconds: float) -> None:
@@ -37,11 +39,18 @@ def _remove_results(box: Box, seconds: float) -> None:
             delete_media(tx, media.tenant_id, media.id)
 
 
+def _remove_scores(box: Box, seconds: float) -> None:
+    with box.db.transaction() as tx:
+        for file in inference_files.list_with_old_scores(tx, seconds, BATCH):
+            inference_files.set_scores(tx, file.id, None, None)
+            enqueue_purge(tx, inference_jobs.tenant_of(tx, file.job_id), file.scores_key)
+
+
 def _remove_originals(box: Box, seconds: float) -> None:
     with box.db.transaction() as tx:
         for file in inference_files.list_with_old_original(tx, seconds, BATCH):
             inference_files.mark_original_removed(tx, file.id)
-            enqueue_purge(tx, inference_jobs.tenant_of(tx, file.job_id), file.object_key.rpartition("/")[0])
+            enqueue_purge(tx, inference_jobs.tenant_of(tx, file.job_id), file.object_key)
         for media in media_rows.list_with_old_original(tx, seconds, BATCH):
             media_rows.mark_original_removed(tx, media.id)
             purge_media(tx, media.tenant_id, media.id)

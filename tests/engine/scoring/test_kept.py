@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import tempfile
 import tracemalloc
 from collections.abc import Callable
 from typing import cast
@@ -53,11 +54,18 @@ def archive_of(blocks: list[Levels], manifest: Manifest = MANIFEST) -> bytes:
     return archive.getvalue()
 
 
+def read(archive: bytes) -> KeptScores:
+    with tempfile.TemporaryFile() as file:
+        file.write(archive)
+        file.seek(0)
+        return KeptScores.read(file)
+
+
 @pytest.mark.parametrize("hop_ms", HOPS_MS)
 def test_fifty_random_settings_give_what_a_new_analysis_finds(hop_ms: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "CHUNK_BYTES", 4000)  # several chunks, the last one not full
     blocks = pieces(7, hop_ms)
-    scores = KeptScores.read(io.BytesIO(archive_of(blocks)))
+    scores = read(archive_of(blocks))
     rng = np.random.default_rng(3)
     counts = set()
     for _ in range(50):
@@ -84,24 +92,24 @@ def test_the_archive_is_one_that_numpy_reads_and_always_the_same_bytes() -> None
         assert sorted(archive) == ["levels", "rules", "steps_us"]
         np.testing.assert_array_equal(archive["levels"], np.concatenate([block.levels for block in blocks], 1))
         assert set(archive["steps_us"].tolist()) == {10_000}
-    scores = KeptScores.read(io.BytesIO(content))
+    scores = read(content)
     assert list(scores.rules) == rules_of(MANIFEST)
     assert [rule.name for rule in scores.rules] == ["click", "hum", "noise"]
 
 
 def test_scores_of_nothing_are_kept_too() -> None:
-    scores = KeptScores.read(io.BytesIO(archive_of([])))
+    scores = read(archive_of([]))
     assert scores.detections(DetectionConfig(0.0)) == ([], False)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x" * len(b)])
 def test_an_archive_that_cannot_be_read_counts_as_not_kept(damage: Callable[[bytes], bytes]) -> None:
     with pytest.raises(ScoresNotKept, match="cannot be read"):
-        KeptScores.read(io.BytesIO(damage(archive_of(pieces(1)))))
+        read(damage(archive_of(pieces(1))))
 
 
 def test_only_the_strongest_are_returned_and_the_rest_is_mentioned() -> None:
-    scores = KeptScores.read(io.BytesIO(archive_of(pieces(5))))
+    scores = read(archive_of(pieces(5)))
     everything, _ = scores.detections(DetectionConfig(0.3, 0, 0))
     strongest, truncated = scores.detections(DetectionConfig(0.3, 0, 0), most=10)
     assert truncated

@@ -1,0 +1,66 @@
+"""Detection with other settings over HTTP: to look at, or to keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app
+from flask_openapi import APIBlueprint, Tag
+
+from appliance.api import detection_schemas as schemas
+from appliance.api.context import box, require_key, tenant_id
+from appliance.api.inference import render_file
+from appliance.api.schemas import FilePath, InferenceFile, JobPath
+from appliance.services.inference import files as inference_files
+from appliance.services.inference import redetect
+from appliance.services.inference.kept_scores import ScoreShelf, preview
+
+blueprint = APIBlueprint(
+    "detections",
+    __name__,
+    url_prefix="/api/v1/inference-jobs/<job_id>",
+    abp_tags=[Tag(name="detections", description="Other settings on scores that are kept.")],
+    abp_security=[{"api_key": []}],
+)
+blueprint.before_request(require_key)
+
+Answer = tuple[dict[str, Any], int]
+
+
+@blueprint.get("/files/<file_id>/detections", responses={200: schemas.PreviewedDetections})
+def preview_detections(path: FilePath, query: schemas.PreviewDetections) -> Answer:
+    """Get the detections of a file under other settings, from its kept scores; nothing changes."""
+    changes = query.model_dump(exclude_unset=True)
+    result = preview(box(), shelf(), tenant_id(), path.job_id, path.file_id, changes)
+    return {
+        "file_id": result.file.id,
+        "config": result.config,
+        "detection_count": len(result.detections),
+        "detections": [vars(detection) for detection in result.detections],
+        "detections_truncated": result.truncated,
+    }, 200
+
+
+@blueprint.post("/files/<file_id>/redetect", responses={200: InferenceFile, 202: InferenceFile})
+def redetect_file(path: FilePath, body: schemas.Redetect) -> Answer:
+    """Detect again in a file and keep the result: at once from its kept scores, or later with the model (202)."""
+    changes = body.model_dump(exclude_unset=True, exclude={"with_model"})
+    done = redetect.redetect_file(
+        box(), shelf(), tenant_id(), path.job_id, path.file_id, changes, with_model=body.with_model
+    )
+    report = inference_files.get_file(box(), tenant_id(), path.job_id, path.file_id)
+    return render_file(report), 200 if done else 202
+
+
+@blueprint.post("/redetect", responses={202: schemas.RedetectionOfJob})
+def redetect_job(path: JobPath, body: schemas.Redetect) -> Answer:
+    """Detect again in all completed files of a job, and use these settings for its further files."""
+    changes = body.model_dump(exclude_unset=True, exclude={"with_model"})
+    count = redetect.redetect_job(box(), tenant_id(), path.job_id, changes, with_model=body.with_model)
+    return {"queued_files": count}, 202
+
+
+def shelf() -> ScoreShelf:
+    """Return the kept scores that this process holds."""
+    held: ScoreShelf = current_app.extensions["score_shelf"]
+    return held
