@@ -8,6 +8,7 @@ from appliance.services.keys import Scope
 _PRODUCTS = (
     "inference",
     "detections",
+    "reviews",
     "datasets",
     "annotations",
     "annotation_sets",

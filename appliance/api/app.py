@@ -23,6 +23,7 @@ from appliance.api import (
     inference,
     metrics,
     models,
+    reviews,
     speech_batch,
     speech_presigned,
     speech_raw,
@@ -93,6 +94,7 @@ def create_app(box: Box) -> OpenAPI:
     for module in (
         inference,
         detections,
+        reviews,
         datasets,
         annotations_api,
         annotation_sets,

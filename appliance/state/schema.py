@@ -864,6 +864,40 @@ def m023_redetections(db: Database) -> None:
     )
 
 
+@migrations()
+def m024_reviews(db: Database) -> None:
+    """What people decided about detections, and which review each detection matches."""
+    _run(
+        db,
+        """
+        CREATE TABLE reviews (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL CONSTRAINT reviews_id_length CHECK (length(id) BETWEEN 1 AND 64),
+            file_id TEXT NOT NULL REFERENCES inference_files (id) ON DELETE CASCADE,
+            artifact_type TEXT NOT NULL CONSTRAINT reviews_type_length CHECK (length(artifact_type) BETWEEN 1 AND 100),
+            start_ms INTEGER NOT NULL CONSTRAINT reviews_start_not_negative CHECK (start_ms >= 0),
+            end_ms INTEGER NOT NULL CONSTRAINT reviews_end_after_start CHECK (end_ms > start_ms),
+            verdict TEXT NOT NULL CONSTRAINT reviews_verdict CHECK (verdict IN ('confirmed', 'rejected')),
+            reviewed_type TEXT CONSTRAINT reviews_reviewed_type_length CHECK (length(reviewed_type) BETWEEN 1 AND 100),
+            reviewed_start_ms INTEGER CONSTRAINT reviews_reviewed_start_not_negative CHECK (reviewed_start_ms >= 0),
+            reviewed_end_ms INTEGER CONSTRAINT reviews_reviewed_end_after_start CHECK (
+                reviewed_end_ms > reviewed_start_ms
+            ),
+            comment TEXT NOT NULL CONSTRAINT reviews_comment_length CHECK (length(comment) <= 2000),
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            UNIQUE (file_id, id),
+            CONSTRAINT reviews_both_edges CHECK ((reviewed_start_ms IS NULL) = (reviewed_end_ms IS NULL)),
+            CONSTRAINT reviews_rejected_has_no_corrections CHECK (
+                verdict = 'confirmed' OR (reviewed_type IS NULL AND reviewed_start_ms IS NULL)
+            )
+        ) STRICT
+        """,
+        "CREATE INDEX reviews_span ON reviews (file_id, artifact_type, start_ms)",
+        "ALTER TABLE detections ADD COLUMN review INTEGER",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

@@ -116,6 +116,8 @@ class Belongings:
             "CreateBatch": {"file_ids": [ids["media_id"]]},
             "GeneratePresignedUrl": {"contentType": "audio/wav"},
             "GetStatus": {"requestId": ids["transcriptionId"]},
+            "PutReview": span | {"verdict": "confirmed"},
+            "ReviewBatch": {"delete": [{"file_id": ids["file_id"], "id": "r1"}]},
             "Redetect": {"threshold": 0.4},
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},
@@ -136,7 +138,15 @@ NOBODYS = Belongings(
     dict.fromkeys(
         [
             *("job_id", "file_id", "dataset_id", "audio_id", "annotation_id", "set_id", "set_annotation_id"),
-            *("transcript_id", "transcriptionId", "media_id", "batch_id", "batch_upload_id", "delivery_id"),
+            *(
+                "transcript_id",
+                "transcriptionId",
+                "media_id",
+                "batch_id",
+                "batch_upload_id",
+                "delivery_id",
+                "review_id",
+            ),
         ],
         UNKNOWN,
     )
@@ -220,6 +230,7 @@ def mine(appliance: Appliance) -> Belongings:
             "file_id": api.send(job_id, loud_wav()),
             "dataset_id": dataset.rpartition("/")[2],
             "audio_id": audio_id,
+            "review_id": "r1",
             "annotation_id": api.post(f"{dataset}/audio/{audio_id}/annotations", span, 201)["id"],
             "set_id": drafted,
             "set_annotation_id": in_set,

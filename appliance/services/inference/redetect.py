@@ -13,6 +13,7 @@ from appliance.services.box import Box
 from appliance.services.inference.files import find_file
 from appliance.services.inference.jobs import find_settings
 from appliance.services.inference.kept_scores import ScoreShelf, changed_choices, in_effect, preview
+from appliance.services.inference.reviews import reviews_changed
 from appliance.services.inference.work import InferenceTask
 from appliance.services.kind import Kind
 from appliance.state import inference_files, inference_jobs, redetections
@@ -131,6 +132,7 @@ def _replace(
         tx, file.id, rows, truncated=truncated, config=in_effect(box, settings, choices), client_config=choices
     ):
         raise UnexpectedStatus(f"The file {file.id} is not completed.")
+    reviews_changed(tx, file)
 
 
 def _request(
