@@ -12,6 +12,8 @@ from appliance.errors import ApplianceError
 COMMANDS = {
     "demo": "Start everything, send a bundled recording, print its detections.",
     "up": "Serve until interrupted.",
+    "serve": "Run one part of the appliance, as the units of systemd do.",
+    "prepare": "Make the data folder ready for the units of systemd.",
     "detect": "Find artifacts in recordings, without a server.",
     "keys": "API keys: create, list, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",

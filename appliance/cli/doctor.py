@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import shutil
@@ -27,8 +26,9 @@ from appliance.services.box import open_box
 from appliance.services.health import Health
 from appliance.state.database import Database, check_sqlite
 from appliance.storage.servers import choose_server
+from appliance.supervisor.folders import is_served
+from appliance.supervisor.parts import origin_of
 from appliance.supervisor.ports import is_free
-from appliance.supervisor.supervisor import origin_of
 
 # What a decoder process could do without each means, if a crafted recording took it over, and how to get the means.
 UNCONFINED = {
@@ -194,7 +194,7 @@ def _retention(settings: Settings) -> Iterator[Finding]:
 
 def _serving(settings: Settings) -> Iterator[Finding]:
     origin = origin_of(settings)
-    if _is_locked(settings.data_dir / "lock"):
+    if is_served(settings.data_dir):
         for name, check in Health(open_box(settings)).check_all().items():
             fix = (
                 None
@@ -210,17 +210,6 @@ def _serving(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "port", f"{origin} is in use", "Stop the process that listens there, or choose another port with --port."
         )
-
-
-def _is_locked(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _version_of(program: Path, flag: str) -> str:

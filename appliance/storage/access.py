@@ -1,8 +1,8 @@
 """What a process needs to reach object storage, and the access file that passes it on.
 
-The supervisor starts the server, prepares it, and then writes ``<data_dir>/secrets/storage-access.json`` (mode 0600).
-The API and the worker read it. It is a file and not in the environment, because decoders inherit the environment and
-read untrusted bytes.
+The supervisor starts the server, prepares it, and then writes ``storage-access.json`` (mode 0600) to the folder of the
+secrets. The API and the worker read it. It is a file and not in the environment, because decoders inherit the
+environment and read untrusted bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from appliance.errors import StorageError, StorageUnavailable
 
@@ -30,6 +31,14 @@ class Credentials:
     access_key: str
     secret_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class StorageAddress:
+    """Where object storage is, without secrets: all that the front door needs to know of it."""
+
+    endpoint: str
+    signing_host: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,11 @@ class StorageAccess:
     arrivals_token: str | None = field(default=None, repr=False)
     local_ports: list[int] = field(default_factory=list)
 
+    @property
+    def address(self) -> StorageAddress:
+        """The part of it that is no secret."""
+        return StorageAddress(self.endpoint, self.signing_host)
+
 
 def save_access(data_dir: Path, access: StorageAccess) -> None:
     """Write the access file for the appliance's own processes. It replaces an older one atomically."""
@@ -80,9 +94,43 @@ def load_access(data_dir: Path) -> StorageAccess:
         raise StorageError(f"{path} cannot be read: {error}.") from error
 
 
+def save_address(data_dir: Path, address: StorageAddress) -> None:
+    """Write where storage is for the front door's unit, which gets no secrets."""
+    write_secret(_address_file(data_dir), asdict(address))
+
+
+def load_address(data_dir: Path) -> StorageAddress:
+    """Read where storage is. Raises StorageUnavailable if ``save_address`` did not write it."""
+    path = _address_file(data_dir)
+    try:
+        return StorageAddress(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageUnavailable(f"{path} cannot be read: {error}.") from error
+
+
+def kept_ports(data_dir: Path) -> tuple[int, ...]:
+    """Return the ports of MinIO and of its events at the last start; empty before the first one."""
+    try:
+        access = load_access(data_dir)
+    except StorageUnavailable:
+        return ()
+    port = urlsplit(access.endpoint).port
+    return (port, access.arrivals_port) if port and access.arrivals_port else ()
+
+
 def access_file(data_dir: Path) -> Path:
     """Return the path of this data folder's access file."""
-    return data_dir / "secrets" / "storage-access.json"
+    return secrets_dir(data_dir) / "storage-access.json"
+
+
+def _address_file(data_dir: Path) -> Path:
+    return secrets_dir(data_dir) / "storage-address.json"
+
+
+def secrets_dir(data_dir: Path) -> Path:
+    """Return the folder of the secrets: ``secrets`` in the data folder, or the one in which systemd shows them."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(credentials) if credentials else data_dir / "secrets"
 
 
 def make_credentials() -> Credentials:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, StorageError
-from appliance.storage.access import Credentials, StorageAccess, save_access
+from appliance.storage.access import Credentials, StorageAccess
 from appliance.storage.grants import assume_role
 from appliance.storage.local_server import child_environment
 from appliance.storage.seam import connection_pool, s3_client, translated
@@ -53,7 +53,7 @@ class ExternalServer:
             return False
 
     def prepare(self) -> StorageAccess:
-        """Find out whether the server gives temporary credentials, and write the access file.
+        """Find out whether the server gives temporary credentials.
 
         Raises StorageError if the bucket does not exist.
         """
@@ -66,7 +66,6 @@ class ExternalServer:
         except StorageError:
             access = self._access(temporary=False)
             self.notice = f"{self.endpoint} gives no temporary credentials, so the configured key signs forms and URLs."
-        save_access(self._settings.data_dir, access)
         return access
 
     def _bucket_exists(self, *, read_seconds: float, retries: int) -> bool:

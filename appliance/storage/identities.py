@@ -1,4 +1,4 @@
-"""The storage server's users and their credentials, made at the first start: ``<data_dir>/secrets/storage.json``."""
+"""The storage server's users and their credentials, made at the first start: ``storage.json``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from appliance.errors import ConfigurationError
-from appliance.storage.access import Credentials, make_credentials, write_secret
+from appliance.storage.access import Credentials, make_credentials, secrets_dir, write_secret
 
 
 def recorded_server(data_dir: Path) -> str | None:
@@ -39,7 +39,7 @@ def load_or_make_identities(data_dir: Path, server: str, names: tuple[str, ...])
 
 
 def _file(data_dir: Path) -> Path:
-    return data_dir / "secrets" / "storage.json"
+    return secrets_dir(data_dir) / "storage.json"
 
 
 def _read(data_dir: Path) -> dict:

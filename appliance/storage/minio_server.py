@@ -13,7 +13,7 @@ from minio.notificationconfig import NotificationConfig, PrefixFilterRule, Queue
 
 from appliance.config import Settings
 from appliance.errors import StorageError
-from appliance.storage.access import SIGNING_HOST, UPLOADS, Credentials, StorageAccess, save_access
+from appliance.storage.access import SIGNING_HOST, UPLOADS, Credentials, StorageAccess
 from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import all_healthy, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
@@ -29,13 +29,13 @@ class MinioServer:
     signing_host = SIGNING_HOST
     stop_seconds = 10.0
 
-    def __init__(self, settings: Settings, program: Path) -> None:
+    def __init__(self, settings: Settings, program: Path, ports: tuple[int, ...] = ()) -> None:
         self.notice: str | None = None
         self._settings = settings
         self.program: Path | None = program
         self._folder = settings.data_dir.absolute() / "objects" / "minio"
         check_owner(settings.data_dir, self.name)
-        self._port, arrivals_port = free_ports(2)
+        self._port, arrivals_port = ports or free_ports(2)
         self.arrivals_port: int | None = arrivals_port
 
     @cached_property
@@ -101,7 +101,7 @@ class MinioServer:
         return all_healthy([f"{self.endpoint}/minio/health/cluster"])
 
     def prepare(self) -> StorageAccess:
-        """Make the bucket, its events and the users, and write the access file."""
+        """Make the bucket, its events and the users."""
         root, service, uploader = (self._identities[name] for name in ("root", "service", "uploader"))
         bucket, region = self._settings.storage_bucket, self._settings.storage_region
         pool = connection_pool()
@@ -120,7 +120,7 @@ class MinioServer:
         uploads = _allow(["s3:PutObject"], f"arn:aws:s3:::{bucket}/{UPLOADS}*")
         _make_user(admin, "appliance-service", service, [listing, whole])
         _make_user(admin, "appliance-uploader", uploader, [uploads, _allow(["s3:GetObject"], objects)])
-        access = StorageAccess(
+        return StorageAccess(
             server=self.name,
             endpoint=self.endpoint,
             signing_host=self.signing_host,
@@ -133,8 +133,6 @@ class MinioServer:
             arrivals_port=self.arrivals_port,
             arrivals_token=self._identities["arrivals"].secret_key,
         )
-        save_access(self._settings.data_dir, access)
-        return access
 
 
 def _put_events(region: str) -> NotificationConfig:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from appliance.config import Settings
-from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, save_access, write_secret
+from appliance.storage.access import SIGNING_HOST, Credentials, StorageAccess, secrets_dir, write_secret
 from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import all_healthy, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
@@ -100,7 +100,7 @@ class SeaweedfsServer:
         """Make the folder and the file of identities, and return the command line."""
         remove_dead_sockets(_SOCKETS)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        identities = self._settings.data_dir.absolute() / "secrets" / "seaweedfs-s3.json"
+        identities = secrets_dir(self._settings.data_dir.absolute()) / "seaweedfs-s3.json"
         write_secret(identities, self._s3_configuration())
         ports = [f"-{name}={port}" for name, port in self._ports.items()]
         files = [f"-dir={self._folder}", f"-s3.config={identities}"]
@@ -117,13 +117,13 @@ class SeaweedfsServer:
         return all_healthy([f"{self.endpoint}/healthz", f"{volume}/healthz"])
 
     def prepare(self) -> StorageAccess:
-        """Make the bucket and write the access file."""
+        """Make the bucket."""
         bucket, region = self._settings.storage_bucket, self._settings.storage_region
         with translated(bucket):
             client = s3_client(self.endpoint, region, self._identities["root"], connection_pool())
             if not client.bucket_exists(bucket):
                 client.make_bucket(bucket)
-        access = StorageAccess(
+        return StorageAccess(
             server=self.name,
             endpoint=self.endpoint,
             signing_host=self.signing_host,
@@ -135,8 +135,6 @@ class SeaweedfsServer:
             reader=self._identities["reader"],
             local_ports=[*self._ports.values()],
         )
-        save_access(self._settings.data_dir, access)
-        return access
 
     def _s3_configuration(self) -> dict:
         bucket = self._settings.storage_bucket

@@ -1,16 +1,17 @@
 """The server behind the S3 interface: which one it is, how it is started, when it is ready.
 
 ``choose_server(settings)`` returns one. The supervisor runs ``command()`` in ``environment()``, waits for ``ready()``
-and calls ``prepare()``, which writes the access file that ``load_access`` reads.
+and calls ``prepare()``, whose result ``save_access`` keeps for the other processes.
 """
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Protocol
 
 from appliance.config import Settings
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, StorageUnavailable
 from appliance.storage.access import StorageAccess
 from appliance.storage.binaries import find_minio, find_seaweedfs
 from appliance.storage.external_server import ExternalServer
@@ -51,14 +52,14 @@ class StorageServer(Protocol):
         """Return, within about two seconds, whether it accepts reads and writes."""
 
     def prepare(self) -> StorageAccess:
-        """Make the bucket and the identities if they are missing, and write the access file.
+        """Make the bucket and the identities if they are missing. Returns how to reach them.
 
         Raises StorageUnavailable if it is not ready yet, StorageError if it refuses.
         """
 
 
-def choose_server(settings: Settings) -> StorageServer:
-    """Return the server that the settings name.
+def choose_server(settings: Settings, ports: tuple[int, ...] = ()) -> StorageServer:
+    """Return the server that the settings name. MinIO listens on ``ports``, if they are given, else on free ones.
 
     For ``auto`` it is the one that already holds the data folder's objects, else MinIO, else SeaweedFS.
     Raises ConfigurationError if its program is missing or the data folder belongs to another server.
@@ -74,12 +75,27 @@ def choose_server(settings: Settings) -> StorageServer:
             raise ConfigurationError(
                 "MinIO is not installed. Run scripts/install-storage minio, or set APPLIANCE_MINIO."
             )
-        return MinioServer(settings, minio)
+        return MinioServer(settings, minio, ports)
     weed = find_seaweedfs()
     if weed is None:
         raise ConfigurationError("No storage server is installed. Run scripts/install-storage, or set APPLIANCE_MINIO.")
     notice = "Storage is SeaweedFS instead of MinIO: one write-only key signs all upload forms, not one key per file."
     return SeaweedfsServer(settings, weed, notice)
+
+
+def prepare(server: StorageServer, seconds: float) -> StorageAccess:
+    """Prepare a server; one that has just started may not be ready for it yet.
+
+    Raises StorageUnavailable after ``seconds``, StorageError.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return server.prepare()
+        except StorageUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _automatic(recorded: str | None) -> str:

@@ -33,7 +33,8 @@ class PortTaken(Exception):
 
 
 class Child:
-    """A process that dies with this one. Its output goes to ``<name>.log``, which is rotated.
+    """A process that dies with this one. Its output goes to ``<name>.log``, which is rotated, or, without a
+    ``log_folder``, to where this process's output goes.
 
     Start it only from the main thread: the kernel ties a child to the thread that made it. ``ports`` are the loopback
     ports that were chosen for it. Lines of its output that fit ``aside`` go to ``<name>-strangers.log``, so that they
@@ -45,7 +46,7 @@ class Child:
         name: str,
         command: list[str],
         environment: dict[str, str],
-        log_folder: Path,
+        log_folder: Path | None = None,
         ports: tuple[int, ...] = (),
         aside: re.Pattern[bytes] | None = None,
     ) -> None:
@@ -54,7 +55,7 @@ class Child:
         self._ports = ports
         self._command = [sys.executable, "-IS", tether.__file__, str(os.getpid()), *command]
         self._environment = environment
-        self._log_file = log_folder / f"{name}.log"
+        self._log_file = log_folder / f"{name}.log" if log_folder else None
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._wait_seconds = 1.0
@@ -68,13 +69,18 @@ class Child:
             env=self._environment,
             cwd=ROOT,  # no module in the caller's folder may be imported instead of the appliance's
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE if self._log_file else None,
+            stderr=subprocess.STDOUT if self._log_file else None,
             start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops its children in order
         )
+        if self._log_file:
+            self._start_log(self._log_file)
+
+    def _start_log(self, log_file: Path) -> None:
+        assert self._process
         assert self._process.stdout
         try:
-            threading.Thread(target=self._keep_log, args=(self._process.stdout,), daemon=True).start()
+            threading.Thread(target=self._keep_log, args=(self._process.stdout, log_file), daemon=True).start()
         except RuntimeError:
             self._process.kill()  # if nobody reads its output, it would hang as soon as the pipe is full
             raise
@@ -134,15 +140,17 @@ class Child:
 
     def last_lines(self, count: int = 5) -> str:
         """Return the end of the process's log."""
+        if self._log_file is None:
+            return ""
         try:
             return "\n".join(self._log_file.read_text(errors="replace").splitlines()[-count:])
         except OSError:
             return ""
 
-    def _keep_log(self, output: IO[bytes]) -> None:
+    def _keep_log(self, output: IO[bytes], log_file: Path) -> None:
         main, strangers = (
             RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
-            for file in (self._log_file, self._log_file.with_stem(f"{self.name}-strangers"))
+            for file in (log_file, log_file.with_stem(f"{self.name}-strangers"))
         )
         with output:
             for line in output:

@@ -29,11 +29,15 @@ class HangWatch:
     """Probes one process on a thread of its own, and kills it if it does not answer for ``hang_seconds``.
 
     Start it when the process is ready. A process that takes its place gets FIRST_ANSWER_SECONDS to answer.
+    ``answered`` is called after each probe that the process answered.
     """
 
-    def __init__(self, child: Child, probe: Probe, hang_seconds: float) -> None:
+    def __init__(
+        self, child: Child, probe: Probe, hang_seconds: float, answered: Callable[[], None] = lambda: None
+    ) -> None:
         self._child = child
         self._probe = probe
+        self._answered = answered
         self._probe_seconds = hang_seconds / MISSES
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"hang-{child.name}", daemon=True)
@@ -43,9 +47,10 @@ class HangWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End. From now on nothing is killed."""
+        """End. From now on nothing is killed. It need not have been started."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         pid, misses, patient_until = self._child.pid, 0, 0.0
@@ -55,6 +60,7 @@ class HangWatch:
                 pid, misses, patient_until = self._child.pid, 0, started + FIRST_ANSWER_SECONDS
             if self._probe(self._probe_seconds):
                 misses, patient_until = 0, 0.0
+                self._answered()
             elif time.monotonic() > patient_until:
                 misses += 1
             if misses >= MISSES and self._child.running and not self._stopping.is_set():

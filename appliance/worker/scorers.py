@@ -89,6 +89,10 @@ class Scorers:
         except ApplianceError as error:
             log.error("default model not loaded", code=error.code, error=str(error))
 
+    def longest_call_seconds(self) -> float:
+        """Return for how long the oldest call of a graph has been running that has not returned; 0 without one."""
+        return max((scorer.longest_call_seconds() for scorer in [*self._loaded.values()]), default=0.0)
+
     def close(self) -> None:
         """Stop all scorers."""
         for scorer in self._loaded.values():

@@ -246,7 +246,9 @@ class Worker:
         return decoder
 
     def _beat(self) -> None:
-        beat(self._box.settings.data_dir)
+        """Give a sign of life, unless a model has been called and has not answered: only a new process helps then."""
+        if self._scorers.longest_call_seconds() < self._box.settings.hang_seconds:
+            beat(self._box.settings.data_dir)
 
     def _heartbeat(self) -> None:
         active = dict(self._active)  # copied first: work that is claimed meanwhile must not count as lost

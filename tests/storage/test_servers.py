@@ -12,7 +12,6 @@ from appliance import ROOT
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
 from appliance.storage import binaries
-from appliance.storage.access import load_access
 from appliance.storage.identities import load_or_make_identities
 from appliance.storage.objects import ObjectStore
 from appliance.storage.seaweedfs_server import remove_dead_sockets
@@ -92,7 +91,7 @@ def test_an_external_server_is_used_without_changes(storage: RunningStorage, tmp
     access = server.prepare()
     assert access.temporary is (storage.server.name == "minio")
     assert (server.notice is None) is access.temporary
-    store = ObjectStore(load_access(tmp_path))
+    store = ObjectStore(access)
     store.put("external/a", b"abc", content_type="audio/wav")
     assert store.stat("external/a").size_bytes == 3
 

@@ -20,3 +20,9 @@ def test_a_process_that_hangs_from_the_first_probe_on_is_killed(tmp_path: Path) 
     finally:
         watch.stop()
         child.stop(5.0)
+
+
+def test_a_watch_that_never_began_can_be_stopped(tmp_path: Path) -> None:
+    """So the reason why the appliance did not start is not hidden by another error."""
+    child = Child("sleeper", ["sleep", "600"], {"PATH": "/usr/bin:/bin"}, tmp_path)
+    HangWatch(child, lambda seconds: False, hang_seconds=0.1).stop()

@@ -16,7 +16,7 @@ import requests
 from appliance.config import Settings
 from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor
-from appliance.storage.access import StorageAccess
+from appliance.storage.access import StorageAccess, save_access
 from appliance.storage.local_server import free_ports
 from appliance.storage.objects import ObjectStore
 from appliance.storage.servers import StorageServer, choose_server
@@ -85,6 +85,7 @@ def running_storage(name: str, data_dir: Path) -> Iterator[RunningStorage]:
     log = data_dir / "storage.log"
     with running(command, server.environment(), log, server.ready, stop_seconds=server.stop_seconds) as process:
         access = server.prepare()
+        save_access(data_dir, access)
         yield RunningStorage(server, access, ObjectStore(access), settings, process)
 
 

@@ -36,6 +36,7 @@ from appliance.services.box import Box
 from appliance.services.inference import files as inference_file_service
 from appliance.services.inference import jobs as inference_jobs
 from appliance.services.inference import work as inference_work
+from appliance.services.pulse import pulse_file
 from appliance.services.work import leases
 from appliance.services.work.sweep import sweep
 from appliance.state import inference_files
@@ -518,3 +519,31 @@ def test_nothing_is_lost_if_the_accelerator_fails_in_mid_batch(
         assert {fixture.finished_file(file_id).status for file_id in file_ids} == {"completed"}
         assert all(fixture.detections(file_id) == [(1160, 1742)] for file_id in file_ids)
     assert fixture.work() == []
+
+
+def test_the_sign_of_life_ends_while_a_model_does_not_answer(
+    make: Callable[..., WorkerFixture],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hang_seconds = 2.0
+    fixture = make(hang_seconds=hang_seconds)
+    pulse = pulse_file(fixture.box.settings.data_dir)
+    run_part, answering = Slot._run_part, threading.Event()
+
+    def run(slot: Slot, start: int, count: int, output: str) -> np.ndarray:
+        assert answering.wait(60)
+        return run_part(slot, start, count, output)
+
+    monkeypatch.setattr(Slot, "_run_part", run)
+    file_id = fixture.add(fixture.make_job(), loud_wav())
+    with fixture.working() as worker:
+        wait_for(pulse.exists)
+        wait_for(lambda: worker._scorers.longest_call_seconds() > hang_seconds)
+        wait_for(lambda: worker._scorers.longest_call_seconds() > 1.5 * hang_seconds)  # a late beat has ended by now
+        last = pulse.stat().st_mtime_ns
+        wait_for(lambda: worker._scorers.longest_call_seconds() > 2 * hang_seconds)
+        assert pulse.stat().st_mtime_ns == last
+        answering.set()
+        assert fixture.finished_file(file_id).status == "completed"
+        wait_for(lambda: pulse.stat().st_mtime_ns > last)
+        assert worker._scorers.longest_call_seconds() == 0

@@ -90,6 +90,7 @@ class Scorer:
         self._changed = threading.Condition()
         self._lanes: deque[_Lane] = deque()
         self._closed = False
+        self._calls: dict[Slot, float] = {}  # when the call of the graph began that a slot is in
         self._threads = [
             threading.Thread(target=self._work, args=(slot,), name=f"{session.manifest.id} {i}", daemon=True)
             for i, slot in enumerate(session.slots)
@@ -112,6 +113,10 @@ class Scorer:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def longest_call_seconds(self) -> float:
+        """Return for how long the oldest call of the graph has been running that has not returned; 0 without one."""
+        return max((time.monotonic() - began for began in dict(self._calls).values()), default=0.0)
 
     def score(
         self, blocks: Iterable[np.ndarray], sink: Sink, checkpoint: Callable[[float], None] = lambda _: None
@@ -164,9 +169,11 @@ class Scorer:
             try:
                 slot.load(len(batch))
                 with self._cores, metrics.stage("graph"):
+                    self._calls[slot] = time.monotonic()
                     outputs: np.ndarray | Exception = self._run_slot(slot, len(batch))
             except Exception as error:  # the recordings of this batch fail, the scorer goes on
                 outputs = error
+            self._calls.pop(slot, None)
             for i, (lane, number, _) in enumerate(batch):
                 try:
                     if isinstance(outputs, Exception):

@@ -1,0 +1,138 @@
+"""The processes of the appliance: how each is started, and how it shows that it lives.
+
+``up`` runs all of them; the units of systemd run one each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from appliance.config import Settings
+from appliance.frontdoor import caddy
+from appliance.frontdoor.door import FrontDoor
+from appliance.services.pulse import pulse_file
+from appliance.storage.access import StorageAddress
+from appliance.storage.servers import StorageServer
+from appliance.supervisor import tether
+from appliance.supervisor.hangs import Probe, answers, changes
+
+# What systemd tells the process that it started is not for the children of that process.
+NOTICES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process. ``probe`` asks whether it lives, ``is_ready`` whether it can do its work; it gets
+    ``patience_seconds`` to end.
+
+    ``ports`` are the loopback ports that were chosen for it. Lines of its output that fit ``aside`` are those that
+    strangers can cause.
+    """
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    probe: Probe
+    patience_seconds: float
+    ports: tuple[int, ...] = ()
+    aside: re.Pattern[bytes] | None = None
+    is_ready: Callable[[], bool] = lambda: True
+
+
+def storage(server: StorageServer) -> Part | None:
+    """Return the storage server's process, and make its folders. Returns None if nothing is to be started."""
+    command = server.command()
+    if command is None:
+        return None
+    url = urlsplit(server.endpoint)
+    probe = answers((url.hostname or "", url.port or 80), "/")
+    return Part("storage", command, server.environment(), probe, server.stop_seconds, server.ports, None, server.ready)
+
+
+def worker(settings: Settings) -> Part:
+    """Return the worker's process."""
+    command = [sys.executable, "-m", "appliance.worker"]
+    return Part("worker", command, _environment(settings), changes(pulse_file(settings.data_dir)), 12.0)
+
+
+def api(settings: Settings, socket: Path, arrivals_port: int | None) -> Part:
+    """Return the API's process, which listens on a socket, and on a loopback port for storage's events."""
+    threads = settings.api_threads + settings.streamed_uploads
+    command = _gunicorn(socket, arrivals_port, threads)
+    ports = (arrivals_port,) if arrivals_port else ()
+    return Part("api", command, _environment(settings), answers(socket, "/healthz"), 12.0, ports)
+
+
+def frontdoor(settings: Settings, address: StorageAddress, socket: Path) -> Part:
+    """Return the front door's process, and write its configuration."""
+    door = FrontDoor(
+        host=settings.host,
+        port=settings.port,
+        bucket=settings.storage_bucket,
+        storage_endpoint=address.endpoint,
+        storage_host=address.signing_host,
+        api_socket=socket,
+        folder=settings.data_dir / "frontdoor",
+        max_upload_bytes=settings.max_upload_bytes,
+        max_batch_bytes=settings.max_batch_bytes,
+        cors_origins=tuple(settings.cors_origins),
+        trusted_proxies=tuple(settings.trusted_proxies),
+        log_level=settings.log_level,
+    )
+    own = urlsplit(origin_of(settings))
+    # The front door refuses this path by itself: its answer says nothing about the API or storage.
+    probe = answers((own.hostname or "", settings.port), f"/{door.bucket}")
+    return Part("frontdoor", caddy.command(door), caddy.environment(door), probe, 6.0, aside=caddy.STRANGERS)
+
+
+def origin_of(settings: Settings) -> str:
+    """Return the scheme, host and port at which this machine reaches the front door."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def api_socket(data_dir: Path) -> Path:
+    """Return the path of the socket between the front door and the API."""
+    return data_dir / "run" / "api.sock"
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return this process's environment with the settings of the command line, and with absolute paths."""
+    config = os.environ.get("APPLIANCE_CONFIG")
+    return {name: value for name, value in os.environ.items() if name not in NOTICES} | {
+        **({"APPLIANCE_CONFIG": os.path.abspath(config)} if config else {}),
+        "APPLIANCE_MODEL_STORE": str(settings.model_store.absolute()),
+        "APPLIANCE_DATA_DIR": str(settings.data_dir),
+        "APPLIANCE_HOST": settings.host,
+        "APPLIANCE_PORT": str(settings.port),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _gunicorn(socket: Path, arrivals_port: int | None, threads: int) -> list[str]:
+    options = {
+        "--bind": f"unix:{socket}",
+        "--workers": "1",  # one process writes under one lock; several would wait for SQLite's lock
+        "--worker-class": "gthread",
+        "--threads": str(threads),
+        "--forwarded-allow-ips": "*",  # only the front door can reach the socket
+        "--forwarder-headers": "",  # by default a request's SCRIPT_NAME would change its path
+        "--graceful-timeout": "10",
+        # The front door limits a request's head. A request that passes it gets the API's error, not a page of gunicorn.
+        "--limit-request-line": "0",
+        "--limit-request-fields": "32768",
+        "--limit-request-field_size": str(128 * 1024),
+        "--umask": "0o077",
+        "--log-level": "warning",
+    }
+    command = [sys.executable, "-m", "gunicorn", "appliance.wsgi:create()", "--no-control-socket"]
+    command += ["--config", f"python:{tether.__name__}"]
+    if arrivals_port is not None:
+        command += ["--bind", f"127.0.0.1:{arrivals_port}"]
+    return command + [part for option in options.items() for part in option]

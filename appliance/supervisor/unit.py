@@ -1,0 +1,114 @@
+"""One process of the appliance as a service of systemd, which starts, limits and restarts it.
+
+The service is ready when its process answers, and its watchdog is fed by the same probes as those of ``up``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import structlog
+
+from appliance.config import Settings
+from appliance.errors import ConfigurationError
+from appliance.state.database import Database
+from appliance.storage.access import kept_ports, load_access, load_address
+from appliance.storage.servers import choose_server
+from appliance.supervisor import parts
+from appliance.supervisor.child import Child
+from appliance.supervisor.folders import lock_folder
+from appliance.supervisor.hangs import HangWatch
+from appliance.supervisor.parts import Part
+from appliance.supervisor.ports import is_free
+
+log = structlog.get_logger()
+
+Name = Literal["storage", "worker", "api", "frontdoor"]
+START_SECONDS = 300.0
+POLL_SECONDS = 0.2
+
+
+def serve(settings: Settings, name: Name) -> int:
+    """Run one part of the appliance until SIGTERM. Returns 1 if its process ended by itself, so is to be restarted.
+
+    Raises ConfigurationError, DataFolderInUse, StateError, StorageError. For the main thread only.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with _held(settings, name):
+        part = _part(settings, name)
+        for port in part.ports:
+            if not is_free("127.0.0.1", port):
+                raise ConfigurationError(f"Another program listens on 127.0.0.1:{port}, which is the port of {name}.")
+        part.probe(POLL_SECONDS)  # what an earlier process left must not count as an answer
+        child = Child(part.name, part.command, part.environment)
+        child.start()
+        try:
+            return _watch(settings, part, child, stopping)
+        finally:
+            notify("STOPPING=1")
+            child.stop(part.patience_seconds)
+
+
+def notify(message: str) -> None:
+    """Tell systemd about the state of this service, if systemd started it. Raises OSError."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.sendto(message.encode(), address.replace("@", "\0", 1))
+
+
+@contextmanager
+def _held(settings: Settings, name: Name) -> Iterator[None]:
+    """Hold the data folder and bring its database up to date, if this part works on it."""
+    if name not in ("worker", "api"):
+        yield
+        return
+    with lock_folder(settings.data_dir, shared=True):
+        database = Database.of(settings)
+        if name == "api" and database.path.exists():
+            database.check()
+        database.migrate()
+        yield
+
+
+def _part(settings: Settings, name: Name) -> Part:
+    if name == "storage":
+        server = choose_server(settings, kept_ports(settings.data_dir))
+        part = parts.storage(server)
+        if part is None:
+            raise ConfigurationError("storage_server = external: there is no storage server to start.")
+        return part
+    if name == "worker":
+        return parts.worker(settings)
+    socket_path = parts.api_socket(settings.data_dir)
+    if name == "api":
+        return parts.api(settings, socket_path, load_access(settings.data_dir).arrivals_port)
+    return parts.frontdoor(settings, load_address(settings.data_dir), socket_path)
+
+
+def _watch(settings: Settings, part: Part, child: Child, stopping: threading.Event) -> int:
+    """Wait until the process is ready, then until it ends or is to be stopped."""
+    deadline = time.monotonic() + START_SECONDS
+    while not (part.is_ready() and part.probe(POLL_SECONDS)):
+        if stopping.wait(POLL_SECONDS) or not child.running or time.monotonic() > deadline:
+            return int(not stopping.is_set())
+    notify(f"WATCHDOG_USEC={int(settings.hang_seconds * 1.5 * 1e6)}")
+    notify("READY=1")
+    watch = HangWatch(child, part.probe, settings.hang_seconds, answered=lambda: notify("WATCHDOG=1"))
+    watch.start()
+    try:
+        while child.running and not stopping.wait(POLL_SECONDS):
+            pass
+    finally:
+        watch.stop()
+    if not stopping.is_set():
+        log.error("process ended", name=part.name)
+    return int(not stopping.is_set())
