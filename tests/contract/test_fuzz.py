@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sysconfig
 from pathlib import Path
+
+import pytest
 
 from tests.contract.spec import Spec
 from tests.support.appliances import Appliance
@@ -14,9 +17,11 @@ from tests.support.appliances import Appliance
 # matches the pattern of another path shares its Allow header; and 404 for an invented file of a job that was just made
 # is not about the job.
 EXCLUDED_CHECKS = "positive_data_acceptance,allow_header_conformance,ensure_resource_availability"
+EXAMPLES = os.environ.get("REQUEST_EXAMPLES", "20")  # of each operation, and scenarios
 LEAST_SCENARIOS = 20  # of calls that use what earlier calls made; schemathesis infers the links from the document
 
 
+@pytest.mark.timeout(1800)
 def test_generated_requests_break_nothing(appliance: Appliance, spec: Spec, tmp_path: Path) -> None:
     command = [
         str(Path(sysconfig.get_path("scripts")) / "schemathesis"),
@@ -25,9 +30,9 @@ def test_generated_requests_break_nothing(appliance: Appliance, spec: Spec, tmp_
         *("--header", f"X-API-Key: {appliance.key}"),
         *("--header", f"Authorization: {appliance.key}"),
         *("--checks", "all", "--exclude-checks", EXCLUDED_CHECKS),
-        *("--phases", "coverage,fuzzing,stateful", "--max-examples", "30", "--seed", "1", "--no-color"),
+        *("--phases", "coverage,fuzzing,stateful", "--max-examples", EXAMPLES, "--seed", "1", "--no-color"),
     ]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1700)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     num_operations = sum(map(len, spec.document["paths"].values()))
     assert re.search(rf"Tested: {num_operations}\b", result.stdout), result.stdout

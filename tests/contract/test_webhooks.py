@@ -244,7 +244,7 @@ def test_another_tenant_sees_neither_secret_nor_deliveries(
 def test_deliveries_are_listed_in_pages_by_status(api: Api, receiver: Receiver, path: str) -> None:
     job = make_job(api, receiver.url + path)
     for _ in range(3):
-        api.send(job["id"], loud_wav(40, [(10, 20)]))
+        api.finished_file(job["id"], api.send(job["id"], loud_wav(40, [(10, 20)])))
         wait_for(lambda: all(delivery["status"] != "pending" for delivery in deliveries(api, receiver.url + path)))
     whole = api.get(DELIVERIES, params={"limit": 200, "status": "delivered"})["deliveries"]
     first = api.get(DELIVERIES, params={"limit": 2, "status": "delivered"})

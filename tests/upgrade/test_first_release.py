@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tarfile
@@ -70,7 +71,12 @@ def webhooks() -> Iterator[list[tuple[dict[str, str], bytes]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer((str(RECEIVER.hostname), RECEIVER.port or 0), Handler) as server:
+    def listen() -> HTTPServer | None:
+        with contextlib.suppress(OSError):  # a connection of another test may have this port for a moment
+            return HTTPServer((str(RECEIVER.hostname), RECEIVER.port or 0), Handler)
+        return None
+
+    with wait_for(listen) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield calls
