@@ -1,7 +1,7 @@
 """``detect`` over many files: folders, a list, bad files, a run that is killed, and its memory.
 
-``BULK_FILES=100000 .venv/bin/python -m pytest tests/cli/test_detect_bulk.py -k killed -s -n 0 --timeout 0`` kills a run over
-that many files and prints its figures.
+``BULK_FILES=100000 .venv/bin/python -m pytest tests/cli/test_detect_bulk.py -k killed -s -n 0 --timeout 0`` kills a run
+over that many files and prints its figures.
 """
 
 from __future__ import annotations
