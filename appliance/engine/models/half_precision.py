@@ -2,7 +2,9 @@
 
 Converters of whole graphs (onnxruntime's own, tried with the bundled model) let every tensor pass through float16: the
 power of a loud sound is larger than float16 holds, and that of a quiet one smaller. So only products with weights are
-converted, which take most of the time, and what can follow them without loss; everything else stays in float32.
+converted, which take most of the time, and what can follow them without loss; everything else stays in float32, and so
+do matrix products before the first convolution: they make a spectrum, whose quiet parts float16 would change. With
+them, a confidence of the bundled model changed by 0.023, without them by 0.0001.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+HEAVY = (*CONVOLUTIONS, "Gemm", "MatMul")
 FOLLOWERS = ("Relu", "LeakyRelu", "MaxPool", "AveragePool")  # run in float16 if their input is in float16 anyway
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -39,6 +42,8 @@ class _Conversion:
         self._nodes: list[NodeProto] = []
         self._half: dict[str, str] = {}  # a tensor's name to the name of its copy in float16
         self._only_half: set[str] = set()  # tensors that exist in float16 only, so far
+        self._convolved = set[str]()  # tensors that depend on a convolution
+        self._has_convolutions = any(node.op_type in CONVOLUTIONS for node in self._graph.node)
         self._constants = {tensor.name: tensor for tensor in self._graph.initializer}
         for node in self._graph.node:
             if node.op_type == "Constant":
@@ -51,6 +56,8 @@ class _Conversion:
         for node in self._graph.node:
             if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
                 raise ValueError(f"it has the operator {node.op_type}, which contains a graph")
+            if node.op_type in CONVOLUTIONS or not self._convolved.isdisjoint(node.input):
+                self._convolved.update(node.output)
             if self._is_heavy(node) or self._follows(node):
                 num_heavy += node.op_type in HEAVY
                 self._convert(node)
@@ -64,6 +71,8 @@ class _Conversion:
         self._graph.node.extend(self._nodes)
 
     def _is_heavy(self, node: NodeProto) -> bool:
+        if self._has_convolutions and self._convolved.isdisjoint(node.output):
+            return False
         weights = [self._constants[name] for name in node.input if name in self._constants]
         return node.op_type in HEAVY and bool(weights) and all(w.data_type == TensorProto.FLOAT for w in weights)
 

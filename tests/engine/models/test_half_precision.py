@@ -81,6 +81,20 @@ def test_products_stay_in_float16_across_what_can_follow_them() -> None:
     onnx.checker.check_model(onnx.load_from_string(converted), full_check=True)
 
 
+def test_matrix_products_before_the_first_convolution_stay_in_float32() -> None:
+    weights = {"a": np.eye(4, dtype=np.float32), "axes": np.array([2]), "c": np.ones((4, 4, 1), np.float32)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "a"], ["p"]),
+        helper.make_node("Unsqueeze", ["p", "axes"], ["u"]),
+        helper.make_node("Conv", ["u", "c"], ["v"]),
+        helper.make_node("Squeeze", ["v", "axes"], ["w"]),
+        helper.make_node("MatMul", ["w", "a"], ["y"]),
+    ]
+    converted = onnx.load_from_string(to_half(graph(nodes, weights)))
+    inputs = [list(node.input) for node in converted.graph.node if node.op_type == "MatMul"]
+    assert inputs == [["x", "a"], ["w/half", "a/half"]]
+
+
 @pytest.mark.parametrize(
     ("nodes", "weights", "message"),
     [
