@@ -9,29 +9,27 @@ file: from then on it can only read that file and write to that file's pipe (``c
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import select
 import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from typing import BinaryIO, cast
+
+import numpy as np
 
 from appliance.engine.confinement.confine import confine, limit_resources
-from appliance.engine.decode.recording import decode_mono, open_audio
-from appliance.engine.decode.wire import (
-    AUDIO,
-    END,
-    ERROR,
-    HEADER,
-    HEADER_ONLY,
-    INFO,
-    MAX_SENTENCE,
-    OUT_OF_MEMORY,
-    READY,
-    REQUEST,
-)
+from appliance.engine.decode import spectrogram, wire
+from appliance.engine.decode.peaks import PeakMaker, with_channels
+from appliance.engine.decode.recording import decode_mono, open_audio, read_between
+from appliance.engine.decode.remote import BLOCK_BYTES, RemoteFile
+from appliance.engine.decode.seek_points import Resume, SeekPoints
+from appliance.engine.decode.wire import AUDIO, END, ERROR, HEADER, INFO, LOOK, PIECE, READY, TICK, TILE, Ask
 from appliance.errors import AudioError, DecoderDied
 
 
@@ -44,10 +42,11 @@ def main() -> None:
         confine()
         while True:
             control.send(READY)
-            request, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
-            if len(request) != REQUEST.size or len(fds) != 2:
+            message, fds, _, _ = socket.recv_fds(control, wire.MAX_ASK_BYTES, 2)
+            if not message or len(fds) != 2:
                 return
-            _decode_file(*fds, *REQUEST.unpack(request))
+            file_fd, pipe_fd = fds
+            _decode_file(file_fd, pipe_fd, Ask.from_bytes(message))
 
 
 def _die_with_parent(lifeline_fd: int) -> None:
@@ -67,22 +66,13 @@ def _die_with_parent(lifeline_fd: int) -> None:
         os._exit(1)
 
 
-def _decode_file(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_seconds: float) -> None:
-    """Decode one file into the pipe. If the parent closes its end, this file is cancelled and the next one can come."""
+def _decode_file(file_fd: int, pipe_fd: int, ask: Ask) -> None:
+    """Answer one request. If the parent closes its end, the recording is cancelled and the next one can come."""
     try:
-        with open(file_fd, "rb") as file:
-            if sample_rate_hz == HEADER_ONLY:
-                recording = open_audio(file)
-                _write_json(pipe_fd, INFO, asdict(recording.info))
-                _write_json(pipe_fd, END, {"claimed_seconds": recording.claimed_seconds})
-                return
-            info, audio = decode_mono(file, sample_rate_hz, max_duration_seconds)
-            _write_json(pipe_fd, INFO, asdict(info))
-            for block in audio:
-                _write(pipe_fd, AUDIO, block.data.cast("B"))
-            _write_json(pipe_fd, END, {"num_source_samples": audio.num_source_samples})
+        with _opened(file_fd, ask) as file:
+            _ANSWERS[ask.kind](file, pipe_fd, ask)
     except MemoryError:
-        os._exit(OUT_OF_MEMORY)
+        os._exit(wire.OUT_OF_MEMORY)
     except BrokenPipeError:
         pass
     except AudioError as error:
@@ -93,12 +83,110 @@ def _decode_file(file_fd: int, pipe_fd: int, sample_rate_hz: int, max_duration_s
         os.close(pipe_fd)
 
 
+@contextmanager
+def _opened(file_fd: int, ask: Ask) -> Iterator[BinaryIO]:
+    if ask.size_bytes is None:
+        with open(file_fd, "rb") as file:
+            yield file
+        return
+    try:
+        yield cast(BinaryIO, io.BufferedReader(RemoteFile(file_fd, ask.size_bytes), BLOCK_BYTES))
+    finally:
+        os.close(file_fd)
+
+
+def _header(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
+    recording = open_audio(file)
+    _write_json(pipe_fd, INFO, asdict(recording.info))
+    _write_json(pipe_fd, END, {"claimed_seconds": recording.claimed_seconds})
+
+
+def _mono(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
+    """Send mono audio, and the look at the recording if it is wanted. Without a rate send a sign of life instead."""
+    looker = _Looker() if ask.look or ask.kind == "look" else None
+    info, audio = decode_mono(file, ask.sample_rate_hz, ask.max_duration_seconds, looker)
+    _write_json(pipe_fd, INFO, asdict(info))
+    for block in audio:
+        if ask.kind == "look":
+            _write(pipe_fd, TICK, memoryview(b""))
+        else:
+            _write(pipe_fd, AUDIO, block.data.cast("B"))
+    if looker:
+        _send_look(pipe_fd, looker)
+    _write_json(pipe_fd, END, {"num_source_samples": audio.num_source_samples})
+
+
+def _send_look(pipe_fd: int, looker: _Looker) -> None:
+    assert looker.peaks
+    pixels, points = looker.peaks.finish(), looker.points.table()
+    sizes = {
+        "num_samples": looker.peaks.num_samples,
+        "samples_per_pixel": looker.peaks.samples_per_pixel,
+        "num_pixels": len(pixels),
+        "delay": looker.points.delay,
+        "num_points": len(points),
+    }
+    _write_json(pipe_fd, LOOK, sizes)
+    whole = memoryview(pixels.astype("<i2").tobytes() + points.tobytes())
+    for start in range(0, len(whole), wire.PIECE_BYTES):
+        _write(pipe_fd, PIECE, whole[start : start + wire.PIECE_BYTES])
+
+
+def _clip(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
+    info = open_audio(file).info
+    _write_json(pipe_fd, INFO, asdict(info))
+    for block in read_between(file, ask.start, ask.end, _resume_of(ask)):
+        finite = np.nan_to_num(with_channels(block, info.num_channels), posinf=0.0, neginf=0.0)
+        _write(pipe_fd, AUDIO, np.ascontiguousarray(finite).data.cast("B"))
+    _write_json(pipe_fd, END, {})
+
+
+def _tile(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
+    info = open_audio(file).info
+    _write_json(pipe_fd, INFO, asdict(info))
+    maker = spectrogram.TileMaker(info.sample_rate_hz, ask.level)
+    start = ask.start - spectrogram.MARGIN
+    end = ask.start + spectrogram.WIDTH * spectrogram.samples_per_column(ask.level) + spectrogram.MARGIN
+    if start < 0:
+        maker.add(np.zeros((-start, info.num_channels), np.float32))
+    for block in read_between(file, max(0, start), end, _resume_of(ask)):
+        maker.add(with_channels(block, info.num_channels))
+        _write(pipe_fd, TICK, memoryview(b""))
+    _write(pipe_fd, TILE, memoryview(maker.finish().tobytes()))
+
+
+_ANSWERS: dict[str, Callable[[BinaryIO, int, Ask], None]] = {
+    "header": _header,
+    "mono": _mono,
+    "look": _mono,
+    "clip": _clip,
+    "tile": _tile,
+}
+
+
+class _Looker:
+    """Collects the envelope and the seek points while a recording is decoded."""
+
+    def __init__(self) -> None:
+        self.points = SeekPoints()
+        self.peaks: PeakMaker | None = None
+
+    def add(self, block: np.ndarray) -> None:
+        """Take (num_samples, num_channels) float32."""
+        self.peaks = self.peaks or PeakMaker(block.shape[1])
+        self.peaks.add(block)
+
+
+def _resume_of(ask: Ask) -> Resume | None:
+    return Resume(**ask.resume) if ask.resume else None
+
+
 def _report(pipe_fd: int, error: AudioError) -> None:
     with suppress(BrokenPipeError):
-        _write_json(pipe_fd, ERROR, {"code": error.code, "sentence": str(error)[:MAX_SENTENCE]})
+        _write_json(pipe_fd, ERROR, {"code": error.code, "sentence": str(error)[: wire.MAX_SENTENCE]})
 
 
-def _write_json(pipe_fd: int, kind: bytes, fields: dict[str, object]) -> None:
+def _write_json(pipe_fd: int, kind: bytes, fields: Mapping[str, object]) -> None:
     _write(pipe_fd, kind, memoryview(json.dumps(fields).encode()))
 
 

@@ -1,72 +1,119 @@
-"""What callers use to decode: ``Decoder`` decodes untrusted files in a child process and yields mono blocks.
+"""What callers use to decode: ``Decoder`` decodes untrusted recordings in a child process.
 
-``parent.py`` holds the child process and ``child.py`` runs in it. The child is reused for one file after another and
-replaced when it has died. It gets each recording as a read-only descriptor and answers through a pipe that belongs to
-that file alone: closing the pipe cancels, and audio of one file cannot be mistaken for audio of the next.
+``parent.py`` holds the child process, ``child.py`` runs in it and ``reply.py`` reads its answers. The child is reused
+for one recording after another and replaced when it has died. It gets each recording as a read-only descriptor, or
+asks for ranges of it, and answers through a pipe that belongs to that request alone: closing the pipe cancels, and
+audio of one recording cannot be mistaken for audio of the next.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import stat
-import time
-from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import BinaryIO, TypeVar
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import BinaryIO
 
 import numpy as np
 
-from appliance import metrics
 from appliance.engine.decode import wire
 from appliance.engine.decode.containers import AudioInfo
+from appliance.engine.decode.look import Look
 from appliance.engine.decode.parent import DecodeLimits, DecoderChild
+from appliance.engine.decode.remote import Ranges
+from appliance.engine.decode.reply import RangeServer, Reply
+from appliance.engine.decode.seek_points import Resume
 from appliance.errors import CorruptAudio, DecoderDied
 
-__all__ = ["DecodeLimits", "DecodedAudio", "Decoder"]
-
-T = TypeVar("T")
+__all__ = ["Clip", "DecodeLimits", "DecodedAudio", "Decoder"]
 
 CANCEL_SECONDS = 5.0  # a child that takes longer to leave a cancelled file is replaced
 
 
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a recording at its own rate: (num_samples, num_channels) float32; shorter at the end of the file."""
+
+    info: AudioInfo
+    samples: np.ndarray
+
+
 class Decoder:
-    """One child process that decodes one recording at a time, for one thread at a time. It starts at the first use."""
+    """One child process that decodes one recording at a time, for one thread at a time. It starts at the first use.
 
-    def __init__(self, limits: DecodeLimits) -> None:
+    ``niceness`` lowers the priority of the child.
+    """
+
+    def __init__(self, limits: DecodeLimits, niceness: int = 0) -> None:
         self._limits = limits
+        self._niceness = niceness
         self._child: DecoderChild | None = None
-        self._audio: DecodedAudio | None = None
+        self._reply: Reply | None = None
 
-    def decode(self, file: BinaryIO | int, sample_rate_hz: int) -> DecodedAudio:
+    def decode(self, file: BinaryIO | int, sample_rate_hz: int, *, look: bool = False) -> DecodedAudio:
         """Begin to decode ``file`` (an open regular file or its descriptor; its position does not matter).
 
         Returns as soon as the properties of the recording are known. A decode that this decoder has not finished is
-        cancelled. Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio, AudioTooShort or DecoderDied.
+        cancelled. With ``look`` the audio has also a look after its last block. Raises EmptyFile, CorruptAudio,
+        NoAudioStream, UnsupportedAudio, AudioTooShort or DecoderDied.
         """
-        if self._audio:
-            self._audio.close()
-        file_fd = _read_only(file if isinstance(file, int) else file.fileno())
-        try:
-            child = self._ready_child()
-            pipe_fd = child.request(file_fd, sample_rate_hz, self._limits)
-        finally:
-            os.close(file_fd)
-        self._audio = DecodedAudio(child, pipe_fd, sample_rate_hz, self._limits)
-        return self._audio
+        ask = wire.Ask("mono", sample_rate_hz, self._limits.max_duration_seconds, look=look)
+        child, pipe_fd, _ = self._send(file, ask)
+        self._reply = audio = DecodedAudio(child, pipe_fd, sample_rate_hz, self._limits)
+        return audio
 
     def claimed_seconds(self, file: BinaryIO | int) -> float | None:
         """Return the duration in the recording's header, None if it has none. Only the beginning is decoded.
 
         Raises what ``decode`` raises.
         """
-        with self.decode(file, wire.HEADER_ONLY) as header:
-            return header.claimed_seconds()
+        with self._ask(file, wire.Ask("header")) as reply:
+            seconds: float | None = reply.validated(wire.parse_claimed_seconds, _only(reply, wire.END))
+            return seconds
+
+    def look(self, recording: Ranges | BinaryIO | int) -> Look:
+        """Decode a recording to its end for its envelope and its seek points. Raises what iterating audio raises."""
+        ask = wire.Ask("look", max_duration_seconds=self._limits.max_duration_seconds)
+        with self._ask(recording, ask) as reply:
+            look, _ = _read_look(reply, self._limits)
+            return look
+
+    def clip(
+        self, recording: Ranges | BinaryIO | int, start_sample: int, end_sample: int, resume: Resume | None = None
+    ) -> Clip:
+        """Return the samples from ``start_sample`` up to ``end_sample`` as a whole decode gives them.
+
+        Without ``resume`` all that is before is decoded too, but in WAV. Raises what ``decode`` raises.
+        """
+        ask = wire.Ask("clip", start=start_sample, end=end_sample, resume=asdict(resume) if resume else None)
+        with self._ask(recording, ask) as reply:
+            channels, length = reply.info.num_channels, end_sample - start_sample
+            blocks = [np.empty(0, np.float32)]
+            for payload in _frames(reply, wire.AUDIO):
+                blocks.append(reply.validated(wire.parse_samples, payload))
+                if sum(map(len, blocks)) > length * channels:
+                    raise reply.invalid("more audio than was requested")
+            samples = np.concatenate(blocks)
+            if len(samples) % channels:
+                raise reply.invalid("a sample without all channels")
+            return Clip(reply.info, samples.reshape(-1, channels))
+
+    def tile(
+        self, recording: Ranges | BinaryIO | int, level: int, start_sample: int, resume: Resume | None = None
+    ) -> np.ndarray:
+        """Return the spectrogram tile of a level that begins at ``start_sample``: (256, 256) uint8.
+
+        Raises what ``decode`` raises.
+        """
+        ask = wire.Ask("tile", level=level, start=start_sample, resume=asdict(resume) if resume else None)
+        with self._ask(recording, ask) as reply:
+            tile: np.ndarray = reply.validated(wire.parse_tile, _only(reply, wire.TILE))
+            return tile
 
     def close(self) -> None:
         """Cancel the current decode and end the child."""
-        if self._audio:
-            self._audio.close()
+        if self._reply:
+            self._reply.close()
         if self._child:
             self._child.kill()
             self._child = None
@@ -82,39 +129,58 @@ class Decoder:
         """Process id of the child, None if it is not running."""
         return self._child.process.pid if self._child and self._child.process.poll() is None else None
 
+    def _ask(self, recording: Ranges | BinaryIO | int, ask: wire.Ask) -> Reply:
+        child, pipe_fd, server = self._send(recording, ask)
+        self._reply = Reply(child, pipe_fd, self._limits, server)
+        return self._reply
+
+    def _send(self, recording: Ranges | BinaryIO | int, ask: wire.Ask) -> tuple[DecoderChild, int, RangeServer | None]:
+        if self._reply:
+            self._reply.close()
+        child = self._ready_child
+        if isinstance(recording, int) or hasattr(recording, "fileno"):
+            file_fd = _read_only(recording if isinstance(recording, int) else recording.fileno())
+            try:
+                return (ready := child()), ready.request(file_fd, ask, self._limits), None
+            finally:
+                os.close(file_fd)
+        server = RangeServer(recording)
+        try:
+            ready = child()
+            pipe_fd = ready.request(server.child_end.fileno(), ask.of_size(server.size_bytes), self._limits)
+        except BaseException:
+            server.close()
+            raise
+        server.child_end.close()
+        return ready, pipe_fd, server
+
     def _ready_child(self) -> DecoderChild:
         if self._child and not self._child.is_ready(CANCEL_SECONDS):
             self._child.kill()
             self._child = None
         if not self._child:
-            child = DecoderChild(self._limits.memory_bytes)
+            child = DecoderChild(self._limits.memory_bytes, self._niceness)
             if not child.is_ready(self._limits.stall_seconds):
                 raise DecoderDied(f"The decoder process did not start: {child.exit_reason(self._limits)}")
             self._child = child
         return self._child
 
 
-class DecodedAudio:
+class DecodedAudio(Reply):
     """The mono blocks of one recording as they come from the child: (num_samples,) float32, about a second each.
 
-    ``info`` is known from the start, ``num_source_samples`` (at the recording's own rate) after the last block.
-    Iterating raises AudioTooShort (before the first block), AudioTooLong or DecoderDied; CorruptAudio if damage leaves
-    less than 100 ms, UnsupportedAudio if the sample rate changes on the way. Closing early cancels.
+    ``info`` is known from the start; ``num_source_samples`` (at the recording's own rate), and ``look`` if one was
+    requested, after the last block. Iterating raises AudioTooShort (before the first block), AudioTooLong or
+    DecoderDied; CorruptAudio if damage leaves less than 100 ms, UnsupportedAudio if the sample rate changes on the way.
     """
 
     def __init__(self, child: DecoderChild, pipe_fd: int, sample_rate_hz: int, limits: DecodeLimits) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.num_source_samples = 0
         self.finished = False
-        self._child = child
-        self._pipe_fd = pipe_fd
-        self._limits = limits
+        self.look: Look | None = None
         self._num_samples = 0
-        self._waited_seconds = 0.0
-        kind, payload = self._frame()
-        if kind != wire.INFO:
-            raise self._invalid_reply("the first frame is not INFO")
-        self.info: AudioInfo = self._validated(wire.parse_info, payload)
+        super().__init__(child, pipe_fd, limits)
 
     @property
     def duration_ms(self) -> int:
@@ -123,110 +189,66 @@ class DecodedAudio:
             raise RuntimeError("The duration is known after the last block.")
         return -(-1000 * self.num_source_samples // self.info.sample_rate_hz)
 
-    def claimed_seconds(self) -> float | None:
-        """Return the duration in the header, None if it has none. Only for a decode at the rate HEADER_ONLY."""
-        kind, payload = self._frame()
-        if kind != wire.END:
-            raise self._invalid_reply("audio that was not requested")
-        seconds: float | None = self._validated(wire.parse_claimed_seconds, payload)
-        return seconds
-
     def __iter__(self) -> Iterator[np.ndarray]:
         return self
 
     def __next__(self) -> np.ndarray:
-        if self._pipe_fd < 0:
+        if not self.is_open:
             raise StopIteration
-        kind, payload = self._frame()
+        kind, payload = self.frame()
         longest = self._limits.max_duration_seconds + 1
         if kind == wire.AUDIO:
-            samples: np.ndarray = self._validated(wire.parse_samples, payload)
+            samples: np.ndarray = self.validated(wire.parse_samples, payload)
             self._num_samples += len(samples)
             if self._num_samples > longest * self.sample_rate_hz:
-                raise self._invalid_reply("more audio than the longest recording has")
+                raise self.invalid("more audio than the longest recording has")
             return samples
+        if kind == wire.LOOK:
+            self.look, payload = _read_look(self, self._limits, payload)
+            kind = wire.END
         if kind != wire.END:
-            raise self._invalid_reply("two INFO frames")
+            raise self.invalid("a frame that was not requested")
         largest = int(longest * self.info.sample_rate_hz)
-        self.num_source_samples = self._validated(wire.parse_num_source_samples, payload, largest)
+        self.num_source_samples = self.validated(wire.parse_num_source_samples, payload, largest)
         self.finished = True
         self.close()
         raise StopIteration
 
-    def close(self) -> None:
-        """Close the pipe; the child notices at its next block and leaves the file. Idempotent."""
-        if self._pipe_fd >= 0:
-            os.close(self._pipe_fd)
-            self._pipe_fd = -1
-            if self.sample_rate_hz != wire.HEADER_ONLY:
-                metrics.STAGE_SECONDS.labels("decode").observe(self._waited_seconds)
 
-    def __enter__(self) -> DecodedAudio:
-        return self
+def _read_look(reply: Reply, limits: DecodeLimits, head: bytearray | None = None) -> tuple[Look, bytearray]:
+    """Return the look that begins with the LOOK frame ``head``, or with the next frame, and the END frame after it."""
+    largest = int((limits.max_duration_seconds + 1) * reply.info.sample_rate_hz)
+    if head is None:
+        kind, head = reply.frame()
+        if kind != wire.LOOK:
+            raise reply.invalid("no look")
+    sizes = reply.validated(wire.parse_look_sizes, head, reply.info, largest)
+    rest = bytearray()
+    while len(rest) < sizes.num_bytes:
+        kind, payload = reply.frame()
+        if kind != wire.PIECE or not payload:
+            raise reply.invalid("a look that ends early")
+        rest += payload
+    look: Look = reply.validated(wire.parse_look, rest, sizes, reply.info)
+    return look, _only(reply, wire.END)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
-    def __del__(self) -> None:
-        if hasattr(self, "_pipe_fd"):
-            self.close()
+def _only(reply: Reply, expected: bytes) -> bytearray:
+    kind, payload = reply.frame()
+    if kind != expected:
+        raise reply.invalid("a frame that was not requested")
+    return payload
 
-    def _frame(self) -> tuple[bytes, bytearray]:
-        """Return the next frame. Raises the error that it carries, or DecoderDied if no frame comes in time.
 
-        A decoder that sends a little now and then never stalls, so the waits of all frames have a limit too.
-        """
-        began = time.monotonic()
-        allowed = min(self._limits.stall_seconds, self._limits.wait_seconds - self._waited_seconds)
-        try:
-            kind, size = wire.parse_header(self._read(wire.HEADER.size, began + allowed))
-            payload = self._read(size, began + allowed)
-            self._waited_seconds += time.monotonic() - began
-            if kind != wire.ERROR:
-                return kind, payload
-            error: Exception = wire.parse_error(payload)
-        except wire.BadFrame as bad:
-            raise self._invalid_reply(str(bad)) from bad
-        self.close()
-        raise error
-
-    def _read(self, num_bytes: int, deadline: float) -> bytearray:
-        payload = bytearray(num_bytes)
-        unread = memoryview(payload)
-        poll = select.poll()
-        poll.register(self._pipe_fd, select.POLLIN)
-        while unread:
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                self._kill_child()
-                raise DecoderDied(f"The decoder process {self._delay()} and was stopped.")
-            count = os.readv(self._pipe_fd, [unread])
-            if not count:
-                reason = self._child.exit_reason(self._limits)
-                self._kill_child()
-                raise DecoderDied(f"The decoder process ended on this file: {reason}")
-            unread = unread[count:]
-        return payload
-
-    def _delay(self) -> str:
-        if self._limits.wait_seconds - self._waited_seconds < self._limits.stall_seconds:
-            return f"let its caller wait for {self._limits.wait_seconds:g} s in all"
-        return f"sent no audio for {self._limits.stall_seconds:g} s"
-
-    def _validated(self, parse: Callable[..., T], *args: object) -> T:
-        try:
-            return parse(*args)
-        except wire.BadFrame as bad:
-            raise self._invalid_reply(str(bad)) from bad
-
-    def _invalid_reply(self, fault: str) -> DecoderDied:
-        self._kill_child()
-        return DecoderDied(f"The decoder process sent an invalid reply ({fault}) and was stopped.")
-
-    def _kill_child(self) -> None:
-        self._child.kill()
-        self.close()
+def _frames(reply: Reply, expected: bytes) -> Iterator[bytearray]:
+    """Yield the payloads of frames of one kind, up to END."""
+    while True:
+        kind, payload = reply.frame()
+        if kind == wire.END:
+            return
+        if kind != expected:
+            raise reply.invalid("a frame that was not requested")
+        yield payload
 
 
 def _read_only(fd: int) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 import av.subtitles.stream  # PyAV imports it with the first file, when the decoder process can open nothing
@@ -26,6 +26,7 @@ from av.codec.context import Flags2
 from av.stream import Discard
 
 from appliance.engine.decode.containers import MAX_CHANNELS, AudioInfo, check_info
+from appliance.engine.decode.seek_points import SeekPoints
 from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
 
 MP3_DELAY_SAMPLES = 1105  # 576 of LAME's encoder, 528 + 1 of every decoder (LAME's technical FAQ)
@@ -36,7 +37,7 @@ MAX_ERRORS_IN_A_ROW = 1000
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _CODECS = {"mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis"}
 _CODECS |= {name for name in av.codecs_available if name.startswith("pcm_")}
-_SELF_FRAMED = ("mp3", "aac")  # containers without a clock: FFmpeg makes their time stamps by counting packets
+SELF_FRAMED = ("mp3", "aac")  # containers without a clock: FFmpeg makes their time stamps by counting packets
 _DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(code)
     for name, code in {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}.items()
@@ -44,26 +45,39 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 
 @dataclass
-class _Frame:
+class Frame:
     """One decoded frame and its place in time."""
 
     audio: av.AudioFrame
     packet_samples: float  # duration of its packet in samples; 0 if the packet states none
     stamp: float | None  # when it begins, in samples; None if it has no time stamp
+    place: Place | None = None  # of the packet that begins with this frame
+
+
+class Place(NamedTuple):
+    """A packet's time stamp, where it lies in the file, and the counts after it was decoded."""
+
+    pts: int
+    byte: int
+    nth: int  # of the packets at this byte
+    good_bytes: int
+    good_packets: int
+    lost_frames: int
 
 
 def open_packets(
-    file: BinaryIO, container: str
+    file: BinaryIO, container: str, points: SeekPoints | None = None
 ) -> tuple[AudioInfo, Iterator[np.ndarray], Callable[[], bool], float | None]:
     """Open ``file`` as ``container`` and decode up to the first frame, which has the properties of the recording.
 
     Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, a function that
     returns whether damage was met so far, and the duration in the header in seconds, None if the header has none.
+    The points from which decoding can begin are added to ``points`` on the way.
     Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
     """
-    source = _open(file, container)
+    source = open_container(file, container)
     try:
-        packets = _Packets(source, container)
+        packets = Packets(source, container)
         frames = packets.frames()
         first = next(frames, None)
         if first is None:
@@ -75,12 +89,13 @@ def open_packets(
     except BaseException:
         source.close()
         raise
-    pieces = _trim(_align(chain([first], frames), packets, rate_hz), packets, rate_hz)
-    blocks = _close_after(source, _join_blocks(pieces, rate_hz))
+    pieces = _trim(align(chain([first], frames), packets, rate_hz, points), packets, rate_hz, points)
+    blocks = close_after(source, join_blocks(pieces, rate_hz))
     return info, blocks, lambda: packets.num_damaged > 0, _claimed_seconds(source, container)
 
 
-def _open(file: BinaryIO, container: str) -> av.container.InputContainer:
+def open_container(file: BinaryIO, container: str) -> av.container.InputContainer:
+    """Open a file with the demuxer of ``container`` alone. Raises CorruptAudio."""
     demuxer = _DEMUXERS.get(container, container)
     # FFmpeg decodes the first frames of every stream while it opens a file, pictures and subtitles too, and some
     # demuxers open other files. The lists keep it to this demuxer, to the codecs of audio, and to this file.
@@ -100,14 +115,15 @@ def _claimed_seconds(source: av.container.InputContainer, container: str) -> flo
     return source.duration / av.time_base if source.duration and container != "aac" else None
 
 
-def _close_after(source: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def close_after(source: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the blocks and then close the container they come from."""
     try:
         yield from blocks
     finally:
         source.close()
 
 
-class _Packets:
+class Packets:
     """The first audio stream of an opened container. Decoding goes on after damage."""
 
     def __init__(self, source: av.container.InputContainer, container: str) -> None:
@@ -132,31 +148,44 @@ class _Packets:
                 other.discard = Discard.all
         self.metadata = {**source.metadata, **self.stream.metadata}
         self.codec = name.removesuffix("float").removeprefix("lib")
+        self.seconds = float(self.stream.time_base)
         self.delay_is_stated = False
         self.num_damaged = 0
+        self.good_bytes = self.good_packets = self.lost_frames = 0
+        self._byte: int | None = None
+        self._nth = 0
 
-    def frames(self) -> Iterator[_Frame]:
+    def frames(self) -> Iterator[Frame]:
         """Yield every frame that can be decoded, at a time that counts the frames that cannot."""
-        seconds = float(self.stream.time_base)
-        good_bytes = good_packets = lost_frames = 0
         for packet in self._demuxed():
-            if not good_packets:
+            self._nth = self._nth + 1 if packet.pos == self._byte else 0
+            self._byte = packet.pos
+            if not self.good_packets:
                 self.delay_is_stated = self.delay_is_stated or _skips_samples(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError:
                 self.num_damaged += 1
-                if self.container in _SELF_FRAMED and good_packets:
+                if self.container in SELF_FRAMED and self.good_packets:
                     # The parser puts all damaged bytes into one packet; its size shows how many frames they were.
-                    lost_frames += max(0, round(packet.size * good_packets / good_bytes) - 1)
+                    self.lost_frames += max(0, round(packet.size * self.good_packets / self.good_bytes) - 1)
                 continue
             if decoded and packet.size:
-                good_packets += 1
-                good_bytes += packet.size
+                self.good_packets += 1
+                self.good_bytes += packet.size
+            place: Place | None = self._place_of(packet)
             for audio in decoded:
                 rate = audio.sample_rate
-                stamp = None if audio.pts is None else audio.pts * seconds * rate + lost_frames * audio.samples
-                yield _Frame(audio, (packet.duration or 0) * seconds * rate, stamp)
+                stamp = None
+                if audio.pts is not None:
+                    stamp = audio.pts * self.seconds * rate + self.lost_frames * audio.samples
+                yield Frame(audio, (packet.duration or 0) * self.seconds * rate, stamp, place)
+                place = None
+
+    def _place_of(self, packet: av.Packet) -> Place | None:
+        if packet.pts is None or self._byte is None:
+            return None
+        return Place(packet.pts, self._byte, self._nth, self.good_bytes, self.good_packets, self.lost_frames)
 
     def _demuxed(self) -> Iterator[av.Packet]:
         errors_in_a_row = 0
@@ -177,14 +206,23 @@ def _skips_samples(packet: av.Packet) -> bool:
     return any(data.data_type == "skip_samples" for data in packet.iter_sidedata())
 
 
-def _align(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+def align(
+    frames: Iterable[Frame],
+    packets: Packets,
+    rate_hz: int,
+    points: SeekPoints | None = None,
+    *,
+    origin: float | None = None,
+    position: int = 0,
+) -> Iterator[np.ndarray]:
     """Yield (num_channels, num_samples) float32 of each frame, with silence for the audio lost between frames.
 
-    Time stamps are rounded (to 1 ms in WebM) and guessed between Ogg pages, so only a jump counts.
+    Time stamps are rounded (to 1 ms in WebM) and guessed between Ogg pages, so only a jump counts. ``position`` is the
+    number of samples before the first frame, ``origin`` the stamp of sample 0. Now and then a point is added to
+    ``points``.
     """
     tolerance = rate_hz * (0.025 if packets.codec == "vorbis" else 0.005)
-    origin: float | None = None
-    position = samples_at_other_rate = 0
+    samples_at_other_rate = 0
     for frame, is_last in _with_last(frames):
         if frame.stamp is not None:
             origin = frame.stamp if origin is None else origin
@@ -194,6 +232,8 @@ def _align(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Iterato
                 yield from _silence(gap, frame.audio.layout.nb_channels, rate_hz)
             elif abs(gap) > tolerance:
                 origin = frame.stamp - position
+        if points is not None and frame.place and frame.audio.sample_rate == rate_hz:
+            points.note(position, rate_hz, origin, frame.stamp, frame.place)
         samples = _samples(frame.audio, rate_hz)
         is_other_rate = frame.audio.sample_rate != rate_hz
         samples_at_other_rate = samples_at_other_rate + samples.shape[1] if is_other_rate else 0
@@ -207,7 +247,7 @@ def _align(frames: Iterable[_Frame], packets: _Packets, rate_hz: int) -> Iterato
         yield samples
 
 
-def _with_last(frames: Iterable[_Frame]) -> Iterator[tuple[_Frame, bool]]:
+def _with_last(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
     previous = None
     for frame in frames:
         if previous:
@@ -248,12 +288,16 @@ def _samples(audio: av.AudioFrame, rate_hz: int) -> np.ndarray:
     return floats
 
 
-def _trim(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> Iterator[np.ndarray]:
+def _trim(
+    pieces: Iterable[np.ndarray], packets: Packets, rate_hz: int, points: SeekPoints | None
+) -> Iterator[np.ndarray]:
     """Drop the encoder's delay if the file does not state it, and the padding after the end that the file states."""
     first = next(iter(pieces), None)
     if first is None:
         return
     delay = _unstated_delay(packets, first.shape[1])
+    if points is not None:
+        points.delay = delay
     end = _stated_end(packets, rate_hz)
     position = -delay
     padding: list[np.ndarray] = []
@@ -271,7 +315,7 @@ def _trim(pieces: Iterable[np.ndarray], packets: _Packets, rate_hz: int) -> Iter
             yield from padding
 
 
-def _unstated_delay(packets: _Packets, first_frame_samples: int) -> int:
+def _unstated_delay(packets: Packets, first_frame_samples: int) -> int:
     """Return the number of samples of delay that FFmpeg has not removed."""
     if packets.container == "ogg" and packets.codec == "vorbis":
         return first_frame_samples  # half an overlap; FFmpeg drops it only if FFmpeg does the trimming
@@ -280,7 +324,7 @@ def _unstated_delay(packets: _Packets, first_frame_samples: int) -> int:
     return {"mp3": MP3_DELAY_SAMPLES, "aac": first_frame_samples}.get(packets.codec, 0)
 
 
-def _stated_end(packets: _Packets, rate_hz: int) -> int | None:
+def _stated_end(packets: Packets, rate_hz: int) -> int | None:
     """Return the length in samples by Ogg's last page or MP4's iTunes tag or edit list, None if none states it."""
     stream = packets.stream
     if packets.container == "ogg" and packets.codec == "vorbis":
@@ -297,7 +341,7 @@ def _stated_end(packets: _Packets, rate_hz: int) -> int | None:
     return int(stream.duration * float(stream.time_base) * rate_hz) + rate_hz // 1000
 
 
-def _join_blocks(pieces: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
+def join_blocks(pieces: Iterable[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
     """Join (num_channels, num_samples) pieces into (num_samples, num_channels) blocks of a second or a little more."""
     waiting: list[np.ndarray] = []
     num_waiting = 0

@@ -54,7 +54,7 @@ class DecodeLimits:
 class DecoderChild:
     """A running decoder process, the socket to it, and the lifeline: a pipe that ends the process when it closes."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, niceness: int = 0) -> None:
         self._control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         child_lifeline, self._lifeline = os.pipe()
         command = [sys.executable, "-s", *PROGRAM]
@@ -72,6 +72,8 @@ class DecoderChild:
         finally:
             child_control.close()
             os.close(child_lifeline)
+        if niceness:
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, niceness)
 
     def is_ready(self, seconds: float) -> bool:
         """Return whether the child sends within ``seconds`` that it can take a file."""
@@ -84,8 +86,8 @@ class DecoderChild:
         except OSError:
             return False
 
-    def request(self, file_fd: int, sample_rate_hz: int, limits: DecodeLimits) -> int:
-        """Send a file and return the descriptor of the pipe that its frames come from.
+    def request(self, file_fd: int, ask: wire.Ask, limits: DecodeLimits) -> int:
+        """Send a recording and return the descriptor of the pipe that its frames come from.
 
         Raises nothing if the child has died: the first read from the pipe finds its other end closed.
         """
@@ -93,8 +95,7 @@ class DecoderChild:
         try:
             fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             self._limit_cpu(limits.cpu_seconds)
-            request = wire.REQUEST.pack(sample_rate_hz, limits.max_duration_seconds)
-            socket.send_fds(self._control, [request], [file_fd, write_fd])
+            socket.send_fds(self._control, [ask.to_bytes()], [file_fd, write_fd])
         except (OSError, ValueError):
             pass  # the child died just now
         finally:

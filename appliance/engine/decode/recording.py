@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 import soundfile
@@ -20,11 +21,13 @@ import soundfile
 from appliance.engine.decode.containers import AudioInfo, check_info, identify_container
 from appliance.engine.decode.ffmpeg import open_packets
 from appliance.engine.decode.resample import resample
+from appliance.engine.decode.resume import PointNotMet, resume_packets
+from appliance.engine.decode.seek_points import Resume, SeekPoints
 from appliance.errors import AudioTooLong, AudioTooShort, CorruptAudio
 
 MIN_DURATION_SECONDS = 0.1
 
-__all__ = ["AudioInfo", "Recording", "decode_mono", "open_audio"]
+__all__ = ["AudioInfo", "Recording", "decode_mono", "open_audio", "read_between"]
 
 
 @dataclass
@@ -50,20 +53,62 @@ class Recording:
         return self._blocks
 
 
-def open_audio(file: BinaryIO) -> Recording:
+def open_audio(file: BinaryIO, points: SeekPoints | None = None) -> Recording:
     """Open a seekable binary file. Its content decides the format.
 
-    Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort (not one sample).
+    The points from which decoding can begin are added to ``points`` while the blocks are iterated; a file that
+    libsndfile reads needs none. Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort (not
+    one sample).
     """
+    container, file = _contained(file)
+    sound = _open_wav(file, container)
+    if sound:
+        info = AudioInfo("wav", sound.subtype.lower(), sound.samplerate, sound.channels)
+        return Recording(check_info(info), _wav_blocks(sound), claimed_seconds=sound.frames / sound.samplerate)
+    return Recording(*open_packets(file, container, points))
+
+
+def read_between(
+    file: BinaryIO, start_sample: int, end_sample: int, resume: Resume | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the samples from ``start_sample`` up to ``end_sample`` as a whole decode gives them.
+
+    The blocks are as those of ``Recording.blocks``. Without ``resume``, all that is before is decoded too, unless
+    libsndfile reads the file. Raises what ``open_audio`` raises.
+    """
+    container, file = _contained(file)
+    sound = _open_wav(file, container)
+    if sound:
+        sound.seek(min(start_sample, sound.frames))
+        yield from _cut(_wav_blocks(sound), start_sample, start_sample, end_sample)
+        return
+    if resume:
+        with suppress(PointNotMet):
+            blocks = resume_packets(file, container, resume)
+            yield from _cut(blocks, resume.first_sample, start_sample, end_sample)
+            return
+    file.seek(0)
+    yield from _cut(open_packets(file, container)[1], 0, start_sample, end_sample)
+
+
+def _cut(blocks: Iterator[np.ndarray], position: int, start_sample: int, end_sample: int) -> Iterator[np.ndarray]:
+    """Yield what lies between two samples of blocks that begin at the sample ``position``."""
+    for block in blocks:
+        part = block[max(0, start_sample - position) : max(0, end_sample - position)]
+        if len(part):
+            yield part
+        position += len(block)
+        if position >= end_sample:
+            return
+
+
+def _contained(file: BinaryIO) -> tuple[str, BinaryIO]:
+    """Return the container, and the file without tags and junk before it, at its beginning."""
     container, start = identify_container(file)
     if start:
-        file = io.BufferedReader(_Remainder(file, start))
+        file = cast(BinaryIO, io.BufferedReader(_Remainder(file, start)))
     file.seek(0)
-    if container in ("wav", "w64"):
-        recording = _open_wav(file)
-        if recording:
-            return recording
-    return Recording(*open_packets(file, container))
+    return container, file
 
 
 class _Remainder(io.RawIOBase):
@@ -91,18 +136,16 @@ class _Remainder(io.RawIOBase):
         return self._file.tell() - self._start
 
 
-def _open_wav(file: BinaryIO) -> Recording | None:
+def _open_wav(file: BinaryIO, container: str) -> soundfile.SoundFile | None:
     """Return None if libsndfile finds no samples. FFmpeg then reads it: streaming encoders leave a data size of 0."""
-    try:
+    if container not in ("wav", "w64"):
+        return None
+    with suppress(soundfile.LibsndfileError):
         sound = soundfile.SoundFile(file)
-    except soundfile.LibsndfileError:
-        file.seek(0)
-        return None
-    if not sound.frames:
-        file.seek(0)
-        return None
-    info = AudioInfo("wav", sound.subtype.lower(), sound.samplerate, sound.channels)
-    return Recording(check_info(info), _wav_blocks(sound), claimed_seconds=sound.frames / sound.samplerate)
+        if sound.frames:
+            return sound
+    file.seek(0)
+    return None
 
 
 def _wav_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
@@ -114,11 +157,25 @@ def _wav_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
             yield block
 
 
+class Looker(Protocol):
+    """Collects what somebody who looks at a recording needs, while it is decoded."""
+
+    @property
+    def points(self) -> SeekPoints:
+        """Takes the points from which decoding can begin."""
+
+    def add(self, block: np.ndarray) -> None:
+        """Take (num_samples, num_channels) float32 at the recording's own rate."""
+
+
 class MonoDecode:
     """One recording as mono blocks at ``sample_rate_hz``. Counts the samples of the source on the way."""
 
-    def __init__(self, recording: Recording, sample_rate_hz: int, max_duration_seconds: float) -> None:
+    def __init__(
+        self, recording: Recording, sample_rate_hz: int, max_duration_seconds: float, looker: Looker | None = None
+    ) -> None:
         self._recording = recording
+        self._looker = looker
         self._sample_rate_hz = sample_rate_hz
         self._max_samples = int(max_duration_seconds * recording.info.sample_rate_hz)
         self._max_duration_seconds = max_duration_seconds
@@ -140,6 +197,8 @@ class MonoDecode:
                 seconds = self._max_duration_seconds
                 limit = f"{seconds:g} s" if seconds < 3600 else f"{seconds / 3600:g} hours"
                 raise AudioTooLong(f"The recording is longer than {limit}, the longest that is accepted.")
+            if self._looker:
+                self._looker.add(block)
             waiting.append(mono(block))
             if self.num_source_samples >= MIN_DURATION_SECONDS * rate:
                 yield from waiting
@@ -151,10 +210,16 @@ class MonoDecode:
             raise AudioTooShort(f"The recording lasts {milliseconds:.0f} ms; at least 100 ms are needed.")
 
 
-def decode_mono(file: BinaryIO, sample_rate_hz: int, max_duration_seconds: float) -> tuple[AudioInfo, MonoDecode]:
-    """Return the properties of ``file`` and its mono blocks at ``sample_rate_hz``. Raises what open_audio raises."""
-    recording = open_audio(file)
-    return recording.info, MonoDecode(recording, sample_rate_hz, max_duration_seconds)
+def decode_mono(
+    file: BinaryIO, sample_rate_hz: int, max_duration_seconds: float, looker: Looker | None = None
+) -> tuple[AudioInfo, MonoDecode]:
+    """Return the properties of ``file`` and its mono blocks at ``sample_rate_hz``; 0 is the recording's own rate.
+
+    ``looker`` gets every block before it is mixed, and the seek points. Raises what ``open_audio`` raises.
+    """
+    recording = open_audio(file, looker.points if looker else None)
+    rate = sample_rate_hz or recording.info.sample_rate_hz
+    return recording.info, MonoDecode(recording, rate, max_duration_seconds, looker)
 
 
 def mono(block: np.ndarray) -> np.ndarray:

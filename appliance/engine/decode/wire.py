@@ -2,30 +2,55 @@
 
 The parent validates every field: the child reads untrusted files.
 
-Down a socket of messages goes REQUEST with two file descriptors: the recording, and a pipe for the answer. Up the pipe
-come frames: HEADER (kind, number of bytes), then JSON or float32 samples. INFO comes first, AUDIO follows, END or ERROR
-is last. A sample rate of HEADER_ONLY asks for INFO and END alone. The child sends READY on the socket when it can take
-a file.
+Down a socket of messages goes an Ask with two file descriptors: the recording, and a pipe for the answer. The recording
+is a file, or, if the Ask has a size, a socket on which ``remote.py`` asks for ranges of it. Up the pipe come frames:
+HEADER (kind, number of bytes), then JSON, float32 samples or other bytes. INFO comes first, END or ERROR is last. The
+child sends READY on the socket when it can take a recording.
+
+============  ========================================================================
+Ask           frames between INFO and END
+============  ========================================================================
+``header``    none; END has the duration in the header
+``mono``      AUDIO at the rate of the Ask; with ``look`` also LOOK and PIECE
+``look``      TICK now and then, LOOK, PIECE: the envelope, then the seek points
+``clip``      AUDIO from ``start`` to ``end``: all channels, interleaved, at the recording's own rate
+``tile``      TILE: a spectrogram tile of ``level`` that begins at ``start``
+============  ========================================================================
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from appliance import errors
+from appliance.engine.decode import peaks
 from appliance.engine.decode.containers import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, AudioInfo
+from appliance.engine.decode.look import Look, Outline
+from appliance.engine.decode.seek_points import EVERY_SECONDS, POINT
+from appliance.engine.decode.spectrogram import HEIGHT, WIDTH
 
-REQUEST = struct.Struct("<Id")  # sample rate of the answer in Hz, longest recording in seconds
+MAX_ASK_BYTES = 8192
 HEADER = struct.Struct("<cI")
 READY = b"ready"
-HEADER_ONLY = 0
 
-INFO, AUDIO, END, ERROR = b"I", b"A", b"E", b"X"
+INFO, AUDIO, LOOK, PIECE, TILE, TICK, END, ERROR = b"I", b"A", b"L", b"P", b"T", b".", b"E", b"X"
+PIECE_BYTES = 1024**2
 
-MAX_FRAME_BYTES = {INFO: 4096, AUDIO: 16 * 1024**2, END: 4096, ERROR: 16384}
+MAX_FRAME_BYTES = {
+    INFO: 4096,
+    AUDIO: 16 * 1024**2,
+    LOOK: 4096,
+    PIECE: PIECE_BYTES,
+    TILE: HEIGHT * WIDTH,
+    TICK: 0,
+    END: 4096,
+    ERROR: 16384,
+}
 MAX_SENTENCE = 1000  # characters
 
 OUT_OF_MEMORY = 86  # exit status of a child whose allocation failed
@@ -42,6 +67,51 @@ _ERRORS = {
         errors.DecoderDied,
     )
 }
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the child is to do with a recording. Places are samples at the recording's own rate."""
+
+    kind: Literal["header", "mono", "look", "clip", "tile"]
+    sample_rate_hz: int = 0  # of mono audio
+    max_duration_seconds: float = 0.0
+    look: bool = False
+    level: int = 0
+    start: int = 0
+    end: int = 0
+    resume: dict[str, Any] | None = None
+    size_bytes: int | None = None  # of a recording that is read in ranges
+
+    def of_size(self, size_bytes: int) -> Self:
+        """Return the same for a recording that is read in ranges."""
+        return replace(self, size_bytes=size_bytes)
+
+    def to_bytes(self) -> bytes:
+        """Return the message."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, message: bytes) -> Self:
+        """Read what ``to_bytes`` wrote."""
+        return cls(**json.loads(message))
+
+
+@dataclass(frozen=True)
+class LookSizes:
+    """The LOOK frame: how many bytes of PIECE frames follow, and what they are."""
+
+    num_samples: int
+    samples_per_pixel: int
+    num_pixels: int
+    delay: int
+    num_points: int
+    pixel_bytes: int
+
+    @property
+    def num_bytes(self) -> int:
+        """The number of bytes of the pixels and the points."""
+        return self.num_pixels * self.pixel_bytes + self.num_points * POINT.itemsize
 
 
 class BadFrame(Exception):
@@ -64,6 +134,43 @@ def parse_samples(payload: bytearray) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise BadFrame("samples that are not finite")
     return samples
+
+
+def parse_tile(payload: bytearray) -> np.ndarray:
+    """Return the tile of a TILE frame: (HEIGHT, WIDTH) uint8. Raises BadFrame."""
+    if len(payload) != HEIGHT * WIDTH:
+        raise BadFrame(f"a tile of {len(payload)} bytes")
+    return np.frombuffer(payload, np.uint8).reshape(HEIGHT, WIDTH)
+
+
+def parse_look_sizes(payload: bytearray, info: AudioInfo, largest: int) -> LookSizes:
+    """Return a LOOK frame of a recording of up to ``largest`` samples. Raises BadFrame."""
+    fields = _fields(payload)
+    num_samples = _integer(fields, "num_samples", 1, largest)
+    samples_per_pixel = _integer(fields, "samples_per_pixel", peaks.BASE_SAMPLES, largest + peaks.BASE_SAMPLES)
+    num_pixels = _integer(fields, "num_pixels", 1, peaks.MAX_VALUES)
+    if num_pixels != -(-num_samples // samples_per_pixel):
+        raise BadFrame("an envelope that is not as long as the recording")
+    most_points = num_samples // (EVERY_SECONDS * info.sample_rate_hz) + 2
+    return LookSizes(
+        num_samples=num_samples,
+        samples_per_pixel=samples_per_pixel,
+        num_pixels=num_pixels,
+        delay=_integer(fields, "delay", 0, MAX_SAMPLE_RATE_HZ),
+        num_points=_integer(fields, "num_points", 0, most_points),
+        pixel_bytes=info.num_channels * peaks.PIXEL_BYTES,
+    )
+
+
+def parse_look(payload: bytearray, sizes: LookSizes, info: AudioInfo) -> Look:
+    """Return the look in the payloads of all PIECE frames. Raises BadFrame if they are longer than ``sizes`` says."""
+    if len(payload) != sizes.num_bytes:
+        raise BadFrame("a look of another size than it said")
+    end = sizes.num_pixels * sizes.pixel_bytes
+    pixels = np.frombuffer(payload, "<i2", end // 2).reshape(sizes.num_pixels, info.num_channels, 2)
+    points = np.frombuffer(payload, POINT, sizes.num_points, end)
+    outline = Outline(info, sizes.num_samples, sizes.samples_per_pixel, sizes.num_pixels, sizes.delay, points)
+    return Look(outline, pixels)
 
 
 def parse_info(payload: bytearray) -> AudioInfo:

@@ -87,7 +87,10 @@ def attack(monkeypatch: pytest.MonkeyPatch, targets: Targets, without: tuple[str
     child = DecoderChild(1024**3)
     try:
         assert child.is_ready(60)
-        with targets.file.open("rb") as file, open(child.request(file.fileno(), 8_000, LIMITS), "rb") as pipe:
+        with (
+            targets.file.open("rb") as file,
+            open(child.request(file.fileno(), wire.Ask("mono", 8_000), LIMITS), "rb") as pipe,
+        ):
             answer = pipe.read()
     finally:
         child.kill()

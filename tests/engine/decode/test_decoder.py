@@ -396,7 +396,7 @@ def test_an_invalid_reply_fails_the_file(recording: Recording, answer: bytes, ha
     limits = DecodeLimits(stall_seconds=0.5, max_duration_seconds=2)
     child = RogueChild(recording(answer, "answer"), hangs)
     with recording(GOOD).open("rb") as file:
-        pipe = child.request(file.fileno(), 8_000, limits)
+        pipe = child.request(file.fileno(), wire.Ask("mono", 8_000), limits)
         started = time.monotonic()
         with pytest.raises(DecoderDied):
             list(DecodedAudio(child, pipe, 8_000, limits))
@@ -408,7 +408,7 @@ def test_an_error_sentence_from_a_child_is_made_printable(recording: Recording) 
     answer = frame(b"X", b'{"code": "corrupt_audio", "sentence": "a\\u001b[31mb"}')
     child = RogueChild(recording(answer, "answer"), hangs=False)
     with recording(GOOD).open("rb") as file:
-        pipe = child.request(file.fileno(), 8_000, DecodeLimits())
+        pipe = child.request(file.fileno(), wire.Ask("mono", 8_000), DecodeLimits())
         with pytest.raises(CorruptAudio, match=r"^a\?\[31mb$"):
             DecodedAudio(child, pipe, 8_000, DecodeLimits())
     child.kill()
