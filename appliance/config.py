@@ -202,6 +202,19 @@ class Settings(BaseSettings):
     )
     max_duration_seconds: int = Field(12 * 3600, ge=1, description="Longest recording that is analysed.")
 
+    # Looking and listening
+    waveform_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Recordings of at least this length get their waveform while they are analyzed; that of others is "
+        "made when somebody first looks at them.",
+    )
+    tile_cache_bytes: int = Field(
+        1024 * MEBIBYTE,
+        ge=16 * MEBIBYTE,
+        description="Largest size of the pictures of spectrograms that stay on the disk; the least recently used go.",
+    )
+
     # Webhooks
     webhook_networks: list[Annotated[str, AfterValidator(_network)]] = Field(
         ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],

@@ -80,6 +80,12 @@ class TooManyUploads(ApplianceError):
     code = "too_many_uploads"
 
 
+class TooManyLooks(ApplianceError):
+    """As many clips and pictures of recordings are being made as the appliance makes at once; repeat a little later."""
+
+    code = "too_many_looks"
+
+
 class QuotaExceeded(ApplianceError):
     """The tenant would use more than the operator allows; the message names the limit and the use."""
 
@@ -106,6 +112,24 @@ class NotUploaded(Conflict):
     """There is no uploaded object: the upload was never made, or not yet."""
 
     code = "not_uploaded"
+
+
+class CannotBePlayed(ApplianceError):
+    """The recording cannot be decoded, or the clip is longer than a clip may be; the message says which."""
+
+    code = "cannot_be_played"
+
+
+class OutsideRecording(ApplianceError):
+    """The recording ends before the place that was requested."""
+
+    code = "outside_recording"
+
+
+class BeingMade(ApplianceError):
+    """What was requested is being made from the recording for the first time; repeat the request a little later."""
+
+    code = "being_made"
 
 
 class NotReady(Conflict):

@@ -9,6 +9,7 @@ _PRODUCTS = (
     "inference",
     "detections",
     "reviews",
+    "looking",
     "datasets",
     "annotations",
     "annotation_sets",

@@ -21,6 +21,7 @@ from appliance.api import (
     detections,
     health,
     inference,
+    looking,
     metrics,
     models,
     reviews,
@@ -40,12 +41,14 @@ from appliance.api.errors import (
     register_error_handlers,
     validation_problem,
 )
-from appliance.api.slots import FairSlots
+from appliance.errors import TooManyUploads
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.health import Health
 from appliance.services.inference.kept_scores import ScoreShelf
+from appliance.services.inference.waveforms import Looking
 from appliance.services.keys import LastUses
+from appliance.services.slots import FairSlots
 from appliance.services.speech.durations import Durations
 
 MAX_BODY_BYTES = 1024**2
@@ -80,9 +83,10 @@ def create_app(box: Box) -> OpenAPI:
     app.extensions["health"] = Health(box)
     app.extensions["similarity"] = Similarity(box)
     app.extensions["score_shelf"] = ScoreShelf(box)
+    app.extensions["looking"] = Looking(box)
     app.extensions["last_uses"] = LastUses(box.db)
     app.extensions["durations"] = Durations(box.settings)
-    app.extensions["upload_slots"] = FairSlots(box.settings.streamed_uploads)
+    app.extensions["upload_slots"] = FairSlots(box.settings.streamed_uploads, "uploads", TooManyUploads)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.before_request(metrics.note_start)
     app.before_request(_note_request_id)
@@ -95,6 +99,7 @@ def create_app(box: Box) -> OpenAPI:
         inference,
         detections,
         reviews,
+        looking,
         datasets,
         annotations_api,
         annotation_sets,

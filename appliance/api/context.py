@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 from flask import current_app, g, request
 
 from appliance.api.access import scope_of
-from appliance.api.slots import FairSlots
 from appliance.errors import Forbidden, InvalidRequest, Unauthorized
 from appliance.services import keys, sessions
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.keys import LastUses
+from appliance.services.slots import FairSlots
 from appliance.state.keys import ApiKey
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")

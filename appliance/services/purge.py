@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.services.box import Box
 from appliance.services.kind import Kind
+from appliance.services.tile_cache import forget_tiles
 from appliance.state import work as queue
 from appliance.state.database import Transaction
 from appliance.state.work import Work
@@ -28,7 +29,8 @@ def purge(box: Box, work: Work) -> None:
 
 
 def delete_folder(box: Box, folder: str) -> int:
-    """Delete every object in a folder. Returns how many there were."""
+    """Delete every object in a folder, and the pictures of its recordings. Returns how many objects there were."""
+    forget_tiles(box.settings.data_dir, folder)
     num_deleted = 0
     while keys := box.objects.list(f"{folder}/", BATCH):
         for stored in keys:

@@ -16,6 +16,7 @@ KEPT = {
 DERIVED = (
     ("audio", ("normalized", "embedding"), "true"),
     ("inference_files", ("scores",), "scores_bytes IS NOT NULL"),
+    ("inference_files", ("waveform",), "true"),
 )
 
 

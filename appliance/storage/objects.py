@@ -182,6 +182,22 @@ class ObjectStore:
                 response.close()
                 response.release_conn()
 
+    def read(self, key: str, etag: str | None, offset: int, num_bytes: int | None = None) -> bytes:
+        """Return ``num_bytes`` of an object, or all from ``offset`` on; less if it ends before.
+
+        Raises ObjectMissing; ObjectChanged if ``etag`` is not None and the object has another tag.
+        """
+        headers: dict[str, str | list[str] | tuple[str]] = {"If-Match": f'"{etag}"'} if etag else {}
+        with translated(key):
+            response = self._client.get_object(
+                self._access.bucket, _checked(key), offset=offset, length=num_bytes or 0, request_headers=headers
+            )
+            try:
+                return response.read()
+            finally:
+                response.close()
+                response.release_conn()
+
     def put(self, key: str, data: bytes | BinaryIO, *, size_bytes: int | None = None, content_type: str) -> ObjectInfo:
         """Store bytes, or ``size_bytes`` read from a binary file, under ``key``. Replaces an older object."""
         if isinstance(data, bytes):

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
 import numpy as np
+import structlog
 
 from appliance.engine.decode.normalize import SAMPLE_BYTES, SAMPLE_RATE_HZ, normalize
 from appliance.engine.scoring.detector import Analysis, analyse
@@ -24,6 +25,7 @@ from appliance.services.inference import redetect as redetect_work
 from appliance.services.inference import work as inference_work
 from appliance.services.inference.kept_scores import load_scores
 from appliance.services.inference.redetect import REDETECT
+from appliance.services.inference.waveforms import keep_look
 from appliance.services.inference.work import INFERENCE, MAX_DETECTIONS, InferenceTask
 from appliance.services.purge import PURGE
 from appliance.services.purge import purge as purge_objects
@@ -38,6 +40,8 @@ from appliance.state.transcripts import Transcript
 from appliance.storage.objects import ObjectInfo
 from appliance.worker.lane import Lane, sha256_of
 from appliance.worker.progress import Progress
+
+log = structlog.get_logger()
 
 
 def infer(lane: Lane) -> None:
@@ -61,8 +65,12 @@ def _analyse_and_keep(lane: Lane, task: InferenceTask) -> tuple[Analysis, Object
         if lane.box.settings.keep_scores:
             keeper = ScoreKeeper(rules_of(scorer.session.manifest), files.enter_context(lane.scratch()))
         with lane.fetched(task.file.object_key, task.file.etag) as file:
-            analysis = analyse(file, lane.decoder, scorer, task.config, lane.checkpoint, keeper)
+            settings = lane.box.settings
+            look = settings.waveform_seconds <= settings.max_duration_seconds
+            analysis = analyse(file, lane.decoder, scorer, task.config, lane.checkpoint, keeper, look=look)
         lane.meter.audio_ms = analysis.duration_ms
+        if error := keep_look(lane.box, task.file, analysis.look):
+            log.warning("waveform not stored; it is made when somebody looks", file=task.file.id, error=str(error))
         if keeper is None:
             return analysis, None
         with stage("keep"):

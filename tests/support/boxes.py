@@ -55,6 +55,12 @@ class DictionaryStore:
             raise ObjectChanged(f"The object {key} was replaced.")
         file.write(self.contents[key])
 
+    def read(self, key: str, etag: str | None, offset: int, num_bytes: int | None = None) -> bytes:
+        """Return a part of an object's bytes."""
+        if etag not in (None, self.stat(key).etag):
+            raise ObjectChanged(f"The object {key} was replaced.")
+        return self.contents[key][offset:][:num_bytes]
+
     def put(self, key: str, data: bytes | BinaryIO, *, size_bytes: int | None = None, content_type: str) -> ObjectInfo:
         """Store bytes, or ``size_bytes`` from a file."""
         self.contents[key] = data if isinstance(data, bytes) else data.read(-1 if size_bytes is None else size_bytes)

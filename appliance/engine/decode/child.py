@@ -135,7 +135,8 @@ def _send_look(pipe_fd: int, looker: _Looker) -> None:
 def _clip(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
     info = open_audio(file).info
     _write_json(pipe_fd, INFO, asdict(info))
-    for block in read_between(file, ask.start, ask.end, _resume_of(ask)):
+    start, end = (ms * info.sample_rate_hz // 1000 for ms in (ask.start_ms, ask.end_ms))
+    for block in read_between(file, start, _within(end, ask), _resume_of(ask)):
         finite = np.nan_to_num(with_channels(block, info.num_channels), posinf=0.0, neginf=0.0)
         _write(pipe_fd, AUDIO, np.ascontiguousarray(finite).data.cast("B"))
     _write_json(pipe_fd, END, {})
@@ -145,11 +146,11 @@ def _tile(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
     info = open_audio(file).info
     _write_json(pipe_fd, INFO, asdict(info))
     maker = spectrogram.TileMaker(info.sample_rate_hz, ask.level)
-    start = ask.start - spectrogram.MARGIN
-    end = ask.start + spectrogram.WIDTH * spectrogram.samples_per_column(ask.level) + spectrogram.MARGIN
+    start = ask.start_sample - spectrogram.MARGIN
+    end = ask.start_sample + spectrogram.WIDTH * spectrogram.samples_per_column(ask.level) + spectrogram.MARGIN
     if start < 0:
         maker.add(np.zeros((-start, info.num_channels), np.float32))
-    for block in read_between(file, max(0, start), end, _resume_of(ask)):
+    for block in read_between(file, max(0, start), _within(end, ask), _resume_of(ask)):
         maker.add(with_channels(block, info.num_channels))
         _write(pipe_fd, TICK, memoryview(b""))
     _write(pipe_fd, TILE, memoryview(maker.finish().tobytes()))
@@ -175,6 +176,10 @@ class _Looker:
         """Take (num_samples, num_channels) float32."""
         self.peaks = self.peaks or PeakMaker(block.shape[1])
         self.peaks.add(block)
+
+
+def _within(end: int, ask: Ask) -> int:
+    return end if ask.num_samples is None else min(end, ask.num_samples)
 
 
 def _resume_of(ask: Ask) -> Resume | None:

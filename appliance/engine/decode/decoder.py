@@ -12,17 +12,18 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from appliance import metrics
 from appliance.engine.decode import wire
 from appliance.engine.decode.containers import AudioInfo
-from appliance.engine.decode.look import Look
+from appliance.engine.decode.look import Look, Outline
 from appliance.engine.decode.parent import DecodeLimits, DecoderChild
 from appliance.engine.decode.remote import Ranges
 from appliance.engine.decode.reply import RangeServer, Reply
-from appliance.engine.decode.seek_points import Resume
+from appliance.engine.decode.spectrogram import MARGIN
 from appliance.errors import CorruptAudio, DecoderDied
 
 __all__ = ["Clip", "DecodeLimits", "DecodedAudio", "Decoder"]
@@ -79,33 +80,34 @@ class Decoder:
             return look
 
     def clip(
-        self, recording: Ranges | BinaryIO | int, start_sample: int, end_sample: int, resume: Resume | None = None
+        self, recording: Ranges | BinaryIO | int, start_ms: int, end_ms: int, outline: Outline | None = None
     ) -> Clip:
-        """Return the samples from ``start_sample`` up to ``end_sample`` as a whole decode gives them.
+        """Return the samples from ``start_ms`` up to ``end_ms`` as a whole decode gives them.
 
-        Without ``resume`` all that is before is decoded too, but in WAV. Raises what ``decode`` raises.
+        Without ``outline`` all that is before is decoded too, but in WAV. Raises what ``decode`` raises.
         """
-        ask = wire.Ask("clip", start=start_sample, end=end_sample, resume=asdict(resume) if resume else None)
+        start_sample = start_ms * outline.info.sample_rate_hz // 1000 if outline else 0
+        ask = wire.Ask("clip", start_ms=start_ms, end_ms=end_ms, **_known(outline, start_sample))
         with self._ask(recording, ask) as reply:
-            channels, length = reply.info.num_channels, end_sample - start_sample
-            blocks = [np.empty(0, np.float32)]
+            channels = reply.info.num_channels
+            most = channels * ((end_ms - start_ms) * reply.info.sample_rate_hz // 1000 + 1)
+            blocks, num_values = [np.empty(0, np.float32)], 0
             for payload in _frames(reply, wire.AUDIO):
                 blocks.append(reply.validated(wire.parse_samples, payload))
-                if sum(map(len, blocks)) > length * channels:
+                num_values += len(blocks[-1])
+                if num_values > most:
                     raise reply.invalid("more audio than was requested")
-            samples = np.concatenate(blocks)
-            if len(samples) % channels:
+            if num_values % channels:
                 raise reply.invalid("a sample without all channels")
-            return Clip(reply.info, samples.reshape(-1, channels))
+            return Clip(reply.info, np.concatenate(blocks).reshape(-1, channels))
 
-    def tile(
-        self, recording: Ranges | BinaryIO | int, level: int, start_sample: int, resume: Resume | None = None
-    ) -> np.ndarray:
+    def tile(self, recording: Ranges | BinaryIO | int, level: int, start_sample: int, outline: Outline) -> np.ndarray:
         """Return the spectrogram tile of a level that begins at ``start_sample``: (256, 256) uint8.
 
         Raises what ``decode`` raises.
         """
-        ask = wire.Ask("tile", level=level, start=start_sample, resume=asdict(resume) if resume else None)
+        known = _known(outline, max(0, start_sample - MARGIN))
+        ask = wire.Ask("tile", level=level, start_sample=start_sample, **known)
         with self._ask(recording, ask) as reply:
             tile: np.ndarray = reply.validated(wire.parse_tile, _only(reply, wire.TILE))
             return tile
@@ -189,6 +191,12 @@ class DecodedAudio(Reply):
             raise RuntimeError("The duration is known after the last block.")
         return -(-1000 * self.num_source_samples // self.info.sample_rate_hz)
 
+    def close(self) -> None:
+        """Close the pipe, and note how long its audio was waited for. Idempotent."""
+        if self.is_open:
+            metrics.STAGE_SECONDS.labels("decode").observe(self.waited_seconds)
+        super().close()
+
     def __iter__(self) -> Iterator[np.ndarray]:
         return self
 
@@ -231,6 +239,14 @@ def _read_look(reply: Reply, limits: DecodeLimits, head: bytearray | None = None
         rest += payload
     look: Look = reply.validated(wire.parse_look, rest, sizes, reply.info)
     return look, _only(reply, wire.END)
+
+
+def _known(outline: Outline | None, start_sample: int) -> dict[str, Any]:
+    """Return the fields of an Ask that say what is known of a recording that is read from ``start_sample`` on."""
+    if outline is None:
+        return {}
+    resume = outline.resume_before(start_sample)
+    return {"num_samples": outline.num_samples, "resume": asdict(resume) if resume else None}
 
 
 def _only(reply: Reply, expected: bytes) -> bytearray:

@@ -24,14 +24,15 @@ class Outline:
     points: np.ndarray  # (num_points,) of POINT
 
     @property
+    def seconds(self) -> float:
+        """The length of the recording."""
+        return self.num_samples / self.info.sample_rate_hz
+
+    @property
     def levels(self) -> list[tuple[int, int]]:
         """Samples a pixel and number of pixels of every level, the finest first."""
         lengths = peaks.level_lengths(self.num_pixels)
         return [(self.samples_per_pixel * peaks.FACTOR**level, length) for level, length in enumerate(lengths)]
-
-    def level_bytes(self, num_pixels: int) -> int:
-        """Return the size of a level's file."""
-        return peaks.HEADER.size + num_pixels * self.info.num_channels * peaks.PIXEL_BYTES
 
     def resume_before(self, start_sample: int) -> Resume | None:
         """Return how to read from a sample on without decoding all before it, None if all must be decoded."""

@@ -99,6 +99,11 @@ def level_lengths(num_pixels: int) -> list[int]:
     return lengths
 
 
+def level_bytes(num_pixels: int, num_channels: int) -> int:
+    """Return the size of a level's file."""
+    return HEADER.size + num_pixels * num_channels * PIXEL_BYTES
+
+
 def with_channels(block: np.ndarray, num_channels: int) -> np.ndarray:
     """Return (num_samples, num_channels) of a block whose number of channels may have changed within a damaged file.
 

@@ -34,21 +34,28 @@ class RangeServer:
         """Return the descriptor on which requests arrive."""
         return self._socket.fileno()
 
-    def serve(self, seconds: float) -> None:
-        """Answer one request. Raises BadFrame, and what reading the recording raises."""
+    def serve(self, seconds: float) -> bool:
+        """Answer one request. Returns False if the child is done with the recording.
+
+        Raises BadFrame, and what reading the recording raises.
+        """
         self._socket.settimeout(max(0.001, seconds))
         try:
-            offset, num_bytes = ASK.unpack(self._socket.recv(ASK.size, socket.MSG_WAITALL))
-        except (OSError, ValueError) as error:
-            raise wire.BadFrame("a request for bytes that ends early") from error
-        except Exception as error:
-            raise wire.BadFrame("a malformed request for bytes") from error
+            request = self._socket.recv(ASK.size, socket.MSG_WAITALL)
+        except OSError as error:
+            raise wire.BadFrame("a request for bytes that does not end") from error
+        if not request:
+            return False
+        if len(request) < ASK.size:
+            raise wire.BadFrame("a request for bytes that ends early")
+        offset, num_bytes = ASK.unpack(request)
         if not 0 < num_bytes <= BLOCK_BYTES or offset + num_bytes > self.size_bytes:
             raise wire.BadFrame("a request for bytes that the recording does not have")
         try:
             self._socket.sendall(self._ranges.read(offset, num_bytes))
         except OSError as error:
             raise wire.BadFrame("no interest in the bytes it asked for") from error
+        return True
 
     def close(self) -> None:
         """Close both ends. Idempotent."""
@@ -69,7 +76,7 @@ class Reply:
         self._pipe_fd = pipe_fd
         self._limits = limits
         self._server = server
-        self._waited_seconds = 0.0
+        self.waited_seconds = 0.0
         kind, payload = self.frame()
         if kind != wire.INFO:
             raise self.invalid("the first frame is not INFO")
@@ -124,11 +131,11 @@ class Reply:
 
     def _next_frame(self) -> tuple[bytes, bytearray]:
         began = time.monotonic()
-        allowed = min(self._limits.stall_seconds, self._limits.wait_seconds - self._waited_seconds)
+        allowed = min(self._limits.stall_seconds, self._limits.wait_seconds - self.waited_seconds)
         try:
             kind, size = wire.parse_header(self._read(wire.HEADER.size, began + allowed))
             payload = self._read(size, began + allowed)
-            self._waited_seconds += time.monotonic() - began
+            self.waited_seconds += time.monotonic() - began
             if kind != wire.ERROR:
                 return kind, payload
             error: Exception = wire.parse_error(payload)
@@ -150,7 +157,10 @@ class Reply:
                 self._kill_child()
                 raise DecoderDied(f"The decoder process {self._delay()} and was stopped.")
             if self._pipe_fd not in ready and self._server:
-                self._serve(deadline)
+                if not self._serve(self._server, deadline):
+                    poll.unregister(self._server)
+                    self._server.close()
+                    self._server = None
                 continue
             count = os.readv(self._pipe_fd, [unread])
             if not count:
@@ -160,10 +170,9 @@ class Reply:
             unread = unread[count:]
         return payload
 
-    def _serve(self, deadline: float) -> None:
-        assert self._server
+    def _serve(self, server: RangeServer, deadline: float) -> bool:
         try:
-            self._server.serve(deadline - time.monotonic())
+            return server.serve(deadline - time.monotonic())
         except wire.BadFrame:
             raise
         except BaseException:  # the recording cannot be read: nothing is wrong with the child
@@ -171,7 +180,7 @@ class Reply:
             raise
 
     def _delay(self) -> str:
-        if self._limits.wait_seconds - self._waited_seconds < self._limits.stall_seconds:
+        if self._limits.wait_seconds - self.waited_seconds < self._limits.stall_seconds:
             return f"let its caller wait for {self._limits.wait_seconds:g} s in all"
         return f"sent no audio for {self._limits.stall_seconds:g} s"
 

@@ -7,7 +7,7 @@ the maximum of all spectra that touch it and of all channels, so that nothing sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.fft import rfft  # now, since numpy loads it late, and a decoder process can open no file then
@@ -126,7 +126,7 @@ def _rows(powers: np.ndarray, edges_hz: np.ndarray, sample_rate_hz: int) -> np.n
     return np.maximum.reduceat(powers, np.stack([low, high], axis=1).ravel(), axis=1)[:, ::2]
 
 
-def joined(tiles: Iterable[np.ndarray | None]) -> np.ndarray:
+def joined(tiles: Sequence[np.ndarray | None]) -> np.ndarray:
     """Return the tile that shows four tiles of the level below, from left to right; None has nothing in it."""
     empty = np.zeros((HEIGHT, WIDTH), np.uint8)
     wide = np.concatenate([empty if tile is None else tile for tile in tiles], axis=1)

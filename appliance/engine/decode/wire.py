@@ -13,8 +13,8 @@ Ask           frames between INFO and END
 ``header``    none; END has the duration in the header
 ``mono``      AUDIO at the rate of the Ask; with ``look`` also LOOK and PIECE
 ``look``      TICK now and then, LOOK, PIECE: the envelope, then the seek points
-``clip``      AUDIO from ``start`` to ``end``: all channels, interleaved, at the recording's own rate
-``tile``      TILE: a spectrogram tile of ``level`` that begins at ``start``
+``clip``      AUDIO from ``start_ms`` to ``end_ms``: all channels, interleaved, at the recording's own rate
+``tile``      TILE: a spectrogram tile of ``level`` that begins at ``start_sample``
 ============  ========================================================================
 """
 
@@ -71,15 +71,21 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Ask:
-    """What the child is to do with a recording. Places are samples at the recording's own rate."""
+    """What the child is to do with a recording.
+
+    A tile begins at a sample at the recording's own rate, a clip at a millisecond. ``num_samples`` is the length of the
+    recording, if it is known.
+    """
 
     kind: Literal["header", "mono", "look", "clip", "tile"]
     sample_rate_hz: int = 0  # of mono audio
     max_duration_seconds: float = 0.0
     look: bool = False
     level: int = 0
-    start: int = 0
-    end: int = 0
+    start_sample: int = 0
+    start_ms: int = 0
+    end_ms: int = 0
+    num_samples: int | None = None
     resume: dict[str, Any] | None = None
     size_bytes: int | None = None  # of a recording that is read in ranges
 

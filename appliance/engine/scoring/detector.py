@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from appliance.engine.decode.decoder import Decoder
+from appliance.engine.decode.look import Look
 from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, rules_of
 from appliance.engine.scoring.kept import ScoreKeeper
 from appliance.engine.scoring.levels import Levels
@@ -22,6 +23,7 @@ class Analysis:
 
     duration_ms: int
     detections: list[Detection]
+    look: Look | None = None
 
 
 def analyse(
@@ -31,10 +33,13 @@ def analyse(
     config: DetectionConfig,
     checkpoint: Callable[[float], None] = lambda _: None,
     keeper: ScoreKeeper | None = None,
+    *,
+    look: bool = False,
 ) -> Analysis:
     """Decode a recording, score it and find its detections. ``keeper`` gets the levels in which they are found.
 
-    ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop.
+    ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop. With ``look``
+    the analysis has one, for those who look at the recording later.
     Raises AudioError if the recording cannot be analysed (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     manifest = scorer.session.manifest
@@ -47,8 +52,8 @@ def analyse(
         if keeper:
             keeper.add(piece)
 
-    with decoder.decode(file, manifest.input.sample_rate_hz) as audio:
+    with decoder.decode(file, manifest.input.sample_rate_hz, look=look) as audio:
         averager = ScoreAverager.of(manifest, take)
         scorer.score(audio, averager, checkpoint)
     averager.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
-    return Analysis(audio.duration_ms, finder.finish())
+    return Analysis(audio.duration_ms, finder.finish(), audio.look)
