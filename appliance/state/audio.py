@@ -23,6 +23,7 @@ class Audio:
     upload_key: str | None  # None if the bytes were uploaded under the object key, as by the first release
     upload_expires_at: float
     etag: str | None
+    awaits_copy: bool  # whether the confirmed bytes, which have this tag, are still under the upload key
     status: AudioStatus
     error_code: str | None
     error_message: str | None
@@ -150,10 +151,27 @@ def list_expired(db: Reader, limit: int) -> list[Audio]:
     return [_audio(row) for row in rows]
 
 
-def mark_normalizing(tx: Transaction, audio_id: str, leaving: AudioStatus, object_key: str, etag: str) -> bool:
-    """Move from ``leaving``, pending or failed, to normalizing, with the object that holds the bytes."""
+def mark_normalizing(
+    tx: Transaction, audio_id: str, leaving: AudioStatus, object_key: str, etag: str, *, awaits_copy: bool = False
+) -> bool:
+    """Move from ``leaving``, pending or failed, to normalizing, with the object that holds the bytes, or will."""
+    values = {"object_key": object_key, "etag": etag, "awaits_copy": awaits_copy}
+    return tx.move(AUDIO, audio_id, leaving, "normalizing", **values, error_code=None, error_message=None)
+
+
+def mark_copied(tx: Transaction, audio_id: str, object_key: str, etag: str) -> bool:
+    """Note that the confirmed bytes are copied. Returns False if the audio does not await that."""
+    changed = tx.change(
+        "UPDATE audio SET object_key = ?, etag = ?, awaits_copy = 0 WHERE id = ? AND awaits_copy",
+        [object_key, etag, audio_id],
+    )
+    return changed == 1
+
+
+def mark_lost(tx: Transaction, audio_id: str, code: str, message: str) -> bool:
+    """Move from normalizing to failed, because the confirmed bytes cannot be copied."""
     return tx.move(
-        AUDIO, audio_id, leaving, "normalizing", object_key=object_key, etag=etag, error_code=None, error_message=None
+        AUDIO, audio_id, "normalizing", "failed", error_code=code, error_message=message, etag=None, awaits_copy=False
     )
 
 
@@ -184,4 +202,4 @@ def delete_audio(tx: Transaction, audio_id: str) -> None:
 
 
 def _audio(row: Row) -> Audio:
-    return Audio(**dict(row))
+    return Audio(**dict(row) | {"awaits_copy": bool(row["awaits_copy"])})

@@ -36,6 +36,7 @@ class InferenceFile:
     upload_key: str | None  # None if the bytes were uploaded under the object key, as by the first release
     upload_expires_at: float
     etag: str | None
+    awaits_copy: bool  # whether the confirmed bytes, which have this tag, are still under the upload key
     status: FileStatus
     error_code: str | None
     error_message: str | None
@@ -204,13 +205,37 @@ def set_scores(tx: Transaction, file_id: str, etag: str | None, size_bytes: int 
 
 def mark_original_removed(tx: Transaction, file_id: str) -> None:
     """Note that the original is no longer stored."""
-    tx.change("UPDATE inference_files SET original_removed_at = unixepoch('subsec') WHERE id = ?", [file_id])
+    tx.change(
+        "UPDATE inference_files SET original_removed_at = unixepoch('subsec'), awaits_copy = 0 WHERE id = ?", [file_id]
+    )
 
 
-def mark_queued(tx: Transaction, file_id: str, leaving: FileStatus, object_key: str, etag: str) -> bool:
-    """Move from ``leaving``, pending or failed, to queued, with the object that holds the bytes."""
-    values = {"object_key": object_key, "etag": etag, "error_code": None, "error_message": None}
-    return tx.move(FILE, file_id, leaving, "queued", **values, original_removed_at=None)
+def mark_queued(
+    tx: Transaction, file_id: str, leaving: FileStatus, object_key: str, etag: str, *, awaits_copy: bool = False
+) -> bool:
+    """Move from ``leaving``, pending or failed, to queued, with the object that holds the bytes, or will hold them."""
+    values = {"object_key": object_key, "etag": etag, "awaits_copy": awaits_copy}
+    return tx.move(
+        FILE, file_id, leaving, "queued", **values, error_code=None, error_message=None, original_removed_at=None
+    )
+
+
+def mark_copied(tx: Transaction, file_id: str, object_key: str, etag: str) -> FileStatus | None:
+    """Note that the confirmed bytes are copied. Returns the status, or None if the file does not await that."""
+    row = tx.one(
+        "UPDATE inference_files SET object_key = ?, etag = ?, awaits_copy = 0 WHERE id = ? AND awaits_copy "
+        "RETURNING status",
+        [object_key, etag, file_id],
+    )
+    return row and row["status"]
+
+
+def mark_lost(tx: Transaction, file_id: str, code: str, message: str) -> bool:
+    """Note that the confirmed bytes cannot be copied: move from queued to failed. A cancelled file stays cancelled."""
+    if tx.move(FILE, file_id, "queued", "failed", error_code=code, error_message=message, etag=None, awaits_copy=False):
+        return True
+    tx.change("UPDATE inference_files SET etag = NULL, awaits_copy = 0 WHERE id = ? AND awaits_copy", [file_id])
+    return False
 
 
 def mark_processing(tx: Transaction, file_id: str) -> bool:
@@ -311,4 +336,5 @@ def delete_file(tx: Transaction, file_id: str) -> None:
 
 def _file(row: Row) -> InferenceFile:
     configs = {name: row[name] and json.loads(row[name]) for name in ("config", "client_config")}
-    return InferenceFile(**dict(row) | configs | {"detections_truncated": bool(row["detections_truncated"])})
+    flags = {name: bool(row[name]) for name in ("awaits_copy", "detections_truncated")}
+    return InferenceFile(**dict(row) | configs | flags)

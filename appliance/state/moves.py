@@ -65,6 +65,7 @@ FILE = Machine(
         Move("failed", "queued", "An upload that ended after its form had expired is found or confirmed."),
         Move("pending", "cancelled", "The job is cancelled."),
         Move("queued", "processing", "A worker claims the file."),
+        Move("queued", "failed", "The confirmed upload was replaced or deleted before it was copied."),
         Move("queued", "cancelled", "The job is cancelled."),
         Move("processing", "completed", "The detections are stored."),
         Move("processing", "failed", "The file cannot be analyzed, or its tries are used up."),

@@ -8,9 +8,9 @@ from appliance.state.database import Reader
 
 PAGE = 1000
 KEPT = {
-    "inference_files": "etag IS NOT NULL AND original_removed_at IS NULL",
+    "inference_files": "etag IS NOT NULL AND NOT awaits_copy AND original_removed_at IS NULL",
     "media": "status = 'stored' AND original_removed_at IS NULL",
-    "audio": "etag IS NOT NULL",
+    "audio": "etag IS NOT NULL AND NOT awaits_copy",
 }
 # Objects that the appliance makes, beside the originals: the table of their rows, their names, and when a row has them.
 DERIVED = (

@@ -898,6 +898,21 @@ def m024_reviews(db: Database) -> None:
     )
 
 
+@migrations()
+def m025_uploads_that_await_their_copy(db: Database) -> None:
+    """A large upload is confirmed before it is copied to its object key."""
+    for table, statuses in {"inference_files": "'queued', 'cancelled'", "audio": "'normalizing'"}.items():
+        _run(
+            db,
+            f"""
+            ALTER TABLE {table} ADD COLUMN awaits_copy INTEGER NOT NULL DEFAULT 0
+                CONSTRAINT {table}_awaits_copy_of_upload CHECK (awaits_copy = 0 OR (
+                    awaits_copy = 1 AND etag IS NOT NULL AND upload_key IS NOT NULL AND status IN ({statuses})
+                ))
+            """,
+        )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

@@ -20,13 +20,13 @@ from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
 from appliance.metrics import stage
 from appliance.services.datasets import work as dataset_work
-from appliance.services.datasets.work import EMBED, NORMALIZE
+from appliance.services.datasets.work import COPY_AUDIO, EMBED, NORMALIZE
 from appliance.services.inference import redetect as redetect_work
 from appliance.services.inference import work as inference_work
 from appliance.services.inference.kept_scores import load_scores
 from appliance.services.inference.redetect import REDETECT
 from appliance.services.inference.waveforms import keep_look
-from appliance.services.inference.work import INFERENCE, MAX_DETECTIONS, InferenceTask
+from appliance.services.inference.work import COPY_FILE, INFERENCE, MAX_DETECTIONS, InferenceTask
 from appliance.services.purge import PURGE
 from appliance.services.purge import purge as purge_objects
 from appliance.services.speech import batch_uploads
@@ -186,6 +186,16 @@ def store(lane: Lane) -> None:
     batch_uploads.store(lane.box, lane.work)
 
 
+def copy_file(lane: Lane) -> None:
+    """Copy a large upload of a job."""
+    inference_work.copy(lane.box, lane.work)
+
+
+def copy_audio(lane: Lane) -> None:
+    """Copy a large upload of a dataset."""
+    dataset_work.copy(lane.box, lane.work)
+
+
 def fetch(lane: Lane) -> None:
     """Stream a recording from the URL that the client named to storage."""
     fetch_media(lane.box, lane.work, lane.checkpoint)
@@ -213,6 +223,8 @@ HANDLERS: dict[str, Callable[[Lane], None]] = {
     NORMALIZE.name: normalize_audio,
     EMBED.name: embed_audio,
     TRANSCRIPTION.name: transcribe_media,
+    COPY_FILE.name: copy_file,
+    COPY_AUDIO.name: copy_audio,
     STORE.name: store,
     FETCH.name: fetch,
     PURGE.name: purge,

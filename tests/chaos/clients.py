@@ -20,6 +20,7 @@ PATIENCE_SECONDS = 240.0
 WAIT_SECONDS = 0.2
 TRANSIENT = (429, 502, 503, 504, 507)
 FILES_OF_A_JOB = 5
+LARGE_BYTES = 65 * 1024**2  # the worker copies such an upload after its confirm
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Client(threading.Thread):
         seed: int,
         stopping: threading.Event,
         wait: Callable[[], None] = lambda: None,
+        large_share: float = 0.0,
     ) -> None:
         super().__init__(name=f"client-{seed}", daemon=True)
         self._url = url
@@ -58,6 +60,7 @@ class Client(threading.Thread):
         self._random = random.Random(seed)
         self._stopping = stopping
         self._wait = wait
+        self._large_share = large_share
 
     def run(self) -> None:
         """Send recordings by a route chosen at random, again and again."""
@@ -74,7 +77,7 @@ class Client(threading.Thread):
         folder = f"/api/v1/inference-jobs/{job}/files"
         for _ in range(FILES_OF_A_JOB):
             self._wait()
-            content = loud_wav()
+            content = self._recording()
             size = {"filename": "take.wav", "content_type": "audio/wav", "file_size_bytes": len(content)}
             form = self._post(f"{folder}/upload-url", size)
             self._send_form(form["upload_url"], form["upload_fields"], content)
@@ -86,13 +89,16 @@ class Client(threading.Thread):
     def _dataset(self) -> None:
         self._wait()
         folder = f"/api/v1/datasets/{self._post('/api/v1/datasets', {'name': 'chaos'}, 201)['id']}/audio"
-        content = loud_wav()
+        content = self._recording()
         form = self._post(
             f"{folder}/upload-url", {"filename": "take.wav", "content_type": "audio/wav", "file_size": len(content)}
         )
         self._send_form(form["upload_url"], form["fields"], content)
         self._post(f"{folder}/confirm", {"audio_id": form["audio_id"]})
         self._ledger.audio.add(form["audio_id"])
+
+    def _recording(self) -> bytes:
+        return loud_wav() + bytes(LARGE_BYTES if self._random.random() < self._large_share else 0)
 
     def _batch(self) -> None:
         files = []

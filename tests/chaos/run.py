@@ -30,6 +30,7 @@ from tests.support.appliances import Appliance, make_models, running_appliance, 
 from tests.support.receivers import Receiver, receiving
 
 NUM_CLIENTS = 3
+LARGE_SHARE = 0.03  # of the uploads by form
 LEASE_SECONDS = 4.0
 # Two leases, and the longest wait of the supervisor before it starts a process again.
 PATIENCE_SECONDS = 2 * LEASE_SECONDS + 30.0
@@ -98,11 +99,12 @@ def sending(
     seed: int,
     num_clients: int = NUM_CLIENTS,
     wait: Callable[[], None] = lambda: None,
+    large_share: float = 0.0,
 ) -> Iterator[None]:
     """Let clients send until the block ends. They call ``wait`` before each recording."""
     stopping = threading.Event()
     clients = [
-        Client(box.appliance.url, box.key, receiver.url, ledger, seed + number, stopping, wait)
+        Client(box.appliance.url, box.key, receiver.url, ledger, seed + number, stopping, wait, large_share)
         for number in range(num_clients)
     ]
     for client in clients:
@@ -121,7 +123,7 @@ def run(folder: Path, models: Path, seed: int, kills: int, seconds: float, mean_
     random_source, steps = random.Random(seed), itertools.cycle(STEPS_DAYS)
     clock = None if why_no_clock() else Clock(folder.with_name(f"{folder.name}-clock"))
     with receiving() as receiver, contextlib.closing(Box(folder, models, clock)) as box:
-        with sending(box, receiver, ledger, seed):
+        with sending(box, receiver, ledger, seed, large_share=LARGE_SHARE):
             for number in range(1, kills + 1):
                 if time.monotonic() - started > seconds:
                     break

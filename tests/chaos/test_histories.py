@@ -20,7 +20,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from appliance.engine.scoring.events import Detection, DetectionConfig
-from appliance.errors import ApplianceError, CorruptAudio, DecoderDied, LeaseLost, StorageUnavailable, UnexpectedStatus
+from appliance.errors import (
+    ApplianceError,
+    CorruptAudio,
+    DecoderDied,
+    LeaseLost,
+    ObjectChanged,
+    ObjectMissing,
+    StorageUnavailable,
+    UnexpectedStatus,
+)
+from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.datasets import audio as dataset_audio
 from appliance.services.datasets import work as dataset_work
@@ -58,6 +68,8 @@ OPEN = {
     "transcripts": {"queued": "transcription", "processing": "transcription"},
     "webhook_deliveries": {"pending": "webhook"},
 }
+# By table: the kind of work on a row that awaits the copy of its upload, before any other.
+COPIES = {"inference_files": "copy_file", "audio": "copy_audio"}
 
 
 class History(RuleBasedStateMachine):
@@ -68,6 +80,7 @@ class History(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        uploads.LARGE_BYTES = len(CONTENT)
         self._folder = tempfile.TemporaryDirectory(prefix="history-")
         self.objects = DictionaryStore()
         self.box: Box = make_box(Path(self._folder.name), self.models, self.objects)
@@ -96,6 +109,19 @@ class History(RuleBasedStateMachine):
             self.objects.put(upload.form.fields["key"], uploaded, content_type="audio/wav")
         if confirm:
             files.confirm_upload(self.box, 1, job, upload.file_id)
+
+    @rule(large_bytes=st.sampled_from([0, len(CONTENT)]))
+    def uploads_are_large_or_small(self, large_bytes: int) -> None:
+        uploads.LARGE_BYTES = large_bytes
+
+    @rule(which=st.integers(0, 99), content=st.sampled_from([CONTENT[::-1], None]))
+    def replace_upload(self, which: int, content: bytes | None) -> None:
+        """A client uses its form again, or somebody deletes the object."""
+        for table in COPIES:
+            if row := self.pick(table, which):
+                self.objects.contents.pop(row["upload_key"], None)
+                if content:
+                    self.objects.contents[row["upload_key"]] = content
 
     @rule(which=st.integers(0, 99))
     def confirm_again(self, which: int) -> None:
@@ -206,6 +232,12 @@ class History(RuleBasedStateMachine):
             case "transcription":
                 result = {"text": "Yes.", "segments": [], "words": []}
                 speech_work.complete(self.box, work, 1000, result)
+            case "copy_file" | "copy_audio":
+                copy = inference_work.copy if work.kind == "copy_file" else dataset_work.copy
+                try:
+                    copy(self.box, work)
+                except (ObjectChanged, ObjectMissing) as error:
+                    leases.fail(self.box, work, error)
             case "store":
                 batch_uploads.store(self.box, work)
             case "purge":
@@ -263,8 +295,12 @@ class History(RuleBasedStateMachine):
     def queue_and_statuses_agree(self) -> None:
         work = {(row["kind"], row["subject_id"]): row for row in self.box.db.all("SELECT * FROM work")}
         for table, kinds in OPEN.items():
-            for row in self.box.db.all(f"SELECT id, status FROM {table}"):
-                kind = kinds.get(row["status"])
+            copy = COPIES.get(table)
+            for row in self.box.db.all(f"SELECT * FROM {table}"):
+                awaits_copy = copy is not None and row["awaits_copy"]
+                if awaits_copy:
+                    assert (copy, row["id"]) in work, (table, dict(row))
+                kind = None if awaits_copy else kinds.get(row["status"])
                 if kind:
                     assert (kind, row["id"]) in work, (table, dict(row))
                     is_leased = work[kind, row["id"]]["lease_owner"] is not None
@@ -321,7 +357,8 @@ def refusable() -> contextlib.suppress:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_history_comes_to_an_end(tmp_path: Path) -> None:
+def test_every_history_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "LARGE_BYTES", len(CONTENT))  # the histories change it
     frame_model(tmp_path)
     add_speech_model(tmp_path)
     with receiving() as receiver:

@@ -24,6 +24,9 @@ class Row:
     upload_expires_at: float = 0.0
     object_key: str = "k/original"
     upload_key: str | None = None
+    etag: str | None = None
+    awaits_copy: bool = False
+    error_code: str | None = None
 
 
 @pytest.mark.parametrize("size_bytes", [1, 100])

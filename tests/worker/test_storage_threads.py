@@ -96,4 +96,11 @@ def test_uploads_are_stored_and_objects_deleted_while_every_lane_is_busy(
 
 def test_work_that_waits_for_bytes_or_other_machines_never_holds_a_lane() -> None:
     beside = {name: kind.pool for name, kind in KINDS.items() if kind.pool != "lanes"}
-    assert beside == {"store": "storage", "purge": "storage", "fetch": "fetch", "webhook": "courier"}
+    assert beside == {
+        "copy_file": "storage",
+        "copy_audio": "storage",
+        "store": "storage",
+        "purge": "storage",
+        "fetch": "fetch",
+        "webhook": "courier",
+    }

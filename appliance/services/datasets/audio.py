@@ -8,8 +8,8 @@ from pathlib import PurePath
 from appliance.errors import Conflict, NotFound, NotReady, NotUploaded
 from appliance.services import quotas, uploads
 from appliance.services.box import Box
+from appliance.services.datasets import work as dataset_work
 from appliance.services.datasets.datasets import find_dataset
-from appliance.services.datasets.work import NORMALIZE
 from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
 from appliance.services.uploads import KeptObject, Upload
@@ -68,12 +68,15 @@ def confirm_upload(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> 
 
 
 def accept(box: Box, recording: Audio, info: ObjectInfo) -> None:
-    """Queue the normalization of uploaded audio. Does nothing if it was accepted meanwhile."""
+    """Queue the work on uploaded audio. Does nothing if it was accepted meanwhile."""
 
     def mark(tx: Transaction, kept: KeptObject) -> bool:
-        accepted = audio_rows.mark_normalizing(tx, recording.id, recording.status, kept.key, kept.etag)
+        accepted = audio_rows.mark_normalizing(
+            tx, recording.id, recording.status, kept.key, kept.etag, awaits_copy=kept.awaits_copy
+        )
         if accepted:
-            NORMALIZE.enqueue(tx, tenant_of(tx, recording.dataset_id), recording.dataset_id, recording.id)
+            tenant_id = tenant_of(tx, recording.dataset_id)
+            dataset_work.enqueue(tx, tenant_id, recording.dataset_id, recording.id, kept)
         return accepted
 
     uploads.accept(box, recording, info, mark)
@@ -108,7 +111,7 @@ def download_url(
 ) -> tuple[str, int]:
     """Return a URL of the original, or of the normalized file, and how many seconds the URL is valid.
 
-    Raises NotFound, NotUploaded, and NotReady if the audio is not normalized.
+    Raises NotFound, NotUploaded, and NotReady if the original awaits its copy, or the audio is not normalized.
     """
     recording = find_audio(box, tenant_id, dataset_id, audio_id)
     if not normalized:

@@ -1,19 +1,23 @@
-"""The work on a dataset's audio: normalize, then embed."""
+"""The work on a dataset's audio: copy its upload if that is large, normalize, then embed."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from appliance.errors import SubjectGone, UnexpectedStatus
+from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.kind import Kind
 from appliance.services.quotas import Meter
+from appliance.services.uploads import KeptObject
 from appliance.state import audio, embeddings
 from appliance.state import work as queue
 from appliance.state.audio import Audio, Properties
+from appliance.state.database import Transaction
 from appliance.state.datasets import tenant_of
 from appliance.state.work import Work
 
+COPY_AUDIO = Kind("copy_audio", fail=audio.mark_lost, pool="storage")
 NORMALIZE = Kind(
     "normalize",
     fail=lambda tx, audio_id, code, message: audio.mark_failed(tx, audio_id, "normalizing", code, message),
@@ -22,6 +26,29 @@ EMBED = Kind(
     "embed",
     fail=lambda tx, audio_id, code, message: audio.mark_failed(tx, audio_id, "embedding", code, message),
 )
+
+
+def enqueue(tx: Transaction, tenant_id: int, dataset_id: str, audio_id: str, kept: KeptObject) -> None:
+    """Queue the normalization of a confirmed recording, or its copy if it awaits that."""
+    kind = COPY_AUDIO if kept.awaits_copy else NORMALIZE
+    kind.enqueue(tx, tenant_id, dataset_id, audio_id)
+
+
+def copy(box: Box, work: Work) -> None:
+    """Copy a confirmed upload and queue its normalization.
+
+    Raises SubjectGone, LeaseLost, ObjectChanged, ObjectMissing, ObjectDamaged.
+    """
+    recording = load_audio(box, work)
+
+    def mark(tx: Transaction, kept: KeptObject) -> bool:
+        queue.finish(tx, work)
+        copied = audio.mark_copied(tx, recording.id, kept.key, kept.etag)
+        if copied:
+            enqueue(tx, tenant_of(tx, recording.dataset_id), recording.dataset_id, recording.id, kept)
+        return copied
+
+    uploads.copy_confirmed(box, recording, mark)
 
 
 def load_audio(box: Box, work: Work) -> Audio:

@@ -23,6 +23,14 @@ def fail_file(tx: Transaction, file_id: str, leaving: FileStatus, code: str, mes
     return True
 
 
+def lose_file(tx: Transaction, file_id: str, code: str, message: str) -> bool:
+    """Note that a confirmed upload cannot be copied: move its file from queued to failed and queue the webhooks."""
+    if not inference_files.mark_lost(tx, file_id, code, message):
+        return False
+    file_ended(tx, file_id)
+    return True
+
+
 def file_ended(tx: Transaction, file_id: str) -> None:
     """Queue the webhook ``file.completed`` or ``file.failed``, and ``job.completed`` if no file of the job is left."""
     file = inference_files.find_file(tx, file_id)

@@ -7,9 +7,9 @@ import uuid
 from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
 from appliance.services import quotas, uploads
 from appliance.services.box import Box
+from appliance.services.inference import work as inference_work
 from appliance.services.inference.endings import job_ended
 from appliance.services.inference.jobs import FileReport, find_job, find_settings, page_of_files, reports_of
-from appliance.services.inference.work import INFERENCE
 from appliance.services.purge import enqueue_purge
 from appliance.services.uploads import KeptObject, Upload
 from appliance.state import inference_files, inference_jobs
@@ -71,9 +71,12 @@ def accept(box: Box, file: InferenceFile, info: ObjectInfo) -> None:
     """Queue an uploaded file with its work. Does nothing if it was accepted meanwhile."""
 
     def mark(tx: Transaction, kept: KeptObject) -> bool:
-        accepted = inference_files.mark_queued(tx, file.id, file.status, kept.key, kept.etag)
+        accepted = inference_files.mark_queued(
+            tx, file.id, file.status, kept.key, kept.etag, awaits_copy=kept.awaits_copy
+        )
         if accepted:
-            INFERENCE.enqueue(tx, inference_jobs.tenant_of(tx, file.job_id), file.job_id, file.id)
+            tenant_id = inference_jobs.tenant_of(tx, file.job_id)
+            inference_work.enqueue(tx, tenant_id, file.job_id, file.id, kept)
         return accepted
 
     uploads.accept(box, file, info, mark)
@@ -116,7 +119,7 @@ def get_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> FileReport:
 def download_url(box: Box, tenant_id: int, job_id: str, file_id: str, origin: str) -> tuple[str, int]:
     """Return a URL that downloads the original under its own name, and how many seconds the URL is valid.
 
-    Raises NotFound, and NotUploaded if there is nothing to download.
+    Raises NotFound, NotUploaded if there is nothing to download, and NotReady if the original awaits its copy.
     """
     find_settings(box, tenant_id, job_id)
     return uploads.download_url(box, find_file(box, job_id, file_id), origin)

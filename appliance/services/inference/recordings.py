@@ -17,6 +17,7 @@ from appliance.errors import CannotBePlayed, NotUploaded, ObjectMissing, Storage
 from appliance.services.box import Box
 from appliance.services.inference.files import find_file
 from appliance.services.inference.jobs import find_settings
+from appliance.services.uploads import require_copy
 from appliance.state import inference_files
 from appliance.state.inference_files import InferenceFile
 
@@ -64,12 +65,14 @@ class Outlines:
 def find_recording(box: Box, tenant_id: int, job_id: str, file_id: str) -> tuple[InferenceFile, StoredRecording]:
     """Return a file and its original.
 
-    Raises NotFound, NotUploaded if there is no original, and CannotBePlayed if its audio failed to decode.
+    Raises NotFound, NotUploaded if there is no original, NotReady if it awaits its copy, and CannotBePlayed if its audio
+    failed to decode.
     """
     find_settings(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
     if file.etag is None:
         raise NotUploaded("The file has not been uploaded and confirmed.")
+    require_copy(file)
     if file.status == "failed" and file.error_code in UNPLAYABLE:
         raise CannotBePlayed(f"The recording cannot be decoded: {file.error_message}")
     try:

@@ -1,4 +1,4 @@
-"""The work on a file of an inference job."""
+"""The work on a file of an inference job: copy its upload if that is large, then analyze it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import structlog
 
 from appliance.engine.scoring.events import Detection, DetectionConfig, strongest
 from appliance.errors import QuotaExceeded, StorageFull, SubjectGone, UnexpectedStatus
-from appliance.services import quotas
+from appliance.services import quotas, uploads
 from appliance.services.box import Box
-from appliance.services.inference.endings import fail_file, file_ended
+from appliance.services.inference.endings import fail_file, file_ended, lose_file
 from appliance.services.kind import Kind
+from appliance.services.uploads import KeptObject
 from appliance.state import inference_files, inference_jobs
 from appliance.state import work as queue
+from appliance.state.database import Transaction
 from appliance.state.inference_files import FileDetection, InferenceFile
 from appliance.state.work import Work
 from appliance.storage.objects import ObjectInfo
@@ -32,6 +34,9 @@ INFERENCE = Kind(
     fail=lambda tx, file_id, code, message: fail_file(tx, file_id, "processing", code, message),
 )
 
+# Each file is a group of its own: the original of a file is kept also if its job is cancelled.
+COPY_FILE = Kind("copy_file", fail=lose_file, pool="storage")
+
 
 @dataclass(frozen=True)
 class InferenceTask:
@@ -40,6 +45,32 @@ class InferenceTask:
     file: InferenceFile
     model: str
     config: DetectionConfig
+
+
+def enqueue(tx: Transaction, tenant_id: int, job_id: str, file_id: str, kept: KeptObject) -> None:
+    """Queue the analysis of a confirmed file, or its copy if it awaits that."""
+    if kept.awaits_copy:
+        COPY_FILE.enqueue(tx, tenant_id, file_id, file_id)
+    else:
+        INFERENCE.enqueue(tx, tenant_id, job_id, file_id)
+
+
+def copy(box: Box, work: Work) -> None:
+    """Copy a confirmed upload and queue its analysis. Raises LeaseLost, ObjectChanged, ObjectMissing, ObjectDamaged."""
+    file = inference_files.find_file(box.db, work.subject_id)
+    if file is None or not file.awaits_copy:  # deleted with its job, or given up by retention
+        with box.db.transaction() as tx:
+            queue.finish(tx, work)
+        return
+
+    def mark(tx: Transaction, kept: KeptObject) -> bool:
+        queue.finish(tx, work)
+        status = inference_files.mark_copied(tx, file.id, kept.key, kept.etag)
+        if status == "queued":
+            enqueue(tx, inference_jobs.tenant_of(tx, file.job_id), file.job_id, file.id, kept)
+        return status is not None
+
+    uploads.copy_confirmed(box, file, mark)
 
 
 def load_task(box: Box, work: Work) -> InferenceTask:

@@ -177,7 +177,7 @@ def _accept(box: Box, media: Media, info: ObjectInfo) -> bool:
         return media_stored(tx, media.id, "pending", info.size_bytes, kept.etag, kept.key)
 
     try:
-        uploads.accept(box, media, info, mark)
+        uploads.accept_copy(box, media, info, mark)  # no client waits for it
     except NotUploaded:  # replaced while it was copied: there is a new event for the new bytes
         return False
     return True

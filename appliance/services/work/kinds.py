@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from appliance.services.datasets.work import EMBED, NORMALIZE
+from appliance.services.datasets.work import COPY_AUDIO, EMBED, NORMALIZE
 from appliance.services.inference.redetect import REDETECT
-from appliance.services.inference.work import INFERENCE
+from appliance.services.inference.work import COPY_FILE, INFERENCE
 from appliance.services.purge import PURGE
 from appliance.services.speech.batch_uploads import STORE
 from appliance.services.speech.fetch import FETCH
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.webhooks.events import WEBHOOK
 
-KINDS = {
-    kind.name: kind for kind in (INFERENCE, REDETECT, NORMALIZE, EMBED, TRANSCRIPTION, STORE, FETCH, PURGE, WEBHOOK)
-}
+_LANES = (INFERENCE, REDETECT, NORMALIZE, EMBED, TRANSCRIPTION)
+_OTHERS = (COPY_FILE, COPY_AUDIO, STORE, PURGE, FETCH, WEBHOOK)
+KINDS = {kind.name: kind for kind in (*_LANES, *_OTHERS)}

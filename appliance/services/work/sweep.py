@@ -81,7 +81,7 @@ def _sweep_upload(box: Box, stored: StoredKey) -> None:
     """Accept an upload that ended after its form had expired. Delete an upload that nothing waits for."""
     file = file_rows.find_by_upload_key(box.db, stored.key) or audio_rows.find_by_upload_key(box.db, stored.key)
     media = media_rows.find_by_upload_key(box.db, stored.key)
-    if any(row and row.status == "pending" for row in (file, media)):
+    if any(row and row.status == "pending" for row in (file, media)) or (file and file.awaits_copy):
         return
     if file and file.error_code == NotUploaded.code and _accept_late(box, file):
         return
