@@ -65,8 +65,8 @@ class Outlines:
 def find_recording(box: Box, tenant_id: int, job_id: str, file_id: str) -> tuple[InferenceFile, StoredRecording]:
     """Return a file and its original.
 
-    Raises NotFound, NotUploaded if there is no original, NotReady if it awaits its copy, and CannotBePlayed if its audio
-    failed to decode.
+    Raises NotFound, NotUploaded if there is no original, NotReady if it awaits its copy, and CannotBePlayed if its
+    audio failed to decode.
     """
     find_settings(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
