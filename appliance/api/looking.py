@@ -41,7 +41,7 @@ def get_clip(path: FilePath, query: schemas.ClipQuery) -> Response:
     if query.start_ms >= query.end_ms:
         raise InvalidRequest("end_ms: must be after start_ms.")
     file = clips.clip(looking(), tenant_id(), path.job_id, path.file_id, query.start_ms, query.end_ms)
-    return _immutable(file, "audio/wav")
+    return whole_file(file, "audio/wav")
 
 
 @blueprint.get("/waveform", responses={200: schemas.Waveform})
@@ -96,7 +96,8 @@ def get_tile(path: schemas.TilePath) -> Response:
     return Response(content, mimetype="image/png", headers={"Cache-Control": IMMUTABLE})
 
 
-def _immutable(file: IO[bytes], media_type: str) -> Response:
+def whole_file(file: IO[bytes], media_type: str) -> Response:
+    """Return an open file as an answer that browsers may keep, and close it then."""
     size = file.seek(0, 2)
     file.seek(0)
     response = Response(wrap_file(request.environ, cast(Any, file)), mimetype=media_type, direct_passthrough=True)

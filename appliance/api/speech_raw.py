@@ -16,6 +16,8 @@ from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import speech_raw_schemas as schemas
 from appliance.api.context import box, origin, require_authorization, tenant_id, upload_slot
+from appliance.api.looking import looking, whole_file
+from appliance.api.looking_schemas import ClipQuery
 from appliance.api.speech_raw_render import (
     STATUSES,
     render_item,
@@ -25,7 +27,7 @@ from appliance.api.speech_raw_render import (
 )
 from appliance.errors import InvalidRequest
 from appliance.frontdoor.paths import RAW_UPLOAD
-from appliance.services.speech import captions, raw, raw_options, raw_transcripts, word_search
+from appliance.services.speech import captions, clips, raw, raw_options, raw_transcripts, word_search
 from appliance.state.transcripts import Transcript
 
 PREFIX = "/v2"
@@ -41,7 +43,8 @@ blueprint.before_request(require_authorization)
 
 Answer = tuple[dict[str, Any], int]
 
-ANY_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+ANY_BYTES = {"content": {"application/octet-stream": BYTES}}
 SUBTITLES: dict[str | int | HTTPStatus, Any] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 UPLOAD_PATH = re.compile(rf"{RAW_UPLOAD}/([0-9a-f-]{{36}})$")
 
@@ -109,6 +112,15 @@ def get_transcript(path: schemas.TranscriptPath) -> Answer:
     transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
     webhook_status_code = raw_transcripts.webhook_status_code(box(), transcript)
     return render_transcript(transcript, audio_url_of(transcript), webhook_status_code), 200
+
+
+@blueprint.get("/transcript/<transcript_id>/clip", responses={200: {"content": {"audio/wav": BYTES}}})
+def get_transcript_clip(path: schemas.TranscriptPath, query: ClipQuery) -> Response:
+    """Get up to 30 s of the recording as WAV, exact to the sample, with its own rate and channels."""
+    if query.start_ms >= query.end_ms:
+        raise InvalidRequest("end_ms: must be after start_ms.")
+    transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
+    return whole_file(clips.clip(box(), looking().viewers, transcript, query.start_ms, query.end_ms), "audio/wav")
 
 
 @blueprint.delete("/transcript/<transcript_id>", responses={200: schemas.SpeechTranscript})

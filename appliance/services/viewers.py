@@ -9,10 +9,12 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from appliance.config import Settings
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.errors import TooManyLooks
+from appliance.services.box import Box
 from appliance.services.slots import FairSlots
 
 WARM = 2
@@ -20,6 +22,20 @@ REQUESTS = 6  # that may use or wait for the warm decoders
 WAIT_SECONDS = 20.0
 CPU_SECONDS = 30  # of a clip or a tile
 NICENESS = 10  # of the decoder for long reads: the worker comes first
+
+
+@dataclass(frozen=True)
+class StoredRecording:
+    """A recording in object storage, read in ranges."""
+
+    box: Box
+    key: str
+    etag: str
+    size_bytes: int
+
+    def read(self, offset: int, num_bytes: int) -> bytes:
+        """Return exactly these bytes. Raises ObjectMissing, ObjectChanged, StorageUnavailable."""
+        return self.box.objects.read(self.key, self.etag, offset, num_bytes)
 
 
 class Viewers:

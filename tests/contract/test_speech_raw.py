@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import assemblyai
+import numpy as np
 import pytest
 import requests
 import soundfile
@@ -18,6 +19,7 @@ from appliance.state.database import Database
 from tests.support.appliances import Api, Appliance, peak_bytes, wait_for
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.speech_sample import wrong_words
+from tests.support.toy_recordings import loud_wav
 
 MEBIBYTE = 1024**2
 
@@ -158,6 +160,19 @@ def test_a_body_that_breaks_off_leaves_nothing(appliance: Appliance, raw: RawCli
 def test_only_an_upload_may_be_large(raw: RawClient) -> None:
     large = {"audio_url": "x" * 2 * MEBIBYTE}
     assert "1048576" in raw.call("POST", "/transcript", 413, json=large)["error"]
+
+
+def test_a_stretch_of_the_recording_is_heard(raw: RawClient) -> None:
+    recording = loud_wav()
+    path = f"/transcript/{raw.request_transcript(raw.upload(recording))['id']}/clip"
+    clip = raw.response("GET", path, params={"start_ms": 1000, "end_ms": 1500})
+    assert (clip.status_code, clip.headers["Content-Type"]) == (200, "audio/wav")
+    heard, rate = soundfile.read(io.BytesIO(clip.content), dtype="float32")
+    whole, own_rate = soundfile.read(io.BytesIO(recording), dtype="float32")
+    assert rate == own_rate
+    assert np.array_equal(heard, whole[rate : rate * 3 // 2])
+    for start, end, status in ((1500, 1000, 400), (0, 30_001, 422), (2400, 2500, 416)):
+        raw.call("GET", path, status, params={"start_ms": start, "end_ms": end})
 
 
 def test_an_upload_that_is_empty_or_unknown_is_refused(raw: RawClient) -> None:

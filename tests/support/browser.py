@@ -14,8 +14,9 @@ import playwright
 from playwright.sync_api import Browser, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")  # as in scripts/install-browser
-# The browser finds no host but this machine.
-LOOPBACK_ONLY = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+# The browser finds no host but this machine, which has a name as in a LAN, too.
+LAN_NAME = "appliance.lan"
+LOOPBACK_ONLY = f"--host-resolver-rules=MAP {LAN_NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 # Playwright's package contains Node.
 NODE = Path(playwright.__file__).parent / "driver" / "node"
 STRIP_TYPES = """

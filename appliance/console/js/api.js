@@ -1,4 +1,5 @@
 // Calls of the REST API: the session's cookie goes along by itself, and every error is an ApiError.
+import { wait } from "./poll.js";
 
 export class ApiError extends Error {
   constructor(status, code, detail, retrySeconds = 0) {
@@ -14,8 +15,9 @@ export class ApiError extends Error {
 
 const known = new Map(); // path → { etag, body } of answers that carried an ETag
 
-export async function send(method, path, { body, signal, headers = {} } = {}) {
-  const options = { method, signal, headers: { ...headers }, credentials: "same-origin" };
+// body is sent as JSON, content as it is.
+export async function send(method, path, { body, content, signal, headers = {} } = {}) {
+  const options = { method, signal, headers: { ...headers }, credentials: "same-origin", body: content };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
@@ -48,6 +50,18 @@ export async function get(path, { signal } = {}) {
   return body;
 }
 
+// As get, but waits while the appliance is still making the answer, and returns the response.
+export async function whenMade(path, { signal } = {}) {
+  for (;;) {
+    try {
+      return await send("GET", path, { signal });
+    } catch (error) {
+      if (error.status !== 503 || signal?.aborted) throw error;
+      await wait(Math.min(error.retrySeconds || 1, 2) * 1000, signal);
+    }
+  }
+}
+
 const withBody = (method) => async (path, body = undefined, options = {}) => {
   const response = await send(method, path, { ...options, body });
   return response.status === 204 ? null : response.json();
@@ -66,6 +80,12 @@ export function query(path, parameters) {
   const filled = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   const text = new URLSearchParams(filled).toString();
   return text ? `${path}?${text}` : path;
+}
+
+// Storage has the address of this page, whatever name the appliance has for itself.
+export function here(url) {
+  const { pathname, search } = new URL(url, location.href);
+  return pathname + search;
 }
 
 // Every row of a list that is read page by page.

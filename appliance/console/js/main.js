@@ -5,7 +5,7 @@ import { open } from "./router.js";
 import "./pages/login.js";
 
 const PLACES = [
-  ["jobs", "Jobs"],
+  ["jobs", "Jobs"], ["upload", "Upload", "write"], ["datasets", "Datasets"], ["speech", "Speech"],
   ["models", "Models"], ["status", "Status"], ["admin", "Keys", "admin"],
 ];
 const THEMES = ["system", "light", "dark"];

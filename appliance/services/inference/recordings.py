@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
 
 from appliance.engine.decode import peaks
 from appliance.engine.decode.look import Look, Outline
@@ -18,25 +17,12 @@ from appliance.services.box import Box
 from appliance.services.inference.files import find_file
 from appliance.services.inference.jobs import find_settings
 from appliance.services.uploads import require_copy
+from appliance.services.viewers import StoredRecording
 from appliance.state import inference_files
 from appliance.state.inference_files import InferenceFile
 
 WAVEFORM = "waveform"  # the name of the object beside the original
 KEPT_OUTLINES = 64  # in memory; that of six hours has 350 kB
-
-
-@dataclass(frozen=True)
-class StoredRecording:
-    """The original of a file, read in ranges."""
-
-    box: Box
-    key: str
-    etag: str
-    size_bytes: int
-
-    def read(self, offset: int, num_bytes: int) -> bytes:
-        """Return exactly these bytes. Raises ObjectMissing, ObjectChanged, StorageUnavailable."""
-        return self.box.objects.read(self.key, self.etag, offset, num_bytes)
 
 
 class Outlines:

@@ -16,9 +16,10 @@ from appliance.engine.decode.look import Outline
 from appliance.engine.decode.peaks import FACTOR
 from appliance.engine.decode.png import from_png, to_png
 from appliance.errors import BeingMade, NotFound, StorageFull
-from appliance.services.inference.recordings import StoredRecording, find_recording
+from appliance.services.inference.recordings import find_recording
 from appliance.services.inference.waveforms import Looking
 from appliance.services.tile_cache import forget_tiles
+from appliance.services.viewers import StoredRecording
 from appliance.state import inference_files
 from appliance.state.inference_files import InferenceFile
 

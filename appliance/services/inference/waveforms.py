@@ -12,14 +12,13 @@ from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.inference.recordings import (
     Outlines,
-    StoredRecording,
     find_recording,
     store_look,
     waveform_key,
 )
 from appliance.services.making import Making
 from appliance.services.tile_cache import TileCache
-from appliance.services.viewers import Viewers
+from appliance.services.viewers import StoredRecording, Viewers
 from appliance.state.inference_files import InferenceFile
 
 WAIT_SECONDS = 2.0  # a recording of a few minutes is read in less

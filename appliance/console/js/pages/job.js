@@ -77,6 +77,7 @@ class Job extends Page {
     const write = this.may("write");
     return html`<div class="bar">
       <a class="button main" href="#/jobs/${job.id}/review">Review</a>
+      ${write && job.status !== "cancelled" ? html`<a class="button" href="#/upload?job=${job.id}">Add files</a>` : nothing}
       ${write && job.processed_files < job.total_files ? html`<button @click=${this.cancel}>Cancel</button>` : nothing}
       ${write ? html`<button class="danger" @click=${this.purge}>Delete</button>` : nothing}</div>`;
   }

@@ -36,6 +36,7 @@ class Jobs extends Page {
         ${select("Status", this.query.get("status"), STATUSES.map((name) => [name, name || "all"]), (value) => this.goWith({ status: value }))}
         <label>Search <input type="search" .value=${this.query.get("q") ?? ""} placeholder="model, id or file name"
           @change=${(event) => this.goWith({ q: event.target.value.trim() })}></label>
+        ${this.may("write") ? html`<a class="button main" href="#/upload">New job</a>` : nothing}
       </form>
       ${this.failure}
       ${!this.jobs ? html`<p class="soft">Loading …</p>` : this.jobs.length ? this.list() : empty("No jobs.")}

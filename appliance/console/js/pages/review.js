@@ -1,35 +1,260 @@
-import { filePath, get, jobPath } from "../api.js";
+import { filePath, get, jobPath, query } from "../api.js";
 import { count, percent, time } from "../format.js";
-import { Page, empty, html, label, notice, table } from "../page.js";
+import { help, press } from "../keys.js";
+import { Outbox } from "../outbox.js";
+import { Page, announce, empty, html, nothing, notice, select } from "../page.js";
+import { Clips, Player } from "../player.js";
+import { Decisions } from "../review/decisions.js";
+import { decisions, filters, list } from "../review/parts.js";
+import { Queue, spanOf } from "../review/queue.js";
+import { shortcuts } from "../review/shortcuts.js";
+import "../review/summary.js";
+import "../review/tuning.js";
+import "../timeline/timeline.js";
 import { labelsOf } from "./job.js";
 
+const FILTERS = ["order", "state", "type", "min_confidence", "max_confidence"];
+
 class Review extends Page {
-  static properties = { job: { state: true }, file: { state: true } };
+  static properties = {
+    job: { state: true }, file: { state: true }, reviews: { state: true }, index: { state: true }, headMs: { state: true },
+    preview: { state: true }, waiting: { state: true }, late: { state: true }, contextMs: { state: true },
+    playing: { state: true }, slow: { state: true }, loud: { state: true }, looped: { state: true },
+  };
 
   opened() {
-    this.poll(() => this.load());
+    Object.assign(this, { player: new Player(), index: 0, headMs: null, contextMs: 500, clips: new Map(), files: new Map() });
+    this.player.addEventListener("play", () => this.sounds());
+    this.player.addEventListener("stop", () => (this.playing = false));
+    this.outbox = new Outbox(this.session.tenant);
+    this.outbox.addEventListener("change", () => (this.waiting = this.outbox.size));
+    this.outbox.addEventListener("late", (event) => (this.late = event.detail.message));
+    this.outbox.addEventListener("refused", (event) => (this.problem = event.detail));
+    this.outbox.addEventListener("empty", () => this.stored());
+    this.waiting = this.outbox.size;
+    this.decisions = new Decisions(this.params.job, this.outbox);
+    this.shortcuts = shortcuts(this);
+    this.requery();
   }
 
-  async load() {
-    this.job = await get(`${jobPath(this.params.job)}?files=false`, this);
-    this.labels ??= await labelsOf(this.job, this);
-    const file = this.query.get("file") ?? (await get(`${jobPath(this.params.job)}/files?limit=1`, this)).files[0]?.id;
-    this.file = file ? await get(filePath(this.params.job, file), this) : null;
-    return false;
+  closed() {
+    this.player.stop();
+  }
+
+  // Read the queue from its beginning, with the filters of the address.
+  async requery() {
+    const filters = Object.fromEntries(FILTERS.map((name) => [name, this.query.get(name)]));
+    const queue = new Queue(this.params.job, { ...filters, file_id: this.query.get("file") }, this.signal);
+    await this.attempt(async () => {
+      this.job = await get(`${jobPath(this.params.job)}?files=false`, this);
+      this.labels ??= await labelsOf(this.job, this);
+      await queue.more();
+      this.queue = queue;
+      await this.go(0, false);
+      if (!queue.items.length) await this.showFile(this.query.get("file") ?? await this.firstFile());
+    });
+  }
+
+  async firstFile() {
+    return (await get(`${jobPath(this.params.job)}/files?limit=1`, this)).files[0]?.id;
+  }
+
+  get item() {
+    return this.queue?.items[this.index] ?? null;
+  }
+
+  // Select an item of the queue: show it, play it, and fetch the clip of the next one.
+  async go(index, play = true) {
+    const item = await this.queue.at(index);
+    if (!item) return announce(index < 0 ? "This is the first one." : "This was the last one.");
+    this.index = index;
+    this.headMs = null;
+    this.requestUpdate();
+    const shown = this.showFile(item.file_id);
+    if (play) this.play();
+    const { start_ms: start, end_ms: end } = spanOf(item);
+    announce(`${index + 1} of ${this.queue.total}, ${item.detection.artifact_type} ${percent(item.detection.confidence)}, ${time(start)}`);
+    await shown;
+    await this.updateComplete;
+    const timeline = this.querySelector("console-timeline");
+    await timeline?.updateComplete;
+    timeline?.reveal(start, end);
+    const row = this.querySelector("tr[aria-selected=true]");
+    if (this.querySelector("tbody")?.contains(document.activeElement)) row?.focus();
+    for (const next of this.queue.items.slice(index + 1, index + 3)) this.clipsOf(next.file_id).get(...this.stretch(next)).catch(() => {});
+  }
+
+  async showFile(id) {
+    if (!id || this.file?.id === id) return;
+    const path = filePath(this.params.job, id);
+    const [file, { reviews }] = await Promise.all([get(path, this), get(`${path}/reviews`, this)]);
+    [this.file, this.reviews, this.preview] = [file, reviews, null];
+  }
+
+  clipsOf(file) {
+    const path = filePath(this.params.job, file);
+    if (!this.clips.has(file)) this.clips.set(file, new Clips((start, end) => query(`${path}/clip`, { start_ms: start, end_ms: end })));
+    return this.clips.get(file);
+  }
+
+  // What is played for an item: its span with some context, at least 100 ms, at most 30 s.
+  stretch(item) {
+    const { start_ms: start, end_ms: end } = spanOf(item);
+    const from = Math.max(0, start - this.contextMs);
+    const to = Math.min(item.duration_ms, Math.max(end + this.contextMs, from + 100), from + 30_000);
+    return [from, to];
+  }
+
+  async play() {
+    const item = this.item;
+    if (item) await this.attempt(() => this.player.play(this.clipsOf(item.file_id), ...this.stretch(item)));
+  }
+
+  toggle() {
+    if (this.player.playing) this.player.stop();
+    else if (this.headMs === null && this.item) this.play();
+    else this.attempt(() => this.player.run(this.clipsOf(this.file.id), this.headMs ?? 0, this.file.duration_ms));
+  }
+
+  sounds() {
+    this.playing = true;
+    const step = () => {
+      const place = this.player.placeMs;
+      const timeline = this.querySelector("console-timeline");
+      if (place === null || !timeline) return;
+      timeline.headMs = place;
+      requestAnimationFrame(step);
+    };
+    step();
+  }
+
+  sound(name, value) {
+    this.player[name] = value;
+    if (this.player.playing) this.play();
+  }
+
+  // One key: decide, store, go on to the next and play it.
+  decide(verdict, type = null) {
+    const item = this.item;
+    if (!item || !this.may("write")) return;
+    const reviewed = type && type !== item.detection.artifact_type ? type : null;
+    this.decisions.decide(item, { verdict, reviewed_type: reviewed });
+    this.go(this.index + 1);
+  }
+
+  decideShown(verdict) {
+    this.attempt(async () => {
+      while (await this.queue.more());
+      const items = this.queue.items.filter((item) => !item.review);
+      if (!items.length || !confirm(`${verdict === "rejected" ? "Reject" : "Confirm"} ${items.length} detections that are not reviewed yet?`)) return;
+      this.decisions.decideAll(items, { verdict });
+      announce(`${items.length} ${verdict}`);
+      this.requestUpdate();
+    });
+  }
+
+  undo() {
+    const item = this.decisions.undo();
+    if (!item) return announce("There is nothing to undo.");
+    const index = this.queue.items.indexOf(item);
+    this.go(Math.max(0, index), false);
+    announce("Undone.");
+  }
+
+  nudge(edge, ms) {
+    const item = this.item;
+    if (!item || !this.may("write")) return;
+    const span = spanOf(item);
+    const edges = { reviewed_start_ms: span.start_ms, reviewed_end_ms: span.end_ms };
+    edges[edge] = Math.max(0, Math.min(edges[edge] + ms, item.duration_ms));
+    if (edges.reviewed_end_ms - edges.reviewed_start_ms < 1) return;
+    this.decisions.decide(item, { verdict: "confirmed", ...edges });
+    this.requestUpdate();
+    this.play();
+  }
+
+  async stored() {
+    this.late = null;
+    const path = query(`${jobPath(this.params.job)}/review-queue`, { limit: 1 });
+    const page = await get(path, this).catch(() => null);
+    if (page && this.queue) this.queue.progress = page.progress;
+    this.requestUpdate();
+  }
+
+  // The settings of a file were kept: its detections are others now.
+  async kept() {
+    this.file = await this.attempt(() => get(filePath(this.params.job, this.file.id), this)) ?? this.file;
+    this.preview = null;
+    await this.requery();
+  }
+
+  pick({ detail }) {
+    const index = this.queue.items.findIndex((item) => item.file_id === this.file.id && item.detection.start_ms === detail.detected);
+    if (index >= 0) this.go(index);
+  }
+
+  seek({ detail }) {
+    this.headMs = detail;
+    this.attempt(() => this.player.run(this.clipsOf(this.file.id), detail, this.file.duration_ms));
+  }
+
+  get events() {
+    const marks = new Map(this.queue.items.filter((item) => item.file_id === this.file.id && item.review)
+      .map((item) => [`${item.detection.artifact_type}/${item.detection.start_ms}`, item.review.verdict]));
+    return this.file.detections.map((one) => ({ ...one, detected: one.start_ms, verdict: marks.get(`${one.artifact_type}/${one.start_ms}`) }));
   }
 
   render() {
-    if (this.file === undefined) return html`<h1>Review</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
-    if (!this.file) return html`<h1>Review</h1>${empty("The job has no files yet.")}`;
-    const columns = [["Type"], ["Start", "number"], ["End", "number"], ["Confidence", "number"]];
-    return html`<h1>${this.file.original_filename || this.file.id}</h1>
-      <p>
-        <a href="#/jobs/${this.job.id}">Job ${this.job.id.slice(0, 8)}</a>, ${count(this.file.detection_count)} detections in ${time(this.file.duration_ms)}</p>
+    if (!this.queue || !this.job) return html`<h1>Review</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+    const { progress } = this.queue;
+    return html`<div class="review" @keydown=${(event) => press(event, this.shortcuts)}>
+      <h1>${this.file ? this.file.original_filename || this.file.id : "Review"}</h1>
+      <div class="bar"><a href="#/jobs/${this.job.id}">Job ${this.job.id.slice(0, 8)}</a>
+        <label>Reviewed <progress max=${progress.total || 1} value=${progress.reviewed}></progress></label>
+        <span class="progress">${count(progress.reviewed)} of ${count(progress.total)}: ${count(progress.confirmed)} confirmed,
+          ${count(progress.relabelled)} relabelled, ${count(progress.rejected)} rejected</span>
+        ${this.waiting ? html`<span class="status queued">
+          ${this.waiting} to be stored${this.late ? ` – ${this.late}` : ""}</span>` : nothing}
+        ${this.query.get("file") ? html`<button @click=${() => this.goWith({ file: "" })}>All files of the job</button>` : nothing}</div>
       ${this.failure}
-      ${this.file.error_message ? notice("bad", this.file.error_message) : ""}
-      ${this.file.detections.length ? table("Detections", columns, this.file.detections.map((one) => html`<tr>
-        <td>${label(this.labels, one.artifact_type)}</td><td class="number">${time(one.start_ms, 3)}</td>
-        <td class="number">${time(one.end_ms, 3)}</td><td class="number">${percent(one.confidence)}</td></tr>`)) : empty("No detections.")}`;
+      ${this.file?.error_message ? notice("bad", this.file.error_message) : nothing}
+      <div class="columns"><div>${this.file?.status === "completed" ? this.picture() : nothing}
+          ${filters(this)}${this.queue.items.length ? list(this) : empty("No detections.")}</div>
+        <div class="side">${decisions(this)}
+          <review-tuning .job=${this.job.id} .file=${this.file} .session=${this.session}
+            @preview=${(event) => (this.preview = event.detail)} @kept=${this.kept}></review-tuning>
+          <review-summary .job=${this.job.id} .labels=${this.labels}></review-summary></div></div>
+      ${help(this.shortcuts)}</div>`;
+  }
+
+  picture() {
+    return html`<div class="picture" tabindex="0" role="group" aria-label="Timeline"><console-timeline
+        .base=${filePath(this.params.job, this.file.id)} .clips=${this.clipsOf(this.file.id)} .durationMs=${this.file.duration_ms}
+        .labels=${this.labels} .events=${this.events} .preview=${this.preview} .headMs=${this.headMs}
+        .selected=${this.item?.file_id === this.file.id ? spanOf(this.item) : null} @seek=${this.seek} @pick=${this.pick}></console-timeline></div>
+      <div class="bar tools">${this.tools()}</div>`;
+  }
+
+  tools() {
+    const timeline = () => this.querySelector("console-timeline");
+    const contexts = [["0", "none"], ["500", "0.5 s"], ["2000", "2 s"]];
+    return html`<button class="main" @click=${this.toggle}>${this.playing ? "Stop" : "Play"}</button>
+      <button aria-pressed=${!!this.looped} @click=${() => this.sound("loop", (this.looped = !this.looped))}>Loop</button>
+      <button aria-pressed=${!!this.slow} @click=${() => this.sound("rate", (this.slow = !this.slow) ? 0.5 : 1)}>Half speed</button>
+      <button aria-pressed=${!!this.loud} @click=${() => this.sound("gain", (this.loud = !this.loud) ? 8 : 1)}>18 dB louder</button>
+      ${select("Context", String(this.contextMs), contexts, (value) => (this.contextMs = Number(value)))}
+      <button @click=${() => timeline().zoom(0.5)} aria-label="Zoom in">+</button>
+      <button @click=${() => timeline().zoom(2)} aria-label="Zoom out">−</button>
+      <button @click=${() => timeline().show(0, this.file.duration_ms)}>Whole file</button>
+      <button @click=${() => this.zoomIn()} ?disabled=${!this.item}>Detection</button>
+      <label>Contrast <input type="range" min="0" max="0.8" step="0.05" value="0.25"
+        @input=${(event) => timeline().tiles?.contrast(Number(event.target.value))}></label>`;
+  }
+
+  zoomIn() {
+    const { start_ms: start, end_ms: end } = spanOf(this.item);
+    const margin = Math.max(end - start, 20);
+    this.querySelector("console-timeline").show(start - margin, end + margin);
   }
 }
 

@@ -15,8 +15,8 @@ class Status extends Page {
     // 503 has the same body: it says what is not ready.
     const response = await fetch("/readyz", { signal: this.signal }).catch(() => null);
     if (!response) throw new ApiError(0, "unreachable", "The appliance does not answer.");
-    const { status: state, checks } = await response.json();
-    [this.state, this.checks] = [state ?? "not ready", checks ?? {}];
+    const checks = (await response.json()).checks ?? {};
+    [this.state, this.checks] = [(await get("/api/v1/status", this)).status.toLowerCase(), checks];
     if (!this.may("read")) return false;
     const [usage, jobs, deliveries] = await Promise.all([
       get("/api/v1/usage", this),

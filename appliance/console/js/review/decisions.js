@@ -1,0 +1,68 @@
+// What a reviewer decides: each decision is stored by the outbox and can be undone.
+import { filePath, jobPath } from "../api.js";
+import { newId } from "../outbox.js";
+
+const BATCH = 500;
+
+export class Decisions {
+  constructor(job, outbox) {
+    Object.assign(this, { job, outbox, past: [] });
+  }
+
+  // Decide about one item: { verdict, reviewed_type, reviewed_start_ms, reviewed_end_ms }.
+  decide(item, changes) {
+    this.past.push([[item, item.review]]);
+    this.set(item, this.reviewOf(item, changes));
+    this.store(item);
+  }
+
+  // Decide about many items at once: one step, and one to undo.
+  decideAll(items, changes) {
+    this.past.push(items.map((item) => [item, item.review]));
+    for (const item of items) this.set(item, this.reviewOf(item, changes));
+    this.storeAll(items);
+  }
+
+  // Take the last step back. Returns its first item, or null.
+  undo() {
+    const step = this.past.pop();
+    if (!step) return null;
+    const gone = [];
+    for (const [item, before] of step) {
+      if (!before) gone.push({ file_id: item.file_id, id: item.review.id });
+      this.set(item, before);
+    }
+    if (step.length === 1) this.store(step[0][0], gone[0]?.id);
+    else this.storeAll(step.filter(([, before]) => before).map(([item]) => item), gone);
+    return step[0][0];
+  }
+
+  reviewOf(item, changes) {
+    const { artifact_type, start_ms, end_ms } = item.review ?? item.detection;
+    const kept = item.review ?? { id: newId(), comment: "" };
+    const blank = { reviewed_type: null, reviewed_start_ms: null, reviewed_end_ms: null };
+    return { ...blank, ...kept, artifact_type, start_ms, end_ms, ...changes };
+  }
+
+  set(item, review) {
+    item.review = review;
+  }
+
+  store(item, gone = null) {
+    const path = `${filePath(this.job, item.file_id)}/reviews/${gone ?? item.review.id}`;
+    if (gone) this.outbox.put("DELETE", path);
+    else this.outbox.put("PUT", path, bodyOf(item.review));
+  }
+
+  storeAll(items, gone = []) {
+    const path = `${jobPath(this.job)}/reviews/batch`;
+    const rows = items.map((item) => ({ ...bodyOf(item.review), file_id: item.file_id, id: item.review.id }));
+    for (let at = 0; at < Math.max(rows.length, gone.length); at += BATCH) {
+      // Each batch has a path of its own in the outbox, so that none takes the place of another.
+      this.outbox.put("POST", path, { reviews: rows.slice(at, at + BATCH), delete: gone.slice(at, at + BATCH) }, newId());
+    }
+  }
+}
+
+const FIELDS = ["artifact_type", "start_ms", "end_ms", "verdict", "reviewed_type", "reviewed_start_ms", "reviewed_end_ms", "comment"];
+const bodyOf = (review) => Object.fromEntries(FIELDS.map((name) => [name, review[name]]));

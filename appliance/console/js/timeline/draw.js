@@ -1,0 +1,140 @@
+// Draws the picture: axis, envelope, spectrogram and a lane for each label, all on one time axis.
+import { time } from "../format.js";
+
+export const AXIS = 22;
+export const ENVELOPE = 90;
+export const SPECTROGRAM = 130;
+export const LANE = 16;
+export const lanesTop = AXIS + ENVELOPE + SPECTROGRAM + 4;
+export const heightOf = (labels) => lanesTop + Math.max(1, labels.length) * LANE + 2;
+
+// scene: { axis, peaks, tiles, samples, labels, events, selected, preview, headMs, colours }
+export function draw(context, scene) {
+  const { axis, colours, labels } = scene;
+  const height = heightOf(labels);
+  context.fillStyle = colours.surface;
+  context.fillRect(0, 0, axis.width, height);
+  context.font = "12px system-ui, sans-serif";
+  if (scene.tiles) scene.tiles.draw(context, axis, AXIS + ENVELOPE, SPECTROGRAM);
+  drawAxis(context, scene, height);
+  if (scene.samples && axis.msPerPx * scene.samples.rate < 64_000) drawSamples(context, scene);
+  else if (scene.peaks) drawEnvelope(context, scene);
+  drawLanes(context, scene);
+  if (scene.selected) drawSelected(context, scene, height);
+  if (scene.tiles) drawScale(context, scene);
+  if (scene.headMs !== null) line(context, axis.toX(scene.headMs), 0, height, colours.bad, 2);
+}
+
+function drawAxis(context, { axis, colours }, height) {
+  const { digits, marks } = axis.ticks();
+  context.fillStyle = colours.soft;
+  for (const ms of marks) {
+    const x = axis.toX(ms);
+    line(context, x, AXIS - 5, AXIS + ENVELOPE, colours.line, 1);
+    line(context, x, lanesTop, height, colours.line, 1);
+    context.fillText(time(ms, digits), x + 3, AXIS - 8);
+  }
+}
+
+function drawEnvelope(context, { axis, peaks, colours }) {
+  const { low, high } = peaks.columns(axis);
+  const [middle, half] = [AXIS + ENVELOPE / 2, ENVELOPE / 2 - 2];
+  context.fillStyle = colours.accent;
+  context.beginPath();
+  for (let x = 0; x < axis.width; x++) {
+    if (Number.isNaN(low[x])) continue;
+    const top = middle - high[x] * half;
+    context.rect(x, top, 1, Math.max(1, middle - low[x] * half - top)); // silence is a line
+  }
+  context.fill();
+}
+
+function drawSamples(context, { axis, samples, colours }) {
+  const [middle, half] = [AXIS + ENVELOPE / 2, ENVELOPE / 2 - 2];
+  const pxPerSample = 1000 / samples.rate / axis.msPerPx;
+  const first = Math.max(0, Math.floor(((axis.startMs - samples.startMs) / 1000) * samples.rate) - 1);
+  context.strokeStyle = colours.accent;
+  context.fillStyle = colours.accent;
+  for (const channel of samples.channels) {
+    const last = Math.min(channel.length, Math.ceil(((axis.endMs - samples.startMs) / 1000) * samples.rate) + 2);
+    context.beginPath();
+    for (let i = first; i < last; i++) {
+      const [x, y] = [axis.toX(samples.startMs + (i * 1000) / samples.rate), middle - channel[i] * half];
+      if (i === first) context.moveTo(x, y);
+      else context.lineTo(x, y);
+      if (pxPerSample > 5) context.fillRect(x - 1.5, y - 1.5, 3, 3);
+    }
+    context.stroke();
+  }
+}
+
+// A lane shows every event at least 2 px wide; what lies on one pixel is drawn once, as dark as the strongest.
+function drawLanes(context, { axis, labels, events, preview, colours }) {
+  const shown = preview ?? events;
+  const seen = new Map();
+  for (const event of shown) {
+    if (event.end_ms < axis.startMs || event.start_ms > axis.endMs) continue;
+    const lane = Math.max(0, labels.indexOf(event.artifact_type));
+    const x = Math.max(-4, axis.toX(event.start_ms));
+    const width = Math.min(Math.max(2, axis.toX(event.end_ms) - x), axis.width + 8);
+    const place = `${lane}/${Math.round(x)}/${Math.round(width)}`;
+    if ((seen.get(place) ?? -1) >= event.confidence) continue;
+    seen.set(place, event.confidence);
+    const y = lanesTop + lane * LANE + 2;
+    context.fillStyle = colours.labels[lane % colours.labels.length];
+    context.globalAlpha = event.verdict === "rejected" ? 0.25 : 0.35 + 0.65 * event.confidence;
+    context.fillRect(x, y, width, LANE - 4);
+    context.globalAlpha = 1;
+    if (event.verdict && width > 10) {
+      context.fillStyle = colours.surface;
+      context.fillText(event.verdict === "rejected" ? "✕" : "✓", x + 2, y + LANE - 6);
+    }
+  }
+  context.fillStyle = colours.text;
+  context.font = "11px system-ui, sans-serif";
+  labels.forEach((name, lane) => {
+    const y = lanesTop + lane * LANE;
+    line(context, 0, y, y, colours.line, 1, axis.width);
+    context.globalAlpha = 0.8;
+    context.fillStyle = colours.surface;
+    context.fillRect(0, y + 2, context.measureText(name).width + 8, LANE - 4);
+    context.globalAlpha = 1;
+    context.fillStyle = colours.text;
+    context.fillText(name, 4, y + LANE - 5);
+  });
+}
+
+function drawSelected(context, { axis, selected, colours }, height) {
+  const [from, to] = [axis.toX(selected.start_ms), axis.toX(selected.end_ms)];
+  context.globalAlpha = 0.2;
+  context.fillStyle = colours.warn;
+  context.fillRect(from, AXIS, Math.max(2, to - from), ENVELOPE);
+  context.globalAlpha = 1;
+  for (const x of [from, Math.max(from + 2, to)]) {
+    line(context, x, AXIS, height, colours.surface, 4);
+    line(context, x, AXIS, height, colours.warn, 2);
+  }
+}
+
+function drawScale(context, { axis, tiles }) {
+  const bottom = AXIS + ENVELOPE + SPECTROGRAM;
+  context.font = "11px system-ui, sans-serif";
+  for (const hz of [100, 300, 1000, 3000, 10_000, 30_000].filter((one) => one < tiles.max_hz)) {
+    const y = bottom - tiles.part(hz) * SPECTROGRAM;
+    const text = hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`;
+    context.fillStyle = "rgb(0 0 0 / .55)";
+    context.fillRect(axis.width - 46, y - 7, 46, 14);
+    context.fillStyle = "#fff";
+    context.fillText(text, axis.width - 42, y + 4);
+  }
+}
+
+function line(context, x, top, bottom, colour, width, to = x) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.beginPath();
+  context.moveTo(Math.round(x) + (width % 2) / 2, top);
+  context.lineTo(Math.round(to) + (width % 2) / 2, bottom);
+  context.stroke();
+  context.lineWidth = 1;
+}

@@ -1,0 +1,32 @@
+// Sends the bytes of one file to storage.
+import { ApiError, here, jobPath, post } from "../api.js";
+import { typeOf } from "./collect.js";
+
+// Post a file as a form. Returns its id.
+export async function sendForm(job, { file, name, stop }, progress) {
+  const body = { filename: name, content_type: typeOf(name), file_size_bytes: file.size };
+  const form = await post(`${jobPath(job)}/files/upload-url`, body, { signal: stop.signal });
+  const data = new FormData();
+  for (const [field, value] of Object.entries(form.upload_fields)) data.append(field, value);
+  data.append("file", file);
+  await transfer("POST", here(form.upload_url), data, stop.signal, progress);
+  return form.file_id;
+}
+
+// fetch cannot tell how much of a body was sent.
+function transfer(method, url, body, signal, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open(method, url);
+    request.upload.onprogress = (event) => progress(event.loaded);
+    request.onload = () => {
+      if (request.status < 300) return resolve(request);
+      const problem = (() => { try { return JSON.parse(request.responseText); } catch { return {}; } })();
+      reject(new ApiError(request.status, problem.code, problem.detail ?? `Storage answered ${request.status}.`));
+    };
+    request.onerror = () => reject(new ApiError(0, "unreachable", "The appliance does not answer."));
+    request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(body);
+  });
+}

@@ -1,0 +1,34 @@
+"""Clips of recordings with a transcript: what is heard at a word."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from appliance.errors import AudioError, CannotBePlayed, NotUploaded, OutsideRecording
+from appliance.services.box import Box
+from appliance.services.clip_files import check_length, check_size, wav
+from appliance.services.viewers import StoredRecording, Viewers
+from appliance.state.media import find_media
+from appliance.state.transcripts import Transcript
+
+
+def clip(box: Box, viewers: Viewers, transcript: Transcript, start_ms: int, end_ms: int) -> IO[bytes]:
+    """Return a WAV file, 32-bit float, with the recording's own rate and channels; it ends where the recording ends.
+
+    Raises NotUploaded, CannotBePlayed if the clip is too long or the recording cannot be decoded, OutsideRecording, and
+    TooManyLooks.
+    """
+    check_length(start_ms, end_ms)
+    media = find_media(box.db, transcript.media_id)
+    if media is None or media.etag is None or media.size_bytes is None:
+        raise NotUploaded("The recording of the transcript has not been uploaded.")
+    recording = StoredRecording(box, media.object_key, media.etag, media.size_bytes)
+    try:
+        with viewers.for_request(transcript.tenant_id) as decoder:
+            made = decoder.clip(recording, start_ms, end_ms)
+    except AudioError as error:
+        raise CannotBePlayed(f"The recording cannot be decoded: {error}") from error
+    if not len(made.samples):
+        raise OutsideRecording(f"The recording ends before {start_ms} ms.")
+    check_size(made.info.sample_rate_hz, made.info.num_channels, end_ms - start_ms)
+    return wav(made, box.settings.data_dir)
