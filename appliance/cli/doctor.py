@@ -17,6 +17,7 @@ import urllib3
 from appliance.config import Settings, load_settings
 from appliance.engine.confinement.confine import MEANS, missing_confinement
 from appliance.engine.models.calibration import kept_calibration, parallel_of
+from appliance.engine.models.gpus import list_gpus
 from appliance.engine.models.runtime import choose_provider, why_no_cuda
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, check_model
@@ -120,7 +121,7 @@ def _decoders(settings: Settings) -> Iterator[Finding]:
 def _provider(settings: Settings) -> Iterator[Finding]:
     runtime = f"onnxruntime {version('onnxruntime-gpu')}"
     if choose_provider(settings.provider) == "cuda":
-        yield Finding("provider", f"cuda, {runtime}")
+        yield Finding("provider", f"cuda, {runtime}; GPUs, each with a worker: {len(list_gpus())}")
     else:
         reason = "as set" if settings.provider == "cpu" else f"CUDA is not used: {why_no_cuda()}"
         yield Finding("provider", f"cpu, {runtime}; {reason}")

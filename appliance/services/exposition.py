@@ -113,11 +113,14 @@ def _state(box: Box) -> Iterator[Metric]:
             pieces.add_metric([depth.kind, state], number)
         oldest.add_metric([depth.kind], depth.oldest_seconds)
     yield from (pieces, oldest)
-    if worker := workers.current(box.db):
+    if everyone := workers.everyone(box.db):
         silent = GaugeMetricFamily(
-            "appliance_worker_silent_seconds", "Time since the worker's last sign of life.", labels=["provider"]
+            "appliance_worker_silent_seconds",
+            "Time since a worker's last sign of life; there is one worker, or one for each GPU.",
+            labels=["provider", "worker"],
         )
-        silent.add_metric([worker.provider], worker.silent_seconds)
+        for worker in everyone:
+            silent.add_metric([worker.provider, str(worker.number)], worker.silent_seconds)
         yield silent
     version = GaugeMetricFamily("appliance_info", "The release.", labels=["version"])
     version.add_metric([__version__], 1)

@@ -101,12 +101,16 @@ class Health:
         return Check(True, f"{self._box.models.resolve(self._box.settings.default_model).manifest.id}")
 
     def _worker(self) -> Check:
-        worker = workers.current(self._box.db)
-        if worker is None:
-            return Check(False, "has not started yet")
-        if worker.silent_seconds > self._box.settings.lease_seconds:
-            return Check(False, f"has been silent for {worker.silent_seconds:.0f} s")
-        return Check(True, f"runs on {worker.provider}")
+        everyone = workers.everyone(self._box.db)
+        numbers = range(1, 1 + max((worker.count for worker in everyone), default=1))
+        missing = [str(number) for number in numbers if number not in {worker.number for worker in everyone}]
+        if missing:
+            return Check(False, f"{_which(missing, len(numbers))}has not started yet")
+        silent = [worker for worker in everyone if worker.silent_seconds > self._box.settings.lease_seconds]
+        if silent:
+            which = _which([str(worker.number) for worker in silent], len(everyone))
+            return Check(False, f"{which}has been silent for {silent[0].silent_seconds:.0f} s")
+        return Check(True, f"runs on {', '.join(worker.provider for worker in everyone)}")
 
     def _disk(self) -> Check:
         free = shutil.disk_usage(self._box.settings.data_dir).free
@@ -131,12 +135,17 @@ class Health:
         return Check(True, last.fault, is_warning=True) if last and last.fault else Check(True, "nothing is missing")
 
     def _sweep(self) -> Check:
-        worker, last = workers.current(self._box.db), chores.last(self._box.db, "sweep")
+        worker, last = workers.first(self._box.db), chores.last(self._box.db, "sweep")
         if worker is None or last is None:
             return Check(True, "has not ended yet")
         seconds = min(last.seconds_ago, worker.running_seconds)  # a worker that starts has yet to sweep
         latest = max(LATE_SWEEPS * self._box.settings.sweep_seconds, LATEST_SWEEP_SECONDS)
         return Check(seconds < latest, f"ended {last.seconds_ago:.0f} s ago")
+
+
+def _which(numbers: list[str], count: int) -> str:
+    """Return which workers of several are meant; nothing needs to be said of one."""
+    return f"number {', '.join(numbers)} of {count} " if count > 1 else ""
 
 
 def _guarded(check: Callable[[], Check]) -> Check:

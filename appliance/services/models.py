@@ -45,5 +45,5 @@ def _report(manifest: Manifest | SpeechManifest, provider: str | None) -> ModelR
 
 
 def _provider(box: Box) -> str | None:
-    worker = workers.current(box.db)
+    worker = workers.first(box.db)
     return worker.provider if worker else None

@@ -913,6 +913,19 @@ def m025_uploads_that_await_their_copy(db: Database) -> None:
         )
 
 
+@migrations()
+def m026_several_workers(db: Database) -> None:
+    """The number of a worker among all that this machine has, one for each GPU."""
+    _run(
+        db,
+        "ALTER TABLE workers ADD COLUMN number INTEGER NOT NULL DEFAULT 1 "
+        "CONSTRAINT workers_number_positive CHECK (number >= 1)",
+        "ALTER TABLE workers ADD COLUMN count INTEGER NOT NULL DEFAULT 1 "
+        "CONSTRAINT workers_count_positive CHECK (count >= 1)",
+        "CREATE UNIQUE INDEX workers_by_number ON workers (number)",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

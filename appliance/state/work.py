@@ -189,12 +189,12 @@ def release_expired(tx: Transaction) -> list[Work]:
     return _release(tx, "lease_until < ?", "1", [time.monotonic()])
 
 
-def release_others(tx: Transaction, owner: str, counted_pool: str) -> list[Work]:
-    """Free all work that another worker holds, and count a lost lease on that of one pool. Returns all of it.
+def release_strangers(tx: Transaction, counted_pool: str) -> list[Work]:
+    """Free all work that no registered worker holds, and count a lost lease on that of one pool. Returns all of it.
 
     For a worker that starts and knows that its predecessor is dead, because it holds the worker's lock.
     """
-    return _release(tx, "lease_owner <> ?", "pool = ?", [counted_pool, owner])
+    return _release(tx, "lease_owner NOT IN (SELECT id FROM workers)", "pool = ?", [counted_pool])
 
 
 def discard(tx: Transaction, work_ids: Iterable[int]) -> None:

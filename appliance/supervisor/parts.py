@@ -14,9 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.config import Settings
+from appliance.engine.models.gpus import list_gpus
 from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor
-from appliance.services.pulse import pulse_file
+from appliance.services.pulse import pulse_file, worker_name
 from appliance.storage.access import StorageAddress
 from appliance.storage.servers import StorageServer
 from appliance.supervisor import tether
@@ -55,10 +56,19 @@ def storage(server: StorageServer) -> Part | None:
     return Part("storage", command, server.environment(), probe, server.stop_seconds, server.ports, None, server.ready)
 
 
-def worker(settings: Settings) -> Part:
-    """Return the worker's process."""
-    command = [sys.executable, "-m", "appliance.worker"]
-    return Part("worker", command, _environment(settings), changes(pulse_file(settings.data_dir)), 12.0)
+def workers(settings: Settings) -> list[Part]:
+    """Return the processes of the workers: one for each GPU, and one if there is none."""
+    gpus = [] if settings.provider == "cpu" else list_gpus()
+    if len(gpus) < 2:
+        return [worker(settings)]
+    return [worker(settings, number, len(gpus), gpu) for number, gpu in enumerate(gpus, 1)]
+
+
+def worker(settings: Settings, number: int = 1, count: int = 1, gpu: str | None = None) -> Part:
+    """Return the process of the worker with a number. ``gpu`` is the only one that it sees."""
+    command = [sys.executable, "-m", "appliance.worker", *([str(number), str(count)] if count > 1 else [])]
+    environment = _environment(settings) | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+    return Part(worker_name(number), command, environment, changes(pulse_file(settings.data_dir, number)), 12.0)
 
 
 def api(settings: Settings, socket: Path, arrivals_port: int | None) -> Part:

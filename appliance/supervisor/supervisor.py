@@ -1,7 +1,7 @@
 """``up``: one process that runs the others and dies with them.
 
-It starts storage, worker, API and front door in this order, and stops them in the reverse order. It restarts a process
-that dies or hangs. If the supervisor dies, even by SIGKILL, the kernel kills its children.
+It starts storage, the workers, API and front door in this order, and stops them in the reverse order. It restarts a
+process that dies or hangs. If the supervisor dies, even by SIGKILL, the kernel kills its children.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class Supervisor:
         server = self._start_processes()
         if server.notice:
             self.notices.append(server.notice)
-        worker = workers.current(database)
-        if worker and worker.provider == "cpu" and self.settings.provider == "auto":
+        providers = {worker.provider for worker in workers.everyone(database)}
+        if "cpu" in providers and self.settings.provider == "auto":
             self.notices.append("Models run on the CPU, not on CUDA. `doctor` says why.")
         self.first_key = create_first_key(database)  # last, so that a key is never created without being shown
 
@@ -133,7 +133,8 @@ class Supervisor:
         """Choose ports, start every process, and wait until the appliance is ready."""
         server = choose_server(self.settings)
         access = self._start_storage(server)
-        self._run(parts.worker(self.settings))
+        for worker in parts.workers(self.settings):
+            self._run(worker)
         socket = self._api_socket()
         self._run(parts.api(self.settings, socket, server.arrivals_port))
         self._run(parts.frontdoor(self.settings, access.address, socket))

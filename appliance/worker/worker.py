@@ -1,4 +1,4 @@
-"""The worker: one process that owns the accelerator.
+"""The worker: a process that owns an accelerator. On a machine with several GPUs there is one for each.
 
 The main thread claims work and gives each piece to a lane, a thread with a decoder process of its own; the lanes of one
 model share a scorer. Work that only moves bytes has threads of its own, so that it does not wait behind inference; so
@@ -45,7 +45,7 @@ from appliance.log import request_scope
 from appliance.metrics import AUDIO_SECONDS, DECODER_DEATHS, WORK
 from appliance.services import exposition
 from appliance.services.box import Box
-from appliance.services.pulse import beat
+from appliance.services.pulse import beat, worker_name
 from appliance.services.work import leases
 from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.daily import run_due
@@ -68,9 +68,14 @@ FATAL = (AudioError, ModelError, StorageError, FileTooLarge, QuotaExceeded, NotR
 
 
 class Worker:
-    """Takes work from the queue until it is stopped."""
+    """Takes work from the queue until it is stopped.
 
-    def __init__(self, box: Box, provider: Provider, lanes: int) -> None:
+    Of ``count`` workers, only the one with the number 1 also does what needs no accelerator.
+    """
+
+    def __init__(self, box: Box, provider: Provider, lanes: int, number: int = 1, count: int = 1) -> None:
+        self._number = number
+        self._count = count
         self.id = str(uuid.uuid4())
         self._box = box
         self._provider = provider
@@ -95,23 +100,27 @@ class Worker:
         # A daemon: a worker that cannot start must end.
         beat_seconds = self._box.settings.hang_seconds / 8
         threading.Thread(target=self._repeat, args=(self._beat, beat_seconds), daemon=True).start()
-        leases.start_worker(self._box, self.id, self._provider)
-        move_times(self._box, 0.0)  # the clock may have been set while no worker ran
+        leases.start_worker(self._box, self.id, self._provider, self._number, self._count)
+        if self._number == 1:
+            move_times(self._box, 0.0)  # the clock may have been set while no worker ran
         self._scorers.load_default()
         helpers = [
             threading.Thread(target=self._changes.follow),
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
-            threading.Thread(target=self._repeat, args=(self._sweep, self._box.settings.sweep_seconds)),
             threading.Thread(target=self._repeat, args=(self._write_metrics, exposition.WRITE_SECONDS)),
-            threading.Thread(target=self._repeat, args=(self._do_chores, self._box.settings.sweep_seconds)),
-            threading.Thread(target=self._serve_beside, args=(self._storage,)),
-            threading.Thread(target=self._serve_beside, args=(self._fetching,)),
         ]
+        courier = Courier(self._box, self.id, self._stopping)
+        if self._number == 1:
+            helpers += [
+                threading.Thread(target=self._repeat, args=(self._sweep, self._box.settings.sweep_seconds)),
+                threading.Thread(target=self._repeat, args=(self._do_chores, self._box.settings.sweep_seconds)),
+                threading.Thread(target=self._serve_beside, args=(self._storage,)),
+                threading.Thread(target=self._serve_beside, args=(self._fetching,)),
+            ]
+            courier.start()
         for thread in helpers:
             thread.start()
-        courier = Courier(self._box, self.id, self._stopping)
-        courier.start()
-        log.info("worker started", worker=self.id, provider=self._provider)
+        log.info("worker started", worker=self.id, provider=self._provider, number=self._number)
         try:
             self._try_suspects()
             self._serve(self._lanes)
@@ -119,7 +128,8 @@ class Worker:
             for thread in helpers:
                 thread.join()
             self._scorers.close()
-            courier.join()
+            if self._number == 1:
+                courier.join()
         return not self._failed
 
     def _serve(self, pool: Pool) -> None:
@@ -248,7 +258,7 @@ class Worker:
     def _beat(self) -> None:
         """Give a sign of life, unless a model has been called and has not answered: only a new process helps then."""
         if self._scorers.longest_call_seconds() < self._box.settings.hang_seconds:
-            beat(self._box.settings.data_dir)
+            beat(self._box.settings.data_dir, self._number)
 
     def _heartbeat(self) -> None:
         active = dict(self._active)  # copied first: work that is claimed meanwhile must not count as lost
@@ -257,7 +267,7 @@ class Worker:
             active[work].set()
 
     def _write_metrics(self) -> None:
-        exposition.write(self._box.settings.data_dir, "worker")
+        exposition.write(self._box.settings.data_dir, worker_name(self._number))
 
     def _sweep(self) -> None:
         self._clock.follow(self._box)  # before the sweep, which judges uploads by their times

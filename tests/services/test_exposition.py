@@ -85,14 +85,16 @@ def test_a_process_writes_what_it_counts(box: Box) -> None:
 
 
 def test_the_status_and_the_disk_are_shown(box: Box) -> None:
-    leases.start_worker(box, "w", "cpu")
+    leases.start_worker(box, "w", "cpu", 1, 2)
+    leases.start_worker(box, "v", "cpu", 2, 2)
     shown = samples(box)
     assert shown["appliance_status", "status=Ready"] == 1
     assert shown["appliance_status", "status=Critical"] == 0
     assert shown["appliance_check_ok", "check=storage"] == 1
     assert shown[("appliance_disk_free_bytes",)] > 0
     assert shown["appliance_database_bytes", "file=main"] > 0
-    assert shown["appliance_worker_silent_seconds", "provider=cpu"] < 60
+    for number in (1, 2):
+        assert shown["appliance_worker_silent_seconds", "provider=cpu", f"worker={number}"] < 60
 
 
 def test_no_query_of_the_page_reads_the_whole_queue(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

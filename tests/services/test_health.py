@@ -39,6 +39,18 @@ def test_a_worker_that_never_started_or_is_silent_is_reported(box: Box) -> None:
     assert failing(box) == {}
 
 
+def test_of_several_workers_each_must_live(box: Box) -> None:
+    leases.start_worker(box, "w", "cuda", 1, 2)
+    assert failing(box) == {"worker": "number 2 of 2 has not started yet"}
+    leases.start_worker(box, "v", "cuda", 2, 2)
+    assert Health(box).check_all()["worker"].detail == "runs on cuda, cuda"
+    with box.db.transaction() as tx:
+        tx.change("UPDATE workers SET seen_at = seen_at - 1000 WHERE id = 'v'")
+    assert failing(box) == {"worker": "number 2 of 2 has been silent for 1000 s"}
+    leases.heartbeat(box, "v", [])
+    assert failing(box) == {}
+
+
 def test_a_default_model_that_is_missing_is_reported(box: Box) -> None:
     leases.start_worker(box, "w", "cpu")
     faults = failing(with_settings(box, default_model="none"))

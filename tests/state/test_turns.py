@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.state import work
+from appliance.state import work, workers
 from appliance.state.database import Database, Transaction
 from appliance.state.work import Work
 
@@ -169,7 +169,8 @@ def test_the_counts_agree_with_the_work_after_any_history(db: Database, seed: in
         held[:] = [item for item in held if item.id not in expired]
 
     def lose(tx: Transaction) -> None:
-        lost = {item.id for item in work.release_others(tx, "v", POOL)}
+        workers.register(tx, "v", "cpu")
+        lost = {item.id for item in work.release_strangers(tx, POOL)}
         held[:] = [item for item in held if item.id not in lost]
 
     def forget(tx: Transaction) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import LeaseLost
-from appliance.state import work
+from appliance.state import work, workers
 from appliance.state.database import Database
 from appliance.state.work import Work
 
@@ -169,7 +169,8 @@ def test_a_new_worker_releases_the_work_of_a_dead_one(db: Database) -> None:
     fill(db, "s", "t")
     theirs, ours = claim(db, "dead"), claim(db, "alive")
     with db.transaction() as tx:
-        released = work.release_others(tx, "alive", "lanes")
+        workers.register(tx, "alive", "cpu")
+        released = work.release_strangers(tx, "lanes")
     assert [item.id for item in released] == [theirs.id]
     assert_fenced_off(db, theirs)
     with db.transaction() as tx:

@@ -39,7 +39,7 @@ from appliance.services.inference import work as inference_work
 from appliance.services.pulse import pulse_file
 from appliance.services.work import leases
 from appliance.services.work.sweep import sweep
-from appliance.state import inference_files
+from appliance.state import chores, inference_files
 from appliance.state.database import Database
 from appliance.state.inference_files import InferenceFile
 from appliance.state.work import Work
@@ -147,9 +147,9 @@ class WorkerFixture:
         return [(detection.start_ms, detection.end_ms) for detection in by_file.get(file_id, [])]
 
     @contextmanager
-    def working(self, lanes: int = 2) -> Iterator[Worker]:
+    def working(self, lanes: int = 2, number: int = 1, count: int = 1) -> Iterator[Worker]:
         """Run a worker until the block ends."""
-        worker = Worker(self.box, "cpu", lanes)
+        worker = Worker(self.box, "cpu", lanes, number, count)
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:
@@ -263,6 +263,32 @@ def test_an_error_that_the_file_may_have_caused_is_tried_three_times(
         file = fixture.finished_file(file_id)
     assert (file.status, file.error_code, file.error_message) == ("failed", error.code, str(error))
     assert len(tries) == 3
+
+
+def test_several_workers_share_the_queue(make: Callable[..., WorkerFixture]) -> None:
+    """The second one takes files too, its death frees only its own, and the first one alone sweeps and stores."""
+    fixture = make()
+    fixture.objects.gate.clear()
+    job_id = fixture.make_job()
+    file_ids = [fixture.add(job_id, loud_wav()) for _ in range(4)]
+    with fixture.working(1, 1, 2) as first:
+        with fixture.working(1, 2, 2) as second:
+            wait_for(lambda: fixture.objects.reads == 2)
+            assert {row[3] for row in fixture.work()} == {first.id, second.id, None}
+        leases.start_worker(fixture.box, "next", "cpu", 2, 2)
+        assert first.id in {row[3] for row in fixture.work()}
+        assert all(fixture.finished_file(file_id).status == "completed" for file_id in file_ids)
+    assert fixture.work() == []
+
+
+def test_a_second_worker_alone_does_no_chores(make: Callable[..., WorkerFixture]) -> None:
+    fixture = make()
+    file_id = fixture.add(fixture.make_job(), loud_wav())
+    with fixture.working(1, 2, 2):
+        assert fixture.finished_file(file_id).status == "completed"
+    assert chores.last(fixture.box.db, "sweep") is None
+    with fixture.working(1, 1, 2):
+        wait_for(lambda: chores.last(fixture.box.db, "sweep"))
 
 
 def test_a_bug_in_the_worker_fails_the_file_and_not_the_worker(make: Callable[..., WorkerFixture]) -> None:

@@ -22,12 +22,12 @@ SUSPECT_LEASES = 3
 READ_TRIES = 8  # of an object that cannot be read while storage is ready; the waits add up to four minutes
 
 
-def start_worker(box: Box, worker_id: str, provider: str) -> None:
-    """Register the worker. It holds the worker's lock, so the work of its predecessor is free at once."""
+def start_worker(box: Box, worker_id: str, provider: str, number: int = 1, count: int = 1) -> None:
+    """Register a worker. It holds the lock of its number, so the work of its predecessor is free at once."""
     with box.db.transaction() as tx:
-        workers.register(tx, worker_id, provider)
+        workers.register(tx, worker_id, provider, number, count)
         # Only what a lane has decoded and scored can have killed the worker.
-        release_lost(box, tx, queue.release_others(tx, worker_id, "lanes"))
+        release_lost(box, tx, queue.release_strangers(tx, "lanes"))
 
 
 def claim(

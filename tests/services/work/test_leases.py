@@ -145,9 +145,21 @@ def test_a_new_worker_frees_the_work_of_the_one_before_it(box: Box, job_id: str,
     leases.start_worker(box, "w2", "cuda")
     assert file_of(box, job_id, file_id).status == "queued"
     assert counts(box) == [(0, 1, None)]
-    worker = workers.current(box.db)
+    worker = workers.first(box.db)
     assert worker is not None
     assert (worker.id, worker.provider) == ("w2", "cuda")
+
+
+def test_a_worker_that_starts_frees_only_the_work_of_its_own_predecessor(box: Box, job_id: str, file_id: str) -> None:
+    leases.start_worker(box, "w", "cuda", 1, 2)
+    claim(box)
+    for worker_id in ("second", "third"):
+        leases.start_worker(box, worker_id, "cuda", 2, 2)
+        assert file_of(box, job_id, file_id).status == "processing"
+    assert [(worker.id, worker.number) for worker in workers.everyone(box.db)] == [("w", 1), ("third", 2)]
+    leases.start_worker(box, "w2", "cuda", 1, 1)
+    assert file_of(box, job_id, file_id).status == "queued"
+    assert [worker.id for worker in workers.everyone(box.db)] == ["w2"]
 
 
 def test_a_dead_worker_counts_only_on_what_a_lane_did(box: Box, job_id: str, file_id: str) -> None:
