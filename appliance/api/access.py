@@ -10,6 +10,7 @@ _PRODUCTS = (
     "detections",
     "reviews",
     "looking",
+    "changes",
     "datasets",
     "annotations",
     "annotation_sets",

@@ -16,6 +16,7 @@ from appliance import __version__
 from appliance.api import (
     admin,
     annotation_sets,
+    changes,
     console,
     datasets,
     detections,
@@ -100,6 +101,7 @@ def create_app(box: Box) -> OpenAPI:
         detections,
         reviews,
         looking,
+        changes,
         datasets,
         annotations_api,
         annotation_sets,

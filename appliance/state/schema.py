@@ -926,6 +926,57 @@ def m026_several_workers(db: Database) -> None:
     )
 
 
+@migrations()
+def m027_changes(db: Database) -> None:
+    """The last change of each job and each file, in order, so that a poll reads only what changed since the one before.
+
+    An empty ``file_id`` is the job itself. What was deleted keeps its row until changes of that age are forgotten.
+    """
+    _run(
+        db,
+        """
+        CREATE TABLE changes (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            tenant_id INTEGER NOT NULL,
+            job_id TEXT NOT NULL,
+            file_id TEXT NOT NULL,
+            changed_at REAL NOT NULL,
+            UNIQUE (job_id, file_id)
+        ) STRICT
+        """,
+        "CREATE INDEX changes_of_tenant ON changes (tenant_id, sequence)",
+        "CREATE TABLE changes_forgotten (tenant_id INTEGER PRIMARY KEY, forgotten INTEGER NOT NULL) STRICT",
+        *(
+            f"""
+            CREATE TRIGGER inference_jobs_{event.lower()}_changes AFTER {event} ON inference_jobs BEGIN
+                {"DELETE FROM changes WHERE job_id = OLD.id;" if event == "DELETE" else ""}
+                INSERT OR REPLACE INTO changes (tenant_id, job_id, file_id, changed_at)
+                VALUES ({row}.tenant_id, {row}.id, '', unixepoch('subsec'));
+            END
+            """
+            for event, row in _ROWS.items()
+        ),
+        *(_change_trigger("inference_files", event, f"{row}.id") for event, row in _ROWS.items()),
+        *(_change_trigger("reviews", event, f"{row}.file_id") for event, row in _ROWS.items()),
+    )
+
+
+_ROWS = {"INSERT": "NEW", "UPDATE": "NEW", "DELETE": "OLD"}
+
+
+def _change_trigger(table: str, event: str, file_id: str) -> str:
+    """Return a trigger that notes the change of a file; ``file_id`` is its id, as SQL."""
+    job = f"(SELECT job_id FROM inference_files WHERE id = {file_id})"
+    if table == "inference_files":
+        job = f"{_ROWS[event]}.job_id"
+    return f"""
+        CREATE TRIGGER {table}_{event.lower()}_changes AFTER {event} ON {table} BEGIN
+            INSERT OR REPLACE INTO changes (tenant_id, job_id, file_id, changed_at)
+            SELECT tenant_id, id, {file_id}, unixepoch('subsec') FROM inference_jobs WHERE id = {job};
+        END
+        """
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id
