@@ -132,6 +132,22 @@ def test_samples_that_are_not_finite_become_silence_and_loud_ones_stay() -> None
     assert np.flatnonzero(mono == 0).tolist() == [100, 200, 300]
 
 
+@pytest.mark.parametrize("peak", [1e36, 3e38, -3e38, 1.1e30])
+def test_samples_beyond_every_scale_become_silence_also_after_resampling(peak: float) -> None:
+    source = np.full((44_100, 2), 0.25, np.float32)
+    source[20_000:20_100] = peak
+    mono = mono_at(wav(source, 44_100, "FLOAT"), 16_000)
+    assert np.isfinite(mono).all()
+    assert np.abs(mono).max() < 0.5
+    assert mono[1_000] == pytest.approx(0.25, abs=1e-3)
+
+
+@pytest.mark.parametrize("to_hz", [8_000, 22_050, 48_000])
+def test_the_loudest_samples_that_are_kept_stay_finite(to_hz: int) -> None:
+    signs = np.random.default_rng(0).choice([-1e30, 1e30], 44_100)
+    assert np.isfinite(mono_at(wav(signs.astype(np.float32)[:, None], 44_100, "FLOAT"), to_hz)).all()
+
+
 @pytest.mark.parametrize(("muxer", "codec"), [("mp4", "aac"), ("matroska", "libopus"), ("mp4", "libmp3lame")])
 def test_the_audio_of_a_video_file_is_decoded(muxer: str, codec: str) -> None:
     samples, rate_hz = decoded(encoded_files.with_picture(muxer, codec, clicks(48_000, 2, [1]), 48_000))
