@@ -12,7 +12,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
+from appliance.services.kind import PoolName
 from appliance.state import inference_files, inference_jobs, tenants, work
 from appliance.state.database import Database
 
@@ -24,6 +26,7 @@ HEADS = (
     "claim, 1 job",
     "claim, 1,000 jobs",
     "idle poll",
+    "oldest work",
     "find job",
     "page of files",
     "list by status",
@@ -59,6 +62,7 @@ def measure(folder: Path, size: int) -> list[float]:
         claims(db),
         claims(many),
         median(lambda: work.is_ready(db, "courier")),
+        median(lambda: work.oldest_ready(db, get_args(PoolName))),
         median(lambda: inference_jobs.get_job(db, 1, "job-0")),
         median(lambda: inference_files.list_files(db, "job-0", after=size // 2, limit=100)),
         median(

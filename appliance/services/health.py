@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from appliance.errors import ApplianceError
 from appliance.services.box import Box
+from appliance.services.kind import PoolName
 from appliance.state import chores, workers
 from appliance.state import work as queue
 
@@ -121,7 +122,7 @@ class Health:
 
     def _queue(self) -> Check:
         """Check that the oldest work gets a turn. A long queue is no fault, as long as something is in progress."""
-        oldest, busy = queue.oldest_ready(self._box.db), queue.is_busy(self._box.db)
+        oldest, busy = queue.oldest_ready(self._box.db, get_args(PoolName)), queue.is_busy(self._box.db)
         if oldest is None or busy:
             self._waiting = None
             return Check(True, "in progress" if busy else "empty")

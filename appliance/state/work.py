@@ -11,6 +11,7 @@ the worker is a new one, which releases the leases of the one before.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,10 +95,26 @@ def depths(db: Reader) -> list[Depth]:
     return [Depth(*row) for row in rows]
 
 
-def oldest_ready(db: Reader) -> int | None:
-    """Return the id of the oldest work that waits for a claim, or None."""
+def oldest_ready(db: Reader, pools: Iterable[str]) -> int | None:
+    """Return the id of the oldest ready work, or of work of a pool that was put off and is due. None if there is none.
+
+    It costs the same however much is queued: a look-up for each kind and for each pool.
+    """
     return db.all(
-        "SELECT min(id) FROM work WHERE lease_owner IS NULL AND coalesce(run_after, 0) <= unixepoch('subsec')"
+        """
+        SELECT min(id) FROM (
+            SELECT (
+                SELECT id FROM work INDEXED BY work_oldest
+                WHERE kind = k.kind AND lease_owner IS NULL AND run_after IS NULL ORDER BY id LIMIT 1
+            ) AS id FROM work_kinds k
+            UNION ALL
+            SELECT (
+                SELECT id FROM work INDEXED BY work_put_off
+                WHERE pool = p.value AND run_after <= unixepoch('subsec') ORDER BY run_after LIMIT 1
+            ) FROM json_each(?) p
+        )
+        """,
+        [json.dumps([*pools])],
     )[0][0]
 
 

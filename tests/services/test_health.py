@@ -116,6 +116,21 @@ def test_work_that_gets_no_turn_is_reported(box: Box, monkeypatch: pytest.Monkey
     assert health.check_all()["queue"].ok
 
 
+def test_work_that_is_put_off_is_no_fault_until_it_is_due(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases.start_worker(box, "w", "cpu")
+    new_file(box, new_job(box))
+    leases.retry(box, claim(box), StorageUnavailable("It is away."), counts=False, delay_seconds=1000)
+    health, now = Health(box), [1000.0]
+    monkeypatch.setattr("appliance.services.health.time.monotonic", lambda: now[0])
+    assert health.check_all()["queue"].detail == "empty"
+    with box.db.transaction() as tx:
+        tx.change("UPDATE work SET run_after = 1")
+    now[0] += 2
+    assert health.check_all()["queue"].ok
+    now[0] += 301
+    assert not health.check_all()["queue"].ok
+
+
 def test_a_sweep_that_no_longer_ends_is_reported(box: Box) -> None:
     leases.start_worker(box, "w", "cpu")
     sweep(box)

@@ -226,6 +226,7 @@ def test_a_claim_costs_the_same_however_much_is_queued(db: Database) -> None:
             tx.change("UPDATE work SET run_after = unixepoch('subsec') + 1000 WHERE pool = 'courier'")
         claims = [steps.of(lambda: claim_one(db)) for _ in range(8)]
         polls = [steps.of(lambda: work.is_ready(db, POOL, 2)), steps.of(lambda: work.is_ready(db, "courier"))]
+        polls.append(steps.of(lambda: work.oldest_ready(db, (POOL, "courier"))))
         costs.append((max(claims), max(polls)))
     (small_claim, small_poll), (large_claim, large_poll) = costs
     assert large_claim <= 1.5 * small_claim
@@ -251,6 +252,7 @@ def test_no_statement_of_the_queue_scans_it(db: Database, monkeypatch: pytest.Mo
         item = work.claim(tx, "w", 60, POOL, 2)
         assert item
         assert work.is_ready(tx, POOL, 2)
+        assert work.oldest_ready(tx, (POOL, "courier"))
         work.extend(tx, [item], 60)
         work.release(tx, item, attempts=0, delay_seconds=0)
         work.release_expired(tx)
