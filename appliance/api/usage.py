@@ -38,4 +38,4 @@ class UsageReport(BaseModel):
 @blueprint.get("/usage", responses={200: UsageReport})
 def get_usage() -> tuple[dict[str, Any], int]:
     """Get what the tenant uses of its quotas."""
-    return {"quotas": [asdict(limit) for limit in quotas.limits(box(), box().db, tenant_id())]}, 200
+    return {"quotas": [asdict(limit) for limit in quotas.limits(box().settings, box().db, tenant_id())]}, 200

@@ -21,8 +21,9 @@ from appliance.engine.models.gpus import list_gpus
 from appliance.engine.models.runtime import choose_provider, why_no_cuda
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, check_model
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, StateError
 from appliance.frontdoor.caddy import find_caddy
+from appliance.services import quotas, tenants
 from appliance.services.box import open_box
 from appliance.services.health import Health
 from appliance.state.database import Database, check_sqlite
@@ -48,6 +49,8 @@ UNCONFINED = {
         "In a container, allow the system call prctl.",
     ),
 }
+
+NEARLY = 0.8  # the share of a quota from which on its use is shown
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
         _models,
         _disk,
         _retention,
+        _quotas,
         _serving,
     ):
         for finding in _guarded(check, settings):
@@ -191,6 +195,27 @@ def _retention(settings: Settings) -> Iterator[Finding]:
     parts = [f"{name} {f'for {days:g} days' if days else 'until they are deleted'}" for name, days in kept.items()]
     parts.append(f"unused raw uploads for {settings.unused_upload_days:g} days")
     yield Finding("retention", f"keeps {', '.join(parts)}")
+
+
+def _quotas(settings: Settings) -> Iterator[Finding]:
+    names = [name for name in Settings.model_fields if name.startswith("tenant_")]
+    parts = [f"{name} {getattr(settings, name) or 'no limit'}" for name in names]
+    yield Finding("quotas", f"of each tenant: {', '.join(parts)}")
+    database = Database.of(settings)
+    if not database.path.exists():
+        return
+    try:
+        uses = [
+            (tenant.name, limit)
+            for tenant in tenants.list_tenants(database)
+            for limit in quotas.limits(settings, database, tenant.id)
+        ]
+    except StateError:
+        yield Finding("quotas", "the next `up` brings the database up to date; then their use is shown")
+        return
+    for name, limit in uses:
+        if limit.allowed is not None and limit.used >= NEARLY * limit.allowed:
+            yield Finding("quotas", f"{name} uses {limit.used:.0f} of {limit.allowed:.0f} ({limit.name})")
 
 
 def _serving(settings: Settings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""``appliance tenants``: creates, lists, disables and enables tenants."""
+"""``appliance tenants``: creates, lists, disables and enables tenants, and shows what they use of their quotas."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.cli.database import data_dir_option, open_database
+from appliance.config import load_settings
 from appliance.rfc3339 import rfc3339
+from appliance.services import quotas
 from appliance.services import tenants as service
+
+WIDTH = 200  # of the longest row; in a narrow terminal rows are wrapped rather than cut
 
 
 @click.group()
 def tenants() -> None:
-    """Tenants: create, list, disable, enable."""
+    """Tenants: create, list, usage, disable, enable."""
 
 
 @tenants.command()
@@ -35,6 +39,20 @@ def list_(data_dir: Path | None) -> None:
         disabled = "" if tenant.disabled_at is None else rfc3339(tenant.disabled_at)
         table.add_row(tenant.name, rfc3339(tenant.created_at), disabled)
     Console().print(table)
+
+
+@tenants.command()
+@click.argument("name", required=False)
+@data_dir_option
+def usage(name: str | None, data_dir: Path | None) -> None:
+    """Show what each tenant, or the tenant NAME, uses of its quotas. Each quota is named as its setting."""
+    settings, database = load_settings(data_dir=data_dir), open_database(data_dir)
+    table = Table("tenant", "quota", "used", "allowed")
+    for tenant in [service.find_tenant(database, name)] if name else service.list_tenants(database):
+        for limit in quotas.limits(settings, database, tenant.id):
+            allowed = "no limit" if limit.allowed is None else f"{limit.allowed:.0f}"
+            table.add_row(tenant.name, limit.name, f"{limit.used:.0f}", allowed)
+    Console(width=WIDTH).print(table)
 
 
 @tenants.command()

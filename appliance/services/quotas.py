@@ -9,6 +9,7 @@ import shutil
 import time
 from dataclasses import dataclass
 
+from appliance.config import Settings
 from appliance.errors import QuotaExceeded, StorageFull
 from appliance.services.box import Box
 from appliance.state import usage
@@ -28,9 +29,9 @@ class Limit:
     allowed: float | None
 
 
-def limits(box: Box, db: Reader, tenant_id: int) -> list[Limit]:
+def limits(settings: Settings, db: Reader, tenant_id: int) -> list[Limit]:
     """Return every limit and what the tenant uses of it."""
-    use, settings = usage.of_tenant(db, tenant_id), box.settings
+    use = usage.of_tenant(db, tenant_id)
     return [
         Limit("tenant_stored_bytes", use.stored_bytes, settings.tenant_stored_bytes or None),
         Limit("tenant_daily_audio_seconds", use.audio_ms / 1000, settings.tenant_daily_audio_seconds or None),
@@ -44,20 +45,20 @@ def check_upload(box: Box, db: Reader, tenant_id: int, size_bytes: int = 0) -> N
     _check_audio(box, db, tenant_id)
     needs = {"tenant_pending_uploads": 1, "tenant_active_files": 1, "tenant_stored_bytes": size_bytes}
     _check(box, db, tenant_id, needs)
-    _check_disk(box, size_bytes)
+    check_disk(box, size_bytes)
 
 
 def check_work(box: Box, db: Reader, tenant_id: int, files: int = 1) -> None:
     """Check a request for the analysis of files that are stored, or will be. Raises QuotaExceeded, StorageFull."""
     _check_audio(box, db, tenant_id)
     _check(box, db, tenant_id, {"tenant_active_files": files})
-    _check_disk(box, 0)
+    check_disk(box, 0)
 
 
 def check_bytes(box: Box, db: Reader, tenant_id: int, size_bytes: int) -> None:
     """Check bytes that are about to be stored. Raises QuotaExceeded, StorageFull."""
     check_arrived(box, db, tenant_id, size_bytes)
-    _check_disk(box, size_bytes)
+    check_disk(box, size_bytes)
 
 
 def check_arrived(box: Box, db: Reader, tenant_id: int, size_bytes: int) -> None:
@@ -88,14 +89,14 @@ class Meter:
 
 
 def _check(box: Box, db: Reader, tenant_id: int, needs: dict[str, int]) -> None:
-    for limit in limits(box, db, tenant_id):
+    for limit in limits(box.settings, db, tenant_id):
         need = needs.get(limit.name, 0)
         if need and limit.allowed is not None and limit.used + need > limit.allowed:
             raise QuotaExceeded(f"{_described(limit)} This needs {need} more.", RETRY_SECONDS)
 
 
 def _check_audio(box: Box, db: Reader, tenant_id: int) -> None:
-    for limit in limits(box, db, tenant_id):
+    for limit in limits(box.settings, db, tenant_id):
         if limit.name == "tenant_daily_audio_seconds" and limit.allowed is not None and limit.used >= limit.allowed:
             seconds = DAY_SECONDS - int(time.time()) % DAY_SECONDS
             raise QuotaExceeded(f"{_described(limit)} Try again tomorrow, in UTC.", seconds)
@@ -105,7 +106,8 @@ def _described(limit: Limit) -> str:
     return f"{limit.name}: {limit.used:.0f} of {limit.allowed:.0f} are in use."
 
 
-def _check_disk(box: Box, size_bytes: int) -> None:
+def check_disk(box: Box, size_bytes: int) -> None:
+    """Check that the disk has room for further bytes. Raises StorageFull."""
     kept = box.settings.least_free_bytes
     if kept and (free := shutil.disk_usage(box.settings.data_dir).free) - size_bytes < kept:
         raise StorageFull(

@@ -164,6 +164,6 @@ def test_the_counters_are_those_of_a_recount(box: Box) -> None:
 
 def test_limits_are_listed_with_their_use(box: Box) -> None:
     request(box, new_job(box))
-    listed = {limit.name: (limit.used, limit.allowed) for limit in quotas.limits(box, box.db, 1)}
+    listed = {limit.name: (limit.used, limit.allowed) for limit in quotas.limits(box.settings, box.db, 1)}
     assert listed["tenant_stored_bytes"] == (SIZE, None)
     assert listed["tenant_pending_uploads"] == (1, 20_000)
