@@ -86,6 +86,12 @@ class TooManyLooks(ApplianceError):
     code = "too_many_looks"
 
 
+class TooManyCalls(ApplianceError):
+    """The tenant has as many slow calls, such as searches and imports, in progress as it may; repeat it later."""
+
+    code = "too_many_calls"
+
+
 class QuotaExceeded(ApplianceError):
     """The tenant would use more than the operator allows; the message names the limit and the use."""
 

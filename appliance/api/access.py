@@ -1,4 +1,4 @@
-"""Which scope a call needs. The OpenAPI document and docs/access.md show it."""
+"""Which scope a call needs, and which calls are slow. The OpenAPI document and docs/access.md show it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ _EXCEPTIONS: dict[tuple[str, str], Scope] = {
     ("POST", "speech_presigned.get_status_v1"): "read",
     # Whoever has the secret can sign webhooks that the receiver takes for the appliance's.
     ("GET", "webhooks.get_webhook_secret"): "write",
+}
+# Calls that compute or write for up to a second, whatever the client does. All others are look-ups in an index.
+SLOW_CALLS = {
+    "datasets.find_similar_audio",
+    "annotations.import_annotations",
+    "annotations.export_annotations",
+    "annotation_sets.create_annotations",
+    "annotation_sets.create_annotations_from_detections",
+    "speech_raw.search_words",
 }
 
 

@@ -34,6 +34,7 @@ from appliance.api import (
 )
 from appliance.api import annotations as annotations_api
 from appliance.api.access import scope_of
+from appliance.api.context import end_slow_call
 from appliance.api.errors import (
     MEDIA_TYPE,
     Failure,
@@ -42,7 +43,7 @@ from appliance.api.errors import (
     register_error_handlers,
     validation_problem,
 )
-from appliance.errors import TooManyUploads
+from appliance.errors import TooManyCalls, TooManyUploads
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.health import Health
@@ -88,6 +89,7 @@ def create_app(box: Box) -> OpenAPI:
     app.extensions["last_uses"] = LastUses(box.db)
     app.extensions["durations"] = Durations(box.settings)
     app.extensions["upload_slots"] = FairSlots(box.settings.streamed_uploads, "uploads", TooManyUploads)
+    app.extensions["slow_calls"] = FairSlots(box.settings.api_threads, "searches and imports", TooManyCalls)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.before_request(metrics.note_start)
     app.before_request(_note_request_id)
@@ -95,6 +97,7 @@ def create_app(box: Box) -> OpenAPI:
     app.after_request(metrics.count)
     app.after_request(_log_request)
     app.teardown_request(_forget_request_id)
+    app.teardown_request(end_slow_call)
     register_error_handlers(app)
     for module in (
         inference,

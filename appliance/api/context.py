@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from flask import current_app, g, request
 
-from appliance.api.access import scope_of
+from appliance.api.access import SLOW_CALLS, scope_of
 from appliance.errors import Forbidden, InvalidRequest, Unauthorized
 from appliance.services import keys, sessions
 from appliance.services.box import Box
@@ -65,7 +65,26 @@ def _require(sent: str | None) -> None:
     keys.require_scope(key, scope_of(request.method, str(request.endpoint)))
     last_uses: LastUses = current_app.extensions["last_uses"]
     last_uses.note(key)
-    g.tenant_id = key.tenant_id
+    g.tenant_id, g.key_name = key.tenant_id, key.name
+    if request.endpoint in SLOW_CALLS:
+        _begin_slow_call()
+
+
+def _begin_slow_call() -> None:
+    """Hold a slot until the request ends, so that one tenant's slow calls leave threads to others.
+
+    It is held before the body is parsed, which may take as long as the call itself. Raises TooManyCalls.
+    """
+    slots: FairSlots = current_app.extensions["slow_calls"]
+    held = ExitStack()
+    held.enter_context(slots.slot(tenant_id()))
+    g.slow_call = held
+
+
+def end_slow_call(_: BaseException | None = None) -> None:
+    """Give the slot back, if the request holds one."""
+    if held := g.pop("slow_call", None):
+        held.close()
 
 
 def caller(sent: str | None) -> ApiKey:
