@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+from flask import Response, g, request
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import admin_schemas as schemas
-from appliance.api.context import box, require_key
+from appliance.api.context import box, require_key, upload_slot
 from appliance.api.models import render_model
+from appliance.api.multipart import file_parts
+from appliance.api.schemas import Model, ModelPath
+from appliance.frontdoor.paths import FORM_BYTES
 from appliance.rfc3339 import rfc3339
 from appliance.services import keys, models, tenants
 from appliance.state.keys import ApiKey
@@ -23,7 +28,21 @@ blueprint = APIBlueprint(
 )
 blueprint.before_request(require_key)
 
+log = structlog.get_logger()
+
 Answer = tuple[dict[str, Any], int]
+FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+FORM = {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": {"files": FILES}}}}}
+
+
+@blueprint.after_request
+def log_change(response: Response) -> Response:
+    """Note in the API's log who changed what, without the secret of a new key."""
+    if request.method in ("POST", "DELETE") and response.status_code < 300:
+        made = (response.get_json(silent=True) or {}).get("id")
+        call = f"{request.method} {request.path}"
+        log.info("an administrator made a change", key=g.key_name, call=call, made=made, request_id=g.request_id)
+    return response
 
 
 @blueprint.post("/keys", responses={201: schemas.NewKey})
@@ -75,6 +94,25 @@ def list_models() -> Answer:
     """List the models of the store, and say which cannot be used and why."""
     reports = [render_model(report) for report in models.list_models(box())]
     return {"models": reports, "faults": box().models.faults()}, 200
+
+
+@blueprint.post("/models", responses={201: Model}, request_body=FORM)
+def add_model() -> Answer:
+    """Add a model: the files of its folder in one form, each as a part named `files` with its own name.
+
+    It is checked in a confined process first, which may take a minute or two.
+    """
+    request.max_content_length = box().settings.max_model_bytes + FORM_BYTES
+    with upload_slot():
+        parts = file_parts(request.stream, request.headers.get("Content-Type", ""), ("files",))
+        return render_model(models.add_model(box(), parts)), 201
+
+
+@blueprint.delete("/models/<model_id>", responses={204: None})
+def remove_model(path: ModelPath) -> tuple[str, int]:
+    """Remove a version, `<name>@<version>`. One that a setting names, or that work needs, gives 409."""
+    models.remove_model(box().settings, box().db, box().models, path.model_id)
+    return "", 204
 
 
 def render_key(key: ApiKey) -> dict[str, Any]:

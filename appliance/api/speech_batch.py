@@ -28,7 +28,7 @@ from appliance.api.speech_batch_render import (
     render_stored_file,
     statuses_of,
 )
-from appliance.frontdoor.paths import BATCH_UPLOAD
+from appliance.frontdoor.paths import BATCH_UPLOAD, FORM_BYTES
 from appliance.services.speech import batch, batch_results, batch_uploads
 from appliance.services.speech.batch import Source
 
@@ -46,7 +46,6 @@ blueprint.before_request(require_authorization)
 Answer = tuple[dict[str, Any], int]
 
 PARTS = ("files", "files.items")
-FORM_BYTES = 1024**2  # room for the form around the files
 FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
 FORM = {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": {"files": FILES}}}}}
 DOWNLOAD_TYPES = {"ndjson": "application/x-ndjson", "json": "application/json"}

@@ -1,4 +1,4 @@
-"""``appliance models``: lists, shows, adds and verifies models."""
+"""``appliance models``: lists, shows, adds, removes and verifies models."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from appliance.cli.database import data_dir_option, open_database
 from appliance.config import load_settings
 from appliance.engine.models.speech_manifest import SpeechManifest
 from appliance.engine.models.store import CARD, ModelStore
 from appliance.engine.registration import CheckLimits, add_model, check_model
 from appliance.errors import ModelError
+from appliance.services import models as service
 
 
 @click.group()
 def models() -> None:
-    """The model store: list, show, add, verify."""
+    """The model store: list, show, add, remove, verify."""
 
 
 @models.command("list")
@@ -49,6 +51,15 @@ def show(model_id: str) -> None:
 def add(folder: Path) -> None:
     """Check the model in FOLDER in a confined process, and copy the files of its manifest into the store."""
     click.echo(f"Added {add_model(_store(), folder, _limits()).manifest.id}.")
+
+
+@models.command()
+@click.argument("model_id")
+@data_dir_option
+def remove(model_id: str, data_dir: Path | None) -> None:
+    """Remove a version, <name>@<version>. One that a setting names, or that work needs, is refused."""
+    service.remove_model(load_settings(data_dir=data_dir), open_database(data_dir), _store(), model_id)
+    click.echo(f"Removed {model_id}.")
 
 
 @models.command()

@@ -1,4 +1,4 @@
-"""Adds a model to the store after it was loaded and checked, in a process that could do no harm."""
+"""Adds a model to the store after it was loaded and checked, in a process that could do no harm; removes models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,15 @@ def add_model(store: ModelStore, source: Path, limits: CheckLimits) -> StoredMod
         check_checksum(StoredModel(read_manifest(copy / MANIFEST), copy))
         copy.replace(target)
     return StoredModel(manifest, target)
+
+
+def remove_model(store: ModelStore, model_id: str) -> None:
+    """Remove the version ``<name>@<version>`` of a model, whether it can be used or not. Raises ModelNotFound."""
+    folder = store.folder_of(model_id)
+    with tempfile.TemporaryDirectory(dir=store.root, prefix=".removing-") as removed:
+        folder.replace(Path(removed) / "model")  # at once: nobody reads half of a model
+    with suppress(OSError):  # other versions are there
+        folder.parent.rmdir()
 
 
 def check_model(model: StoredModel, limits: CheckLimits) -> None:

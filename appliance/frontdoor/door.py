@@ -13,7 +13,8 @@ class FrontDoor:
     It listens on ``host`` and ``port``. ``storage_endpoint`` (scheme, host, port) is the S3 server; requests to it
     carry ``storage_host`` as their Host. ``api_socket`` is gunicorn's unix socket. ``folder`` holds the front door's
     own configuration and state. ``cors_origins`` are the origins whose pages may call the API and storage.
-    ``max_upload_bytes`` is the largest size of one file, ``max_batch_bytes`` that of all files of a batch together.
+    ``max_upload_bytes`` is the largest size of one file, ``max_batch_bytes`` that of all files of a batch together, and
+    ``max_model_bytes`` that of a model. The API checks a model for up to ``model_check_seconds`` before it answers.
     ``trusted_proxies`` are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
 
@@ -26,6 +27,8 @@ class FrontDoor:
     folder: Path
     max_upload_bytes: int
     max_batch_bytes: int
+    max_model_bytes: int = 1024**3
+    model_check_seconds: int = 120
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     log_level: str = "info"

@@ -7,7 +7,14 @@ import json
 from appliance.errors import FileTooLarge, Forbidden, InvalidRequest
 from appliance.frontdoor.api_routes import BODY_BYTES
 from appliance.frontdoor.door import FrontDoor
-from appliance.frontdoor.paths import BATCH_UPLOAD, BULK_ANNOTATIONS, BULK_BYTES, PLAIN_ERRORS, RAW_UPLOAD
+from appliance.frontdoor.paths import (
+    BATCH_UPLOAD,
+    BULK_ANNOTATIONS,
+    BULK_BYTES,
+    MODEL_UPLOAD,
+    PLAIN_ERRORS,
+    RAW_UPLOAD,
+)
 from appliance.frontdoor.shared import bucket_matches
 from appliance.frontdoor.storage_refusals import REFUSALS
 from appliance.http_errors import (
@@ -29,6 +36,7 @@ def problem_routes(door: FrontDoor) -> list[dict]:
     batch = f"The files of a batch may have up to {door.max_batch_bytes} bytes together."
     body = f"The body of a request may have up to {BODY_BYTES} bytes."
     bulk = f"The body of a request with many annotations may have up to {BULK_BYTES} bytes."
+    model = f"The files of a model may have up to {door.max_model_bytes} bytes together."
     too_large = http_error_of(FileTooLarge)
     down = "A part of the appliance does not respond. Try again in a few seconds."
     late = "A part of the appliance did not respond in time. Try again in a few seconds."
@@ -38,6 +46,7 @@ def problem_routes(door: FrontDoor) -> list[dict]:
         *(_problem(refused.error, refused.detail, _reason(refused.reason)) for refused in REFUSALS),
         *(_problem(too_large, largest, _status("413") | bucket) for bucket in bucket_matches(door)),
         _problem(too_large, batch, _status("413") | {"path": [BATCH_UPLOAD]}),
+        _problem(too_large, model, _status("413") | {"path": [MODEL_UPLOAD]}),
         _plain(too_large, largest, _status("413") | {"path": [RAW_UPLOAD]}),
         _problem(REQUEST_TOO_LARGE, bulk, _status("413") | {"path": [BULK_ANNOTATIONS]}),
         *_both(REQUEST_TOO_LARGE, body, _status("413")),

@@ -1,15 +1,46 @@
-"""The models that jobs can name."""
+"""The models that jobs can name: list, add, remove."""
 
 from __future__ import annotations
 
+import errno
+import re
+import shutil
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
+from appliance.config import Settings
+from appliance.engine import registration
 from appliance.engine.models.manifest import Manifest
 from appliance.engine.models.speech_manifest import SpeechManifest
-from appliance.engine.models.store import CARD
-from appliance.errors import NotFound
+from appliance.engine.models.store import CARD, ModelStore
+from appliance.engine.registration import CheckLimits
+from appliance.errors import Conflict, FileTooLarge, InvalidManifest, InvalidRequest, ModelNotFound, NotFound
+from appliance.services import quotas
 from appliance.services.box import Box
-from appliance.state import workers
+from appliance.state import inference_jobs, transcripts, workers
+from appliance.state.database import Database
+
+DEFAULTS = ("default_model", "transcription_model", "embedding_model")  # settings that name a model
+MAX_FILES = 20
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_adding = threading.Lock()
+
+
+class ModelFile(Protocol):
+    """A file of a model as it arrives."""
+
+    @property
+    def filename(self) -> str:
+        """Its name in the model's folder."""
+        ...
+
+    @property
+    def blocks(self) -> Iterable[bytes]:
+        """Its bytes, which can be read once."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +68,72 @@ def read_card(box: Box, model_id: str) -> str:
         return (box.models.resolve(model_id).folder / CARD).read_text("utf-8", "replace")
     except OSError as error:
         raise NotFound(f"The model {model_id} has no {CARD}.") from error
+
+
+def add_model(box: Box, files: Iterable[ModelFile]) -> ModelReport:
+    """Check a model in a confined process and add it to the store, as `appliance models add` does.
+
+    Raises InvalidRequest for a bad form, FileTooLarge, StorageFull, InvalidManifest with the field, ModelExists, and
+    Conflict if another model is being added, or if the store cannot be written.
+    """
+    if not _adding.acquire(blocking=False):
+        raise Conflict("Another model is being added. Try again when that has ended.")
+    folder = box.settings.data_dir.absolute() / "tmp" / "new-model"  # one, so that a crash leaves no more than one
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+        _receive(box, files, folder)
+        manifest = registration.add_model(box.models, folder, CheckLimits.from_settings(box.settings)).manifest
+    except InvalidManifest as error:
+        raise InvalidManifest(str(error).replace(f"{folder}/", "").replace(str(folder), "the model")) from error
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise Conflict(f"The model store {box.models.root} cannot be written: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _adding.release()
+    return _report(manifest, _provider(box))
+
+
+def _receive(box: Box, files: Iterable[ModelFile], folder: Path) -> None:
+    limit, total = box.settings.max_model_bytes, 0
+    for number, file in enumerate(files):
+        if number == MAX_FILES:
+            raise InvalidRequest(f"files: a model has up to {MAX_FILES} files.")
+        if not FILE_NAME.fullmatch(file.filename):
+            raise InvalidRequest(f"files: {file.filename!r} is not the name of a model's file, such as manifest.toml.")
+        path = folder / file.filename
+        if path.exists():
+            raise InvalidRequest(f"files: {file.filename} came twice.")
+        with path.open("wb") as target:
+            for block in file.blocks:
+                total += len(block)
+                if total > limit:
+                    raise FileTooLarge(f"files: the model has more than {limit} bytes (max_model_bytes).")
+                quotas.check_disk(box, len(block))
+                target.write(block)
+
+
+def remove_model(settings: Settings, db: Database, store: ModelStore, model_id: str) -> None:
+    """Remove the version ``<name>@<version>`` of a model. Results that it made stay.
+
+    Raises ModelNotFound, and Conflict if a setting means this version, or work that waits or runs needs it.
+    """
+    store.folder_of(model_id)
+    for name in DEFAULTS:
+        try:
+            meant = store.resolve(getattr(settings, name)).manifest.id
+        except ModelNotFound:
+            continue
+        if meant == model_id:
+            raise Conflict(f"{model_id} is the {name} of this appliance. Change that setting first.")
+    name, _, version = model_id.partition("@")
+    with db.transaction() as tx:
+        uses = inference_jobs.count_open_files(tx, name, version) + transcripts.count_open(tx, model_id)
+        if uses:
+            raise Conflict(f"{model_id} is in use: {uses} files or transcripts have not ended. Cancel them, or wait.")
+        registration.remove_model(store, model_id)
 
 
 def _report(manifest: Manifest | SpeechManifest, provider: str | None) -> ModelReport:

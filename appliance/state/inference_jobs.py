@@ -9,7 +9,7 @@ from typing import Any
 from appliance.errors import NotFound
 from appliance.state import inference_files, webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns, where
-from appliance.state.moves import JobStatus
+from appliance.state.moves import FILE, JobStatus
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,22 @@ def set_config(tx: Transaction, job_id: str, config: dict[str, Any], client_conf
         """,
         [json.dumps(config), json.dumps(client_config), job_id],
     )
+
+
+def count_open_files(db: Reader, model_name: str, model_version: str) -> int:
+    """Return how many files of jobs with this model are not at an end, or are to be analyzed again."""
+    unfinished = FILE.leaving_for("cancelled")
+    rows = db.all(
+        f"""
+        SELECT count(*) FROM inference_jobs j JOIN inference_files f ON f.job_id = j.id
+        WHERE j.model_name = ? AND j.model_version = ? AND (
+            f.status IN ({", ".join("?" for _ in unfinished)})
+            OR f.id IN (SELECT subject_id FROM work WHERE kind = 'redetect')
+        )
+        """,
+        [model_name, model_version, *unfinished],
+    )
+    return int(rows[0][0])
 
 
 def cancel_job(tx: Transaction, job_id: str) -> None:

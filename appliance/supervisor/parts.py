@@ -91,6 +91,8 @@ def frontdoor(settings: Settings, address: StorageAddress, socket: Path) -> Part
         folder=settings.data_dir / "frontdoor",
         max_upload_bytes=settings.max_upload_bytes,
         max_batch_bytes=settings.max_batch_bytes,
+        max_model_bytes=settings.max_model_bytes,
+        model_check_seconds=settings.model_check_seconds,
         cors_origins=tuple(settings.cors_origins),
         trusted_proxies=tuple(settings.trusted_proxies),
         log_level=settings.log_level,

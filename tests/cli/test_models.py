@@ -51,6 +51,20 @@ def test_add_checks_and_copies(run: Run, store: Path, tmp_path: Path) -> None:
     run("models", "add", tmp_path / "nowhere", code=2)
 
 
+def test_remove_removes_one_version_that_nothing_needs(run: Run, store: Path) -> None:
+    for version in ("1.0.0", "1.2.0"):
+        toy_models.frame_model(store, version=version)
+    toy_models.softmax_model(store)
+    (toy_models.window_model(store) / "model.onnx").unlink()  # one that cannot be used
+    assert "name it as <name>@<version>" in run("models", "remove", "loud-frames", "--data-dir", "data", code=1).stderr
+    refused = run("models", "remove", "loud-frames@1.2.0", "--data-dir", "data", code=1).stderr
+    assert "is the default_model of this appliance" in refused
+    for model in ("loud-frames@1.0.0", "loud-softmax@1.0.0", "loud-windows@1.0.0"):
+        assert run("models", "remove", model, "--data-dir", "data").stdout == f"Removed {model}.\n"
+    assert [str(path.relative_to(store)) for path in store.glob("*/*")] == ["loud-frames/1.2.0"]
+    assert [path.name for path in store.iterdir()] == ["loud-frames"]
+
+
 def test_verify_checks_every_model(run: Run, store: Path) -> None:
     toy_models.frame_model(store)
     toy_models.softmax_model(store)

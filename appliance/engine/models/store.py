@@ -98,6 +98,13 @@ class ModelStore:
             raise ModelNotFound(f"{model_id} cannot be used; `appliance models verify` says why.")
         raise ModelNotFound(f"There is no model {model_id!r}; `appliance models list` and GET /api/v1/models show all.")
 
+    def folder_of(self, model_id: str) -> Path:
+        """Return the folder of the version ``<name>@<version>``, readable or not. Raises ModelNotFound."""
+        for folder in self._folders():
+            if f"{folder.parent.name}@{folder.name}" == model_id:
+                return folder
+        raise ModelNotFound(f"There is no model {model_id!r}; name it as <name>@<version>.")
+
     def _folders(self) -> list[Path]:
         return sorted(path.parent for path in self.root.glob(f"*/*/{MANIFEST}"))
 
