@@ -51,6 +51,25 @@ class Settings(BaseSettings):
     # Serving
     host: str = Field("127.0.0.1", description="Address on which the front door listens.")
     port: int = Field(8080, ge=0, le=65535, description="Port of the front door; 0 chooses a free one.")
+    tls: Literal["off", "internal", "certificate"] = Field(
+        "off",
+        description="Whether the front door serves HTTPS: with a certificate of its own CA (internal), or with the one "
+        "in tls_certificate and tls_key.",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="Certificate with its chain, in PEM.", examples=["/etc/appliance/tls/certificate.pem"]
+    )
+    tls_key: Path | None = Field(
+        None, description="Key of the certificate, in PEM.", examples=["/etc/appliance/tls/key.pem"]
+    )
+    tls_names: list[str] = Field(
+        [],
+        description="Names and addresses in the certificate of the own CA; if none is listed, those of this machine.",
+        examples=[["listen.example.com", "192.168.7.5"]],
+    )
+    tls_redirect_port: int = Field(
+        0, ge=0, le=65535, description="Port on which plain HTTP is redirected to HTTPS; 0 is none."
+    )
     public_url: AnyHttpUrl | None = Field(
         None,
         description="Origin of upload and download URLs, if it is not the one that the client used.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,13 +25,14 @@ from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, check_model
 from appliance.errors import ApplianceError, StateError
 from appliance.frontdoor.caddy import find_caddy
+from appliance.frontdoor.tls import CA_PATH, root_certificate
 from appliance.services import quotas, tenants
 from appliance.services.box import open_box
 from appliance.services.health import Health
 from appliance.state.database import Database, check_sqlite
 from appliance.storage.servers import choose_server
 from appliance.supervisor.folders import is_served
-from appliance.supervisor.parts import origin_of
+from appliance.supervisor.parts import answer_of, origin_of
 from appliance.supervisor.ports import is_free
 
 # What a decoder process could do without each means, if a crafted recording took it over, and how to get the means.
@@ -83,6 +86,7 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
         _retention,
         _quotas,
         _serving,
+        _tls,
     ):
         for finding in _guarded(check, settings):
             broken = broken or finding.fix is not None
@@ -228,13 +232,33 @@ def _serving(settings: Settings) -> Iterator[Finding]:
                 else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
             )
             yield Finding(name, check.detail, fix)
-        urllib3.request("GET", f"{origin}/healthz", timeout=10.0, retries=False)
+        answer_of(settings, "/healthz", 10.0)
         yield Finding("serving", origin)
     elif is_free(settings.host, settings.port):
         yield Finding("port", f"{origin} is free; the appliance is not running")
     else:
         yield Finding(
             "port", f"{origin} is in use", "Stop the process that listens there, or choose another port with --port."
+        )
+
+
+def _tls(settings: Settings) -> Iterator[Finding]:
+    if settings.tls == "off":
+        yield Finding("tls", "off: keys and recordings cross the network in clear")
+    elif settings.tls == "certificate":
+        yield Finding("tls", f"with the certificate {settings.tls_certificate}")
+    else:
+        root = root_certificate(settings.data_dir / "frontdoor")
+        if not root.exists():
+            yield Finding("tls", "with a certificate of its own CA, which it makes at the first start")
+            return
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(root.read_text())).hexdigest()
+        yield Finding("tls", f"with a certificate of its own CA; SHA-256 of the CA's certificate: {digest}")
+        yield Finding(
+            "tls",
+            f"a client trusts it after it installed {CA_PATH} of this origin: compare the SHA-256 (openssl x509 -in "
+            "ca.crt -noout -fingerprint -sha256); curl takes --cacert ca.crt; Debian: copy it to "
+            "/usr/local/share/ca-certificates, then update-ca-certificates; browsers: import it as an authority",
         )
 
 

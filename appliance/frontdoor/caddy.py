@@ -18,10 +18,11 @@ from appliance.frontdoor.door import FrontDoor
 from appliance.frontdoor.problems import problem_routes
 from appliance.frontdoor.shared import common_routes, every_response
 from appliance.frontdoor.storage_routes import storage_routes
+from appliance.frontdoor.tls import ca_routes, connection_policies, redirect_routes, tls_apps
 
 # Lines of the log that anybody can cause, with no key: refusals, preflights, and paths that need no key.
 STRANGERS = re.compile(
-    rb'"status":4[0-9]{2}|"method":"OPTIONS"|"uri":"/(healthz|readyz|docs|console|api/v1/(openapi[.]json|status))?["/]'
+    rb'"status":(4[0-9]{2}|308)|"method":"OPTIONS"|"uri":"/(healthz|readyz|docs|console|ca[.]crt|api/v1/(openapi[.]json|status))?["/]'
 )
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -53,7 +54,7 @@ def configuration(door: FrontDoor) -> dict:
         "admin": {"disabled": True, "config": {"persist": False}},
         "logging": {"logs": {"default": _log(door)}},
         "storage": {"module": "file_system", "root": str(door.folder.absolute() / "data")},
-        "apps": {"http": {"grace_period": "5s", "servers": {"door": _server(door)}}},
+        "apps": {"http": {"grace_period": "5s", "servers": _servers(door)}, **tls_apps(door)},
     }
 
 
@@ -68,6 +69,21 @@ def find_caddy() -> Path:
     if path := shutil.which("caddy"):
         return Path(path)
     raise ConfigurationError("Caddy is not installed beside this Python. Run ./scripts/appliance, which installs it.")
+
+
+def _servers(door: FrontDoor) -> dict:
+    servers = {"door": _server(door)}
+    if door.tls:
+        servers["door"] |= connection_policies(door.tls)
+        if door.tls.redirect_port:
+            servers["redirect"] = {
+                "listen": [_address(door.host, door.tls.redirect_port)],
+                "protocols": ["h1"],
+                "automatic_https": {"disable": True},
+                "routes": [*common_routes(), *redirect_routes(door)],
+                "logs": {},
+            }
+    return servers
 
 
 def _server(door: FrontDoor) -> dict:
@@ -89,6 +105,7 @@ def _server(door: FrontDoor) -> dict:
             *cors_routes(door),
             *preflight_routes(door),
             *console_routes(),
+            *ca_routes(door),
             *storage_routes(door),
             *api_routes(door),
         ],

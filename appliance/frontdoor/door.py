@@ -7,6 +7,17 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Tls:
+    """How the front door speaks HTTPS: with ``files``, a certificate and its key, or with one for ``names`` that it
+    makes itself. On ``redirect_port`` it answers plain HTTP with the way to HTTPS; 0 is no such port.
+    """
+
+    files: tuple[Path, Path] | None
+    names: tuple[str, ...]
+    redirect_port: int
+
+
+@dataclass(frozen=True)
 class FrontDoor:
     """What the front door needs to know.
 
@@ -32,3 +43,4 @@ class FrontDoor:
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     log_level: str = "info"
+    tls: Tls | None = None

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import urllib3
+
 from appliance.config import Settings
 from appliance.engine.models.gpus import list_gpus
+from appliance.errors import ConfigurationError
 from appliance.frontdoor import caddy
-from appliance.frontdoor.door import FrontDoor
+from appliance.frontdoor.door import FrontDoor, Tls
 from appliance.services.pulse import pulse_file, worker_name
 from appliance.storage.access import StorageAddress
 from appliance.storage.servers import StorageServer
 from appliance.supervisor import tether
 from appliance.supervisor.hangs import Probe, answers, changes
+from appliance.supervisor.ports import own_names
 
 # What systemd tells the process that it started is not for the children of that process.
 NOTICES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
@@ -96,6 +102,7 @@ def frontdoor(settings: Settings, address: StorageAddress, socket: Path) -> Part
         cors_origins=tuple(settings.cors_origins),
         trusted_proxies=tuple(settings.trusted_proxies),
         log_level=settings.log_level,
+        tls=_tls(settings),
     )
     own = urlsplit(origin_of(settings))
     # The front door refuses this path by itself: its answer says nothing about the API or storage.
@@ -106,12 +113,41 @@ def frontdoor(settings: Settings, address: StorageAddress, socket: Path) -> Part
 def origin_of(settings: Settings) -> str:
     """Return the scheme, host and port at which this machine reaches the front door."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    scheme = "http" if settings.tls == "off" else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def answer_of(settings: Settings, path: str, seconds: float) -> urllib3.BaseHTTPResponse:
+    """Return what the own front door answers. Its certificate need not name this machine's loopback address.
+
+    Raises urllib3's HTTPError.
+    """
+    with urllib3.PoolManager(cert_reqs="CERT_NONE", timeout=seconds, retries=False) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        return pool.request("GET", origin_of(settings) + path)
 
 
 def api_socket(data_dir: Path) -> Path:
     """Return the path of the socket between the front door and the API."""
     return data_dir / "run" / "api.sock"
+
+
+def _tls(settings: Settings) -> Tls | None:
+    """Return how the front door speaks HTTPS. Raises ConfigurationError if the certificate cannot be used."""
+    if settings.tls == "off":
+        return None
+    if settings.tls == "internal":
+        return Tls(None, tuple(settings.tls_names) or own_names(settings.host), settings.tls_redirect_port)
+    if not (settings.tls_certificate and settings.tls_key):
+        raise ConfigurationError("tls = certificate needs tls_certificate and tls_key.")
+    files = (settings.tls_certificate.absolute(), settings.tls_key.absolute())
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*files)
+    except (OSError, ValueError) as error:  # also ssl.SSLError
+        raise ConfigurationError(
+            f"The certificate {files[0]} and the key {files[1]} cannot be used: {error}."
+        ) from error
+    return Tls(files, (), settings.tls_redirect_port)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Ports to listen on."""
+"""Ports to listen on, and the names of this machine."""
 
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 
 def free_port(host: str) -> int:
@@ -19,6 +20,19 @@ def is_free(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def own_names(host: str) -> tuple[str, ...]:
+    """Return the names and addresses by which clients may know this machine, if it listens on ``host``."""
+    names = {socket.gethostname(), "localhost", "127.0.0.1", "::1"}
+    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        # Nothing is sent: this asks only from which address this machine would send.
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 9))
+            names.add(str(probe.getsockname()[0]))
+    if host not in ("0.0.0.0", "::"):
+        names.add(host)
+    return tuple(sorted(names))
 
 
 def _bound(host: str, port: int) -> socket.socket:

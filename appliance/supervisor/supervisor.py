@@ -186,7 +186,7 @@ class Supervisor:
     def _ready(self) -> bool:
         """Whether the front door answers, and everything that serving needs. A full disk is no reason not to start."""
         try:
-            response = urllib3.request("GET", f"{self.url}/readyz", timeout=2.0, retries=False)
+            response = parts.answer_of(self.settings, "/readyz", 2.0)
         except urllib3.exceptions.HTTPError as error:
             self._unready = str(error)
             return False

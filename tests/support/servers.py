@@ -15,7 +15,7 @@ import requests
 
 from appliance.config import Settings
 from appliance.frontdoor import caddy
-from appliance.frontdoor.door import FrontDoor
+from appliance.frontdoor.door import FrontDoor, Tls
 from appliance.storage.access import StorageAccess, save_access
 from appliance.storage.local_server import free_ports
 from appliance.storage.objects import ObjectStore
@@ -90,7 +90,9 @@ def running_storage(name: str, data_dir: Path) -> Iterator[RunningStorage]:
 
 
 @contextlib.contextmanager
-def running_door(storage: RunningStorage, folder: Path, api: str = "tests.frontdoor.echo:app") -> Iterator[RunningDoor]:
+def running_door(
+    storage: RunningStorage, folder: Path, api: str = "tests.frontdoor.echo:app", tls: Tls | None = None
+) -> Iterator[RunningDoor]:
     """A front door and an API before a storage server."""
     port = free_ports(1)[0]
     socket = folder / "api.sock"
@@ -105,20 +107,26 @@ def running_door(storage: RunningStorage, folder: Path, api: str = "tests.frontd
         max_upload_bytes=storage.settings.max_upload_bytes,
         max_batch_bytes=storage.settings.max_batch_bytes,
         cors_origins=(ORIGIN,),
+        tls=tls,
     )
+    scheme = "https" if tls else "http"
+
+    def ready() -> bool:
+        return listens(port, scheme=scheme)
+
     gunicorn = [sys.executable, "-m", "gunicorn", api, "--bind", f"unix:{socket}", "--threads", "4"]
     root = Path(__file__).parent.parent.parent
     with (
         running(gunicorn, None, folder / "api.log", socket.exists, cwd=root),
-        running(caddy.command(door), caddy.environment(door), folder / "door.log", lambda: listens(port)) as process,
+        running(caddy.command(door), caddy.environment(door), folder / "door.log", ready) as process,
     ):
-        yield RunningDoor(f"http://127.0.0.1:{port}", door, storage, process, folder / "door.log")
+        yield RunningDoor(f"{scheme}://127.0.0.1:{port}", door, storage, process, folder / "door.log")
 
 
-def listens(port: int, status: int = 200) -> bool:
+def listens(port: int, status: int = 200, scheme: str = "http") -> bool:
     """Whether a front door responds on this port with this status."""
     try:
-        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == status
+        return requests.get(f"{scheme}://127.0.0.1:{port}/", timeout=5, verify=False).status_code == status
     except requests.ConnectionError:
         return False
 

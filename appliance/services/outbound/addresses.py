@@ -46,7 +46,7 @@ class Allowed:
 
 def own_ports(box: Box) -> frozenset[int]:
     """Return the ports on which the appliance itself listens."""
-    return frozenset({box.settings.port, *box.objects.local_ports})
+    return frozenset({box.settings.port, box.settings.tls_redirect_port, *box.objects.local_ports} - {0})
 
 
 def parse_url(url: str) -> Destination:
