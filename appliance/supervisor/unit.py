@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -44,18 +44,15 @@ def serve(settings: Settings, name: Name) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with _held(settings, name):
-        part = _part(settings, name)
-        for port in part.ports:
-            if not is_free("127.0.0.1", port):
-                raise ConfigurationError(f"Another program listens on 127.0.0.1:{port}, which is the port of {name}.")
-        part.probe(POLL_SECONDS)  # what an earlier process left must not count as an answer
-        child = Child(part.name, part.command, part.environment)
-        child.start()
+        running = [(part, Child(part.name, part.command, part.environment)) for part in _parts(settings, name)]
         try:
-            return _watch(settings, part, child, stopping)
+            for part, child in running:
+                _start(part, child)
+            return _watch(settings, running, stopping)
         finally:
             notify("STOPPING=1")
-            child.stop(part.patience_seconds)
+            for part, child in running:
+                child.stop(part.patience_seconds)
 
 
 def notify(message: str) -> None:
@@ -79,36 +76,58 @@ def _held(settings: Settings, name: Name) -> Iterator[None]:
         yield
 
 
-def _part(settings: Settings, name: Name) -> Part:
+def _parts(settings: Settings, name: Name) -> list[Part]:
     if name == "storage":
         server = choose_server(settings, kept_ports(settings.data_dir))
         part = parts.storage(server)
         if part is None:
             raise ConfigurationError("storage_server = external: there is no storage server to start.")
-        return part
+        return [part]
     if name == "worker":
-        return parts.worker(settings)
+        return parts.workers(settings)
     socket_path = parts.api_socket(settings.data_dir)
     if name == "api":
-        return parts.api(settings, socket_path, load_access(settings.data_dir).arrivals_port)
-    return parts.frontdoor(settings, load_address(settings.data_dir), socket_path)
+        return [parts.api(settings, socket_path, load_access(settings.data_dir).arrivals_port)]
+    return [parts.frontdoor(settings, load_address(settings.data_dir), socket_path)]
 
 
-def _watch(settings: Settings, part: Part, child: Child, stopping: threading.Event) -> int:
-    """Wait until the process is ready, then until it ends or is to be stopped."""
-    deadline = time.monotonic() + START_SECONDS
-    while not (part.is_ready() and part.probe(POLL_SECONDS)):
-        if stopping.wait(POLL_SECONDS) or not child.running or time.monotonic() > deadline:
-            return int(not stopping.is_set())
-    notify(f"WATCHDOG_USEC={int(settings.hang_seconds * 1.5 * 1e6)}")
-    notify("READY=1")
-    watch = HangWatch(child, part.probe, settings.hang_seconds, answered=lambda: notify("WATCHDOG=1"))
-    watch.start()
-    try:
-        while child.running and not stopping.wait(POLL_SECONDS):
+def _start(part: Part, child: Child) -> None:
+    for port in part.ports:
+        if not is_free("127.0.0.1", port):
+            raise ConfigurationError(f"Another program listens on 127.0.0.1:{port}, which is the port of {part.name}.")
+    part.probe(POLL_SECONDS)  # what an earlier process left must not count as an answer
+    child.start()
+
+
+def _watch(settings: Settings, running: list[tuple[Part, Child]], stopping: threading.Event) -> int:
+    """Wait until all processes are ready, then until one ends or they are to be stopped."""
+
+    def goes_on() -> bool:
+        return all(child.running for _, child in running) and not stopping.wait(POLL_SECONDS)
+
+    watches = [
+        HangWatch(child, part.probe, settings.hang_seconds, answered=lambda: notify("WATCHDOG=1"))
+        for part, child in running
+    ]
+    if _become_ready([part for part, _ in running], goes_on):
+        notify(f"WATCHDOG_USEC={int(settings.hang_seconds * 1.5 * 1e6)}")
+        notify("READY=1")
+        for watch in watches:
+            watch.start()
+        while goes_on():
             pass
-    finally:
-        watch.stop()
-    if not stopping.is_set():
-        log.error("process ended", name=part.name)
+        for watch in watches:
+            watch.stop()
+    for _, child in running:
+        if not child.running:
+            log.error("process ended", name=child.name)
     return int(not stopping.is_set())
+
+
+def _become_ready(waiting: list[Part], goes_on: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    for part in waiting:
+        while not (part.is_ready() and part.probe(POLL_SECONDS)):
+            if not goes_on() or time.monotonic() > deadline:
+                return False
+    return True
