@@ -214,7 +214,8 @@ class Slot:
         source = session.manifest.input
         self._memory = np.zeros(session.batch_size * source.window_samples, np.float32)
         if session.provider == "cuda":
-            pin(self._memory, CUDA_MAJOR)
+            with _recording:
+                pin(self._memory, CUDA_MAJOR)
         self._buffers = dict[int, Buffers]()  # by the size of the batch
         self._loaded: Buffers | None = None
         self._axis = {"batch,samples": None, "batch,1,samples": 1, "batch,samples,1": 2}[source.layout]
