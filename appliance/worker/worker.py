@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +52,6 @@ from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.daily import run_due
 from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
-from appliance.worker.changes import Changes
 from appliance.worker.courier import Courier
 from appliance.worker.handlers import HANDLERS
 from appliance.worker.lane import Lane
@@ -61,6 +61,7 @@ from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
 
+LOOK_SECONDS = 0.01  # a look takes 7 µs
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
 # Errors that a further try may not meet, a few times; ChangeRefused breaks a rule, so it is likely to come again.
 COUNTED = (DecoderDied, FetchFailed, ObjectDamaged, ScoringFailed, ChangeRefused)
@@ -87,7 +88,7 @@ class Worker:
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
-        self._changes = Changes(box.db, self._stopping)
+        self._version = 0  # of the database, when the lanes last found no work
         self._outage = Outage("work", first_seconds=leases.RETRY_SECONDS)
         self._failed = False
 
@@ -105,7 +106,6 @@ class Worker:
             move_times(self._box, 0.0)  # the clock may have been set while no worker ran
         self._scorers.load_default()
         helpers = [
-            threading.Thread(target=self._changes.follow),
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
             threading.Thread(target=self._repeat, args=(self._write_metrics, exposition.WRITE_SECONDS)),
         ]
@@ -163,14 +163,25 @@ class Worker:
     def _dispatch(self, pool: Pool) -> None:
         """Claim a piece of work for a reserved thread, or wait a little if there is none."""
         claim = partial(leases.claim, self._box, self.id, pool.name, tenant_limit=pool.tenant_limit)
-        count = self._changes.count  # before the look: a change after it must not be missed
         work = self._claimed(claim, pool)
         if work is None:
             pool.release()
-            self._changes.wait(count, self._box.settings.poll_seconds)
+            if pool is self._lanes:
+                self._wait_for_change()
+            else:
+                self._stopping.wait(self._box.settings.poll_seconds)
             return
         self._active[work] = threading.Event()
         pool.submit(self._work, work)
+
+    def _wait_for_change(self) -> None:
+        """Wait until the database is another one than at the last call, at most for ``poll_seconds``."""
+        until = time.monotonic() + self._box.settings.poll_seconds
+        while time.monotonic() < until and not self._stopping.wait(LOOK_SECONDS):
+            with suppress(StateError):  # the next claim meets it too
+                last, self._version = self._version, self._box.db.version()
+                if self._version != last:
+                    return
 
     def _claimed(self, claim: Callable[[], Work | None], pool: Pool) -> Work | None:
         """Return the work that was claimed for a pool. Returns None if there is none, or after a wait if it failed."""

@@ -1,55 +1,45 @@
-"""Prints what the queue costs as it grows: ``.venv/bin/python scripts/bench_queue.py [--max N] [--folder F]``.
+"""What the queue costs as it grows.
 
-Each row is a new database with N files queued, in one job or spread over 1,000 jobs, and as many webhooks put off. The
-list by status is of 10,000 jobs. A figure is the median of 50 calls in ms, without commits.
+Each size is a new database with N files queued, in one job or spread over 1,000 jobs, and as many webhooks put off. The
+list by status is of 10,000 jobs. A time is the median of 50 calls in ms, without commits.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
 from appliance.services.kind import PoolName
 from appliance.state import inference_files, inference_jobs, tenants, work
 from appliance.state.database import Database
+from tests.bench.figures import Figure
 
-SIZES = (10, 1_000, 100_000, 1_000_000)
 CALLS = 50
 JOBS = 10_000
-HEADS = (
-    "files queued",
-    "claim, 1 job",
-    "claim, 1,000 jobs",
-    "idle poll",
-    "oldest work",
-    "find job",
-    "page of files",
-    "list by status",
-)
+GROWTH = ("claim, 1 job", "claim, 1,000 jobs", "poll of a job")
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--max", type=int, default=SIZES[-1], help="largest number of files")
-    parser.add_argument("--folder", type=Path, help="folder for the databases, on the disk to measure")
-    options = parser.parse_args()
-    print("| " + " | ".join(HEADS) + " |")
-    print("|---" * len(HEADS) + "|")
-    for size in SIZES:
-        if size <= options.max:
-            with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-                figures = measure(Path(folder), size)
-            print(f"| {size:,} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |", flush=True)
+def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
+    """Yield the times at each size, and the growth from the smallest to the largest."""
+    sizes = (10, 1_000, 100_000) if quick else (10, 1_000, 100_000, 1_000_000)
+    times: dict[int, dict[str, float]] = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            times[size] = times_at(Path(place), size)
+        for name, value in times[size].items():
+            target = "≤ 2" if name.startswith("list") else "≤ 5" if name.startswith("claim") else ""
+            yield Figure(f"{name}, {size:,} files queued, ms", [value], target)
+    for name in GROWTH:
+        growth = times[sizes[-1]][name] / times[sizes[0]][name]
+        yield Figure(f"{name}: {sizes[-1]:,} ÷ {sizes[0]:,} files", [growth], "≤ 2")
 
 
-def measure(folder: Path, size: int) -> list[float]:
-    """Return the medians of a row, in ms."""
+def times_at(folder: Path, size: int) -> dict[str, float]:
+    """Return the median times with ``size`` files queued, in ms."""
     db, many = (filled(folder / name, size, jobs) for name, jobs in (("one", 1), ("many", 1_000)))
     with db.transaction() as tx:  # as many webhooks wait for a retry
         tx.change(
@@ -58,19 +48,19 @@ def measure(folder: Path, size: int) -> list[float]:
             SELECT 'webhook', id, 'courier', 1, 'host', unixepoch('subsec') + 86400 FROM inference_files
             """
         )
-    return [
-        claims(db),
-        claims(many),
-        median(lambda: work.is_ready(db, "courier")),
-        median(lambda: work.oldest_ready(db, get_args(PoolName))),
-        median(lambda: inference_jobs.get_job(db, 1, "job-0")),
-        median(lambda: inference_files.list_files(db, "job-0", after=size // 2, limit=100)),
-        median(
+    return {
+        "claim, 1 job": claims(db),
+        "claim, 1,000 jobs": claims(many),
+        "look of an idle pool": median(lambda: work.is_ready(db, "courier")),
+        "oldest work of each pool": median(lambda: work.oldest_ready(db, get_args(PoolName))),
+        "poll of a job": median(lambda: inference_jobs.get_job(db, 1, "job-0")),
+        "page of 100 files": median(lambda: inference_files.list_files(db, "job-0", after=size // 2, limit=100)),
+        "list of 10,000 jobs by status": median(
             lambda: inference_jobs.list_jobs(
                 many, 1, model_name=None, model_version=None, status="failed", before=None, limit=20
             )
         ),
-    ]
+    }
 
 
 def filled(folder: Path, size: int, jobs: int) -> Database:
@@ -124,7 +114,3 @@ def median(action: Callable[[], object]) -> float:
         action()
         times.append(time.perf_counter() - started)
     return 1000 * statistics.median(times)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""Measures what the appliance costs beside what this machine can do, and beside others: ``scripts/bench``."""
