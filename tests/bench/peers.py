@@ -34,7 +34,7 @@ OWN_MODELS = {
 
 def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
     """Yield the figures of all peers."""
-    seconds, num_rounds = (20, 1) if quick else (150, 3)
+    seconds, num_rounds = (20, 1) if quick else (60, 2)
     files = recordings.in_containers(folder / "files", seconds, 1)
     files = [path for path in files if path.suffix[1:] in recordings.FOR_SOUNDFILE]
     audio = seconds * len(files)
