@@ -11,6 +11,8 @@ _PRODUCTS = (
     "reviews",
     "looking",
     "changes",
+    "exports",
+    "verdicts",
     "datasets",
     "annotations",
     "annotation_sets",

@@ -20,6 +20,7 @@ from appliance.api import (
     console,
     datasets,
     detections,
+    exports,
     health,
     inference,
     looking,
@@ -30,6 +31,7 @@ from appliance.api import (
     speech_presigned,
     speech_raw,
     usage,
+    verdicts,
     webhooks,
 )
 from appliance.api import annotations as annotations_api
@@ -105,6 +107,8 @@ def create_app(box: Box) -> OpenAPI:
         reviews,
         looking,
         changes,
+        verdicts,
+        exports,
         datasets,
         annotations_api,
         annotation_sets,

@@ -93,6 +93,7 @@ def list_inference_files(path: schemas.JobPath, query: schemas.ListInferenceFile
         tenant_id(),
         path.job_id,
         status=query.status,
+        verdict=query.verdict,
         text=query.q,
         after=read_cursor(query.cursor),
         limit=query.limit,
@@ -190,6 +191,8 @@ def render_file(report: FileReport) -> dict[str, Any]:
         "error_code": file.error_code,
         "duration_ms": file.duration_ms,
         "config": report.config,
+        "verdict": file.verdict,
+        "verdict_reasons": file.verdict_reasons,
         "scores_kept": file.scores_bytes is not None,
         "redetection": render_redetection(report.redetection),
     }

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
 from appliance.services.health import StatusName
 from appliance.state.moves import DeliveryStatus, FileStatus, JobStatus
+from appliance.state.verdicts import FileVerdict
 from appliance.text import check_text
 
 
@@ -155,6 +156,7 @@ class ListInferenceFiles(Page):
     """Which files of a job to list."""
 
     status: FileStatus | None = None
+    verdict: FileVerdict | None = None
     q: Text | None = Field(None, min_length=1, max_length=200, description="Text in the file's name.")
 
 
@@ -204,6 +206,8 @@ class InferenceFile(BaseModel):
     config: EffectiveConfig = Field(
         description="In effect for these detections; the job's unless they were redetected."
     )
+    verdict: FileVerdict | None = Field(description="By the rules of the tenant, null if it has none.")
+    verdict_reasons: list[str] = Field(description="A sentence for each rule that applies, the gravest first.")
     scores_kept: bool = Field(description="Whether detection with other settings needs no new analysis.")
     redetection: Redetection | None = Field(description="Null unless a request to detect again waits or has failed.")
 

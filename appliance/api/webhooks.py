@@ -29,6 +29,7 @@ Answer = tuple[dict[str, Any], int]
 EVENTS = {
     "file.completed": "A file of a job was analyzed.",
     "file.failed": "A file of a job cannot be analyzed, or was never uploaded.",
+    "file.verdict_changed": "A review, a detection again or a new rule changed the verdict of a file.",
     "job.completed": "Every file of a job is completed, failed or cancelled.",
     "transcription.completed": "A transcript is ready, or the detections that were requested instead.",
     "transcription.failed": "A transcript failed.",

@@ -15,6 +15,7 @@ COMMANDS = {
     "serve": "Run one part of the appliance, as the units of systemd do.",
     "prepare": "Make the data folder ready for the units of systemd.",
     "detect": "Find artifacts in recordings, without a server.",
+    "export": "Write the results of a job for other programs.",
     "keys": "API keys: create, list, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",
     "models": "The model store: list, show, add, verify.",

@@ -10,6 +10,7 @@ from typing import Any
 from appliance.state import webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns, where
 from appliance.state.moves import FILE, FileStatus
+from appliance.state.verdicts import FileVerdict
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class InferenceFile:
     original_removed_at: float | None
     config: dict[str, Any] | None  # in effect for its detections; None if it is the job's
     client_config: dict[str, Any] | None  # what the client set of it
+    verdict: FileVerdict | None  # by the rules of its tenant, None if there are none
+    verdict_reasons: list[str]
 
     @property
     def folder(self) -> str:
@@ -113,6 +116,7 @@ def list_files(
     job_id: str,
     *,
     status: FileStatus | None = None,
+    verdict: FileVerdict | None = None,
     text: str | None = None,
     after: int = 0,
     limit: int = -1,
@@ -121,7 +125,7 @@ def list_files(
 
     With ``text`` only those that have it in their name, in whatever case.
     """
-    filters = {"job_id": job_id, "status": status}
+    filters = {"job_id": job_id, "status": status, "verdict": verdict}
     rows = db.all(
         f"""
         {SELECT} WHERE {where(**filters)} AND sequence > :after
@@ -335,6 +339,6 @@ def delete_file(tx: Transaction, file_id: str) -> None:
 
 
 def _file(row: Row) -> InferenceFile:
-    configs = {name: row[name] and json.loads(row[name]) for name in ("config", "client_config")}
+    configs = {name: row[name] and json.loads(row[name]) for name in ("config", "client_config", "verdict_reasons")}
     flags = {name: bool(row[name]) for name in ("awaits_copy", "detections_truncated")}
     return InferenceFile(**dict(row) | configs | flags)

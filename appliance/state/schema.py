@@ -977,6 +977,29 @@ def _change_trigger(table: str, event: str, file_id: str) -> str:
         """
 
 
+@migrations()
+def m028_verdicts(db: Database) -> None:
+    """Rules of tenants, and the verdict of each file by them."""
+    _run(
+        db,
+        """
+        CREATE TABLE verdict_rules (
+            tenant_id INTEGER PRIMARY KEY REFERENCES tenants ON DELETE CASCADE,
+            version INTEGER NOT NULL,
+            rules TEXT NOT NULL CONSTRAINT verdict_rules_array CHECK (json_type(rules) = 'array')
+        ) STRICT
+        """,
+        """
+        ALTER TABLE inference_files ADD COLUMN verdict TEXT
+            CONSTRAINT inference_files_verdict CHECK (verdict IN ('pass', 'review', 'fail'))
+        """,
+        """
+        ALTER TABLE inference_files ADD COLUMN verdict_reasons TEXT NOT NULL DEFAULT '[]'
+            CONSTRAINT inference_files_verdict_reasons_array CHECK (json_type(verdict_reasons) = 'array')
+        """,
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

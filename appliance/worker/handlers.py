@@ -25,6 +25,7 @@ from appliance.services.inference import redetect as redetect_work
 from appliance.services.inference import work as inference_work
 from appliance.services.inference.kept_scores import load_scores
 from appliance.services.inference.redetect import REDETECT
+from appliance.services.inference.verdicts import JUDGE, judge_all
 from appliance.services.inference.waveforms import keep_look
 from appliance.services.inference.work import COPY_FILE, INFERENCE, MAX_DETECTIONS, InferenceTask
 from appliance.services.purge import PURGE
@@ -95,6 +96,11 @@ def redetect(lane: Lane) -> None:
     except (LeaseLost, UnexpectedStatus):
         inference_work.discard_scores(lane.box, task.inference.file)
         raise
+
+
+def judge(lane: Lane) -> None:
+    """Bring the verdicts of a tenant's files up to date."""
+    judge_all(lane.box, lane.work)
 
 
 def normalize_audio(lane: Lane) -> None:
@@ -220,6 +226,7 @@ def _commit(lane: Lane, key: str, complete: Callable[[], None]) -> None:
 HANDLERS: dict[str, Callable[[Lane], None]] = {
     INFERENCE.name: infer,
     REDETECT.name: redetect,
+    JUDGE.name: judge,
     NORMALIZE.name: normalize_audio,
     EMBED.name: embed_audio,
     TRANSCRIPTION.name: transcribe_media,

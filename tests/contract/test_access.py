@@ -119,6 +119,7 @@ class Belongings:
             "GetStatus": {"requestId": ids["transcriptionId"]},
             "PutReview": span | {"verdict": "confirmed"},
             "ReviewBatch": {"delete": [{"file_id": ids["file_id"], "id": "review-of-mine"}]},
+            "Rules": {"rules": []},
             "Redetect": {"threshold": 0.4},
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},

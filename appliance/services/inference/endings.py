@@ -42,6 +42,15 @@ def file_ended(tx: Transaction, file_id: str) -> None:
         job_ended(tx, settings.tenant_id, file.job_id)
 
 
+def verdict_changed(tx: Transaction, file_id: str) -> None:
+    """Queue the webhook ``file.verdict_changed`` of a file whose result was announced before."""
+    file = inference_files.find_file(tx, file_id)
+    settings = inference_jobs.get_settings(tx, file.job_id) if file else None
+    if file and settings and settings.callback_url:
+        url, data = settings.callback_url, _file_data(tx, file)
+        announce(tx, settings.tenant_id, file.job_id, url, "file.verdict_changed", data)
+
+
 def job_ended(tx: Transaction, tenant_id: int, job_id: str) -> None:
     """Queue the webhook ``job.completed`` of a job at its end; its ``status`` says which end."""
     job = inference_jobs.get_job(tx, tenant_id, job_id)
@@ -71,6 +80,8 @@ def _file_data(tx: Transaction, file: InferenceFile) -> dict[str, Any]:
     detections = inference_files.list_detections(tx, [file]).get(file.id, [])
     return data | {
         "duration_ms": file.duration_ms,
+        "verdict": file.verdict,
+        "verdict_reasons": file.verdict_reasons,
         "detection_count": len(detections),
         "detections_truncated": file.detections_truncated,
         "detections": [asdict(detection) for detection in detections],

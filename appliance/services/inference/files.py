@@ -16,6 +16,7 @@ from appliance.state import inference_files, inference_jobs
 from appliance.state.database import Transaction
 from appliance.state.inference_files import InferenceFile
 from appliance.state.moves import FILE, FileStatus
+from appliance.state.verdicts import FileVerdict
 from appliance.storage.objects import ObjectInfo
 
 
@@ -88,13 +89,14 @@ def list_files(
     job_id: str,
     *,
     status: FileStatus | None,
+    verdict: FileVerdict | None = None,
     text: str | None = None,
     after: int | None,
     limit: int,
 ) -> tuple[list[FileReport], int | None]:
     """Return a page of the job's files as ``page_of_files`` does. Raises NotFound."""
     job = find_settings(box, tenant_id, job_id)
-    return page_of_files(box, job, status=status, text=text, after=after, limit=limit)
+    return page_of_files(box, job, status=status, verdict=verdict, text=text, after=after, limit=limit)
 
 
 def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:

@@ -20,6 +20,7 @@ from appliance.state.inference_files import FileDetection, InferenceFile
 from appliance.state.inference_jobs import Job, JobSettings
 from appliance.state.moves import FileStatus
 from appliance.state.redetections import Redetection
+from appliance.state.verdicts import FileVerdict
 
 MAX_FILES = 1000  # in the answer of a job
 MAX_LISTED = 20_000  # detections in one answer
@@ -99,6 +100,7 @@ def page_of_files(
     job: Job | JobSettings,
     *,
     status: FileStatus | None = None,
+    verdict: FileVerdict | None = None,
     text: str | None = None,
     after: int | None = None,
     limit: int,
@@ -107,7 +109,9 @@ def page_of_files(
 
     They are up to ``limit`` files, and fewer if they have more than MAX_LISTED detections together.
     """
-    rows = inference_files.list_files(box.db, job.id, status=status, text=text, after=after or 0, limit=limit + 1)
+    rows = inference_files.list_files(
+        box.db, job.id, status=status, verdict=verdict, text=text, after=after or 0, limit=limit + 1
+    )
     totals = accumulate(file.num_detections for file in rows)
     room = max(1, sum(total <= MAX_LISTED for total in totals))
     page, end = split_page(rows, min(limit, room))

@@ -10,6 +10,7 @@ from appliance.errors import Conflict, InvalidRequest, NotFound, NotReady
 from appliance.services.box import Box
 from appliance.services.inference.files import find_file
 from appliance.services.inference.jobs import find_settings
+from appliance.services.inference.verdicts import judge
 from appliance.state import redetections
 from appliance.state import reviews as review_rows
 from appliance.state.database import Transaction
@@ -111,6 +112,7 @@ def reviews_changed(tx: Transaction, file: InferenceFile, start_ms: int = 0, end
     """Bring what follows from a file's reviews up to date. They or the detections changed in a stretch of it."""
     review_rows.rematch(tx, file.id, start_ms, end_ms)
     redetections.touch_file(tx, file.id)
+    judge(tx, file.id)
 
 
 def delete_review(box: Box, tenant_id: int, job_id: str, file_id: str, review_id: str) -> None:

@@ -14,6 +14,7 @@ from appliance.errors import QuotaExceeded, StorageFull, SubjectGone, Unexpected
 from appliance.services import quotas, uploads
 from appliance.services.box import Box
 from appliance.services.inference.endings import fail_file, file_ended, lose_file
+from appliance.services.inference.verdicts import judge
 from appliance.services.kind import Kind
 from appliance.services.uploads import KeptObject
 from appliance.state import inference_files, inference_jobs
@@ -115,4 +116,5 @@ def complete(
             raise UnexpectedStatus(f"The file {work.subject_id} is not in processing.")
         if scores:
             inference_files.set_scores(tx, work.subject_id, scores.etag, scores.size_bytes)
+        judge(tx, work.subject_id, announced=False)
         file_ended(tx, work.subject_id)
