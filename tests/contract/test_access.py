@@ -27,7 +27,14 @@ from tests.support.toy_recordings import loud_wav
 OPEN = {("get", "/healthz"), ("get", "/readyz"), ("get", "/api/v1/status")}
 SESSION = "/console/session"  # the calls to sign in and out, which tests/console tries
 ADMIN = "/api/v1/admin"
-VALUES = {"words": "loud", "start_ms": "0", "end_ms": "10", "level": "0", "index": "0"}  # of what names nothing
+VALUES = {
+    "words": "loud",
+    "format": "csv",
+    "start_ms": "0",
+    "end_ms": "10",
+    "level": "0",
+    "index": "0",
+}  # of what names nothing
 ALLOWED = {"read": {"read"}, "write": {"read", "write"}, "admin": {"admin"}, "metrics": {"metrics"}}
 HEADERS = {"api_key": "X-API-Key", "authorization": "Authorization", "session": "Cookie"}
 UNKNOWN = str(uuid.uuid4())
