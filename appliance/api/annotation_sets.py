@@ -15,6 +15,7 @@ from appliance.rfc3339 import rfc3339
 from appliance.services.datasets import annotation_sets as service
 from appliance.services.datasets.annotation_sets import NewAnnotation, SetPath
 from appliance.services.datasets.detections import annotate_from_detections
+from appliance.services.datasets.reviewed import annotate_from_reviews
 from appliance.state.annotation_sets import AnnotationSet, SetAnnotation
 
 blueprint = APIBlueprint(
@@ -101,6 +102,18 @@ def create_annotations_from_detections(path: schemas.AnnotationSetPath, body: sc
         artifact_types=body.artifact_types,
     )
     return render_list(annotations), 201
+
+
+@blueprint.post("/<set_id>/annotations/from-reviews", responses={201: schemas.AnnotationsAdded})
+def create_annotations_from_reviews(path: schemas.AnnotationSetPath, body: schemas.AnnotateFromReviews) -> Answer:
+    """Add the confirmed reviews of an inference job to a draft, as annotations of the same recordings."""
+    pairs = None if body.recordings is None else {pair.file_id: pair.audio_file_id for pair in body.recordings}
+    added = annotate_from_reviews(box(), set_path(path), body.job_id, pairs)
+    return {
+        "created": added.created,
+        "already_present": added.present,
+        "unmatched_file_ids": added.unmatched_file_ids,
+    }, 201
 
 
 @blueprint.get("/<set_id>/annotations", responses={200: schemas.SetAnnotationPage})

@@ -110,6 +110,33 @@ class AnnotateFromDetections(Body):
     artifact_types: list[Text] | None = Field(None, max_length=1000, description="Only these types; null for all.")
 
 
+class FileOfAudio(Body):
+    """An inference file and the audio that is the same recording."""
+
+    file_id: Text
+    audio_file_id: Text
+
+
+class AnnotateFromReviews(Body):
+    """The job whose confirmed reviews to add."""
+
+    job_id: Text
+    recordings: list[FileOfAudio] | None = Field(
+        None,
+        max_length=10_000,
+        fail_fast=True,
+        description="Which file is which audio; null for audio with the same name, size and length.",
+    )
+
+
+class AnnotationsAdded(BaseModel):
+    """What was added."""
+
+    created: int
+    already_present: int
+    unmatched_file_ids: list[str] = Field(description="Files with confirmed reviews that are no audio of the dataset.")
+
+
 class DatasetPath(BaseModel):
     """Path of a dataset."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from appliance.api.schemas import Detection, EffectiveConfig, InferenceConfig, Query
+from appliance.api.schemas import Detection, EffectiveConfig, InferenceConfig, Page, Query, Text
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
 
 
@@ -32,6 +32,49 @@ class PreviewedDetections(BaseModel):
     detection_count: int
     detections: list[Detection]
     detections_truncated: bool
+
+
+class CompareJobs(Page):
+    """The job to compare with."""
+
+    with_: Text = Field(alias="with", description="Another job on the same recordings.")
+    tolerance_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        50, description="Detections of one type this close are the same."
+    )
+
+
+class ComparedDetection(Detection):
+    """A detection, and whether the other job has it."""
+
+    matched: bool
+
+
+class ComparedFile(BaseModel):
+    """A recording of both jobs; `other_file_id` is null if the other job has no completed file of it."""
+
+    file_id: str
+    other_file_id: str | None
+    original_filename: str
+    duration_ms: int
+    here: list[ComparedDetection]
+    there: list[ComparedDetection]
+
+
+class ComparedType(BaseModel):
+    """How many detections of a type on this page both jobs have, or only one."""
+
+    artifact_type: str
+    both: int = Field(description="Detections of this job that the other one has too.")
+    only_here: int
+    only_there: int
+
+
+class Comparison(BaseModel):
+    """A page of a job's completed files beside those of another job."""
+
+    files: list[ComparedFile]
+    types: list[ComparedType]
+    next_cursor: str | None
 
 
 class RedetectionOfJob(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from flask import current_app
@@ -9,10 +10,12 @@ from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import detection_schemas as schemas
 from appliance.api.context import box, require_key, tenant_id
+from appliance.api.cursors import make_cursor, read_cursor
 from appliance.api.inference import render_file
 from appliance.api.schemas import FilePath, InferenceFile, JobPath
+from appliance.services.inference import compare, redetect
 from appliance.services.inference import files as inference_files
-from appliance.services.inference import redetect
+from appliance.services.inference.compare import ComparedFile
 from appliance.services.inference.kept_scores import ScoreShelf, preview
 
 blueprint = APIBlueprint(
@@ -58,6 +61,52 @@ def redetect_job(path: JobPath, body: schemas.Redetect) -> Answer:
     changes = body.model_dump(exclude_unset=True, exclude={"with_model"})
     count = redetect.redetect_job(box(), tenant_id(), path.job_id, changes, with_model=body.with_model)
     return {"queued_files": count}, 202
+
+
+@blueprint.get("/compare", responses={200: schemas.Comparison})
+def compare_jobs(path: JobPath, query: schemas.CompareJobs) -> Answer:
+    """Compare a job with another one on the same recordings: what one reported and the other did not."""
+    files, end = compare.compare_jobs(
+        box(),
+        tenant_id(),
+        path.job_id,
+        query.with_,
+        tolerance_ms=query.tolerance_ms,
+        after=read_cursor(query.cursor),
+        limit=query.limit,
+    )
+    return {
+        "files": [*map(render_compared, files)],
+        "types": render_types(files),
+        "next_cursor": make_cursor(end),
+    }, 200
+
+
+def render_compared(compared: ComparedFile) -> dict[str, Any]:
+    """Return the JSON of a recording of two jobs."""
+    return {
+        "file_id": compared.file.id,
+        "other_file_id": compared.other and compared.other.id,
+        "original_filename": compared.file.original_filename,
+        "duration_ms": compared.file.duration_ms,
+        "here": [vars(item.detection) | {"matched": item.is_matched} for item in compared.here],
+        "there": [vars(item.detection) | {"matched": item.is_matched} for item in compared.there],
+    }
+
+
+def render_types(files: list[ComparedFile]) -> list[dict[str, Any]]:
+    """Return the JSON of the counts of each type. A recording that only one job has does not count."""
+    both, here, there = Counter[str](), Counter[str](), Counter[str]()
+    for compared in files:
+        if compared.other is None:
+            continue
+        for item in compared.here:
+            (both if item.is_matched else here)[item.detection.artifact_type] += 1
+        there.update(item.detection.artifact_type for item in compared.there if not item.is_matched)
+    return [
+        {"artifact_type": name, "both": both[name], "only_here": here[name], "only_there": there[name]}
+        for name in sorted({*both, *here, *there})
+    ]
 
 
 def shelf() -> ScoreShelf:

@@ -137,6 +137,19 @@ def list_files(
     return [_file(row) for row in rows]
 
 
+def list_same(db: Reader, job_id: str, files: Sequence[InferenceFile]) -> list[InferenceFile]:
+    """Return the completed files of a job that have the bytes or the name of one of ``files``, in their order."""
+    rows = db.all(
+        f"""
+        {SELECT} WHERE job_id = ? AND status = 'completed' AND (
+            etag IN (SELECT value FROM json_each(?)) OR original_filename IN (SELECT value FROM json_each(?))
+        ) ORDER BY sequence
+        """,
+        [job_id, json.dumps([file.etag for file in files]), json.dumps([file.original_filename for file in files])],
+    )
+    return [_file(row) for row in rows]
+
+
 def list_detections(db: Reader, files: Iterable[InferenceFile]) -> dict[str, list[FileDetection]]:
     """Return the detections of files by file id. A file without detections is not a key."""
     detections: dict[str, list[FileDetection]] = {}

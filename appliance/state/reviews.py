@@ -141,6 +141,36 @@ def list_unmatched(db: Reader, file_id: str) -> list[Review]:
     return [_review(row) for row in rows]
 
 
+def list_confirmed(db: Reader, job_id: str) -> dict[str, list[Review]]:
+    """Return the confirmed reviews of a job by file, in order of their start."""
+    names = columns(Review, **{name: f"r.{name}" for name in Review.__dataclass_fields__})
+    rows = db.all(
+        f"""
+        SELECT {names} FROM inference_files f JOIN reviews r ON r.file_id = f.id
+        WHERE f.job_id = ? AND r.verdict = 'confirmed' ORDER BY f.sequence, r.start_ms, r.end_ms, r.sequence
+        """,
+        [job_id],
+    )
+    reviews: dict[str, list[Review]] = {}
+    for row in rows:
+        reviews.setdefault(row["file_id"], []).append(_review(row))
+    return reviews
+
+
+def pair_with_audio(db: Reader, job_id: str, dataset_id: str) -> dict[str, str]:
+    """Return the audio of a dataset that has the name, the size and the length of each file of a job that has one."""
+    rows = db.all(
+        """
+        SELECT f.id AS file_id, min(a.id) AS audio_id FROM inference_files f JOIN audio a
+            ON a.original_filename = f.original_filename AND a.declared_size_bytes = f.declared_size_bytes
+            AND abs(a.duration_ms - f.duration_ms) <= 1
+        WHERE f.job_id = ? AND a.dataset_id = ? AND a.status = 'ready' GROUP BY f.id
+        """,
+        [job_id, dataset_id],
+    )
+    return {row["file_id"]: row["audio_id"] for row in rows}
+
+
 def count_of_file(db: Reader, file_id: str) -> int:
     """Return the number of reviews of a file."""
     return int(db.all("SELECT count(*) FROM reviews WHERE file_id = ?", [file_id])[0][0])

@@ -199,6 +199,7 @@ UPLOADS = Service(
             "test_annotation_sets::test_ten_thousand_annotations_cost_in_proportion",
             "the hosted service has a bulk call; its path was not seen",
         ),
+        own(f"POST {LABELS}/from-reviews", "test_compare::test_confirmed_reviews_become_annotations_once"),
         own(f"POST {LABELS}/from-detections", "test_annotation_sets::test_detections_become_annotations"),
         own(
             f"PATCH {LABELS}/{{annotation_id}}",

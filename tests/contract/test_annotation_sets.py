@@ -25,16 +25,16 @@ def new_dataset(api: Api, **body: Any) -> str:
     return f"{DATASETS}/{api.post(DATASETS, {'name': 'takes'} | body, 201)['id']}"
 
 
-def request_audio(api: Api, dataset: str, content: bytes) -> Any:
+def request_audio(api: Api, dataset: str, content: bytes, name: str = "take.wav") -> Any:
     """Request an upload. Returns the form."""
-    body = {"filename": "take.wav", "content_type": "audio/wav", "file_size": len(content)}
+    body = {"filename": name, "content_type": "audio/wav", "file_size": len(content)}
     form = api.post(f"{dataset}/audio/upload-url", body)
     return form | {"upload_fields": form["fields"]}
 
 
-def add_audio(api: Api, dataset: str, content: bytes) -> str:
+def add_audio(api: Api, dataset: str, content: bytes, name: str = "take.wav") -> str:
     """Upload audio and wait until it is ready. Returns its id."""
-    form = request_audio(api, dataset, content)
+    form = request_audio(api, dataset, content, name)
     post_form(form, content)
     api.post(f"{dataset}/audio/confirm", {"audio_id": form["audio_id"]})
     wait_for(lambda: api.get(f"{dataset}/audio/{form['audio_id']}")["processing_status"] == "ready")

@@ -13,6 +13,8 @@ from appliance.services.purge import purge
 from appliance.services.speech import raw, raw_transcripts
 from appliance.services.speech.raw_transcripts import Callback
 from appliance.services.work.sweep import sweep
+from appliance.state import inference_files
+from appliance.state import objects as object_rows
 from appliance.state import transcripts as transcript_rows
 from appliance.state.inference_files import InferenceFile
 from appliance.state.media import Media
@@ -200,3 +202,21 @@ def test_a_raw_upload_that_no_transcript_used_goes_after_two_days(box: Box, obje
     after_days(box, 0.2)
     assert set(objects.contents) == {used.object_key, of_a_batch.object_key}
     assert transcripts_of(box, unused) == []
+
+
+def test_scores_and_originals_have_retentions_of_their_own(box: Box, objects: DictionaryStore) -> None:
+    job_id, file = job_with_file(box)
+    stored = box.objects.put(file.scores_key, b"scores", content_type="application/zip")
+    assert not object_rows.is_named(box.db, file.scores_key)
+    with box.db.transaction() as tx:
+        inference_files.set_scores(tx, file.id, stored.etag, stored.size_bytes)
+    after_days(box, 2, retention_originals_days=1)
+    assert [*objects.contents] == [file.scores_key]
+    assert object_rows.is_named(box.db, file.scores_key)
+    after_days(box, 1, retention_scores_days=5)
+    assert [*objects.contents] == [file.scores_key]
+    after_days(box, 3, retention_scores_days=5)
+    assert objects.contents == {}
+    now = files.get_file(box, 1, job_id, file.id).file
+    assert (now.scores_etag, now.scores_bytes) == (None, None)
+    assert not object_rows.is_named(box.db, file.scores_key)
