@@ -98,17 +98,12 @@ _ORDERS: dict[QueueOrder, tuple[tuple[str, ...], str, str]] = {
 
 def put(tx: Transaction, file_id: str, review: NewReview) -> None:
     """Store a review, in place of the one that has its id."""
-    values = asdict(review) | {"file_id": file_id}
-    changed = [name for name in asdict(review) if name != "id"]
-    tx.change(
-        f"""
-        INSERT INTO reviews ({", ".join(values)}, created_at, updated_at)
-        VALUES ({", ".join(f":{name}" for name in values)}, unixepoch('subsec'), unixepoch('subsec'))
-        ON CONFLICT (file_id, id) DO UPDATE
-        SET {", ".join(f"{name} = excluded.{name}" for name in changed)}, updated_at = excluded.updated_at
-        """,
-        values,
-    )
+    # Not an UPSERT: its conflict rule would also apply inside of the triggers that note changes.
+    changed = {name: value for name, value in asdict(review).items() if name != "id"}
+    names = ", ".join(f"{name} = :{name}" for name in changed)
+    sql = f"UPDATE reviews SET {names}, updated_at = unixepoch('subsec') WHERE file_id = :file_id AND id = :id"
+    if not tx.change(sql, changed | {"file_id": file_id, "id": review.id}):
+        tx.insert("reviews", file_id=file_id, id=review.id, **changed)
 
 
 def delete(tx: Transaction, file_id: str, review_id: str) -> None:

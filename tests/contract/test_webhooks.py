@@ -82,6 +82,8 @@ def test_a_job_sends_one_event_for_each_file_and_one_for_its_end(api: Api, recei
         "original_filename": "take.wav",
         "status": "completed",
         "duration_ms": LOUD_DURATION_MS,
+        "verdict": None,
+        "verdict_reasons": [],
         "detection_count": 1,
         "detections_truncated": False,
         "detections": LOUD_DETECTIONS,

@@ -116,6 +116,8 @@ def test_a_completed_file_is_announced_with_its_detections(box: Box) -> None:
         "original_filename": "a.wav",
         "status": "completed",
         "duration_ms": 1000,
+        "verdict": None,
+        "verdict_reasons": [],
         "detection_count": 1,
         "detections_truncated": False,
         "detections": [{"artifact_type": "loud", "start_ms": 1, "end_ms": 2, "confidence": 0.5}],
