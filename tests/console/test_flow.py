@@ -1,4 +1,4 @@
-"""A person's way through the console: sign in, upload, see the detections, listen, relabel, try other settings.
+"""A person's way through the console: sign in, upload, see the detections, listen, relabel, try other settings, export.
 
 Once on loopback in the light theme, and once in the dark one under a name of the LAN. Over http that is no secure
 context, so much of what browsers offer is missing there.
@@ -6,6 +6,7 @@ context, so much of what browsers offer is missing there.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,6 +57,7 @@ def test_the_whole_way(browser: Browser, appliance: Appliance, theme: Any, host:
         assert relabelled["review"]["reviewed_type"] == "dropout"
 
         slide(tab, api, f"{job}/files/{file['id']}")
+        export(tab, api, job_id)
 
 
 def upload(tab: Console) -> str:
@@ -95,3 +97,16 @@ def slide(tab: Console, api: Any, file: str) -> None:
     kept = api.get(file)
     assert (kept["config"]["threshold"], kept["detections"]) == (0.99, wanted["detections"])
     expect(tab.page.locator("table.queue tbody tr")).to_have_count(wanted["detection_count"])
+
+
+def export(tab: Console, api: Any, job_id: str) -> None:
+    """Download an export: its bytes are those of the API."""
+    tab.open(f"#/jobs/{job_id}")
+    for format_name, name in (("csv", "CSV"), ("audacity", "Audacity")):
+        with tab.page.expect_download() as download:
+            tab.page.get_by_role("link", name=name).click()
+        content = download.value.path().read_bytes()
+        expected = api.response(
+            "GET", f"/api/v1/inference-jobs/{job_id}/export", params={"format": format_name}
+        ).content
+        assert hashlib.sha256(content).digest() == hashlib.sha256(expected).digest()

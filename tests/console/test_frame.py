@@ -79,4 +79,4 @@ def test_a_job_is_seen_as_it_goes_on(browser: Browser, appliance: Appliance) -> 
         api.finished_file(job_id, api.send(job_id, loud_wav(), name="matins.wav"))
         expect(tab.page.get_by_role("link", name="matins.wav")).to_be_visible(timeout=30_000)
         row = tab.page.get_by_role("row", name="matins.wav")
-        expect(row).to_contain_text("completed", timeout=30_000)
+        expect(row).to_contain_text("completed")

@@ -53,12 +53,3 @@ export class Outbox extends EventTarget {
     if (!this.waiting.length) this.dispatchEvent(new CustomEvent("empty"));
   }
 }
-
-// A random id. crypto.randomUUID exists only on https and loopback.
-export function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}

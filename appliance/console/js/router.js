@@ -9,6 +9,7 @@ const ROUTES = [
   [/^datasets\/(?<dataset>[^/]+)$/, "dataset", "Dataset"],
   [/^speech$/, "speech", "Speech"],
   [/^speech\/(?<transcript>[^/]+)$/, "transcript", "Transcript"],
+  [/^rules$/, "rules", "Rules"],
   [/^models$/, "models", "Models"],
   [/^status$/, "status", "Status"],
   [/^admin$/, "admin", "Keys and tenants"],

@@ -2,6 +2,11 @@ import { get, jobPath, query, remove } from "../api.js";
 import { count, date, time } from "../format.js";
 import { Page, empty, html, label, nothing, notice, select, status, table } from "../page.js";
 
+const EXPORTS = [
+  ["csv", "CSV"], ["jsonl", "JSON Lines"], ["parquet", "Parquet"], ["audacity", "Audacity"], ["raven", "Raven"],
+  ["labelstudio", "Label Studio"], ["rttm", "RTTM"], ["qc", "QC codes"],
+];
+const VERDICTS = [["", "all"], ["pass"], ["review"], ["fail"]];
 const STATUSES = ["", "pending", "queued", "processing", "completed", "failed", "cancelled"];
 
 class Job extends Page {
@@ -22,7 +27,7 @@ class Job extends Page {
     const path = jobPath(this.params.job);
     const job = await get(`${path}?files=false`, this);
     if (job !== this.shown) { // the ETag says that nothing changed
-      const asked = { limit: 100, status: this.query.get("status"), q: this.query.get("q"), cursor: this.cursors.at(-1) };
+      const asked = { limit: 100, status: this.query.get("status"), verdict: this.query.get("verdict"), q: this.query.get("q"), cursor: this.cursors.at(-1) };
       const page = await get(query(`${path}/files`, asked), this);
       [this.files, this.next, this.shown] = [page.files, page.next_cursor, job];
     }
@@ -66,7 +71,9 @@ class Job extends Page {
       <h2>Files</h2>
       <form class="bar" role="search" @submit=${(event) => event.preventDefault()}>
         ${select("Status", this.query.get("status"), STATUSES.map((name) => [name, name || "all"]), (value) => this.goWith({ status: value }))}
-      </form>
+        ${select("Verdict", this.query.get("verdict"), VERDICTS, (verdict) => this.goWith({ verdict }))}
+        <label>Name <input type="search" .value=${this.query.get("q") ?? ""} @change=${(event) => this.goWith({ q: event.target.value.trim() })}></label>
+        <a href="#/rules">Rules</a></form>
       ${this.files.length ? this.list() : empty("No files.")}
       <div class="bar">
         ${this.cursors.length > 1 ? html`<button @click=${() => this.turn(false)}>Previous files</button>` : nothing}
@@ -75,7 +82,10 @@ class Job extends Page {
 
   actions(job) {
     const write = this.may("write");
-    return html`<div class="bar">
+    const exported = (format) => `${jobPath(job.id)}/export?format=${format}`;
+    return html`<p class="bar"><span>Export:</span>
+        ${EXPORTS.map(([format, name]) => html`<a href=${exported(format)} download>${name}</a>`)}</p>
+      <div class="bar">
       <a class="button main" href="#/jobs/${job.id}/review">Review</a>
       ${write && job.status !== "cancelled" ? html`<a class="button" href="#/upload?job=${job.id}">Add files</a>` : nothing}
       ${write && job.processed_files < job.total_files ? html`<button @click=${this.cancel}>Cancel</button>` : nothing}
@@ -83,11 +93,12 @@ class Job extends Page {
   }
 
   list() {
-    const columns = [["File"], ["Status"], ["Length", "number"], ["Detections", "number"], ["By type"]];
+    const columns = [["File"], ["Status"], ["Verdict"], ["Length", "number"], ["Detections", "number"], ["By type"]];
     return table("Files of the job", columns, this.files.map((file) => html`<tr>
       <td class="name"><a href="#/jobs/${this.job.id}/review?file=${file.id}">${file.original_filename || file.id}</a>
         ${file.error_message ? html`<br><span class="soft">${file.error_message}</span>` : nothing}</td>
-      <td>${status(file.status)}</td><td class="number">${time(file.duration_ms, 0)}</td>
+      <td>${status(file.status)}</td>
+      <td title=${file.verdict_reasons?.join("\n")}>${file.verdict ? status(file.verdict) : ""}</td><td class="number">${time(file.duration_ms, 0)}</td>
       <td class="number">${count(file.detection_count)}${file.detections_truncated ? "+" : ""}</td>
       <td><div class="chips">${counts(file.detections).map(([name, number]) => html`<span>${label(this.labels, name)} ${number}</span>`)}</div></td></tr>`));
   }

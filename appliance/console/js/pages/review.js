@@ -44,7 +44,8 @@ class Review extends Page {
   // Read the queue from its beginning, with the filters of the address.
   async requery() {
     const filters = Object.fromEntries(FILTERS.map((name) => [name, this.query.get(name)]));
-    const queue = new Queue(this.params.job, { ...filters, file_id: this.query.get("file") }, this.signal);
+    const queue = new Queue(this.params.job, { ...filters, file_id: this.query.get("file") },
+      (items) => this.decisions.overlay(items), this.signal);
     await this.attempt(async () => {
       this.job = await get(`${jobPath(this.params.job)}?files=false`, this);
       this.labels ??= await labelsOf(this.job, this);

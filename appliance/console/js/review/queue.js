@@ -4,8 +4,8 @@ import { get, jobPath, query } from "../api.js";
 const PAGE = 100;
 
 export class Queue {
-  constructor(job, filters, signal) {
-    Object.assign(this, { job, filters, signal, items: [], cursor: null, ended: false });
+  constructor(job, filters, overlay, signal) {
+    Object.assign(this, { job, filters, overlay, signal, items: [], cursor: null, ended: false });
   }
 
   // Read one more page. Returns whether there was one.
@@ -19,6 +19,7 @@ export class Queue {
   async read() {
     const path = query(`${jobPath(this.job)}/review-queue`, { ...this.filters, limit: PAGE, cursor: this.cursor });
     const page = await get(path, { signal: this.signal });
+    this.overlay(page.items);
     this.items.push(...page.items);
     this.cursor = page.next_cursor;
     this.ended = !page.next_cursor;

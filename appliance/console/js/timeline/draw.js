@@ -17,8 +17,9 @@ export function draw(context, scene) {
   context.font = "12px system-ui, sans-serif";
   if (scene.tiles) scene.tiles.draw(context, axis, AXIS + ENVELOPE, SPECTROGRAM);
   drawAxis(context, scene, height);
-  if (scene.samples && axis.msPerPx * scene.samples.rate < 64_000) drawSamples(context, scene);
-  else if (scene.peaks) drawEnvelope(context, scene);
+  if (scene.samples && axis.msPerPx * scene.samples.rate < 8000) drawSamples(context, scene);
+  else if (scene.samples && (!scene.peaks || axis.msPerPx * scene.samples.rate < 64_000)) drawEnvelope(context, scene, columnsOf(scene));
+  else if (scene.peaks) drawEnvelope(context, scene, scene.peaks.columns(axis));
   drawLanes(context, scene);
   if (scene.selected) drawSelected(context, scene, height);
   if (scene.tiles) drawScale(context, scene);
@@ -36,8 +37,22 @@ function drawAxis(context, { axis, colours }, height) {
   }
 }
 
-function drawEnvelope(context, { axis, peaks, colours }) {
-  const { low, high } = peaks.columns(axis);
+// The lowest and highest sample of each column.
+function columnsOf({ axis, samples }) {
+  const [low, high] = [new Float32Array(axis.width).fill(NaN), new Float32Array(axis.width).fill(NaN)];
+  const at = (x) => Math.max(0, Math.floor(((axis.toMs(x) - samples.startMs) / 1000) * samples.rate));
+  for (let x = 0; x < axis.width; x++) {
+    for (const channel of samples.channels) {
+      for (let i = at(x), end = Math.min(at(x + 1) + 1, channel.length); i < end; i++) {
+        if (!(channel[i] >= low[x])) low[x] = channel[i];
+        if (!(channel[i] <= high[x])) high[x] = channel[i];
+      }
+    }
+  }
+  return { low, high };
+}
+
+function drawEnvelope(context, { axis, colours }, { low, high }) {
   const [middle, half] = [AXIS + ENVELOPE / 2, ENVELOPE / 2 - 2];
   context.fillStyle = colours.accent;
   context.beginPath();

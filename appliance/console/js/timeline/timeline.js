@@ -113,8 +113,7 @@ class Timeline extends LitElement {
   // Between the finest level of the envelope and one sample a pixel, the samples themselves are drawn.
   async loadSamples() {
     const { axis } = this;
-    const rate = this.peaks?.sample_rate_hz;
-    if (!rate || !this.clips || axis.msPerPx * rate >= 64_000) return;
+    if (!this.clips || (this.peaks && axis.msPerPx * this.peaks.sample_rate_hz >= 64_000) || (this.base && !this.peaks)) return;
     const margin = axis.endMs - axis.startMs;
     const [from, to] = [Math.max(0, Math.floor(axis.startMs)), Math.min(this.durationMs, Math.ceil(axis.endMs))];
     if (this.samples?.startMs <= from && this.samples.endMs >= to) return;

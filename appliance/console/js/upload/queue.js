@@ -1,5 +1,5 @@
 // Sends many files, a few at a time. What was sent is noted, so that the same files chosen again go on where they were.
-import { jobPath, post } from "../api.js";
+import { filePath, jobPath, post, remove } from "../api.js";
 import { wait } from "../poll.js";
 import { sendForm } from "./send.js";
 
@@ -76,7 +76,9 @@ export class Uploads extends EventTarget {
     };
     let { fileId, whole } = this.noted[row.key] ?? {};
     if (!whole) {
-      fileId = await sendForm(this.job, row, progress);
+      // A file whose bytes never came would keep its job open.
+      if (fileId) await remove(filePath(this.job, fileId)).catch(() => {});
+      fileId = await sendForm(this.job, row, progress, (id) => this.note(row, { fileId: id }));
       this.note(row, { fileId, whole: true });
     }
     await post(`${jobPath(this.job)}/files/confirm`, { file_id: fileId });

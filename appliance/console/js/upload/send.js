@@ -3,9 +3,10 @@ import { ApiError, here, jobPath, post } from "../api.js";
 import { typeOf } from "./collect.js";
 
 // Post a file as a form. Returns its id.
-export async function sendForm(job, { file, name, stop }, progress) {
+export async function sendForm(job, { file, name, stop }, progress, begun) {
   const body = { filename: name, content_type: typeOf(name), file_size_bytes: file.size };
   const form = await post(`${jobPath(job)}/files/upload-url`, body, { signal: stop.signal });
+  begun(form.file_id);
   const data = new FormData();
   for (const [field, value] of Object.entries(form.upload_fields)) data.append(field, value);
   data.append("file", file);

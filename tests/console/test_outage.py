@@ -1,0 +1,127 @@
+"""A reviewer and an upload go on through an outage and a reload: nothing is lost, and nothing is done twice."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Browser, Route, expect
+
+from tests.console.pages import Console, console
+from tests.support.appliances import Api, Appliance
+from tests.support.toy_recordings import loud_wav
+
+FILES, SPANS = 5, [(20, 40), (100, 120), (200, 220), (300, 320)]
+DETECTIONS = FILES * len(SPANS)
+WRITES = "**/reviews/**"
+POSTS = re.compile(r"/audio/?$")  # of files to storage
+
+
+def queue_of(api: Api, job_id: str) -> list[dict[str, object]]:
+    """Every detection of a job, with its review."""
+    return list(api.get(f"/api/v1/inference-jobs/{job_id}/review-queue", params={"limit": 200})["items"])
+
+
+def decide(tab: Console, first: int, last: int) -> None:
+    """Decide about these detections with one key each: every third one is rejected."""
+    for number in range(first, last):
+        tab.page.keyboard.press("x" if number % 3 == 0 else "c")
+        expect(tab.page.locator(f"tr[aria-rowindex='{number + 1}']")).to_contain_text(
+            "rejected" if number % 3 == 0 else "confirmed"
+        )
+
+
+def test_a_reviewer_loses_and_doubles_nothing(browser: Browser, appliance: Appliance) -> None:
+    api = appliance.api
+    job_id = api.make_job(merge_window_ms=0)
+    for _ in range(FILES):
+        api.send(job_id, loud_wav(num_frames=400, loud=SPANS))
+    api.finished_job(job_id)
+    assert len(queue_of(api, job_id)) == DETECTIONS
+    refused: list[str] = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        route.abort()
+
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{job_id}/review")
+        tab.page.locator("tr[aria-rowindex='1']").click()
+        decide(tab, 0, 6)
+        expect(tab.page.get_by_text("to be stored")).to_have_count(0)
+        tab.page.route(WRITES, refuse)
+        decide(tab, 6, 12)
+        expect(tab.page.get_by_text("to be stored")).to_be_visible()
+        tab.page.reload()  # what waits is kept, and the outage goes on
+        expect(tab.page.get_by_text("6 to be stored")).to_be_visible()
+        expect(tab.page.locator("tr[aria-rowindex='12']")).to_contain_text("confirmed")
+        tab.page.unroute(WRITES)
+        expect(tab.page.get_by_text("to be stored")).to_have_count(0)
+        assert refused
+        tab.page.reload()
+        tab.page.locator("tr[aria-rowindex='13']").click()
+        decide(tab, 12, DETECTIONS)
+        expect(tab.page.get_by_text("to be stored")).to_have_count(0)
+        expect(tab.page.get_by_text(f"{DETECTIONS} of {DETECTIONS}:")).to_be_visible()
+    items = queue_of(api, job_id)
+    verdicts = [item["review"]["verdict"] for item in items]  # type: ignore[index]
+    assert verdicts == ["rejected" if number % 3 == 0 else "confirmed" for number in range(DETECTIONS)]
+    files = {str(item["file_id"]) for item in items}
+    reviews = [api.get(f"/api/v1/inference-jobs/{job_id}/files/{file}/reviews")["reviews"] for file in files]
+    assert [len(of_file) for of_file in reviews] == [len(SPANS)] * FILES
+
+
+def test_rejecting_a_whole_list_is_one_step_to_undo(browser: Browser, appliance: Appliance) -> None:
+    api = appliance.api
+    job_id = api.make_job(merge_window_ms=0)
+    api.send(job_id, loud_wav(num_frames=400, loud=SPANS))
+    api.finished_job(job_id)
+    with console(browser, appliance) as tab:
+        tab.page.on("dialog", lambda dialog: dialog.accept())
+        tab.open(f"#/jobs/{job_id}/review")
+        tab.page.get_by_role("button", name="Reject all of the list").click()
+        expect(tab.page.get_by_text(f"{len(SPANS)} rejected", exact=True)).to_have_count(1)
+        assert {item["review"]["verdict"] for item in queue_of(api, job_id)} == {"rejected"}  # type: ignore[index]
+        tab.page.locator("tr[aria-selected=true]").focus()
+        tab.page.keyboard.press("u")
+        expect(tab.page.get_by_text("0 rejected")).to_be_visible()
+    assert [item["review"] for item in queue_of(api, job_id)] == [None] * len(SPANS)
+
+
+def test_a_folder_goes_on_after_the_tab_was_closed(browser: Browser, appliance: Appliance, tmp_path: Path) -> None:
+    """What was sent before is not sent again."""
+    api = appliance.api
+    folder = tmp_path / "concert"
+    for number in range(12):
+        (folder / f"disc {number % 3}").mkdir(parents=True, exist_ok=True)
+        (folder / f"disc {number % 3}" / f"{number:02}.wav").write_bytes(loud_wav(num_frames=20, loud=[]))
+    (folder / "notes.txt").write_text("no recording")
+    sent: list[str] = []
+
+    def limited(route: Route) -> None:
+        sent.append(route.request.url)
+        if len(sent) > 5:
+            route.abort()
+        else:
+            route.continue_()
+
+    with console(browser, appliance) as tab:
+        tab.open("#/upload")
+        tab.page.get_by_label("Model").select_option("loud-frames")
+        tab.page.route(POSTS, limited)
+        tab.page.get_by_label("A folder").set_input_files(folder)
+        expect(tab.page.get_by_text("5 of 12 files")).to_be_visible()
+        expect(tab.page.get_by_text("1 files were left out")).to_be_visible()
+        place = tab.page.evaluate("location.hash")
+        tab.page.on("dialog", lambda dialog: dialog.accept())
+        tab.page.reload()
+        tab.page.unroute(POSTS)
+        requests: list[str] = []
+        tab.page.on("request", lambda request: requests.append(request.url))
+        assert tab.page.evaluate("location.hash") == place
+        tab.page.get_by_label("A folder").set_input_files(folder)
+        expect(tab.page.get_by_text("12 of 12 files")).to_be_visible()
+        assert len([url for url in requests if POSTS.search(url)]) == 7
+    job_id = place.split("job=")[1]
+    names = [file["original_filename"] for file in api.finished_job(job_id)["files"] if file["status"] == "completed"]
+    assert sorted(names) == sorted(f"concert/disc {number % 3}/{number:02}.wav" for number in range(12))
