@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import BinaryIO, cast
 
-from flask import Response, send_file
+from flask import Response, render_template_string, send_file
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
 from appliance.api.context import box, require_key, tenant_id
 from appliance.api.schemas import JobPath, Query, Text
+from appliance.rfc3339 import rfc3339
 from appliance.services.inference.exports.formats import FORMATS, MEDIA_TYPES, ExportFormat
+from appliance.services.inference.exports.qc import timecode
 from appliance.services.inference.exports.source import open_export
+from appliance.services.inference.report import make_report
 from appliance.state.verdicts import FileVerdict
 
 blueprint = APIBlueprint(
@@ -24,6 +28,7 @@ blueprint = APIBlueprint(
 )
 blueprint.before_request(require_key)
 
+TEMPLATE = Path(__file__).with_name("report.html")
 CONTENT = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES}
 CONTENT["application/json"] = {"schema": {}}
 
@@ -37,6 +42,16 @@ class GetExport(Query):
     audio_prefix: Text = Field(
         "/data/local-files/?d=", max_length=1000, description="Goes before a file's name in the URLs of Label Studio."
     )
+
+
+@blueprint.get("/report", responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}})
+def get_report(path: JobPath) -> Response:
+    """Get a report of a job as one HTML page, which prints."""
+    report = make_report(box(), tenant_id(), path.job_id)
+    page = render_template_string(TEMPLATE.read_text("utf-8"), report=report, time=rfc3339, clock=timecode)
+    response = Response(page, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    return response
 
 
 @blueprint.get("/export", responses={200: {"content": CONTENT}})

@@ -150,6 +150,24 @@ def list_same(db: Reader, job_id: str, files: Sequence[InferenceFile]) -> list[I
     return [_file(row) for row in rows]
 
 
+def list_worst(db: Reader, job_id: str, limit: int) -> list[InferenceFile]:
+    """Return completed files of a job, the gravest verdict first, then the most detections."""
+    rows = db.all(
+        f"""
+        {SELECT} WHERE job_id = ? AND status = 'completed'
+        ORDER BY CASE verdict WHEN 'fail' THEN 0 WHEN 'review' THEN 1 ELSE 2 END, num_detections DESC, sequence LIMIT ?
+        """,
+        [job_id, limit],
+    )
+    return [_file(row) for row in rows]
+
+
+def count_verdicts(db: Reader, job_id: str) -> dict[str | None, int]:
+    """Return how many completed files of a job have each verdict."""
+    sql = "SELECT verdict, count(*) AS files FROM inference_files WHERE job_id = ? AND status = 'completed' GROUP BY 1"
+    return {row["verdict"]: row["files"] for row in db.all(sql, [job_id])}
+
+
 def list_detections(db: Reader, files: Iterable[InferenceFile]) -> dict[str, list[FileDetection]]:
     """Return the detections of files by file id. A file without detections is not a key."""
     detections: dict[str, list[FileDetection]] = {}

@@ -221,3 +221,14 @@ def test_what_cannot_be_exported_is_refused_by_name(api: Api, other: Api, job: J
     assert api.response("GET", f"/api/v1/inference-jobs/{empty}/export", params={"format": "csv"}).text == (
         ",".join(COLUMNS) + "\n"
     )
+
+
+def test_the_report_is_one_page_in_which_a_file_name_stays_text(job: Job) -> None:
+    answer = job.api.response("GET", f"{job.path}/report")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "<img" not in answer.text
+    assert "&lt;img onerror=x&gt;" in answer.text
+    assert answer.text.count("<section>") == 3
+    assert "0.00 (0.00 to 0.66)" in " ".join(answer.text.split())  # Wilson, 0 of 2
+    assert "hum<td>00:00:01.800<td>00:00:02.300" in answer.text
