@@ -29,6 +29,12 @@ class DataFolderInUse(ConfigurationError):
     code = "data_folder_in_use"
 
 
+class BackupDamaged(ApplianceError):
+    """A backup is not complete, or its bytes are not those that were written."""
+
+    code = "backup_damaged"
+
+
 # --- requests of clients --------------------------------------------------------------------------------------------
 
 

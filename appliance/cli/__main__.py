@@ -19,6 +19,9 @@ COMMANDS = {
     "keys": "API keys: create, list, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",
     "models": "The model store: list, show, add, verify.",
+    "backup": "Write a backup to a folder, also while it runs.",
+    "restore": "Make a data folder from a backup.",
+    "verify": "Compare the database with object storage; repair it.",
     "logs": "Show what the processes logged about one request.",
     "doctor": "Check this machine and the appliance on it.",
 }

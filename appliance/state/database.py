@@ -146,6 +146,21 @@ class Database(Reader):
         if fault != "ok":
             raise DatabaseDamaged(f"The database {self.path} is damaged ({' '.join(fault.split())}). {advice}")
 
+    def faults(self) -> list[str]:
+        """Check everything that SQLite can check, up to 100 faults. Reads the whole database more than once."""
+        with _translated(), closing(self._connect()) as connection:
+            lines = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+            faults = [] if lines == ["ok"] else lines
+            for row in connection.execute("PRAGMA foreign_key_check"):
+                faults.append(f"{row[0]}: row {row[1]} names a row of {row[2]} that does not exist")
+            return faults[:100]
+
+    def copy_to(self, path: Path) -> None:
+        """Write all of the database, as it is at one moment, to a new file. Writers need not wait."""
+        with _translated(), closing(self._connect()) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+
     def check_writable(self) -> None:
         """Commit a change that changes nothing, as a probe. Raises DatabaseBusy soon, and StateError."""
         with _translated(PROBE_SECONDS), closing(self._connect(PROBE_SECONDS)) as connection:

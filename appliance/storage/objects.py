@@ -23,6 +23,8 @@ from appliance.storage.seam import connection_pool, s3_client, translated
 
 BLOCK_BYTES = 1024**2
 PART_BYTES = 8 * 1024**2
+LEAST_PART_BYTES = 5 * 1024**2  # of S3
+ONE_PIECE_BYTES = 1024**3  # it is held in memory
 # "*", "?" and "$" would widen a grant if they got into a policy. The front door passes only keys of this form.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
@@ -209,6 +211,18 @@ class ObjectStore:
             result = self._client.put_object(self._access.bucket, _checked(key), data, size_bytes, content_type)
         return ObjectInfo(size_bytes=size_bytes, etag=(result.etag or "").strip('"'))
 
+    def put_again(self, key: str, file: BinaryIO, size_bytes: int, etag: str) -> str:
+        """Store a copy of bytes that had the tag ``etag``, in parts of the same size if that can be known.
+
+        Returns the tag: the same one unless the parts are others, since a tag is made of the parts.
+        """
+        part_bytes = _part_bytes(size_bytes, etag)
+        with translated(key):
+            result = self._client.put_object(
+                self._access.bucket, _checked(key), file, size_bytes, part_size=part_bytes, num_parallel_uploads=1
+            )
+        return (result.etag or "").strip('"')
+
     def put_stream(self, key: str, stream: Readable, content_type: str) -> str:
         """Store ``stream`` up to its end under ``key``, in parts of 8 MiB. Returns the object's tag."""
         with translated(key):
@@ -260,6 +274,15 @@ def _at(origin: str, signed: str) -> str:
     """Return the signed URL with the origin that the client uses."""
     base, url = urlsplit(origin), urlsplit(signed)
     return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + url.path, url.query, ""))
+
+
+def _part_bytes(size_bytes: int, etag: str) -> int:
+    """Return the part size of an object: 0 leaves it to the library, which takes what ``put`` takes."""
+    count = int(etag.rpartition("-")[2]) if re.fullmatch(r"[0-9a-f]{32}-[0-9]+", etag) else 0
+    if count == 0:  # one piece
+        return max(LEAST_PART_BYTES, size_bytes) if size_bytes <= ONE_PIECE_BYTES else 0
+    sizes = (PART_BYTES, copies.LEAST_PART_BYTES)
+    return next((size for size in sizes if -(-size_bytes // size) == count), 0)
 
 
 def _checked(key: str) -> str:

@@ -47,7 +47,7 @@ def reconcile(box: Box, stopping: threading.Event) -> str | None:
     unended = box.objects.list_unended(oldest)
     orphans: list[str] = []
     stored_hashes: set[int] = set()  # of keys: 1,000,000 of them need under 100 MB
-    for stored in _walk(box):
+    for stored in walk(box):
         stored_hashes.add(hash(stored.key))
         if len(orphans) < MOST_ORPHANS and _is_orphan(box, stored, oldest):
             orphans.append(stored.key)
@@ -91,7 +91,8 @@ def _is_stored(box: Box, key: str) -> bool:
     return True
 
 
-def _walk(box: Box) -> Iterator[StoredKey]:
+def walk(box: Box) -> Iterator[StoredKey]:
+    """Yield every object in storage."""
     after = ""
     while page := box.objects.list("", PAGE, after):
         yield from page
