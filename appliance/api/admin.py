@@ -89,6 +89,13 @@ def enable_tenant(path: schemas.TenantPath) -> Answer:
     return render_tenant(tenants.enable_tenant(box().db, path.tenant_id)), 200
 
 
+@blueprint.post("/tenants/<int:tenant_id>/retention", responses={200: schemas.Tenant})
+def set_retention(path: schemas.TenantPath, body: schemas.Retention) -> Answer:
+    """Set after how many days what a tenant stored is deleted."""
+    days = (body.originals_days, body.scores_days, body.results_days)
+    return render_tenant(tenants.set_retention(box().db, path.tenant_id, *days)), 200
+
+
 @blueprint.get("/models", responses={200: schemas.ModelStoreList})
 def list_models() -> Answer:
     """List the models of the store, and say which cannot be used and why."""
@@ -124,7 +131,8 @@ def render_key(key: ApiKey) -> dict[str, Any]:
 def render_tenant(tenant: Tenant) -> dict[str, Any]:
     """Return the JSON of a tenant."""
     times = {"created_at": tenant.created_at, "disabled_at": tenant.disabled_at}
-    return {"id": tenant.id, "name": tenant.name} | _rendered(times)
+    days = {name: getattr(tenant, name) for name in ("originals_days", "scores_days", "results_days")}
+    return {"id": tenant.id, "name": tenant.name, "retention": days} | _rendered(times)
 
 
 def _rendered(times: dict[str, float | None]) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from appliance.api.schemas import Body, Model, Text
 from appliance.services.keys import DEFAULT_SCOPES, DEFAULT_TENANT, LONGEST_EXPIRY_DAYS, Scope
+from appliance.services.tenants import LONGEST_DAYS
 
 TIME: dict[str, Any] = {"format": "date-time"}
 
@@ -74,11 +75,22 @@ class KeyList(BaseModel):
     keys: list[Key]
 
 
+class Retention(Body):
+    """After how many days something is deleted. Null is the setting of the appliance, and 0 keeps it."""
+
+    originals_days: float | None = Field(None, ge=0, le=LONGEST_DAYS, description="Recordings, after their end.")
+    scores_days: float | None = Field(None, ge=0, le=LONGEST_DAYS, description="Kept scores.")
+    results_days: float | None = Field(
+        None, ge=0, le=LONGEST_DAYS, description="Jobs and transcripts, after their end."
+    )
+
+
 class Tenant(BaseModel):
     """A tenant."""
 
     id: int
     name: str
+    retention: Retention
     created_at: str = Field(json_schema_extra=TIME)
     disabled_at: str | None = Field(json_schema_extra=TIME, description="Null unless its keys are refused.")
 

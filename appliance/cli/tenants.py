@@ -57,6 +57,26 @@ def usage(name: str | None, data_dir: Path | None) -> None:
 
 @tenants.command()
 @click.argument("name")
+@click.option("--originals-days", type=float, help="Days after which recordings are deleted; 0 keeps them.")
+@click.option("--scores-days", type=float, help="Days after which kept scores are deleted; 0 keeps them.")
+@click.option("--results-days", type=float, help="Days after which jobs and transcripts are deleted; 0 keeps them.")
+@data_dir_option
+def retention(
+    name: str,
+    originals_days: float | None,
+    scores_days: float | None,
+    results_days: float | None,
+    data_dir: Path | None,
+) -> None:
+    """Set the days of retention of a tenant. What is left out has the setting of the appliance from now on."""
+    database = open_database(data_dir)
+    tenant = service.find_tenant(database, name)
+    service.set_retention(database, tenant.id, originals_days, scores_days, results_days)
+    click.echo(f"Set the retention of {name}.")
+
+
+@tenants.command()
+@click.argument("name")
 @data_dir_option
 def disable(name: str, data_dir: Path | None) -> None:
     """Refuse all keys of a tenant from now on. Its data stays."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from appliance.errors import Conflict, NotFound
+from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.services.keys import check_name
 from appliance.state import keys as key_rows
 from appliance.state import tenants as tenant_rows
 from appliance.state.database import Database, Reader
 from appliance.state.tenants import Tenant
+
+LONGEST_DAYS = 36_500
 
 
 def create_tenant(db: Database, name: str) -> Tenant:
@@ -50,6 +52,21 @@ def enable_tenant(db: Database, tenant_id: int) -> Tenant:
     """Let the keys of a tenant in again. Raises NotFound."""
     with db.transaction() as tx:
         tenant_rows.set_disabled(tx, _of_id(tx, tenant_id).id, disabled=False)
+        return _of_id(tx, tenant_id)
+
+
+def set_retention(
+    db: Database, tenant_id: int, originals: float | None, scores: float | None, results: float | None
+) -> Tenant:
+    """Set the days of retention of a tenant: None is the setting of the appliance, and 0 keeps all.
+
+    Raises NotFound, and InvalidRequest naming the field.
+    """
+    for name, days in (("originals_days", originals), ("scores_days", scores), ("results_days", results)):
+        if days is not None and not 0 <= days <= LONGEST_DAYS:
+            raise InvalidRequest(f"{name}: must be 0 to {LONGEST_DAYS}.")
+    with db.transaction() as tx:
+        tenant_rows.set_retention(tx, _of_id(tx, tenant_id).id, originals, scores, results)
         return _of_id(tx, tenant_id)
 
 

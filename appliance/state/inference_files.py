@@ -10,6 +10,7 @@ from typing import Any
 from appliance.state import webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns, where
 from appliance.state.moves import FILE, FileStatus
+from appliance.state.tenants import EVERYBODY, Whose
 from appliance.state.verdicts import FileVerdict
 
 
@@ -64,6 +65,7 @@ class InferenceFile:
 
 
 SELECT = f"SELECT {columns(InferenceFile)} FROM inference_files"
+TENANT = "(SELECT j.tenant_id FROM inference_jobs j WHERE j.id = inference_files.job_id)"
 
 
 def insert_file(
@@ -203,23 +205,26 @@ def list_expired(db: Reader, limit: int) -> list[InferenceFile]:
     return [_file(row) for row in rows]
 
 
-def list_with_old_original(db: Reader, seconds: float, limit: int) -> list[InferenceFile]:
+def list_with_old_original(db: Reader, seconds: float, limit: int, whose: Whose = EVERYBODY) -> list[InferenceFile]:
     """Return files at an end whose original is still stored and that have not changed for ``seconds``."""
     rows = db.all(
         f"""
         {SELECT} WHERE original_removed_at IS NULL AND updated_at < unixepoch('subsec') - ?
-            AND status IN ('completed', 'failed', 'cancelled') ORDER BY updated_at LIMIT ?
+            AND status IN ('completed', 'failed', 'cancelled') AND {whose.condition(TENANT)}
+        ORDER BY updated_at LIMIT ?
         """,
         [seconds, limit],
     )
     return [_file(row) for row in rows]
 
 
-def list_with_old_scores(db: Reader, seconds: float, limit: int) -> list[InferenceFile]:
+def list_with_old_scores(db: Reader, seconds: float, limit: int, whose: Whose = EVERYBODY) -> list[InferenceFile]:
     """Return files whose scores are kept and that have not changed for ``seconds``."""
     rows = db.all(
         f"""
-        {SELECT} WHERE scores_bytes IS NOT NULL AND updated_at < unixepoch('subsec') - ? ORDER BY updated_at LIMIT ?
+        {SELECT} WHERE scores_bytes IS NOT NULL AND updated_at < unixepoch('subsec') - ?
+            AND {whose.condition(TENANT)}
+        ORDER BY updated_at LIMIT ?
         """,
         [seconds, limit],
     )

@@ -10,6 +10,7 @@ from appliance.errors import NotFound
 from appliance.state import inference_files, webhooks, work
 from appliance.state.database import Reader, Row, Transaction, columns, where
 from appliance.state.moves import FILE, JobStatus
+from appliance.state.tenants import EVERYBODY, Whose
 
 
 @dataclass(frozen=True)
@@ -152,12 +153,13 @@ def count_jobs(
     return int(rows[0][0])
 
 
-def list_ended(db: Reader, seconds: float, limit: int) -> list[tuple[int, str]]:
+def list_ended(db: Reader, seconds: float, limit: int, whose: Whose = EVERYBODY) -> list[tuple[int, str]]:
     """Return the tenant and the id of jobs at an end that have not changed for ``seconds``, oldest first."""
     rows = db.all(
-        """
+        f"""
         SELECT tenant_id, id FROM inference_jobs
         WHERE updated_at < unixepoch('subsec') - ? AND status IN ('completed', 'failed', 'cancelled')
+            AND {whose.condition("tenant_id")}
         ORDER BY updated_at LIMIT ?
         """,
         [seconds, limit],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from appliance.state import work
 from appliance.state.database import Reader, Row, Transaction, columns
 from appliance.state.moves import MEDIA, MediaStatus, Route
+from appliance.state.tenants import EVERYBODY, Whose
 
 
 @dataclass(frozen=True)
@@ -149,20 +150,21 @@ def list_pending(db: Reader, seconds: float) -> list[Media]:
     return [_media(row) for row in rows]
 
 
-def list_with_old_original(db: Reader, seconds: float, limit: int) -> list[Media]:
+def list_with_old_original(db: Reader, seconds: float, limit: int, whose: Whose = EVERYBODY) -> list[Media]:
     """Return media whose bytes are still stored, whose transcripts are all at an end, unchanged for ``seconds``."""
-    rows = db.all(f"{_ended()} AND original_removed_at IS NULL ORDER BY updated_at LIMIT ?", [seconds, limit])
+    rows = db.all(f"{_ended(whose)} AND original_removed_at IS NULL ORDER BY updated_at LIMIT ?", [seconds, limit])
     return [_media(row) for row in rows]
 
 
-def list_ended(db: Reader, seconds: float, limit: int) -> list[Media]:
+def list_ended(db: Reader, seconds: float, limit: int, whose: Whose = EVERYBODY) -> list[Media]:
     """Return media at an end, whose transcripts are all at an end, unchanged for ``seconds``."""
-    return [_media(row) for row in db.all(f"{_ended()} ORDER BY updated_at LIMIT ?", [seconds, limit])]
+    return [_media(row) for row in db.all(f"{_ended(whose)} ORDER BY updated_at LIMIT ?", [seconds, limit])]
 
 
-def _ended() -> str:
+def _ended(whose: Whose) -> str:
     return f"""
-        {SELECT} WHERE updated_at < unixepoch('subsec') - ?1 AND status IN ('stored', 'failed') AND NOT EXISTS (
+        {SELECT} WHERE updated_at < unixepoch('subsec') - ?1 AND status IN ('stored', 'failed')
+        AND {whose.condition("tenant_id")} AND NOT EXISTS (
             SELECT 1 FROM transcripts t WHERE t.media_id = media.id
             AND (t.status NOT IN ('completed', 'failed') OR t.updated_at > unixepoch('subsec') - ?1)
         )"""

@@ -1000,6 +1000,18 @@ def m028_verdicts(db: Database) -> None:
     )
 
 
+@migrations()
+def m029_retention_of_tenants(db: Database) -> None:
+    """A tenant may have its own days of retention. NULL is the setting of the appliance, and 0 keeps all."""
+    _run(
+        db,
+        *(
+            f"ALTER TABLE tenants ADD COLUMN {kind}_days REAL CONSTRAINT tenants_{kind}_days CHECK ({kind}_days >= 0)"
+            for kind in ("originals", "scores", "results")
+        ),
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

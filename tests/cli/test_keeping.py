@@ -85,7 +85,7 @@ def test_every_row_and_object_of_a_running_appliance_is_restored(tmp_path: Path,
         job_id, file_id = fill(old)
         wait_for(lambda: idle(data_dir))
         said = command(old, "backup", folder, "--secrets", "--data-dir", data_dir)
-        assert "8 objects, of which 8" in said
+        assert "10 objects, of which 10" in said
         rows, objects = rows_of(data_dir / "appliance.db"), objects_of(data_dir)
         key = old.key
     command(old, "restore", folder, "--data-dir", new_dir)

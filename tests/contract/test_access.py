@@ -130,6 +130,7 @@ class Belongings:
             "AnnotateFromReviews": {"job_id": ids["job_id"]},
             "Redetect": {"threshold": 0.4},
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
+            "Retention": {"results_days": 30},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},
         }[call.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.errors import Conflict, NotFound, NotUploaded
+from appliance.engine.scoring.events import DetectionConfig
+from appliance.errors import Conflict, InvalidRequest, NotFound, NotUploaded
 from appliance.services.box import Box
 from appliance.services.datasets.audio import find_audio
 from appliance.services.datasets.datasets import create_dataset
@@ -12,6 +13,7 @@ from appliance.services.inference import files, jobs
 from appliance.services.purge import purge
 from appliance.services.speech import raw, raw_transcripts
 from appliance.services.speech.raw_transcripts import Callback
+from appliance.services.tenants import set_retention
 from appliance.services.work.sweep import sweep
 from appliance.state import inference_files
 from appliance.state import objects as object_rows
@@ -220,3 +222,40 @@ def test_scores_and_originals_have_retentions_of_their_own(box: Box, objects: Di
     now = files.get_file(box, 1, job_id, file.id).file
     assert (now.scores_etag, now.scores_bytes) == (None, None)
     assert not object_rows.is_named(box.db, file.scores_key)
+
+
+def test_a_tenant_may_have_days_of_its_own(box: Box) -> None:
+    mine, theirs = new_job(box), jobs.create_job(box, 2, "loud-frames", DetectionConfig()).job.id
+    for tenant_id, job_id in ((1, mine), (2, theirs)):
+        jobs.cancel_job(box, tenant_id, job_id)
+    set_retention(box.db, 1, None, None, 0)  # keeps all
+    set_retention(box.db, 2, None, None, 3)
+    after_days(box, 2, retention_results_days=1)
+    assert jobs.find_job(box, 1, mine)
+    assert jobs.find_job(box, 2, theirs)
+    with box.db.transaction() as tx:
+        tx.change("UPDATE chores SET ended_at = ended_at - 601")  # days of tenants are looked at every ten minutes
+    after_days(box, 2, retention_results_days=1)
+    assert jobs.find_job(box, 1, mine)
+    with pytest.raises(NotFound):
+        jobs.find_job(box, 2, theirs)
+    set_retention(box.db, 1, None, None, None)
+    after_days(box, 0, retention_results_days=1)
+    with pytest.raises(NotFound):
+        jobs.find_job(box, 1, mine)
+
+
+def test_originals_of_a_tenant_are_deleted_after_its_days(box: Box) -> None:
+    job_id, file = job_with_file(box)
+    set_retention(box.db, 1, 1, None, None)
+    after_days(box, 2)
+    with pytest.raises(NotUploaded):
+        files.download_url(box, 1, job_id, file.id, ORIGIN)
+    assert jobs.find_job(box, 1, job_id)
+
+
+def test_days_that_are_no_days_are_refused(box: Box) -> None:
+    with pytest.raises(InvalidRequest, match="originals_days"):
+        set_retention(box.db, 1, -1, None, None)
+    with pytest.raises(NotFound):
+        set_retention(box.db, 99, 1, None, None)
