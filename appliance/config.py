@@ -156,6 +156,8 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Days after its last change at which a file's scores are deleted; 0 keeps them."
     )
 
+    audit_days: float = Field(365.0, gt=0, description="How long the audit log keeps who did what.")
+
     # Object storage
     storage_server: Literal["auto", "minio", "seaweedfs", "external"] = Field(
         "auto", description="Server behind the S3 interface; auto is MinIO, or SeaweedFS if MinIO is not installed."

@@ -43,6 +43,13 @@ def request_scope(request_id: str | None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def actor_scope(actor: str) -> Iterator[None]:
+    """Name who acts in every line that this thread logs, and in the audit log."""
+    with bound_contextvars(actor=actor):
+        yield
+
+
 def current_request_id() -> str | None:
     """Return the id of the request for which this thread works, or None."""
     request_id: str | None = get_contextvars().get("request_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from appliance.api.multipart import file_parts
 from appliance.api.schemas import Model, ModelPath
 from appliance.frontdoor.paths import FORM_BYTES
 from appliance.rfc3339 import rfc3339
-from appliance.services import keys, models, tenants
+from appliance.services import audit, keys, models, tenants
 from appliance.state.keys import ApiKey
 from appliance.state.tenants import Tenant
 
@@ -63,6 +64,21 @@ def revoke_key(path: schemas.KeyPath) -> tuple[str, int]:
     """Revoke a key. The last one with the scope `admin` gives 409."""
     keys.revoke_key(box().db, path.key_id, keep_administrator=True)
     return "", 204
+
+
+@blueprint.post("/keys/<int:key_id>/rotate", responses={201: schemas.NewKey})
+def rotate_key(path: schemas.KeyPath, body: schemas.RotateKey) -> Answer:
+    """Create a key in the place of another one, which is let in for some hours more, under another name."""
+    key, secret = keys.rotate_key(box().db, path.key_id, body.overlap_hours)
+    return render_key(key) | {"key": secret}, 201
+
+
+@blueprint.get("/audit", responses={200: schemas.AuditLog})
+def list_audit(query: schemas.AuditQuery) -> Answer:
+    """List who did what, by API and command line, newest first."""
+    entries, before = audit.list_entries(box().db, before=query.before, limit=query.limit)
+    rendered = [asdict(entry) | {"at": rfc3339(entry.at)} for entry in entries]
+    return {"entries": rendered, "next_before": before}, 200
 
 
 @blueprint.post("/tenants", responses={201: schemas.Tenant})

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from appliance.api.schemas import Body, Model, Text
-from appliance.services.keys import DEFAULT_SCOPES, DEFAULT_TENANT, LONGEST_EXPIRY_DAYS, Scope
+from appliance.services.keys import DEFAULT_SCOPES, DEFAULT_TENANT, LONGEST_EXPIRY_DAYS, LONGEST_OVERLAP_HOURS, Scope
 from appliance.services.tenants import LONGEST_DAYS
 
 TIME: dict[str, Any] = {"format": "date-time"}
@@ -30,6 +30,37 @@ class CreateKey(Body):
         allow_inf_nan=False,
         description="Days until the key expires; default never.",
     )
+
+
+class RotateKey(Body):
+    """How long the old key is let in beside the new one."""
+
+    overlap_hours: float = Field(24.0, ge=0, le=LONGEST_OVERLAP_HOURS, allow_inf_nan=False)
+
+
+class AuditQuery(BaseModel):
+    """A page of the audit log."""
+
+    before: int | None = Field(None, ge=1, le=2**62, description="`next_before` of the page before.")
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class AuditEntry(BaseModel):
+    """Who did what."""
+
+    sequence: int
+    at: str = Field(json_schema_extra=TIME)
+    actor: str = Field(description="The name of the key, or the user at the command line.")
+    action: str
+    subject: str
+    request_id: str | None = Field(description="The request that did it; null at the command line.")
+
+
+class AuditLog(BaseModel):
+    """A page of the audit log, newest first."""
+
+    entries: list[AuditEntry]
+    next_before: int | None = Field(description="Where the next page starts; null on the last one.")
 
 
 class CreateTenant(Body):

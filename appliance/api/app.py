@@ -150,7 +150,7 @@ def _note_request_id() -> None:
 
 
 def _forget_request_id(_: BaseException | None) -> None:
-    structlog.contextvars.unbind_contextvars("request_id")
+    structlog.contextvars.unbind_contextvars("request_id", "actor")
 
 
 def _log_request(response: Response) -> Response:

@@ -6,6 +6,7 @@ import re
 from contextlib import AbstractContextManager, ExitStack
 
 from flask import current_app, g, request
+from structlog.contextvars import bind_contextvars
 
 from appliance.api.access import SLOW_CALLS, scope_of
 from appliance.errors import Forbidden, InvalidRequest, Unauthorized
@@ -66,6 +67,7 @@ def _require(sent: str | None) -> None:
     last_uses: LastUses = current_app.extensions["last_uses"]
     last_uses.note(key)
     g.tenant_id, g.key_name = key.tenant_id, key.name
+    bind_contextvars(actor=f"key {key.name}")
     if request.endpoint in SLOW_CALLS:
         _begin_slow_call()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 from importlib import import_module
 
 import click
 
 from appliance import __version__
 from appliance.errors import ApplianceError
+from appliance.log import actor_scope
 
 COMMANDS = {
     "demo": "Start everything, send a bundled recording, print its detections.",
@@ -16,12 +18,13 @@ COMMANDS = {
     "prepare": "Make the data folder ready for the units of systemd.",
     "detect": "Find artifacts in recordings, without a server.",
     "export": "Write the results of a job for other programs.",
-    "keys": "API keys: create, list, revoke.",
+    "keys": "API keys: create, list, rotate, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",
     "models": "The model store: list, show, add, verify.",
     "backup": "Write a backup to a folder, also while it runs.",
     "restore": "Make a data folder from a backup.",
     "verify": "Compare the database with object storage; repair it.",
+    "audit": "Show who did what.",
     "logs": "Show what the processes logged about one request.",
     "doctor": "Check this machine and the appliance on it.",
 }
@@ -49,7 +52,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run a command. A domain error is printed as one line on standard error, and the exit code is 1."""
         try:
-            return super().invoke(ctx)
+            with actor_scope(f"{getpass.getuser()}, command line"):
+                return super().invoke(ctx)
         except ApplianceError as error:
             raise click.ClickException(str(error)) from error
 

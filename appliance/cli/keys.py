@@ -1,4 +1,4 @@
-"""``appliance keys``: creates, lists and revokes API keys."""
+"""``appliance keys``: creates, lists, rotates and revokes API keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WIDTH = 500  # of the longest row; in a narrow terminal rows are wrapped rather 
 
 @click.group()
 def keys() -> None:
-    """API keys: create, list, revoke."""
+    """API keys: create, list, rotate, revoke."""
 
 
 @keys.command()
@@ -53,6 +53,20 @@ def list_(data_dir: Path | None) -> None:
         times = (key.created_at, key.expires_at, key.last_used_at, key.revoked_at)
         table.add_row(key.name, key.tenant, " ".join(key.scopes), *(_time(time) for time in times))
     Console(width=WIDTH).print(table)
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--overlap-hours", type=float, default=24.0, show_default=True, help="How long the old key is let in.")
+@data_dir_option
+def rotate(name: str, overlap_hours: float, data_dir: Path | None) -> None:
+    """Put a new key in the place of one and print it. The old one is let in a while more, under another name.
+
+    `list` shows the last use of both: when the old one is no longer used, its clients have changed over.
+    """
+    database = open_database(data_dir)
+    _, secret = service.rotate_key(database, service.find_key(database, name).id, overlap_hours)
+    click.echo(secret)
 
 
 @keys.command()

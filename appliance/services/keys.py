@@ -22,8 +22,9 @@ from appliance.errors import (
     Unauthorized,
 )
 from appliance.rfc3339 import rfc3339
+from appliance.services import audit
 from appliance.state import keys as key_rows
-from appliance.state.database import Database
+from appliance.state.database import Database, Reader
 from appliance.state.keys import ApiKey
 from appliance.state.tenants import ensure_tenant
 
@@ -34,6 +35,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 DEFAULT_SCOPES: tuple[Scope, ...] = ("read", "write")
 DEFAULT_TENANT = "default"
 LONGEST_EXPIRY_DAYS = 36_500
+LONGEST_OVERLAP_HOURS = 24 * 90
 LAST_USE_SECONDS = 60.0
 
 
@@ -55,13 +57,14 @@ def create_key(
         raise InvalidRequest(f"scopes: must be one or more of {', '.join(SCOPES)}.")
     if expires_days is not None and not 0 < expires_days <= LONGEST_EXPIRY_DAYS:
         raise InvalidRequest(f"expires_days: must be over 0 and up to {LONGEST_EXPIRY_DAYS}.")
-    key = f"ak_{secrets.token_urlsafe(32)}"
+    key = _new_secret()
     ordered = [scope for scope in SCOPES if scope in scopes]
     seconds = None if expires_days is None else expires_days * 86_400
     with db.transaction() as tx:
         if any(row.name == name and row.revoked_at is None for row in key_rows.list_keys(tx)):
             raise Conflict(f"There is a key named {name!r} already; revoke it first or choose another name.")
         key_rows.insert_key(tx, ensure_tenant(tx, tenant), name, _hash(key), ordered, seconds)
+        audit.note(tx, "key created", f"{name}, of the tenant {tenant}, for {' '.join(ordered)}")
     return key
 
 
@@ -91,6 +94,37 @@ def revoke_key(db: Database, key_id: int, *, keep_administrator: bool) -> None:
             )
         if not key_rows.revoke_key(tx, key_id):
             raise NotFound(f"There is no live key with the id {key_id}.")
+        audit.note(tx, "key revoked", next(key.name for key in key_rows.list_keys(tx) if key.id == key_id))
+
+
+def rotate_key(db: Database, key_id: int, overlap_hours: float) -> tuple[ApiKey, str]:
+    """Create a key in the place of another one, which is let in for ``overlap_hours`` more. Returns it and its secret.
+
+    The new one has the name, the tenant, the scopes and the expiry of the old one, whose name gets its id. An old key
+    that expires sooner keeps its time. Raises NotFound if there is no live key of this id, InvalidRequest.
+    """
+    if not 0 <= overlap_hours <= LONGEST_OVERLAP_HOURS:
+        raise InvalidRequest(f"overlap_hours: must be 0 to {LONGEST_OVERLAP_HOURS}.")
+    secret = _new_secret()
+    with db.transaction() as tx:
+        old = _live(tx, key_id)
+        seconds = None if old.expires_at is None else old.expires_at - time.time()
+        suffix = f" (replaced, id {key_id})"
+        key_rows.retire_key(tx, key_id, old.name[: 100 - len(suffix)] + suffix, overlap_hours * 3600)
+        key_rows.insert_key(tx, old.tenant_id, old.name, _hash(secret), old.scopes, seconds)
+        audit.note(tx, "key rotated", f"{old.name}; the old one is let in for {overlap_hours:g} hours")
+    return find_key(db, old.name), secret
+
+
+def _live(db: Reader, key_id: int) -> ApiKey:
+    for key in key_rows.list_keys(db):
+        if key.id == key_id and key.revoked_at is None and not key.is_expired:
+            return key
+    raise NotFound(f"There is no live key with the id {key_id}.")
+
+
+def _new_secret() -> str:
+    return f"ak_{secrets.token_urlsafe(32)}"
 
 
 def list_keys(db: Database) -> list[ApiKey]:

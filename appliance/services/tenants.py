@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.errors import Conflict, InvalidRequest, NotFound
+from appliance.services import audit
 from appliance.services.keys import check_name
 from appliance.state import keys as key_rows
 from appliance.state import tenants as tenant_rows
@@ -10,6 +11,7 @@ from appliance.state.database import Database, Reader
 from appliance.state.tenants import Tenant
 
 LONGEST_DAYS = 36_500
+RETENTION = ("originals_days", "scores_days", "results_days")
 
 
 def create_tenant(db: Database, name: str) -> Tenant:
@@ -18,6 +20,7 @@ def create_tenant(db: Database, name: str) -> Tenant:
     with db.transaction() as tx:
         if not tenant_rows.insert_tenant(tx, name):
             raise Conflict(f"There is a tenant named {name!r} already.")
+        audit.note(tx, "tenant created", name)
         return _named(tx, name)
 
 
@@ -45,13 +48,16 @@ def disable_tenant(db: Database, tenant_id: int, *, keep_administrator: bool) ->
                 "`appliance tenants disable` on the appliance itself."
             )
         tenant_rows.set_disabled(tx, tenant.id, disabled=True)
+        audit.note(tx, "tenant disabled", tenant.name)
         return _of_id(tx, tenant_id)
 
 
 def enable_tenant(db: Database, tenant_id: int) -> Tenant:
     """Let the keys of a tenant in again. Raises NotFound."""
     with db.transaction() as tx:
-        tenant_rows.set_disabled(tx, _of_id(tx, tenant_id).id, disabled=False)
+        tenant = _of_id(tx, tenant_id)
+        tenant_rows.set_disabled(tx, tenant.id, disabled=False)
+        audit.note(tx, "tenant enabled", tenant.name)
         return _of_id(tx, tenant_id)
 
 
@@ -62,11 +68,15 @@ def set_retention(
 
     Raises NotFound, and InvalidRequest naming the field.
     """
-    for name, days in (("originals_days", originals), ("scores_days", scores), ("results_days", results)):
+    chosen = dict(zip(RETENTION, (originals, scores, results), strict=True))
+    for name, days in chosen.items():
         if days is not None and not 0 <= days <= LONGEST_DAYS:
             raise InvalidRequest(f"{name}: must be 0 to {LONGEST_DAYS}.")
     with db.transaction() as tx:
-        tenant_rows.set_retention(tx, _of_id(tx, tenant_id).id, originals, scores, results)
+        tenant = _of_id(tx, tenant_id)
+        tenant_rows.set_retention(tx, tenant.id, originals, scores, results)
+        shown = ", ".join(f"{name} {days}" for name, days in chosen.items())
+        audit.note(tx, "retention set", f"{tenant.name}: {shown}")
         return _of_id(tx, tenant_id)
 
 

@@ -58,6 +58,17 @@ def revoke_key(tx: Transaction, key_id: int) -> bool:
     return changed == 1
 
 
+def retire_key(tx: Transaction, key_id: int, name: str, seconds: float) -> None:
+    """Give a key another name, and let it expire after ``seconds``, or sooner if it does so already."""
+    tx.change(
+        """
+        UPDATE api_keys SET name = ?1, expires_at = min(unixepoch('subsec') + ?2, coalesce(expires_at, 1e18))
+        WHERE id = ?3
+        """,
+        [name, seconds, key_id],
+    )
+
+
 def note_use(tx: Transaction, key_id: int) -> None:
     """Store that a key was used now."""
     tx.change("UPDATE api_keys SET last_used_at = unixepoch('subsec') WHERE id = ?", [key_id])

@@ -1012,6 +1012,25 @@ def m029_retention_of_tenants(db: Database) -> None:
     )
 
 
+@migrations()
+def m030_audit_log(db: Database) -> None:
+    """Who did what, when."""
+    _run(
+        db,
+        """
+        CREATE TABLE audit_log (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            at REAL NOT NULL,
+            actor TEXT NOT NULL,
+            action TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            request_id TEXT
+        ) STRICT
+        """,
+        "CREATE INDEX audit_log_at ON audit_log (at)",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

@@ -130,6 +130,7 @@ class Belongings:
             "AnnotateFromReviews": {"job_id": ids["job_id"]},
             "Redetect": {"threshold": 0.4},
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
+            "RotateKey": {"overlap_hours": 1},
             "Retention": {"results_days": 30},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},
         }[call.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
@@ -367,6 +368,22 @@ def test_an_administrator_manages_tenants(appliance: Appliance, admin: Api) -> N
     assert "disabled" in raw.call("GET", "/transcript", 403)["error"]
     assert admin.post(f"{ADMIN}/tenants/{tenant['id']}/enable", None)["disabled_at"] is None
     client.get("/api/v1/inference-jobs")
+
+
+def test_a_rotated_key_works_beside_the_old_one_and_the_audit_log_says_who_did_it(
+    appliance: Appliance, admin: Api
+) -> None:
+    made = admin.post(f"{ADMIN}/keys", {"name": f"robot {uuid.uuid4()}", "scopes": ["read"]}, 201)
+    rotation = admin.response("POST", f"{ADMIN}/keys/{made['id']}/rotate", json={}, headers={"X-Request-ID": "turn-1"})
+    new = rotation.json()
+    assert (rotation.status_code, new["name"], new["scopes"]) == (201, made["name"], ["read"])
+    for secret in (made["key"], new["key"]):
+        Api(appliance.url, secret).get("/api/v1/inference-jobs")
+    newest = admin.get(f"{ADMIN}/audit", params={"limit": 1})["entries"][0]
+    assert (newest["action"], newest["request_id"]) == ("key rotated", "turn-1")
+    assert newest["actor"].startswith("key ")
+    table = appliance.command("audit", "--limit", "1", "--data-dir", str(appliance.data_dir))
+    assert made["name"] in table
 
 
 @pytest.mark.parametrize(

@@ -179,3 +179,38 @@ def test_a_locked_database_neither_delays_nor_fails_a_note(box: Box, monkeypatch
         uses.note(key)
         uses.close()
     assert keys.find_key(box.db, "a").last_used_at is None
+
+
+def test_a_rotated_key_is_let_in_until_the_overlap_ends(box: Box) -> None:
+    old_secret = keys.create_key(box.db, "robot", "one", ["read"], expires_days=30)
+    old = keys.find_key(box.db, "robot")
+    new, secret = keys.rotate_key(box.db, old.id, overlap_hours=2)
+    assert (new.name, new.tenant, new.scopes, new.last_used_at) == ("robot", "one", ("read",), None)
+    assert new.expires_at == pytest.approx(old.expires_at, abs=5)
+    assert keys.authenticate(box.db, secret).id == new.id
+    retired = keys.authenticate(box.db, old_secret)
+    assert (retired.id, retired.name) == (old.id, f"robot (replaced, id {old.id})")
+    assert retired.expires_at == pytest.approx(time.time() + 7200, abs=60)
+    with box.db.transaction() as tx:
+        tx.change("UPDATE api_keys SET expires_at = expires_at - 7300 WHERE id = ?", [old.id])
+    with pytest.raises(Unauthorized, match="expired"):
+        keys.authenticate(box.db, old_secret)
+
+
+def test_a_rotation_lengthens_no_key(box: Box) -> None:
+    keys.create_key(box.db, "x" * 100, "one", expires_days=0.5)
+    old = keys.find_key(box.db, "x" * 100)
+    new, _ = keys.rotate_key(box.db, old.id, overlap_hours=48)
+    retired = next(key for key in keys.list_keys(box.db) if key.id == old.id)
+    assert retired.expires_at == old.expires_at
+    assert len(retired.name) == len(new.name) == 100
+
+
+def test_only_a_live_key_is_rotated(box: Box) -> None:
+    keys.create_key(box.db, "robot", "one")
+    key_id = keys.find_key(box.db, "robot").id
+    with pytest.raises(InvalidRequest, match="overlap_hours"):
+        keys.rotate_key(box.db, key_id, overlap_hours=-1)
+    keys.revoke_key(box.db, key_id, keep_administrator=False)
+    with pytest.raises(NotFound):
+        keys.rotate_key(box.db, key_id, overlap_hours=1)

@@ -6,7 +6,7 @@ import uuid
 from pathlib import PurePath
 
 from appliance.errors import Conflict, NotFound, NotReady, NotUploaded
-from appliance.services import quotas, uploads
+from appliance.services import audit, quotas, uploads
 from appliance.services.box import Box
 from appliance.services.datasets import work as dataset_work
 from appliance.services.datasets.datasets import find_dataset
@@ -130,6 +130,7 @@ def delete_audio(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> No
     with box.db.transaction() as tx:
         recording = find_audio(box, tenant_id, dataset_id, audio_id)
         audio_rows.delete_audio(tx, audio_id)
+        audit.note(tx, "recording deleted", f"{audio_id} of the dataset {dataset_id}")
         enqueue_purge(tx, tenant_id, recording.folder)
     for key in recording.object_keys:
         box.objects.delete(key)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from appliance.errors import NotFound
+from appliance.services import audit
 from appliance.services.box import Box
 from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
@@ -68,5 +69,6 @@ def delete_dataset(box: Box, tenant_id: int, dataset_id: str) -> None:
         find_dataset(box, tenant_id, dataset_id)
         folders = [recording.folder for recording in audio.list_audio(tx, dataset_id)]
         dataset_rows.delete_dataset(tx, dataset_id)
+        audit.note(tx, "dataset deleted", dataset_id)
         for folder in folders:
             enqueue_purge(tx, tenant_id, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
-from appliance.services import quotas, uploads
+from appliance.services import audit, quotas, uploads
 from appliance.services.box import Box
 from appliance.services.inference import work as inference_work
 from appliance.services.inference.endings import job_ended
@@ -107,6 +107,7 @@ def delete_file(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
         was_unfinished = file.status in FILE.leaving_for("cancelled")
         inference_files.delete_file(tx, file_id)
         enqueue_purge(tx, tenant_id, file.object_key.rpartition("/")[0])
+        audit.note(tx, "file deleted", f"{file_id} of the job {job_id}")
         if was_unfinished and find_job(box, tenant_id, job_id).status in ("completed", "failed"):
             job_ended(tx, tenant_id, job_id)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.errors import InvalidRequest, ModelNotFound, NotFound
+from appliance.services import audit
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
 from appliance.services.paging import split_page
@@ -186,6 +187,7 @@ def cancel_job(box: Box, tenant_id: int, job_id: str) -> JobReport:
     with box.db.transaction() as tx:
         if find_job(box, tenant_id, job_id).status in ("pending", "processing"):
             inference_jobs.cancel_job(tx, job_id)
+            audit.note(tx, "job cancelled", job_id)
             job_ended(tx, tenant_id, job_id)
     return get_job(box, tenant_id, job_id)
 
@@ -196,6 +198,7 @@ def purge_job(box: Box, tenant_id: int, job_id: str) -> None:
         find_settings(box, tenant_id, job_id)
         inference_jobs.delete_job(tx, job_id)
         enqueue_purge(tx, tenant_id, f"tenant-{tenant_id}/inference-{job_id}")
+        audit.note(tx, "job deleted", job_id)
 
 
 def error_message(box: Box, job: Job) -> str | None:

@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 
 from appliance.config import Settings
 from appliance.errors import BackupDamaged, ObjectChanged, ObjectMissing
+from appliance.services import audit
 from appliance.services.box import Box
 from appliance.services.keeping.folder import BackupFolder, Hashed, written
 from appliance.state import objects as object_rows
@@ -53,6 +54,8 @@ def backup(
     """
     folder, report = BackupFolder(root), BackupReport()
     folder.prepare()
+    with box.db.transaction() as tx:
+        audit.note(tx, "backup made", f"{root}, with secrets" if with_secrets else str(root))
     partial = folder.database.with_suffix(".partial")
     with Catalog(folder.catalog) as catalog:
         for number in range(1, ROUNDS + 1):

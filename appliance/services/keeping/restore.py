@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from appliance.errors import BackupDamaged, ConfigurationError
+from appliance.services import audit
 from appliance.services.keeping.folder import BackupFolder
 from appliance.state import objects as object_rows
 from appliance.state.catalog import Catalog, KeptCopy
@@ -66,6 +67,8 @@ def restore(
             report.objects += 1
             if report.objects % 1000 == 0:
                 say(f"{report.objects} objects are stored.")
+    with copy.transaction() as tx:
+        audit.note(tx, "backup restored", str(root))
     copy.close()
     if folder.spool.is_dir():
         shutil.copytree(folder.spool, data_dir / "spool", dirs_exist_ok=True)

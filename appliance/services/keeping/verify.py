@@ -11,6 +11,7 @@ from itertools import islice
 from typing import BinaryIO, cast
 
 from appliance.errors import ObjectMissing, StorageError, StorageUnavailable
+from appliance.services import audit
 from appliance.services.box import Box
 from appliance.services.keeping.folder import Hashed
 from appliance.services.work.reconcile import OWN_KEY, walk
@@ -79,6 +80,7 @@ def repair(box: Box, findings: Findings) -> None:
     with box.db.transaction() as tx:
         for named in findings.lost:
             object_rows.mark_lost(tx, named)
+        audit.note(tx, "repaired", f"{len(findings.orphans)} objects deleted, {len(findings.lost)} noted as lost")
 
 
 def _check(box: Box, reads_objects: bool, named: NamedObject) -> str | None:

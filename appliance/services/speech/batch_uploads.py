@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.errors import EmptyFile, InvalidRequest, LeaseLost, NotFound, SubjectGone
-from appliance.services import quotas
+from appliance.services import audit, quotas
 from appliance.services.box import Box
 from appliance.services.content_types import known_content_type
 from appliance.services.kind import Kind
@@ -138,6 +138,7 @@ def delete_files(box: Box, tenant_id: int, file_ids: Iterable[str]) -> DeletedFi
         jobs = sum(len(transcript_rows.list_of_media(tx, media.id)) for media in files)
         for media in files:
             delete_media(tx, tenant_id, media.id)
+            audit.note(tx, "file deleted", media.id)
     for media in files:
         spool.discard(box, media)
     return DeletedFiles([media.id for media in files], sum(media.status == "stored" for media in files), jobs)

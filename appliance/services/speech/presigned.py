@@ -21,7 +21,7 @@ from appliance.errors import (
     QuotaExceeded,
     StorageUnavailable,
 )
-from appliance.services import quotas, uploads
+from appliance.services import audit, quotas, uploads
 from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
 from appliance.services.damage import damage_of, going_on
@@ -119,6 +119,7 @@ def delete(box: Box, tenant_id: int, transcript_id: str) -> None:
     transcript = transcripts.find_transcript(box, tenant_id, ROUTE, transcript_id)
     with box.db.transaction() as tx:
         delete_media(tx, tenant_id, transcript.media_id)
+        audit.note(tx, "transcript deleted", transcript_id)
 
 
 def key_arrived(box: Box, key: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.errors import InvalidRequest
-from appliance.services import quotas
+from appliance.services import audit, quotas
 from appliance.services.box import Box
 from appliance.services.speech import transcripts
 from appliance.services.speech.fetch import check_sources, filename_of, request_fetch
@@ -81,6 +81,7 @@ def delete(box: Box, transcript: Transcript) -> None:
     """Remove a transcript, and its upload with the bytes if no other transcript uses it."""
     with box.db.transaction() as tx:
         transcript_rows.delete_transcript(tx, transcript.id)
+        audit.note(tx, "transcript deleted", transcript.id)
         if not transcript_rows.list_of_media(tx, transcript.media_id):
             delete_media(tx, transcript.tenant_id, transcript.media_id)
 

@@ -17,6 +17,7 @@ from appliance import __version__
 from appliance.errors import Conflict, NameUnresolved, NotFound, RemoteFailed, SubjectGone, UrlRefused
 from appliance.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from appliance.rfc3339 import rfc3339
+from appliance.services import audit
 from appliance.services.box import Box
 from appliance.services.kind import Kind
 from appliance.services.outbound.addresses import parse_url, resolve
@@ -180,6 +181,7 @@ def rotate_secret(box: Box, tenant_id: int) -> list[Secret]:
     """Create a new current secret. The old one also signs for a day, so that receivers can change over."""
     with box.db.transaction() as tx:
         webhook_rows.insert_secret(tx, tenant_id, _new_secret(), OVERLAP_SECONDS)
+        audit.note(tx, "webhook secret rotated", f"tenant {tenant_id}")
     return webhook_rows.list_secrets(box.db, tenant_id)
 
 

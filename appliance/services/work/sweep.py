@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 from appliance.errors import NotUploaded, SizeMismatch, StorageUnavailable
-from appliance.services import uploads
+from appliance.services import audit, uploads
 from appliance.services.box import Box
 from appliance.services.damage import damage_of, going_on
 from appliance.services.datasets import audio as dataset_audio
@@ -40,6 +40,7 @@ def sweep(box: Box) -> None:
     with box.db.transaction() as tx:
         release_lost(box, tx, queue.release_expired(tx))
     webhooks.delete_old(box)
+    audit.delete_old(box)
     spool.sweep(box)
     presigned.settle_pending(box)
     raw.delete_unused(box)
