@@ -52,6 +52,8 @@ WEBHOOKS = Counter(
     ["result"],
     registry=REGISTRY,
 )
+for _result in ("delivered", "retried", "given_up"):  # from 0 on: Prometheus sees no increase of a series that is new
+    WEBHOOKS.labels(_result)
 WEBHOOK_SECONDS = Histogram(
     "appliance_webhook_seconds", "Time of one attempt to deliver a webhook.", buckets=SHORT, registry=REGISTRY
 )
