@@ -68,7 +68,7 @@ def plan(findings: Findings) -> list[str]:
     steps = [f"Delete {key}, which no row names." for key in findings.orphans]
     for named in filter(object_rows.can_be_lost, findings.lost):
         what = "recording" if named.is_original else "scores"
-        steps.append(f"Note that the {what} of {named.table} {named.row_id} are no longer stored.")
+        steps.append(f"Note the loss of the {what} of {named.table} {named.row_id}.")
     return steps
 
 
