@@ -87,6 +87,7 @@ class Job extends Page {
         ${EXPORTS.map(([format, name]) => html`<a href=${exported(format)} download>${name}</a>`)}</p>
       <div class="bar">
       <a class="button main" href="#/jobs/${job.id}/review">Review</a>
+      <a class="button" href="${jobPath(job.id)}/report" target="_blank" rel="noopener">Report</a>
       ${write && job.status !== "cancelled" ? html`<a class="button" href="#/upload?job=${job.id}">Add files</a>` : nothing}
       ${write && job.processed_files < job.total_files ? html`<button @click=${this.cancel}>Cancel</button>` : nothing}
       ${write ? html`<button class="danger" @click=${this.purge}>Delete</button>` : nothing}</div>`;

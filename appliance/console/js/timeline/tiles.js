@@ -1,5 +1,5 @@
 // Spectrogram tiles: grey pictures, coloured here, so that another contrast needs no request.
-import { whenMade } from "../api.js";
+import { send } from "../api.js";
 
 const KEPT = 96;
 const AT_ONCE = 4;
@@ -66,7 +66,7 @@ export class Tiles {
     this.kept.set(name, {});
     this.running++;
     try {
-      const response = await whenMade(`${this.base}/${name}.png`, { signal: this.signal });
+      const response = await send("GET", `${this.base}/${name}.png`, { signal: this.signal });
       const image = await createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });
       const picture = new OffscreenCanvas(image.width, image.height);
       const context = picture.getContext("2d", { willReadFrequently: true });
@@ -77,8 +77,12 @@ export class Tiles {
       this.kept.set(name, tile);
       if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
       this.changed();
-    } catch {
-      setTimeout(() => this.kept.delete(name), 5000);
+    } catch (error) {
+      // It is still being made. Other tiles have their turn, and the next picture asks again if it is still wanted.
+      setTimeout(() => {
+        this.kept.delete(name);
+        this.changed();
+      }, error.status === 503 ? 1000 : 5000);
     } finally {
       this.running--;
       this.next();

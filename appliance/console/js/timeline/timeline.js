@@ -200,7 +200,7 @@ class Timeline extends LitElement {
     return html`<span class="probe" hidden></span>
       <canvas @pointerdown=${this.down} @pointermove=${this.move} @pointerup=${this.up} role="img"
         aria-label="Envelope, spectrogram and detections of the recording; the list has the same as text"></canvas>
-      <p class="readout soft">${this.readout ?? " "}</p>
+      <p class="readout soft">${this.readout ?? "\u00a0"}</p>
       ${this.problem ? html`<p class="soft">The picture cannot be made: ${this.problem}</p>` : nothing}`;
   }
 }
