@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import requests
+
+from tests.contract.test_annotation_sets import new_dataset
 from tests.support.appliances import Api, running_appliance
+from tests.support.toy_recordings import loud_wav
+
+JOBS = "/api/v1/inference-jobs"
 
 
-def test_an_appliance_starts_on_a_disk_that_is_nearly_full_and_says_that_it_is_not_ready(
+def test_an_appliance_starts_on_a_disk_that_is_nearly_full_and_refuses_uploads_alone(
     tmp_path: Path, models: Path
 ) -> None:
     """Its clients must be able to read and delete."""
@@ -15,4 +21,22 @@ def test_an_appliance_starts_on_a_disk_that_is_nearly_full_and_says_that_it_is_n
         checks = Api(running.url, running.key).get("/readyz", 503)["checks"]
         assert [name for name, check in checks.items() if not check["ok"]] == ["disk"]
         assert "GiB free" in checks["disk"]["detail"]
-        assert running.api.get("/api/v1/inference-jobs")
+        api = running.api
+        status = api.get("/api/v1/status")
+        assert (status["status"], [reason["check"] for reason in status["reasons"]]) == ("Degraded", ["disk"])
+        job_id, dataset, key = api.make_job(), new_dataset(api), {"Authorization": str(api.key)}
+        file = {"filename": "a.wav", "content_type": "audio/wav"}
+        for response in (
+            api.response(
+                "POST", f"/api/v1/inference-jobs/{job_id}/files/upload-url", json=file | {"file_size_bytes": 9}
+            ),
+            api.response("POST", f"{dataset}/audio/upload-url", json=file | {"file_size": 9}),
+            api.response("POST", "/api/generate-presigned-url", json={"contentType": "audio/wav"}),
+            requests.post(f"{api.url}/v2/upload", data=loud_wav(), headers=key),
+            requests.post(f"{api.url}/transcribe/files/upload", files={"files": loud_wav()}, headers=key),
+        ):
+            assert response.status_code == 507, response.text
+            assert int(response.headers["Retry-After"]) > 0
+        assert api.job(job_id)["status"] == "pending"
+        assert api.response("DELETE", f"{JOBS}/{job_id}?purge=true").status_code == 204
+        assert api.response("DELETE", dataset).status_code == 204
