@@ -1,0 +1,174 @@
+#!/usr/bin/env python
+"""Measures what looking and listening cost on long recordings: clips, envelopes, tiles. Prints a Markdown table.
+
+``.venv/bin/python scripts/measure_clips.py --hours 6`` makes a recording of that length in each container, in the
+folder ``--folder``, from ten minutes of noise and tones that are encoded once and whose packets are repeated. A clip of
+10 s is compared, sample by sample, with the same stretch of a whole decode.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+from appliance.engine.decode.decoder import DecodeLimits, Decoder
+from appliance.engine.decode.recording import open_audio
+from tests.support.encoded_files import KINDS, encode
+
+RATE_HZ, PIECE_SECONDS, CLIP_MS = 48_000, 600, 10_000
+REPEATED = ("mp3", "mp3-no-header", "m4a", "aac", "opus", "webm")
+WRITTEN = ("wav", "flac")
+
+
+@dataclass
+class File:
+    """A local file that is read in ranges."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.fd = os.open(self.path, os.O_RDONLY)
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return os.fstat(self.fd).st_size
+
+    def read(self, offset: int, num_bytes: int) -> bytes:
+        """Return these bytes."""
+        return os.pread(self.fd, num_bytes, offset)
+
+
+def sound() -> np.ndarray:
+    """Ten minutes in stereo: (num_samples, 2) float32."""
+    seconds = np.arange(RATE_HZ * PIECE_SECONDS) / RATE_HZ
+    tone = 0.2 * np.sin(2 * np.pi * (200 + seconds) * seconds)
+    noise = 0.02 * np.random.default_rng(0).standard_normal(len(tone))
+    return np.stack([tone + noise, 0.5 * tone - noise], axis=1).astype(np.float32)
+
+
+def make(kind: str, source: np.ndarray, pieces: int, path: Path) -> None:
+    """Write a recording of ``pieces`` times ten minutes."""
+    if kind in WRITTEN:
+        with soundfile.SoundFile(path, "w", RATE_HZ, 2, "PCM_16", format=kind.upper()) as file:
+            for _ in range(pieces):
+                file.write(source)
+        return
+    piece = encode(kind, source, RATE_HZ)
+    how = KINDS[kind]
+    with av.open(str(path), "w", format=how.muxer, options=how.options) as target:
+        stream = None
+        start = 0
+        for _ in range(pieces):
+            with av.open(io.BytesIO(piece)) as part:
+                stream = stream or target.add_stream_from_template(part.streams.audio[0])
+                end = start
+                for packet in part.demux(part.streams.audio[0]):
+                    if packet.dts is None or packet.dts < 0:
+                        continue
+                    packet.pts, packet.dts = packet.pts + start, packet.dts + start
+                    end = max(end, packet.dts + (packet.duration or 0))
+                    packet.stream = stream
+                    target.mux(packet)
+                start = end
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return the milliseconds that an action takes."""
+    began = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - began)
+
+
+def between(path: Path, starts: list[int], length: int) -> Iterator[np.ndarray]:
+    """Yield these stretches of a whole decode, in order."""
+    position, wanted, parts = 0, list(starts), list[np.ndarray]()
+    with path.open("rb") as file:
+        for block in open_audio(file).blocks():
+            while wanted and position + len(block) > wanted[0]:
+                parts.append(block[max(0, wanted[0] - position) : wanted[0] + length - position])
+                if position + len(block) < wanted[0] + length:
+                    break
+                yield np.concatenate(parts)
+                parts.clear()
+                wanted.pop(0)
+            position += len(block)
+
+
+def measure(kind: str, path: Path, decoder: Decoder) -> str:
+    """Return a row of the table."""
+    recording = File(path)
+    began = time.perf_counter()
+    outline = decoder.look(recording).outline
+    look_seconds = time.perf_counter() - began
+    rate = outline.info.sample_rate_hz
+    last_ms = int(outline.seconds * 1000) - CLIP_MS - 1
+    starts = [0, last_ms // 2, last_ms]
+    clips, exact = [], True
+    whole = between(path, [ms * rate // 1000 for ms in starts], CLIP_MS * rate // 1000)
+    for start in starts:
+        clip = decoder.clip(recording, start, start + CLIP_MS, outline).samples
+        taken = min(
+            timed(lambda at=start: decoder.clip(recording, at, at + CLIP_MS, outline)) for _ in range(3)  # type: ignore[misc]
+        )
+        clips.append(f"{taken:.0f}")
+        exact = exact and np.array_equal(clip, next(whole))
+    tile = outline.num_samples // 2
+    tiles = [timed(lambda k=level: decoder.tile(recording, k, tile, outline)) for level in (0, 3)]  # type: ignore[misc]
+    with path.open("rb") as file:
+        plain, looking = (cpu_seconds(decoder, file, look) for look in (False, True))
+    return (
+        f"| {kind} | {outline.seconds / 3600:.2f} h, {recording.size_bytes / 1e6:.0f} MB | {look_seconds:.0f} s "
+        f"| {' / '.join(clips)} ms | {'yes' if exact else 'NO'} | {tiles[0]:.0f} / {tiles[1]:.0f} ms "
+        f"| {100 * (looking / plain - 1):+.0f} % |"
+    )
+
+
+def cpu_seconds(decoder: Decoder, file: io.BufferedReader, look: bool) -> float:
+    """Return the CPU time of the child for a decode to 16 kHz."""
+    pid = decoder.pid
+    before = _used(pid)
+    for _ in decoder.decode(file, 16_000, look=look):
+        pass
+    return _used(pid) - before
+
+
+def _used(pid: int | None) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Measure every container."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hours", type=float, default=6.0)
+    parser.add_argument("--kinds", nargs="*", default=[*WRITTEN, *REPEATED])
+    parser.add_argument("--folder", type=Path, default=None)
+    arguments = parser.parse_args()
+    pieces = max(1, round(arguments.hours * 3600 / PIECE_SECONDS))
+    source = sound()
+    print("| container | recording | whole read | clip of 10 s: start / middle / end | exact | tile: level 0 / 3 | peaks |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, Decoder(DecodeLimits()) as decoder:
+        for kind in arguments.kinds:
+            path = Path(folder) / kind
+            make(kind, source, pieces, path)
+            print(measure(kind, path, decoder), flush=True)
+            path.unlink()
+    print(f"\nLoad average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, "
+          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB at most in the parent.")
+
+
+if __name__ == "__main__":
+    main()
