@@ -99,6 +99,12 @@ class Settings(BaseSettings):
 
     # Uploads
     max_upload_bytes: int = Field(500 * MEBIBYTE, ge=1, description="Largest file that may be uploaded.")
+    max_multipart_bytes: int = Field(
+        500 * MEBIBYTE,
+        ge=1,
+        le=5 * 1024**4,
+        description="Largest file that may be uploaded in parts, of which each has up to max_upload_bytes.",
+    )
     max_batch_bytes: int = Field(
         5000 * MEBIBYTE,
         ge=1,

@@ -120,7 +120,8 @@ def measure(kind: str, path: Path, decoder: Decoder) -> str:
     for start in starts:
         clip = decoder.clip(recording, start, start + CLIP_MS, outline).samples
         taken = min(
-            timed(lambda at=start: decoder.clip(recording, at, at + CLIP_MS, outline)) for _ in range(3)  # type: ignore[misc]
+            timed(lambda at=start: decoder.clip(recording, at, at + CLIP_MS, outline))
+            for _ in range(3)  # type: ignore[misc]
         )
         clips.append(f"{taken:.0f}")
         exact = exact and np.array_equal(clip, next(whole))
@@ -158,7 +159,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pieces = max(1, round(arguments.hours * 3600 / PIECE_SECONDS))
     source = sound()
-    print("| container | recording | whole read | clip of 10 s: start / middle / end | exact | tile: level 0 / 3 | peaks |")
+    print("| container | recording | whole read | clip: start / middle / end | exact | tile: level 0 / 3 | peaks |")
     print("|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, Decoder(DecodeLimits()) as decoder:
         for kind in arguments.kinds:
@@ -166,8 +167,10 @@ def main() -> None:
             make(kind, source, pieces, path)
             print(measure(kind, path, decoder), flush=True)
             path.unlink()
-    print(f"\nLoad average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB at most in the parent.")
+    print(
+        f"\nLoad average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB at most in the parent."
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from appliance.engine.scoring.events import DetectionConfig
 from appliance.rfc3339 import rfc3339
 from appliance.services.inference import files as inference_files
 from appliance.services.inference import jobs as inference_jobs
+from appliance.services.inference import multipart
 from appliance.services.inference.jobs import FileReport, JobReport
+from appliance.services.inference.multipart import PartsReport
 from appliance.services.uploads import Upload
 from appliance.state.redetections import Redetection
 
@@ -108,9 +110,20 @@ def delete_inference_file(path: schemas.FilePath) -> tuple[str, int]:
     return "", 204
 
 
-@blueprint.post("/<job_id>/files/upload-url", responses={200: schemas.Upload})
+@blueprint.post("/<job_id>/files/upload-url", responses={200: schemas.RequestedUpload})
 def request_upload_url(path: schemas.JobPath, body: schemas.RequestUpload) -> Answer:
-    """Request a form that uploads one file straight to object storage."""
+    """Request a form, or URLs of parts, that upload one file straight to object storage."""
+    if body.multipart:
+        report = multipart.request(
+            box(),
+            tenant_id(),
+            path.job_id,
+            filename=body.filename,
+            content_type=body.content_type,
+            size_bytes=body.file_size_bytes,
+            origin=origin(),
+        )
+        return render_parts(report), 200
     upload = inference_files.request_upload(
         box(),
         tenant_id(),
@@ -129,6 +142,12 @@ def confirm_upload(path: schemas.JobPath, body: schemas.ConfirmUpload) -> Answer
     inference_files.confirm_upload(box(), tenant_id(), path.job_id, body.file_id)
     message = "Upload confirmed. File queued for inference."
     return {"file_id": body.file_id, "status": "queued", "message": message}, 200
+
+
+@blueprint.get("/<job_id>/files/<file_id>/parts", responses={200: schemas.PartsReport})
+def list_parts(path: schemas.FilePath) -> Answer:
+    """List what arrived of an upload in parts, and get URLs for what is missing."""
+    return render_parts(multipart.report(box(), tenant_id(), path.job_id, path.file_id, origin())), 200
 
 
 @blueprint.get("/<job_id>/files/<file_id>", responses={200: schemas.InferenceFile})
@@ -203,6 +222,22 @@ def render_redetection(request: Redetection | None) -> dict[str, Any] | None:
     if request is None:
         return None
     return {"status": request.status, "error_code": request.error_code, "error_message": request.error_message}
+
+
+def render_parts(report: PartsReport) -> dict[str, Any]:
+    """Return the JSON of an upload in parts."""
+    return {
+        "file_id": report.file_id,
+        "part_size_bytes": report.part_bytes,
+        "num_parts": report.num_parts,
+        "num_missing": report.num_missing,
+        "arrived": [{"part_number": part.number, "size_bytes": part.size_bytes} for part in report.arrived],
+        "parts": [
+            {"part_number": part.number, "offset": part.offset, "size_bytes": part.size_bytes, "url": part.url}
+            for part in report.missing
+        ],
+        "expires_in": report.expires_seconds,
+    }
 
 
 def render_upload(upload: Upload) -> dict[str, Any]:

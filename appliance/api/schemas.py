@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 
 from appliance.engine.models.manifest import MAX_MERGE_WINDOW_MS, MAX_MIN_DURATION_MS, MAX_THRESHOLD, MIN_THRESHOLD
 from appliance.services.health import StatusName
@@ -88,6 +88,7 @@ class RequestUpload(DeclaredFile):
     """A file that is about to be uploaded."""
 
     file_size_bytes: WholeNumber = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
+    multipart: bool = Field(False, description="Upload in parts, each with a PUT to its own URL.")
 
 
 class ConfirmUpload(Body):
@@ -286,6 +287,38 @@ class Upload(BaseModel):
     upload_fields: dict[str, str]
     file_id: str
     expires_in: int = Field(description="Seconds.")
+
+
+class PartUrl(BaseModel):
+    """A part that is missing: send exactly these bytes of the file with PUT, without further headers."""
+
+    part_number: int
+    offset: int
+    size_bytes: int
+    url: str
+
+
+class ArrivedPart(BaseModel):
+    """A part that storage has, with the size that it must have."""
+
+    part_number: int
+    size_bytes: int
+
+
+class PartsReport(BaseModel):
+    """An upload in parts. Confirm it when nothing is missing. Each report renews the URLs and the upload."""
+
+    file_id: str
+    part_size_bytes: int = Field(description="Of every part but the last one.")
+    num_parts: int
+    num_missing: int
+    arrived: list[ArrivedPart]
+    parts: list[PartUrl] = Field(description="The first 100 parts that are missing.")
+    expires_in: int = Field(description="Seconds.")
+
+
+class RequestedUpload(RootModel[Upload | PartsReport]):
+    """A form for the whole file, or URLs of its parts if `multipart` is true."""
 
 
 class Confirmation(BaseModel):

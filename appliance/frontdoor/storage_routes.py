@@ -72,7 +72,7 @@ def storage_routes(door: FrontDoor) -> list[dict]:
         {"match": _refused(), "handle": [refusal(403, "header that storage must not receive")]},
         *body_cap(door.max_upload_bytes, {"not": [{"method": ["POST"]}]}),
         *body_cap(door.max_upload_bytes + FORM_BYTES, {"method": ["POST"]}),
-        {"match": [_form_post(door), _key_call(door)], "handle": _proxy(door), "terminal": True},
+        {"match": [_form_post(door), _key_call(door), _part_put(door)], "handle": _proxy(door), "terminal": True},
         {"handle": [refusal(403, "not a call of an upload form or a presigned URL")]},
     ]
     return [{"match": bucket_matches(door), "handle": [{"handler": "subroute", "routes": inner}], "terminal": True}]
@@ -92,6 +92,14 @@ def _key_call(door: FrontDoor) -> dict:
     parameter = f"(?:{'|'.join(_PARAMETERS)})=[^&;]*"
     pattern = f"^/{door.bucket}(?:/{_SEGMENT})+(?:\\?(?:{parameter})(?:&{parameter})*)?$"
     return {"method": ["GET", "HEAD", "PUT"], **matches("{http.request.uri}", pattern)}
+
+
+def _part_put(door: FrontDoor) -> dict:
+    """Return the matcher of a part of an upload in parts: PUT with its number and the id of the upload."""
+    parameter = f"(?:{'|'.join(_PARAMETERS)})=[^&;]*"
+    part = "partNumber=[0-9]{1,5}&uploadId=[A-Za-z0-9%._~-]+"
+    pattern = f"^/{door.bucket}(?:/{_SEGMENT})+\\?(?:{parameter}&)*{part}(?:&{parameter})*$"
+    return {"method": ["PUT"], **matches("{http.request.uri}", pattern)}
 
 
 def _proxy(door: FrontDoor) -> list[dict]:

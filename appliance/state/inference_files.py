@@ -38,6 +38,7 @@ class InferenceFile:
     upload_key: str | None  # None if the bytes were uploaded under the object key, as by the first release
     upload_expires_at: float
     etag: str | None
+    multipart_id: str | None  # in storage, of an upload in parts
     awaits_copy: bool  # whether the confirmed bytes, which have this tag, are still under the upload key
     status: FileStatus
     error_code: str | None
@@ -79,6 +80,7 @@ def insert_file(
     object_key: str,
     upload_key: str | None = None,
     upload_expires_at: float,
+    multipart_id: str | None = None,
 ) -> None:
     """Store a new pending file."""
     tx.insert(
@@ -91,6 +93,7 @@ def insert_file(
         object_key=object_key,
         upload_key=upload_key,
         upload_expires_at=upload_expires_at,
+        multipart_id=multipart_id,
         status="pending",
     )
 
@@ -111,6 +114,20 @@ def find_by_upload_key(db: Reader, upload_key: str) -> InferenceFile | None:
     """Return the file whose bytes are uploaded under this key, or None."""
     row = db.one(f"{SELECT} WHERE upload_key = ?", [upload_key])
     return row and _file(row)
+
+
+def find_by_multipart_id(db: Reader, multipart_id: str) -> InferenceFile | None:
+    """Return the file whose upload in parts has this id, or None."""
+    row = db.one(f"{SELECT} WHERE multipart_id = ?", [multipart_id])
+    return row and _file(row)
+
+
+def extend_upload(tx: Transaction, file_id: str, expires_at: float) -> None:
+    """Let a pending upload in parts go on until ``expires_at``."""
+    tx.change(
+        "UPDATE inference_files SET upload_expires_at = ? WHERE id = ? AND status = 'pending'",
+        [expires_at, file_id],
+    )
 
 
 def list_files(

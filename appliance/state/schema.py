@@ -1031,6 +1031,17 @@ def m030_audit_log(db: Database) -> None:
     )
 
 
+@migrations()
+def m031_uploads_in_parts(db: Database) -> None:
+    """A file may be uploaded in parts, straight to its object key; storage gave the upload an id."""
+    _run(
+        db,
+        "ALTER TABLE inference_files ADD COLUMN multipart_id TEXT",
+        "CREATE UNIQUE INDEX inference_files_multipart ON inference_files (multipart_id) "
+        "WHERE multipart_id IS NOT NULL",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

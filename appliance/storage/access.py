@@ -20,6 +20,9 @@ from appliance.errors import StorageError, StorageUnavailable
 # requests that it passes on. So a URL works with whatever name, address or tunnel the client uses.
 SIGNING_HOST = "storage.internal"
 
+# The name of an original that a client uploads in parts. No credential that leaves can write any other original.
+IN_PARTS = "parts-"
+
 # Clients upload under this prefix and nowhere else. A confirmed upload is copied to a key that no client can write.
 UPLOADS = "incoming/"
 
@@ -48,9 +51,9 @@ class StorageAccess:
     ``endpoint`` is the server's scheme, host and port (``http://127.0.0.1:9000``). ``signing_host`` is the Host that
     the signatures of forms and URLs name. ``service`` gets, puts and deletes objects in the bucket. ``writer`` and
     ``reader`` sign forms and URLs: directly, or, if ``temporary``, as parents of STS credentials for one key and one
-    action. If the server sends an event for each upload, it posts it to ``arrivals_port`` on the loopback with
-    ``arrivals_token``; a server that sends no events has neither. ``local_ports`` are the other ports on which the
-    server listens.
+    action; ``parts_writer`` signs those of parts, if that is another one. If the server sends an event for each upload,
+    it posts it to ``arrivals_port`` on the loopback with ``arrivals_token``; a server that sends no events has neither.
+    ``local_ports`` are the other ports on which the server listens.
     """
 
     server: str
@@ -62,6 +65,7 @@ class StorageAccess:
     service: Credentials
     writer: Credentials
     reader: Credentials
+    parts_writer: Credentials | None = None
     arrivals_port: int | None = None
     arrivals_token: str | None = field(default=None, repr=False)
     local_ports: list[int] = field(default_factory=list)
@@ -87,6 +91,8 @@ def load_access(data_dir: Path) -> StorageAccess:
         values = json.loads(path.read_text())
         for name in ("service", "writer", "reader"):
             values[name] = Credentials(**values[name])
+        if values.get("parts_writer"):
+            values["parts_writer"] = Credentials(**values["parts_writer"])
         return StorageAccess(**values)
     except FileNotFoundError:
         raise StorageUnavailable(f"No object storage was started for the data folder {data_dir}.") from None

@@ -37,6 +37,10 @@ class Grants:
         """Return credentials that may get ``key`` for at least ``expires_seconds``."""
         return self._grant("s3:GetObject", self._access.reader, key, expires_seconds)
 
+    def for_parts(self, key: str, expires_seconds: int) -> Credentials:
+        """Return credentials that may put parts of ``key``, an original that is uploaded in parts."""
+        return self._grant("s3:PutObject", self._access.parts_writer or self._access.writer, key, expires_seconds)
+
     def _grant(self, action: str, parent: Credentials, key: str, expires_seconds: int) -> Credentials:
         if not self._access.temporary:
             return parent

@@ -13,7 +13,7 @@ from minio.notificationconfig import NotificationConfig, PrefixFilterRule, Queue
 
 from appliance.config import Settings
 from appliance.errors import StorageError
-from appliance.storage.access import SIGNING_HOST, UPLOADS, Credentials, StorageAccess
+from appliance.storage.access import IN_PARTS, SIGNING_HOST, UPLOADS, Credentials, StorageAccess
 from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import all_healthy, child_environment, free_ports
 from appliance.storage.seam import connection_pool, s3_client, translated
@@ -40,7 +40,7 @@ class MinioServer:
 
     @cached_property
     def _identities(self) -> dict[str, Credentials]:
-        names = ("root", "service", "uploader", "arrivals")
+        names = ("root", "service", "uploader", "parts", "arrivals")
         return load_or_make_identities(self._settings.data_dir, self.name, names)
 
     @property
@@ -102,7 +102,7 @@ class MinioServer:
 
     def prepare(self) -> StorageAccess:
         """Make the bucket, its events and the users."""
-        root, service, uploader = (self._identities[name] for name in ("root", "service", "uploader"))
+        root, service, uploader, parts = (self._identities[name] for name in ("root", "service", "uploader", "parts"))
         bucket, region = self._settings.storage_bucket, self._settings.storage_region
         pool = connection_pool()
         with translated(bucket):
@@ -120,6 +120,8 @@ class MinioServer:
         uploads = _allow(["s3:PutObject"], f"arn:aws:s3:::{bucket}/{UPLOADS}*")
         _make_user(admin, "appliance-service", service, [listing, whole])
         _make_user(admin, "appliance-uploader", uploader, [uploads, _allow(["s3:GetObject"], objects)])
+        in_parts = _allow(["s3:PutObject"], f"arn:aws:s3:::{bucket}/tenant-*/{IN_PARTS}*")
+        _make_user(admin, "appliance-parts", parts, [in_parts])
         return StorageAccess(
             server=self.name,
             endpoint=self.endpoint,
@@ -130,6 +132,7 @@ class MinioServer:
             service=service,
             writer=uploader,
             reader=uploader,
+            parts_writer=parts,
             arrivals_port=self.arrivals_port,
             arrivals_token=self._identities["arrivals"].secret_key,
         )

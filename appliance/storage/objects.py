@@ -19,6 +19,7 @@ from appliance.storage import copies
 from appliance.storage.access import StorageAccess
 from appliance.storage.disposition import content_disposition
 from appliance.storage.grants import Grants
+from appliance.storage.parts import PartStore
 from appliance.storage.seam import connection_pool, s3_client, translated
 
 BLOCK_BYTES = 1024**2
@@ -82,6 +83,7 @@ class ObjectStore:
         short = connection_pool(read_seconds=2.0, retries=0, connections=4)
         self._short_client = s3_client(access.endpoint, access.region, access.service, short)
         self._grants = Grants(access, self._pool)
+        self.parts = PartStore(access, self._client, self._grants)
 
     @property
     def local_ports(self) -> set[int]:

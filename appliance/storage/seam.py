@@ -18,7 +18,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from appliance.errors import ObjectChanged, ObjectMissing, StorageError, StorageFull, StorageUnavailable
 from appliance.storage.access import Credentials
 
-_MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchVersion"}
+_MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchUpload", "NoSuchVersion"}
 _LATER = {
     "InternalError",
     "OperationAborted",

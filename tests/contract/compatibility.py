@@ -117,6 +117,15 @@ INFERENCE = Service(
             "test_reference::test_one_file",
             "`upload_fields` are those of signature version 4 (`x-amz-…`), not of version 2",
         ),
+        own(
+            f"POST {JOBS}/{{job_id}}/files/upload-url",
+            "test_multipart_uploads::test_a_file_is_uploaded_in_parts_and_goes_on_after_a_break",
+            option="multipart=true",
+        ),
+        own(
+            f"GET {JOBS}/{{job_id}}/files/{{file_id}}/parts",
+            "test_multipart_uploads::test_a_file_is_uploaded_in_parts_and_goes_on_after_a_break",
+        ),
         works(f"POST {JOBS}/{{job_id}}/files/confirm", "test_reference::test_one_file"),
         works(f"GET {JOBS}/{{job_id}}/files/{{file_id}}", "test_reference::test_one_file"),
         works(f"GET {JOBS}/{{job_id}}/files/{{file_id}}/download-url", "test_reference::test_one_file"),

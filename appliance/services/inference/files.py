@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from appliance.errors import Conflict, JobCancelled, NotFound, NotUploaded
-from appliance.services import audit, quotas, uploads
+from appliance.services import audit, parts, quotas, uploads
 from appliance.services.box import Box
 from appliance.services.inference import work as inference_work
 from appliance.services.inference.endings import job_ended
@@ -28,14 +28,14 @@ def request_upload(
     Raises NotFound, JobCancelled, UnsupportedContentType, InvalidRequest, FileTooLarge, QuotaExceeded, StorageFull.
     """
     declaration = uploads.declare(box, filename, content_type, size_bytes, "file_size_bytes")
-    _require_open_job(box, tenant_id, job_id)
+    require_open_job(box, tenant_id, job_id)
     quotas.check_upload(box, box.db, tenant_id, declaration.size_bytes)
     file_id = str(uuid.uuid4())
     key = f"tenant-{tenant_id}/inference-{job_id}/{file_id}/original"
     upload_key = uploads.upload_key_of(tenant_id, file_id)
     upload = uploads.make_upload(box, file_id, upload_key, declaration, origin)
     with box.db.transaction() as tx:
-        _require_open_job(box, tenant_id, job_id)
+        require_open_job(box, tenant_id, job_id)
         quotas.check_upload(box, tx, tenant_id, declaration.size_bytes)  # again: now nothing else can be added
         inference_files.insert_file(
             tx,
@@ -56,9 +56,11 @@ def confirm_upload(box: Box, tenant_id: int, job_id: str, file_id: str) -> None:
 
     Raises NotFound, JobCancelled, NotUploaded, SizeMismatch, and Conflict with the file's own error if it failed.
     """
-    _require_open_job(box, tenant_id, job_id)
+    require_open_job(box, tenant_id, job_id)
     file = find_file(box, job_id, file_id)
     if file.status == "pending" or uploads.is_late(file.error_code):
+        if file.multipart_id:
+            parts.complete(box, file.object_key, file.multipart_id, file.declared_size_bytes)
         try:
             accept(box, file, uploads.uploaded_object(box, file))
         except NotUploaded:
@@ -136,6 +138,7 @@ def find_file(box: Box, job_id: str, file_id: str) -> InferenceFile:
     return file
 
 
-def _require_open_job(box: Box, tenant_id: int, job_id: str) -> None:
+def require_open_job(box: Box, tenant_id: int, job_id: str) -> None:
+    """Raise NotFound, or JobCancelled, if the job takes no files."""
     if find_settings(box, tenant_id, job_id).cancelled_at is not None:
         raise JobCancelled("The job was cancelled; it takes no further files.")

@@ -11,7 +11,8 @@ Nothing is deleted that something is about to use, for these reasons:
 - A row names a new key only when the object is new. So an object that is also older than every form can be is named by
   a row that exists, or by none ever.
 - A key that the appliance would not make is never deleted.
-- An upload in parts that was never ended is aborted only if it is as old, and was there in both looks.
+- An upload in parts that was never ended is aborted only if it is as old, was there in both looks, and no pending file
+  waits for it. (The sweep aborts sooner what clients abandoned.)
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import structlog
 from appliance.errors import ObjectMissing
 from appliance.services.box import Box
 from appliance.services.damage import going_on
+from appliance.services.inference import multipart
 from appliance.state import objects as object_rows
 from appliance.storage.objects import StoredKey
 
@@ -58,7 +60,7 @@ def reconcile(box: Box, stopping: threading.Event) -> str | None:
         return None
     for upload in unended:
         with going_on(box, upload.key):
-            box.objects.abort(upload)
+            multipart.abort_unless_awaited(box, upload)
     for key in orphans:
         with going_on(box, key):
             if not object_rows.is_named(box.db, key):

@@ -11,7 +11,7 @@ from appliance.services import audit, uploads
 from appliance.services.box import Box
 from appliance.services.damage import damage_of, going_on
 from appliance.services.datasets import audio as dataset_audio
-from appliance.services.inference import changes
+from appliance.services.inference import changes, multipart
 from appliance.services.inference import files as inference_files
 from appliance.services.inference.endings import fail_file
 from appliance.services.speech import presigned, raw, spool
@@ -53,6 +53,7 @@ def sweep(box: Box) -> None:
     for stored in box.objects.list(UPLOADS, LISTED_UPLOADS):
         with going_on(box, stored.key):
             _sweep_upload(box, stored)
+    multipart.abort_abandoned(box)
     retention.sweep(box)
     changes.forget_old(box)
     with box.db.transaction() as tx:
