@@ -54,7 +54,7 @@ class Job:
 
 SELECT = f"SELECT {columns(Job)} FROM inference_jobs"
 _HAS_TEXT = """(
-    :text IS NULL OR instr(lower(id), lower(:text)) OR instr(lower(model_id), lower(:text)) OR EXISTS (
+    instr(lower(id), lower(:text)) OR instr(lower(model_id), lower(:text)) OR EXISTS (
         SELECT 1 FROM inference_files f
         WHERE f.job_id = inference_jobs.id AND instr(lower(f.original_filename), lower(:text))
     )
@@ -128,7 +128,7 @@ def list_jobs(
     filters = {"tenant_id": tenant_id, "model_name": model_name, "model_version": model_version, "status": status}
     rows = db.all(
         f"""
-        {SELECT} WHERE {where(**filters)} AND {_HAS_TEXT} AND (:before IS NULL OR sequence < :before)
+        {SELECT} WHERE {where(**filters)} AND {_has(text)} AND (:before IS NULL OR sequence < :before)
         ORDER BY sequence DESC LIMIT :limit OFFSET :offset
         """,
         filters | {"text": text, "before": before, "limit": limit, "offset": offset},
@@ -148,7 +148,7 @@ def count_jobs(
     """Return the number of the tenant's jobs."""
     filters = {"tenant_id": tenant_id, "model_name": model_name, "model_version": model_version, "status": status}
     rows = db.all(
-        f"SELECT count(*) FROM inference_jobs WHERE {where(**filters)} AND {_HAS_TEXT}", filters | {"text": text}
+        f"SELECT count(*) FROM inference_jobs WHERE {where(**filters)} AND {_has(text)}", filters | {"text": text}
     )
     return int(rows[0][0])
 
@@ -165,6 +165,11 @@ def list_ended(db: Reader, seconds: float, limit: int, whose: Whose = EVERYBODY)
         [seconds, limit],
     )
     return [(int(row["tenant_id"]), str(row["id"])) for row in rows]
+
+
+def _has(text: str | None) -> str:
+    """Return a condition for SQL: the job's id, model or one of its files has the text. Without a text, all jobs."""
+    return _HAS_TEXT if text is not None else "1"
 
 
 def set_config(tx: Transaction, job_id: str, config: dict[str, Any], client_config: dict[str, Any]) -> None:

@@ -40,6 +40,11 @@ def test_from_form_to_detections(api: Api, job_id: str) -> None:
         "error_message": None,
         "error_code": None,
         "duration_ms": None,
+        "config": {"threshold": 0.5, "merge_window_ms": 200, "min_duration_ms": 50},
+        "redetection": None,
+        "scores_kept": False,
+        "verdict": None,
+        "verdict_reasons": [],
     }
     assert api.file(job_id, form["file_id"]) == pending
     post_form(form, content)
@@ -53,6 +58,7 @@ def test_from_form_to_detections(api: Api, job_id: str) -> None:
         "detection_count": 1,
         "detections": LOUD_DETECTIONS,
         "duration_ms": LOUD_DURATION_MS,
+        "scores_kept": True,
     }
     assert (job["status"], job["files"]) == ("completed", [completed])
     assert api.file(job_id, form["file_id"]) == completed

@@ -155,7 +155,7 @@ def test_healthz_says_that_the_process_is_alive(anonymous: Api) -> None:
 def test_readyz_reports_each_part(api: Api) -> None:
     body = api.get("/readyz")
     assert body["status"] == "ready"
-    assert set(body["checks"]) == {"database", "storage", "model", "worker", "disk", "queue", "sweep"}
+    assert set(body["checks"]) == {"database", "storage", "bucket", "model", "worker", "disk", "queue", "sweep"}
     assert all(check["ok"] and check["detail"] for check in body["checks"].values())
     assert "loud-frames@1.0.0" in body["checks"]["model"]["detail"]
     assert "cpu" in body["checks"]["worker"]["detail"]
