@@ -14,6 +14,7 @@ from tests.support.toy_recordings import loud_wav
 FILES, SPANS = 5, [(20, 40), (100, 120), (200, 220), (300, 320)]
 DETECTIONS = FILES * len(SPANS)
 WRITES = "**/reviews/**"
+PARTS = re.compile(r"[?&]partNumber=(\d+)")
 POSTS = re.compile(r"/audio/?$")  # of files to storage
 
 
@@ -125,3 +126,41 @@ def test_a_folder_goes_on_after_the_tab_was_closed(browser: Browser, appliance: 
     job_id = place.split("job=")[1]
     names = [file["original_filename"] for file in api.finished_job(job_id)["files"] if file["status"] == "completed"]
     assert sorted(names) == sorted(f"concert/disc {number % 3}/{number:02}.wav" for number in range(12))
+
+
+def test_a_large_file_goes_on_after_the_last_part_that_arrived(
+    browser: Browser, appliance: Appliance, tmp_path: Path
+) -> None:
+    api = appliance.api
+    path = tmp_path / "long.wav"
+    path.write_bytes(loud_wav(num_frames=36_000))
+    assert path.stat().st_size > 16 * 1024**2
+    puts: list[int] = []
+
+    def limited(route: Route) -> None:
+        if len(puts) < 1:
+            puts.append(1)
+            route.continue_()
+        else:
+            route.abort()
+
+    with console(browser, appliance) as tab:
+        tab.open("#/upload")
+        tab.page.get_by_label("Model").select_option("loud-frames")
+        tab.page.route(PARTS, limited)
+        tab.page.get_by_label("Files", exact=True).set_input_files(path)
+        expect(tab.page.get_by_text("The appliance does not answer.")).to_be_visible()
+        job_id = str(tab.page.evaluate("location.hash.split('job=')[1]"))
+        tab.page.on("dialog", lambda dialog: dialog.accept())
+        tab.page.reload()
+        tab.page.unroute(PARTS)
+        requests: list[str] = []
+        tab.page.on("request", lambda request: requests.append(request.url))
+        tab.page.get_by_label("Files", exact=True).set_input_files(path)
+        expect(tab.page.get_by_text("1 of 1 files")).to_be_visible()
+        numbers = [match[1] for url in requests if (match := PARTS.search(url))]
+        assert sorted(numbers, key=int) == [str(number) for number in range(2, len(numbers) + 2)]
+    [file] = api.finished_job(job_id)["files"]
+    assert file["status"] == "completed"
+    url = api.get(f"/api/v1/inference-jobs/{job_id}/files/{file['id']}/download-url")["url"]
+    assert api.session.get(url).content == path.read_bytes()

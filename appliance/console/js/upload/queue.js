@@ -1,9 +1,10 @@
 // Sends many files, a few at a time. What was sent is noted, so that the same files chosen again go on where they were.
 import { filePath, jobPath, post, remove } from "../api.js";
 import { wait } from "../poll.js";
-import { sendForm } from "./send.js";
+import { sendForm, sendParts } from "./send.js";
 
 const AT_ONCE = 3;
+const PARTS_FROM_BYTES = 16 * 1024 ** 2;
 
 export class Uploads extends EventTarget {
   constructor(job) {
@@ -76,9 +77,11 @@ export class Uploads extends EventTarget {
     };
     let { fileId, whole } = this.noted[row.key] ?? {};
     if (!whole) {
+      const begun = (id) => this.note(row, { fileId: id });
+      const inParts = row.file.size > PARTS_FROM_BYTES;
       // A file whose bytes never came would keep its job open.
-      if (fileId) await remove(filePath(this.job, fileId)).catch(() => {});
-      fileId = await sendForm(this.job, row, progress, (id) => this.note(row, { fileId: id }));
+      if (fileId && !inParts) await remove(filePath(this.job, fileId)).catch(() => {});
+      fileId = await (inParts ? sendParts : sendForm)(this.job, row, progress, begun, fileId);
       this.note(row, { fileId, whole: true });
     }
     await post(`${jobPath(this.job)}/files/confirm`, { file_id: fileId });

@@ -1,5 +1,5 @@
 // Sends the bytes of one file to storage.
-import { ApiError, here, jobPath, post } from "../api.js";
+import { ApiError, filePath, get, here, jobPath, post } from "../api.js";
 import { typeOf } from "./collect.js";
 
 // Post a file as a form. Returns its id.
@@ -13,6 +13,28 @@ export async function sendForm(job, { file, name, stop }, progress, begun) {
   await transfer("POST", here(form.upload_url), data, stop.signal, progress);
   return form.file_id;
 }
+
+// Send a large file in parts: those that arrived before are not sent again. Returns its id.
+export async function sendParts(job, { file, name, stop }, progress, begun, fileId) {
+  const { signal } = stop;
+  const body = { filename: name, content_type: typeOf(name), file_size_bytes: file.size, multipart: true };
+  let report = fileId && await get(`${filePath(job, fileId)}/parts`, { signal }).catch(unless(404));
+  report ||= await post(`${jobPath(job)}/files/upload-url`, body, { signal });
+  begun(report.file_id);
+  while (report.num_missing) {
+    let sent = report.arrived.reduce((sum, part) => sum + part.size_bytes, 0);
+    for (const { offset, size_bytes: size, url } of report.parts) {
+      await transfer("PUT", here(url), file.slice(offset, offset + size), signal, (now) => progress(sent + now));
+      sent += size;
+    }
+    report = await get(`${filePath(job, report.file_id)}/parts`, { signal });
+  }
+  return report.file_id;
+}
+
+const unless = (status) => (error) => {
+  if (error.status !== status) throw error;
+};
 
 // fetch cannot tell how much of a body was sent.
 function transfer(method, url, body, signal, progress) {
