@@ -9,7 +9,15 @@ class Jobs extends Page {
 
   opened() {
     this.cursors = [null];
-    this.poll(() => this.load());
+    this.poll(() => this.look());
+  }
+
+  // The list is read again only if something changed; else the answer is a 304 without a body.
+  async look() {
+    const changes = await get(query("/api/v1/changes", { since: this.since }), this);
+    if (changes.next !== this.since || !this.jobs) this.running = await this.load();
+    this.since = changes.next;
+    return this.running;
   }
 
   requery() {
