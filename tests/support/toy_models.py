@@ -50,7 +50,9 @@ def loudness_graph(
         numpy_helper.from_array(np.array(0.5 / LOUD, np.float32), "scale"),
         numpy_helper.from_array(np.array(1.0, np.float32), "one"),
         numpy_helper.from_array(np.array(0.0, np.float32), "zero"),
-        numpy_helper.from_array(np.array([[[0.0, 40.0]]], np.float32), "slope"),
+        # By way of large numbers, so that scores of what is louder than 1e27 are not finite.
+        numpy_helper.from_array(np.array(2.0**40, np.float32), "large"),
+        numpy_helper.from_array(np.array([[[0.0, 40.0 / 2**40]]], np.float32), "slope"),
         numpy_helper.from_array(np.array([[[0.0, -20.0]]], np.float32), "offset"),
         numpy_helper.from_array(np.array([1], np.int64), "frame_axis"),
     ]
@@ -63,7 +65,8 @@ def loudness_graph(
     ]
     if logits:
         nodes += [
-            helper.make_node("Mul", ["column", "slope"], ["sloped"]),
+            helper.make_node("Mul", ["column", "large"], ["enlarged"]),
+            helper.make_node("Mul", ["enlarged", "slope"], ["sloped"]),
             helper.make_node("Add", ["sloped", "offset"], ["frames"]),
         ]
     else:

@@ -99,6 +99,7 @@ def test_work_that_waits_for_bytes_or_other_machines_never_holds_a_lane() -> Non
     assert beside == {
         "copy_file": "storage",
         "copy_audio": "storage",
+        "judge": "storage",
         "store": "storage",
         "purge": "storage",
         "fetch": "fetch",
