@@ -109,7 +109,7 @@ def test_no_query_of_the_page_reads_the_whole_queue(box: Box, monkeypatch: pytes
     monkeypatch.setattr(Database, "all", noted)
     samples(box)
     monkeypatch.undo()
-    depths = next(sql for sql in sent if "work_kinds" in sql)
+    depths = next(sql for sql in sent if "busy" in sql)
     plan = [row["detail"] for row in box.db.all(f"EXPLAIN QUERY PLAN {depths}")]
     assert [line for line in plan if "SCAN" in line and "CORRELATED" not in line] == ["SCAN k"]
     assert any("SEARCH work USING INDEX work_oldest (kind=?)" in line for line in plan), plan

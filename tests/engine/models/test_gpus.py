@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import CapturingLogger
 
 from appliance.engine.models import gpus
 
@@ -59,14 +60,14 @@ def test_memory_is_pinned_until_it_is_freed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("status", [1, None])
-def test_memory_that_cannot_be_pinned_is_used_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int | None
-) -> None:
+def test_memory_that_cannot_be_pinned_is_used_all_the_same(monkeypatch: pytest.MonkeyPatch, status: int | None) -> None:
     def load(name: str) -> FakeRuntime:
         if status is None:
             raise OSError(f"{name}: cannot open shared object file")
         return FakeRuntime(status)
 
+    logger = CapturingLogger()
+    monkeypatch.setattr(gpus, "log", logger)
     monkeypatch.setattr(ctypes, "CDLL", load)
     gpus.pin(np.zeros(10, np.float32), "13")
-    assert "memory not pinned" in capsys.readouterr().out
+    assert [call.args for call in logger.calls] == [("memory not pinned",)]
