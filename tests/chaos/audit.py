@@ -140,4 +140,7 @@ def _known_keys(database: Database) -> set[str]:
     for row in database.all("SELECT object_key FROM audio"):
         folder = row["object_key"].rpartition("/")[0]
         keys |= {f"{folder}/normalized", f"{folder}/embedding"}
+    for row in database.all("SELECT object_key, scores_bytes FROM inference_files"):
+        folder = row["object_key"].rpartition("/")[0]
+        keys |= {f"{folder}/waveform"} | ({f"{folder}/scores"} if row["scores_bytes"] is not None else set())
     return keys

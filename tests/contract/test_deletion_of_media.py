@@ -72,7 +72,7 @@ def test_retention_deletes_the_original_and_keeps_the_result(tmp_path: Path, mod
         file_id = api.send(job_id, loud_wav())
         done = api.finished_file(job_id, file_id)
         assert done["status"] == "completed"
-        wait_for(lambda: not objects_in(running, file_id))
+        wait_for(lambda: all(path.endswith(("scores", "waveform")) for path in objects_in(running, file_id)))
         assert api.file(job_id, file_id) == done
         gone = api.get(f"{JOBS}/{job_id}/files/{file_id}/download-url", 409)
         assert "no longer stored" in gone["detail"]
