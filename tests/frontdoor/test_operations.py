@@ -31,8 +31,9 @@ BUCKET = (
     *("publicAccessBlock", "replication", "replication-check", "replication-metrics", "replication-reset"),
     *("requestPayment", "tagging", "uploads", "versioning", "versions", "website"),
 )
+PART = "partNumber=1&uploadId=a"
 OBJECT = (
-    *("acl", "attributes", "lambdaArn=a", "legal-hold", "partNumber=1", "partNumber=1&uploadId=a", "restore"),
+    *("acl", "attributes", "lambdaArn=a", "legal-hold", "partNumber=1", PART, "restore"),
     *("retention", "select&select-type=2", "tagging", "torrent", "uploadId=a", "uploads", "versionId=null"),
     "x-minio-extract=true",
 )
@@ -123,13 +124,16 @@ def direct(door: RunningDoor, method: str, target: str, headers: dict[str, str])
 
 
 def operations(key: str) -> Iterator[tuple[str, str]]:
-    """Every operation on the bucket and on the object but GET, HEAD and PUT of the object itself."""
+    """Every operation on the bucket and on the object but GET, HEAD and PUT of the object itself, and PUT of a part."""
     yield from ((method, "/audio") for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"))
     yield from ((method, f"/audio?{name}") for name in BUCKET for method in ("GET", "HEAD", "PUT", "POST", "DELETE"))
     yield ("POST", "/audio?delete")
     yield from ((method, f"/audio/{key}") for method in ("POST", "DELETE", "PATCH"))
     yield from (
-        (method, f"/audio/{key}?{name}") for name in OBJECT for method in ("GET", "HEAD", "PUT", "POST", "DELETE")
+        (method, f"/audio/{key}?{name}")
+        for name in OBJECT
+        for method in ("GET", "HEAD", "PUT", "POST", "DELETE")
+        if (method, name) != ("PUT", PART)
     )
 
 
@@ -148,6 +152,15 @@ def test_no_other_operation_on_the_bucket_or_the_object_passes(
             status, _, body = send(minio_door, method, sent, headers)
             assert status == 403, (method, sent, status, body)
             assert method == "HEAD" or REFUSED_BY_THE_DOOR.encode() in body, (method, sent, body)
+    assert minio_door.storage.store.stat(key).size_bytes == 3
+
+
+def test_a_part_of_an_upload_that_nobody_began_is_refused_by_storage(
+    minio_door: RunningDoor, credentials: Credentials, key: str
+) -> None:
+    target = in_the_query(minio_door, credentials, "PUT", f"/audio/{key}?{PART}")
+    status, _, body = send(minio_door, "PUT", target, body=b"mine")
+    assert status in (403, 404), body
     assert minio_door.storage.store.stat(key).size_bytes == 3
 
 
