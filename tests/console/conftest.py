@@ -29,7 +29,8 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser that ends with the module: Playwright runs once in a process, and other tests have a browser too."""
     with open_browser("--autoplay-policy=no-user-gesture-required") as running:
         yield running

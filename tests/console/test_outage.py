@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Route, expect
 
 from tests.console.pages import Console, console
-from tests.support.appliances import Api, Appliance
+from tests.support.appliances import Api, Appliance, wait_for
 from tests.support.toy_recordings import loud_wav
 
 FILES, SPANS = 5, [(20, 40), (100, 120), (200, 220), (300, 320)]
@@ -72,6 +72,13 @@ def test_a_reviewer_loses_and_doubles_nothing(browser: Browser, appliance: Appli
     assert [len(of_file) for of_file in reviews] == [len(SPANS)] * FILES
 
 
+def verdicts(api: Api, job_id: str) -> set[str | None]:
+    """The verdicts of a job's detections; None is in it if some have no review."""
+    reviews = [item["review"] for item in queue_of(api, job_id)]
+    assert len(reviews) == len(SPANS)
+    return {review["verdict"] if isinstance(review, dict) else None for review in reviews}
+
+
 def test_rejecting_a_whole_list_is_one_step_to_undo(browser: Browser, appliance: Appliance) -> None:
     api = appliance.api
     job_id = api.make_job(merge_window_ms=0)
@@ -82,11 +89,11 @@ def test_rejecting_a_whole_list_is_one_step_to_undo(browser: Browser, appliance:
         tab.open(f"#/jobs/{job_id}/review")
         tab.page.get_by_role("button", name="Reject all of the list").click()
         expect(tab.page.get_by_text(f"{len(SPANS)} rejected", exact=True)).to_have_count(1)
-        assert {item["review"]["verdict"] for item in queue_of(api, job_id)} == {"rejected"}  # type: ignore[index]
+        wait_for(lambda: verdicts(api, job_id) == {"rejected"})  # the page is ahead of the appliance
         tab.page.locator("tr[aria-selected=true]").focus()
         tab.page.keyboard.press("u")
         expect(tab.page.get_by_text("0 rejected")).to_be_visible()
-    assert [item["review"] for item in queue_of(api, job_id)] == [None] * len(SPANS)
+        wait_for(lambda: verdicts(api, job_id) == {None})
 
 
 def test_a_folder_goes_on_after_the_tab_was_closed(browser: Browser, appliance: Appliance, tmp_path: Path) -> None:

@@ -108,10 +108,10 @@ def test_a_python_without_venv_says_what_to_install(checkout: Path, tmp_path: Pa
 
 def test_pip_replaces_a_missing_ensurepip(checkout: Path, tmp_path: Path) -> None:
     script = f'case "$*" in *ensurepip*|*virtualenv*) exit 1;; esac; exec "{sys.executable}" "$@"'
-    wheels = tmp_path / "wheels"
     import ensurepip
 
-    shutil.copytree(Path(ensurepip.__file__).parent / "_bundled", wheels)
+    # Debian's package keeps the wheels of pip in a folder of its own.
+    wheels = getattr(ensurepip, "_WHEEL_PKG_DIR", None) or Path(ensurepip.__file__).parent / "_bundled"
     python = stub(tmp_path / "debians", script)
     status, stderr = bootstrap(checkout, APPLIANCE_PYTHON=python, PIP_FIND_LINKS=str(wheels))
     assert status == 0, stderr
