@@ -136,7 +136,7 @@ def _tree(folder: str) -> Iterator[_Entry]:
 
 
 def _entries(folder: str) -> Iterator[_Entry]:
-    """Yield the entries of a folder that are not hidden, or one with the error that says why there are none."""
+    """Yield the entries of a folder that are not hidden. If it cannot be read, yield one entry with the error."""
     try:
         with os.scandir(folder or os.curdir) as entries:
             for entry in entries:

@@ -103,7 +103,7 @@ class UploadRow(Uploaded, Protocol):
 
     @property
     def etag(self) -> str | None:
-        """The tag of the confirmed bytes. None if there are none."""
+        """The tag of the confirmed bytes. None before the confirm."""
 
     @property
     def awaits_copy(self) -> bool:

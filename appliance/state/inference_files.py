@@ -51,7 +51,7 @@ class InferenceFile:
     original_removed_at: float | None
     config: dict[str, Any] | None  # in effect for its detections; None if it is the job's
     client_config: dict[str, Any] | None  # what the client set of it
-    verdict: FileVerdict | None  # by the rules of its tenant, None if there are none
+    verdict: FileVerdict | None  # by the rules of its tenant; None if the tenant has no rules
     verdict_reasons: list[str]
 
     @property
@@ -249,7 +249,7 @@ def list_with_old_scores(db: Reader, seconds: float, limit: int, whose: Whose = 
 
 
 def set_scores(tx: Transaction, file_id: str, etag: str | None, size_bytes: int | None) -> None:
-    """Note which scores are kept of a file; None for both if there are none."""
+    """Note which scores of a file are kept. If none are kept, ``etag`` and ``size_bytes`` are None."""
     tx.change(
         """
         UPDATE inference_files SET scores_etag = ?1, scores_bytes = ?2,

@@ -72,7 +72,7 @@ def test_a_reviewer_loses_and_doubles_nothing(browser: Browser, appliance: Appli
     assert [len(of_file) for of_file in reviews] == [len(SPANS)] * FILES
 
 
-def verdicts(api: Api, job_id: str) -> set[str | None]:
+def verdicts_of(api: Api, job_id: str) -> set[str | None]:
     """The verdicts of a job's detections; None is in it if some have no review."""
     reviews = [item["review"] for item in queue_of(api, job_id)]
     assert len(reviews) == len(SPANS)
@@ -89,11 +89,11 @@ def test_rejecting_a_whole_list_is_one_step_to_undo(browser: Browser, appliance:
         tab.open(f"#/jobs/{job_id}/review")
         tab.page.get_by_role("button", name="Reject all of the list").click()
         expect(tab.page.get_by_text(f"{len(SPANS)} rejected", exact=True)).to_have_count(1)
-        wait_for(lambda: verdicts(api, job_id) == {"rejected"})  # the page is ahead of the appliance
+        wait_for(lambda: verdicts_of(api, job_id) == {"rejected"})  # the page is ahead of the appliance
         tab.page.locator("tr[aria-selected=true]").focus()
         tab.page.keyboard.press("u")
         expect(tab.page.get_by_text("0 rejected")).to_be_visible()
-        wait_for(lambda: verdicts(api, job_id) == {None})
+        wait_for(lambda: verdicts_of(api, job_id) == {None})
 
 
 def test_a_folder_goes_on_after_the_tab_was_closed(browser: Browser, appliance: Appliance, tmp_path: Path) -> None:

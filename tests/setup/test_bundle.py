@@ -8,13 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from appliance import ROOT
+from tests.support.archives import extract
 
 PIP = "import sys, shutil, os; shutil.copy(os.environ['WHEEL'], sys.argv[sys.argv.index('--dest') + 1])"
 METADATA = "Metadata-Version: 2.4\nName: some-package\nVersion: 1.2\nLicense-Expression: MIT\n"
@@ -55,9 +55,7 @@ def test_a_bundle_says_what_it_contains_and_shows_a_damaged_file(checkout: Path,
     env = os.environ | {"APPLIANCE_MINIO": str(minio), "WHEEL": str(wheel.filename)}
     subprocess.run(command, env=env, check=True)
     (archive,) = (tmp_path / "out").iterdir()
-    with tarfile.open(archive) as tar:
-        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)  # since Python 3.11.4
-        tar.extractall(tmp_path / "in")
+    extract(archive, tmp_path / "in")
     (bundle,) = (tmp_path / "in").iterdir()
 
     for line in (bundle / "SHA256SUMS").read_text().splitlines():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import tarfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +18,7 @@ from standardwebhooks import Webhook
 
 from appliance.state.database import Database
 from tests.support.appliances import ROOT, Appliance, running_appliance, wait_for
+from tests.support.archives import extract
 
 HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
@@ -88,9 +88,7 @@ def webhooks() -> Iterator[list[tuple[dict[str, str], bytes]]]:
 def appliance(tmp_path_factory: pytest.TempPathFactory, webhooks: object, speech_model: None) -> Iterator[Appliance]:
     """Today's appliance on the data folder of the first release, with the models of this repository."""
     folder = tmp_path_factory.mktemp("first-release")
-    with tarfile.open(HERE / "first-release.tar.xz") as archive:
-        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)  # since 3.11.4
-        archive.extractall(folder)
+    extract(HERE / "first-release.tar.xz", folder)
     settings = {
         "default_model": "artifacts",
         "webhook_networks": '["127.0.0.0/8"]',

@@ -1,4 +1,4 @@
-"""What is asked of CUDA beside onnxruntime: which GPUs there are, and pinned memory."""
+"""Direct calls of CUDA, without onnxruntime: list the GPUs, and pin memory."""
 
 from __future__ import annotations
 

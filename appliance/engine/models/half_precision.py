@@ -28,7 +28,7 @@ def to_half(content: bytes) -> bytes:
     """
     try:
         model = onnx.load_from_string(content)
-    except Exception as error:  # protobuf's errors are none of its own package's
+    except Exception as error:  # onnx raises protobuf's errors, which have no common class
         raise ValueError(f"the file is not an ONNX model: {error}") from error
     _Conversion(model).run()
     return model.SerializeToString()

@@ -27,8 +27,8 @@ def annotate_from_detections(
 ) -> list[SetAnnotation]:
     """Copy the detections of a completed inference file onto a recording of the dataset, all or none.
 
-    Only detections with at least the confidence ``threshold`` are copied, and only those of ``artifact_types`` unless
-    that is None. Inference files have no checksum, so only the lengths show whether both are the same recording.
+    Only detections with at least the confidence ``threshold`` are copied, and only those of ``artifact_types``; None is
+    all types. Inference files have no checksum, so only the lengths show whether both are the same recording.
 
     Raises NotFound, NotReady, Conflict for a published set, and InvalidRequest if the lengths differ by more than
     1 ms, or if the dataset defines types and a detection has another one.

@@ -107,7 +107,7 @@ def preview(box: Box, shelf: ScoreShelf, tenant_id: int, job_id: str, file_id: s
 
 
 def changed_choices(settings: JobSettings, file: InferenceFile | None, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the client's settings for a file, or for a job if that is None, after changes as ``preview`` takes."""
+    """Return the client's settings of a file with changes as ``preview`` takes them. Without a file: of the job."""
     now = settings.client_config if file is None or file.client_config is None else file.client_config
     return {name: value for name, value in (now | changes).items() if value is not None}
 
