@@ -246,6 +246,15 @@ class DecoderDied(AudioError):
     code = "decoder_died"
 
 
+class DecoderKilled(DecoderDied):
+    """The decoder process was ended from outside (SIGKILL): by the kernel, because memory is short, or by a person.
+
+    No recording causes this: its limits end a decoder in other ways. So it gets more tries.
+    """
+
+    code = "decoder_killed"
+
+
 # --- models ---------------------------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,7 @@ FILE_ERRORS: tuple[type[ApplianceError], ...] = (
     errors.AudioTooShort,
     errors.AudioTooLong,
     errors.DecoderDied,
+    errors.DecoderKilled,
     errors.ModelNotFound,
     errors.InvalidManifest,
     errors.ProviderUnavailable,

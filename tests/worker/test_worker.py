@@ -224,11 +224,11 @@ def test_an_object_that_cannot_be_read_fails_its_file_although_storage_works(
     monkeypatch.setattr(leases, "RETRY_SECONDS", 0.005)
     fixture = make()
     fixture.objects.is_ready = True
-    fixture.objects.errors = [StorageUnavailable("cannot read")] * (leases.READ_TRIES - 1)
+    fixture.objects.errors = [StorageUnavailable("cannot read")] * (leases.OUTSIDE_TRIES - 1)
     stutters = fixture.add(fixture.make_job(), loud_wav())
     with fixture.working(lanes=1):
         assert fixture.finished_file(stutters).status == "completed"
-        fixture.objects.errors = [StorageUnavailable("cannot read")] * leases.READ_TRIES
+        fixture.objects.errors = [StorageUnavailable("cannot read")] * leases.OUTSIDE_TRIES
         damaged = fixture.finished_file(fixture.add(fixture.make_job(), loud_wav()))
     assert (damaged.status, damaged.error_code) == ("failed", "object_damaged")
     assert "Object storage works, but cannot read" in (damaged.error_message or "")

@@ -24,7 +24,7 @@ from appliance.engine.decode.parent import DecodeLimits, DecoderChild
 from appliance.engine.decode.remote import Ranges
 from appliance.engine.decode.reply import RangeServer, Reply
 from appliance.engine.decode.spectrogram import MARGIN
-from appliance.errors import CorruptAudio, DecoderDied
+from appliance.errors import CorruptAudio
 
 __all__ = ["Clip", "DecodeLimits", "DecodedAudio", "Decoder"]
 
@@ -163,7 +163,7 @@ class Decoder:
         if not self._child:
             child = DecoderChild(self._limits.memory_bytes, self._niceness)
             if not child.is_ready(self._limits.stall_seconds):
-                raise DecoderDied(f"The decoder process did not start: {child.exit_reason(self._limits)}")
+                raise child.end("The decoder process did not start", self._limits)
             self._child = child
         return self._child
 

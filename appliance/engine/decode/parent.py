@@ -20,6 +20,7 @@ from pathlib import Path
 from appliance.config import Settings
 from appliance.engine.confinement.confine import environment
 from appliance.engine.decode import wire
+from appliance.errors import DecoderDied, DecoderKilled
 
 PROGRAM = ("-m", "appliance.engine.decode.child")
 EXIT_SECONDS = 2.0
@@ -109,20 +110,16 @@ class DecoderChild:
         soft = math.ceil(used_seconds) + cpu_seconds
         resource.prlimit(self.process.pid, resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
-    def exit_reason(self, limits: DecodeLimits) -> str:
-        """Return why the child ended, as the second half of a sentence. Ends the child if it still runs."""
+    def end(self, beginning: str, limits: DecodeLimits) -> DecoderDied:
+        """Return the error of a child that ended; ends it if it still runs. ``beginning`` stands before the reason."""
         try:
             status = self.process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-            return "it stopped answering."
-        if status == wire.OUT_OF_MEMORY:
-            return f"it needed more than {limits.memory_bytes // 1024**2} MiB of memory."
-        if status == -signal.SIGXCPU:
-            return f"it needed more than {limits.cpu_seconds} s of CPU time."
-        if status < 0:
-            return f"it crashed or was killed ({signal.Signals(-status).name})."
-        return f"it ended with status {status}."
+            return DecoderDied(f"{beginning}: it stopped answering.")
+        if status == -signal.SIGKILL:
+            return DecoderKilled(f"{beginning}: it was killed from outside (SIGKILL).")
+        return DecoderDied(f"{beginning}: {_reason(status, limits)}.")
 
     def kill(self) -> None:
         """End the process and close the descriptors that lead to it. Idempotent."""
@@ -132,3 +129,13 @@ class DecoderChild:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
+
+
+def _reason(status: int, limits: DecodeLimits) -> str:
+    if status == wire.OUT_OF_MEMORY:
+        return f"it needed more than {limits.memory_bytes // 1024**2} MiB of memory"
+    if status == -signal.SIGXCPU:
+        return f"it needed more than {limits.cpu_seconds} s of CPU time"
+    if status < 0:
+        return f"it crashed ({signal.Signals(-status).name})"
+    return f"it ended with status {status}"

@@ -164,9 +164,9 @@ class Reply:
                 continue
             count = os.readv(self._pipe_fd, [unread])
             if not count:
-                reason = self._child.exit_reason(self._limits)
+                error = self._child.end("The decoder process ended on this file", self._limits)
                 self._kill_child()
-                raise DecoderDied(f"The decoder process ended on this file: {reason}")
+                raise error
             unread = unread[count:]
         return payload
 

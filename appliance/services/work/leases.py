@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from appliance.errors import ApplianceError, ObjectDamaged, WorkerLost
+from appliance.errors import ApplianceError, DecoderKilled, ObjectDamaged, WorkerLost
 from appliance.services.box import Box
 from appliance.services.kind import PoolName
 from appliance.services.work.kinds import KINDS
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
 SUSPECT_LEASES = 3
-READ_TRIES = 8  # of an object that cannot be read while storage is ready; the waits add up to four minutes
+OUTSIDE_TRIES = 8  # if something outside the recording may recover; the waits add up to four minutes
 
 
 def start_worker(box: Box, worker_id: str, provider: str, number: int = 1, count: int = 1) -> None:
@@ -88,11 +88,12 @@ def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool, delay_se
     """Release the work for another try, or give it up if the tries that count are used up. Raises LeaseLost.
 
     Returns False if it was given up.
-    If the object cannot be read, there are more tries, and each wait is twice the one before: the disk may recover.
+    If the object cannot be read or its decoder was killed from outside, there are more tries, and each wait is twice
+    the one before: the disk or the memory may recover.
     """
     tries = box.settings.max_decoder_deaths
-    if isinstance(error, ObjectDamaged):
-        tries, delay_seconds = READ_TRIES, RETRY_SECONDS * 2**work.attempts
+    if isinstance(error, (ObjectDamaged, DecoderKilled)):
+        tries, delay_seconds = OUTSIDE_TRIES, RETRY_SECONDS * 2**work.attempts
     if counts and work.attempts + 1 >= tries:
         fail(box, work, error)
         return False

@@ -19,7 +19,15 @@ import pytest
 from appliance.engine.decode import parent, wire
 from appliance.engine.decode.decoder import DecodedAudio, DecodeLimits, Decoder
 from appliance.engine.decode.parent import DecoderChild
-from appliance.errors import AudioError, AudioTooLong, AudioTooShort, CorruptAudio, DecoderDied, EmptyFile
+from appliance.errors import (
+    AudioError,
+    AudioTooLong,
+    AudioTooShort,
+    CorruptAudio,
+    DecoderDied,
+    DecoderKilled,
+    EmptyFile,
+)
 from tests.support.encoded_files import clicks, noise, silent_flac, wav
 
 pytestmark = pytest.mark.slow  # most tests start a decoder process or kill one
@@ -161,8 +169,9 @@ def test_a_killed_child_fails_only_the_current_file(
         next(audio)
         assert decoder.pid
         os.kill(decoder.pid, number)
-        with pytest.raises(DecoderDied, match=number.name):
+        with pytest.raises(DecoderDied, match=number.name) as raised:
             list(audio)
+        assert isinstance(raised.value, DecoderKilled) == (number == signal.SIGKILL)
         assert_works(decoder, recording(GOOD))
 
 

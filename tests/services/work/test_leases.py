@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.errors import DecoderDied, LeaseLost, StorageUnavailable
+from appliance.errors import (
+    ApplianceError,
+    DecoderDied,
+    DecoderKilled,
+    LeaseLost,
+    ObjectDamaged,
+    StorageUnavailable,
+)
 from appliance.services.box import Box
 from appliance.services.inference import files, jobs
 from appliance.services.work import leases
@@ -111,6 +118,19 @@ def test_tries_that_count_are_used_up(box: Box, job_id: str, file_id: str) -> No
     leases.retry(limited, claim(box), DecoderDied("It crashed again."), counts=True)
     assert file_of(box, job_id, file_id).error_message == "It crashed again."
     assert events(box) == ["file.failed", "job.completed"]
+
+
+@pytest.mark.parametrize("error", [DecoderKilled("Memory was short."), ObjectDamaged("The disk failed.")])
+def test_what_may_recover_gets_eight_tries(
+    box: Box, job_id: str, file_id: str, error: ApplianceError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RETRY_SECONDS", 0.0)
+    limited = with_settings(box, max_decoder_deaths=1)
+    for tries in range(1, 8):
+        assert leases.retry(limited, claim(box), error, counts=True)
+        assert counts(box) == [(tries, 0, None)]
+    assert not leases.retry(limited, claim(box), error, counts=True)
+    assert file_of(box, job_id, file_id).error_code == error.code
 
 
 def test_tries_that_do_not_count_are_never_used_up(box: Box, job_id: str, file_id: str) -> None:
