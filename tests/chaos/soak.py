@@ -1,7 +1,8 @@
 """A long run without faults, at 80 % of what the machine can do: what grows?
 
 ``python -m tests.chaos.soak --minutes N`` (``scripts/soak``). First the clients send without pause; the limit is the
-number of recordings that are done per second meanwhile. Then they send at 80 % of it.
+number of recordings that are done per second meanwhile. Then they send at 80 % of it. The page of metrics is scraped
+all the time, and drawn at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from tests.chaos.audit import GOOD_ENDS, Audit, audit
 from tests.chaos.clients import Ledger
 from tests.chaos.gauges import Gauges, read_gauges, sockets_of_seaweedfs
 from tests.chaos.run import PATIENCE_SECONDS, Box, sending
-from tests.support.appliances import make_models
+from tests.chaos.scraped import SCRAPE_SECONDS, Scraped, scraping
+from tests.support.appliances import ROOT, make_models
 from tests.support.receivers import receiving
 
 SHARE = 0.8
@@ -62,6 +64,7 @@ class Soak:
     api_seconds: list[float]
     leftover_sockets: int
     audit: Audit
+    scraped: Scraped
 
     def table(self) -> str:
         """The figures, a line each."""
@@ -80,6 +83,7 @@ class Soak:
             self._line("database, MiB", "database_bytes", unit=MIB),
             self._line("write-ahead log, MiB", "wal_bytes", unit=MIB),
             ("sockets until next start", str(self.leftover_sockets)),
+            ("scrapes, and those that failed", f"{len(self.scraped.scrapes)}, {self.scraped.misses}"),
             ("calls of the API", str(len(self.api_seconds))),
         ]
         if len(self.api_seconds) > 1:
@@ -116,7 +120,11 @@ def run(folder: Path, models: Path, minutes: float, measure_seconds: float, stor
     tmp.mkdir()
     os.environ["TMPDIR"] = str(tmp)  # of the processes that are started from here on
     ledger, pace, readings = Ledger(), Pace(), list[Gauges]()
-    with receiving() as receiver, contextlib.closing(Box(folder / "data", models, storage_server=storage)) as box:
+    with (
+        receiving() as receiver,
+        contextlib.closing(Box(folder / "data", models, storage_server=storage)) as box,
+        scraping(box.appliance) as scraped,
+    ):
         database = Database(box.appliance.data_dir / "appliance.db")
         with sending(box, receiver, ledger, 0, NUM_CLIENTS, pace.wait):
             rate(database, measure_seconds / 4)  # until all models are loaded
@@ -133,7 +141,7 @@ def run(folder: Path, models: Path, minutes: float, measure_seconds: float, stor
         end = audit(ledger, receiver, box.appliance, PATIENCE_SECONDS)
         idle = read_gauges(box.appliance, tmp)
     left = len(sockets_of_seaweedfs() - before)
-    return Soak(minutes, limit, done_per_second, readings, idle, api_seconds, left, end)
+    return Soak(minutes, limit, done_per_second, readings, idle, api_seconds, left, end, scraped)
 
 
 def wait_until_idle(database: Database, patience_seconds: float) -> None:
@@ -149,11 +157,18 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="how long the load is 80 %% of the limit (60)")
     parser.add_argument("--measure-seconds", type=float, default=120.0, help="how long the limit is measured (120)")
     parser.add_argument("--storage", choices=["minio", "seaweedfs"], default="minio", help="the storage server (minio)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "var" / "soak", help="folder for what was scraped (var/soak)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         models = make_models(Path(folder) / "models")
         result = run(Path(folder), models, options.minutes, options.measure_seconds, options.storage)
     print(result.table())
+    options.out.mkdir(parents=True, exist_ok=True)
+    result.scraped.write_csv(options.out / "metrics.csv")
+    result.scraped.write_svg(options.out / "metrics.svg")
+    print(f"What was scraped every {SCRAPE_SECONDS:.0f} s is in {options.out}.")
     for name, value in vars(result.audit).items():
         for line in value if isinstance(value, list) else []:
             print(f"{name}: {line}")
