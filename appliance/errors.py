@@ -162,6 +162,12 @@ class JobCancelled(Conflict):
     code = "job_cancelled"
 
 
+class AnnotationRefused(ApplianceError):
+    """An annotation or a review contradicts another one, ends after its recording, or names an undefined label."""
+
+    code = "annotation_refused"
+
+
 class SizeMismatch(InvalidRequest):
     """The uploaded object does not have the size that was declared."""
 

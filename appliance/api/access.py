@@ -15,6 +15,7 @@ _PRODUCTS = (
     "verdicts",
     "datasets",
     "annotations",
+    "reviewed_stretches",
     "annotation_sets",
     "models",
     "usage",

@@ -34,9 +34,9 @@ EXPORTS = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TY
 
 
 @blueprint.post("", responses={201: schemas.Annotation})
-def create_annotation(path: schemas.AudioPath, body: schemas.CreateAnnotation) -> Answer:
+def create_annotation(path: schemas.AudioPath, body: schemas.CreateRecordingAnnotation) -> Answer:
     """Annotate a stretch of a recording."""
-    mark = Mark(body.artifact_type, body.start_ms, body.end_ms)
+    mark = Mark(body.artifact_type, body.start_ms, body.end_ms, body.presence)
     (annotation,) = service.add_annotations(box(), tenant_id(), path.dataset_id, path.audio_id, [mark])
     return render_annotation(annotation), 201
 
@@ -92,5 +92,6 @@ def render_annotation(annotation: Annotation) -> dict[str, Any]:
         "artifact_type": annotation.artifact_type,
         "start_ms": annotation.start_ms,
         "end_ms": annotation.end_ms,
+        "presence": annotation.presence,
         "created_at": rfc3339(annotation.created_at),
     }

@@ -7,12 +7,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from appliance.api.schemas import Body, DeclaredFile, NumberedAnswer, NumberedPage, Query, Text, WholeNumber
+from appliance.state.annotations import Presence
 from appliance.state.moves import AnnotationSetStatus, AudioStatus
 
 MAX_ARTIFACT_TYPES = 200
 MAX_BULK_ANNOTATIONS = 10_000
 
 # --- requests -------------------------------------------------------------------------------------------------------
+
+
+GroupName = Annotated[Text, Field(min_length=1, max_length=200)]
+GROUP = "Recordings of one origin, such as a voice or a session. A training never learns from a group and tries it too."
 
 
 class ArtifactType(Body):
@@ -58,6 +63,13 @@ class RequestAudioUpload(DeclaredFile):
     """Audio that is about to be uploaded."""
 
     file_size: WholeNumber = Field(description="Exact size of the file, 1 to 524,288,000 bytes.")
+    group: GroupName | None = Field(None, description=GROUP)
+
+
+class ChangeAudio(Body):
+    """A change of audio."""
+
+    group: GroupName | None = Field(description=GROUP)
 
 
 class ConfirmAudioUpload(Body):
@@ -72,6 +84,22 @@ class CreateAnnotation(Body):
     artifact_type: Text = Field(min_length=1, max_length=100)
     start_ms: WholeNumber
     end_ms: WholeNumber
+
+
+class CreateRecordingAnnotation(CreateAnnotation):
+    """A labeled stretch of a recording that belongs to no annotation set."""
+
+    presence: Presence = Field("present", description="Whether the label is there; `unsure` is left out of training.")
+
+
+class ReviewStretch(Body):
+    """What a person listened for."""
+
+    labels: list[Annotated[Text, Field(min_length=1, max_length=100)]] = Field(
+        min_length=1, max_length=MAX_ARTIFACT_TYPES, description="If none of these is annotated, none is there."
+    )
+    start_ms: WholeNumber = Field(0, ge=0)
+    end_ms: WholeNumber | None = Field(None, ge=1, description="Null: to the end of the recording.")
 
 
 Confidence = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -147,6 +175,12 @@ class AudioPath(DatasetPath):
     """Path of audio."""
 
     audio_id: Text
+
+
+class ReviewedStretchPath(AudioPath):
+    """Path of a reviewed stretch."""
+
+    stretch_id: Text
 
 
 class AnnotationPath(AudioPath):
@@ -253,6 +287,7 @@ class Audio(BaseModel):
     codec: str | None
     size_bytes: int
     sha256: str | None = Field(description="Of the original file.")
+    group: str | None
     created_at: str = Field(json_schema_extra={"format": "date-time"})
 
 
@@ -309,7 +344,24 @@ class Annotation(BaseModel):
     artifact_type: str
     start_ms: int
     end_ms: int
+    presence: Presence
     created_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class ReviewedStretch(BaseModel):
+    """A stretch of a recording that a person listened to for some labels."""
+
+    id: str
+    labels: list[str]
+    start_ms: int
+    end_ms: int
+    created_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+class ReviewedStretchList(BaseModel):
+    """The reviewed stretches of a recording, in order of their start."""
+
+    reviews: list[ReviewedStretch]
 
 
 class AnnotationList(BaseModel):

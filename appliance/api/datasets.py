@@ -81,6 +81,7 @@ def request_audio_upload_url(path: schemas.DatasetPath, body: schemas.RequestAud
         content_type=body.content_type,
         size_bytes=body.file_size,
         origin=origin(),
+        group_name=body.group,
     )
     return {
         "upload_url": upload.form.url,
@@ -122,6 +123,13 @@ def list_audio(path: schemas.DatasetPath, query: schemas.ListAudio) -> Answer:
 def get_audio(path: schemas.AudioPath) -> Answer:
     """Get audio and the progress of its processing."""
     return render_audio(dataset_audio.find_audio(box(), tenant_id(), path.dataset_id, path.audio_id)), 200
+
+
+@blueprint.patch("/<dataset_id>/audio/<audio_id>", responses={200: schemas.Audio})
+def change_audio(path: schemas.AudioPath, body: schemas.ChangeAudio) -> Answer:
+    """Put audio into a group, or in none."""
+    audio = dataset_audio.set_group(box(), tenant_id(), path.dataset_id, path.audio_id, body.group)
+    return render_audio(audio), 200
 
 
 @blueprint.delete("/<dataset_id>/audio/<audio_id>", responses={204: None})
@@ -183,6 +191,7 @@ def render_audio(audio: Audio) -> dict[str, Any]:
         "codec": audio.codec,
         "size_bytes": audio.declared_size_bytes,
         "sha256": audio.sha256,
+        "group": audio.group_name,
         "created_at": rfc3339(audio.created_at),
     }
 

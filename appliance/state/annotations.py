@@ -8,27 +8,39 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from appliance.state.database import Reader, Transaction, columns
+
+Presence = Literal["present", "absent", "unsure"]
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """A labeled stretch of a recording; times in whole milliseconds, ``start_ms < end_ms``."""
+    """A labeled stretch of a recording; times in whole milliseconds, ``start_ms < end_ms``.
+
+    ``absent`` says that the label is not there, and ``unsure`` that nobody can tell.
+    """
 
     id: str
     artifact_type: str
     start_ms: int
     end_ms: int
     created_at: float
+    presence: Presence = "present"
 
 
 ORDER = "ORDER BY start_ms, end_ms, rowid"
 
 
-def insert_annotations(tx: Transaction, audio_id: str, rows: Sequence[tuple[str, str, int, int]]) -> list[Annotation]:
-    """Store annotations, each as (id, artifact_type, start_ms, end_ms). Returns them in order of their start."""
-    for annotation_id, artifact_type, start_ms, end_ms in rows:
+def insert_annotations(
+    tx: Transaction, audio_id: str, rows: Sequence[tuple[str, str, int, int, Presence]]
+) -> list[Annotation]:
+    """Store annotations, each as (id, artifact_type, start_ms, end_ms, presence).
+
+    Returns them in order of their start.
+    """
+    for annotation_id, artifact_type, start_ms, end_ms, presence in rows:
         tx.insert(
             "annotations",
             ("created_at",),
@@ -37,6 +49,7 @@ def insert_annotations(tx: Transaction, audio_id: str, rows: Sequence[tuple[str,
             artifact_type=artifact_type,
             start_ms=start_ms,
             end_ms=end_ms,
+            presence=presence,
         )
     ids = json.dumps([row[0] for row in rows])
     sql = f"SELECT {columns(Annotation)} FROM annotations WHERE id IN (SELECT value FROM json_each(?)) {ORDER}"

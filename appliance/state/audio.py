@@ -33,6 +33,7 @@ class Audio:
     codec: str | None
     sha256: str | None
     created_at: float
+    group_name: str | None = None  # of recordings that are of one origin, such as a voice or a session
 
     @property
     def folder(self) -> str:
@@ -81,6 +82,7 @@ def insert_audio(
     object_key: str,
     upload_key: str | None = None,
     upload_expires_at: float,
+    group_name: str | None = None,
 ) -> None:
     """Store new pending audio."""
     tx.insert(
@@ -94,7 +96,13 @@ def insert_audio(
         upload_key=upload_key,
         upload_expires_at=upload_expires_at,
         status="pending",
+        group_name=group_name,
     )
+
+
+def set_group(tx: Transaction, audio_id: str, group_name: str | None) -> None:
+    """Put a recording into a group, or in none."""
+    tx.change("UPDATE audio SET group_name = ?, updated_at = unixepoch('subsec') WHERE id = ?", [group_name, audio_id])
 
 
 def get_audio(db: Reader, dataset_id: str, audio_id: str) -> Audio | None:

@@ -1042,6 +1042,34 @@ def m031_uploads_in_parts(db: Database) -> None:
     )
 
 
+@migrations()
+def m032_presence_reviews_and_groups(db: Database) -> None:
+    """Annotations say whether their label is there, recordings may have a group, and people note what they heard."""
+    _run(
+        db,
+        """
+        ALTER TABLE annotations ADD COLUMN presence TEXT NOT NULL DEFAULT 'present'
+            CONSTRAINT annotations_presence CHECK (presence IN ('present', 'absent', 'unsure'))
+        """,
+        """
+        ALTER TABLE audio ADD COLUMN group_name TEXT
+            CONSTRAINT audio_group_name_length CHECK (length(group_name) BETWEEN 1 AND 200)
+        """,
+        """
+        CREATE TABLE reviewed_stretches (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            audio_id TEXT NOT NULL REFERENCES audio (id) ON DELETE CASCADE,
+            labels TEXT NOT NULL CONSTRAINT reviewed_stretches_labels_array CHECK (json_type(labels) = 'array'),
+            start_ms INTEGER NOT NULL CONSTRAINT reviewed_stretches_start_not_negative CHECK (start_ms >= 0),
+            end_ms INTEGER NOT NULL CONSTRAINT reviewed_stretches_end_after_start CHECK (end_ms > start_ms),
+            created_at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX reviewed_stretches_audio ON reviewed_stretches (audio_id, start_ms)",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

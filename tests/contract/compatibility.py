@@ -158,6 +158,7 @@ UPLOADS = Service(
         ),
         works(f"POST {AUDIO}/confirm", "test_page_samples::test_an_upload_to_a_dataset"),
         works(f"GET {AUDIO}/{{audio_id}}", "test_page_samples::test_an_upload_to_a_dataset"),
+        own(f"PATCH {AUDIO}/{{audio_id}}", "test_reviewed_stretches::test_a_recording_has_a_group"),
         works(f"DELETE {AUDIO}/{{audio_id}}", "test_page_samples::test_audio_that_failed_is_deleted"),
         works(f"GET {AUDIO}/{{audio_id}}/download-url", "test_page_samples::test_an_upload_to_a_dataset"),
         works(

@@ -110,7 +110,9 @@ class Belongings:
             "ChangeDataset": {"name": "stolen"},
             "RequestAudioUpload": file | {"file_size": 4},
             "ConfirmAudioUpload": {"audio_id": ids["audio_id"]},
-            "CreateAnnotation": span,
+            "ChangeAudio": {"group": "a voice"},
+            "CreateRecordingAnnotation": span,
+            "ReviewStretch": {"labels": ["glitch"]},
             "CreateSetAnnotation": span | {"audio_file_id": ids["audio_id"]},
             "CreateSetAnnotations": {"annotations": [span | {"audio_file_id": ids["audio_id"]}]},
             "ChangeSetAnnotation": {"end_ms": 20},
@@ -149,7 +151,16 @@ class Belongings:
 NOBODYS = Belongings(
     dict.fromkeys(
         [
-            *("job_id", "file_id", "dataset_id", "audio_id", "annotation_id", "set_id", "set_annotation_id"),
+            *(
+                "job_id",
+                "file_id",
+                "dataset_id",
+                "audio_id",
+                "annotation_id",
+                "stretch_id",
+                "set_id",
+                "set_annotation_id",
+            ),
             *(
                 "transcript_id",
                 "transcriptionId",
@@ -246,6 +257,7 @@ def mine(appliance: Appliance) -> Belongings:
             "review_id": "review-of-mine",
             "with": api.make_job(),
             "annotation_id": api.post(f"{dataset}/audio/{audio_id}/annotations", span, 201)["id"],
+            "stretch_id": api.post(f"{dataset}/audio/{audio_id}/reviews", {"labels": ["glitch"]}, 201)["id"],
             "set_id": drafted,
             "set_annotation_id": in_set,
             "audio_url": audio_url,

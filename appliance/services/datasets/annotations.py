@@ -13,14 +13,15 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 from appliance.audacity import audacity_line
-from appliance.errors import Conflict, InvalidRequest, NotFound, NotReady
+from appliance.errors import AnnotationRefused, Conflict, InvalidRequest, NotFound, NotReady
 from appliance.services.box import Box
 from appliance.services.datasets.audio import find_audio
 from appliance.services.datasets.datasets import find_dataset
 from appliance.state import annotations as annotation_rows
-from appliance.state.annotations import Annotation
+from appliance.state.annotations import Annotation, Presence
 from appliance.state.datasets import Dataset
 from appliance.text import check_text
 
@@ -39,13 +40,14 @@ class Mark:
     artifact_type: str
     start_ms: int
     end_ms: int
+    presence: Presence = "present"
 
 
 def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, marks: list[Mark]) -> list[Annotation]:
     """Store all marks, or none, and return them in order of their start.
 
-    Raises NotFound, NotReady, InvalidRequest with the number of the invalid mark, and Conflict if the recording would
-    have too many annotations.
+    Raises NotFound, NotReady, InvalidRequest with the number of the invalid mark, AnnotationRefused if a label would be
+    both present and absent, and Conflict if the recording would have too many annotations.
     """
     if len(marks) > MAX_MARKS:
         raise InvalidRequest(f"The file has {len(marks):,} annotations; one import can have {MAX_MARKS:,}.")
@@ -61,7 +63,11 @@ def add_annotations(box: Box, tenant_id: int, dataset_id: str, audio_id: str, ma
         total = annotation_rows.count_annotations(tx, audio_id)
         if total + len(marks) > MAX_OF_RECORDING:
             raise Conflict(f"The recording has {total:,} annotations; it can have {MAX_OF_RECORDING:,}.")
-        rows = [(i, mark.artifact_type, mark.start_ms, mark.end_ms) for i, mark in zip(ids, marks, strict=True)]
+        check_contradictions([*annotation_rows.list_annotations(tx, audio_id), *marks])
+        rows = [
+            (i, mark.artifact_type, mark.start_ms, mark.end_ms, mark.presence)
+            for i, mark in zip(ids, marks, strict=True)
+        ]
         return annotation_rows.insert_annotations(tx, audio_id, rows)
 
 
@@ -89,8 +95,12 @@ def delete_annotation(box: Box, tenant_id: int, dataset_id: str, audio_id: str, 
 
 def to_json_lines(annotations: Iterable[Annotation]) -> str:
     """Write annotations as JSON lines, one object on each."""
-    rows = ({"artifact_type": a.artifact_type, "start_ms": a.start_ms, "end_ms": a.end_ms} for a in annotations)
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    return "".join(f"{json.dumps(_row(annotation), ensure_ascii=False)}\n" for annotation in annotations)
+
+
+def _row(annotation: Annotation) -> dict[str, object]:
+    row = {"artifact_type": annotation.artifact_type, "start_ms": annotation.start_ms, "end_ms": annotation.end_ms}
+    return row if annotation.presence == "present" else row | {"presence": annotation.presence}
 
 
 def from_json_lines(text: str) -> list[Mark]:
@@ -101,23 +111,25 @@ def from_json_lines(text: str) -> list[Mark]:
             continue
         try:
             row = json.loads(line)
-            mark = Mark(row["artifact_type"], row["start_ms"], row["end_ms"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            mark = Mark(row["artifact_type"], row["start_ms"], row["end_ms"], row.get("presence", "present"))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidRequest(
                 f"line {number}: must be an object with artifact_type, start_ms and end_ms."
             ) from error
         if not isinstance(mark.artifact_type, str) or any(type(t) is not int for t in (mark.start_ms, mark.end_ms)):
             raise InvalidRequest(f"line {number}: artifact_type must be text, start_ms and end_ms whole numbers.")
+        if mark.presence not in get_args(Presence):
+            raise InvalidRequest(f"line {number}: presence must be one of {', '.join(get_args(Presence))}.")
         marks.append(mark)
     return marks
 
 
 def to_audacity(annotations: Iterable[Annotation]) -> str:
-    """Return a label track: start and end in seconds, and the label.
+    """Return a label track of what is present: start and end in seconds, and the label.
 
-    Raises InvalidRequest for a label that a label track cannot hold.
+    A label track has no place for the other annotations. Raises InvalidRequest for a label that it cannot hold.
     """
-    annotations = list(annotations)
+    annotations = [annotation for annotation in annotations if annotation.presence == "present"]
     lost = next((a.artifact_type for a in annotations if LOST_IN_LABEL_TRACK.search(a.artifact_type)), None)
     if lost is not None:
         raise InvalidRequest(
@@ -145,6 +157,23 @@ def from_audacity(text: str) -> list[Mark]:
         label = fields[2].strip() if len(fields) == 3 else ""
         marks.append(Mark(label, start_ms, max(end_ms, start_ms + 1)))
     return marks
+
+
+def check_contradictions(marks: Iterable[Mark | Annotation]) -> None:
+    """Raise AnnotationRefused if a label is both present and absent at one moment of a recording."""
+    last: dict[tuple[str, Presence], Mark | Annotation] = {}  # the one that ends last, of those that began before
+    for mark in sorted(marks, key=lambda m: (m.start_ms, m.end_ms)):
+        if mark.presence == "unsure":
+            continue
+        other = last.get((mark.artifact_type, "absent" if mark.presence == "present" else "present"))
+        if other and other.end_ms > mark.start_ms:
+            raise AnnotationRefused(
+                f"artifact_type: {mark.artifact_type!r} would be {mark.presence} from {mark.start_ms} to {mark.end_ms} "
+                f"ms and {other.presence} from {other.start_ms} to {other.end_ms} ms, which overlap."
+            )
+        same = last.get((mark.artifact_type, mark.presence))
+        if same is None or mark.end_ms > same.end_ms:
+            last[mark.artifact_type, mark.presence] = mark
 
 
 def check_mark(mark: Mark, dataset: Dataset, duration_ms: int, where: str) -> None:

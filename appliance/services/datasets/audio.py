@@ -21,7 +21,15 @@ from appliance.storage.objects import ObjectInfo
 
 
 def request_upload(
-    box: Box, tenant_id: int, dataset_id: str, *, filename: str, content_type: str, size_bytes: int, origin: str
+    box: Box,
+    tenant_id: int,
+    dataset_id: str,
+    *,
+    filename: str,
+    content_type: str,
+    size_bytes: int,
+    origin: str,
+    group_name: str | None = None,
 ) -> Upload:
     """Create pending audio and return the form that uploads it to ``origin``, as the client reaches it.
 
@@ -47,8 +55,17 @@ def request_upload(
             object_key=key,
             upload_key=upload_key,
             upload_expires_at=upload.expires_at,
+            group_name=group_name,
         )
     return upload
+
+
+def set_group(box: Box, tenant_id: int, dataset_id: str, audio_id: str, group_name: str | None) -> Audio:
+    """Put audio into a group, or in none. Raises NotFound."""
+    with box.db.transaction() as tx:
+        find_audio(box, tenant_id, dataset_id, audio_id)
+        audio_rows.set_group(tx, audio_id, group_name)
+    return find_audio(box, tenant_id, dataset_id, audio_id)
 
 
 def confirm_upload(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> None:
