@@ -60,6 +60,7 @@ def compare(model: StoredModel) -> None:
     _check_output(model, session)
     if model.scoring.task == "detection":
         _check_scores(model, session)
+        _check_features(model, session)
         _check_shorter_window(model, session)
     if model.scoring.task == "embedding":
         _check_vectors(model, session)
@@ -85,9 +86,9 @@ def _check_input(model: StoredModel, session: Session) -> None:
 
 def _check_output(model: StoredModel, session: Session) -> None:
     output = model.scoring.output
-    for field, name in (("output.name", output.name), ("output.embedding", output.embedding)):
+    for key, name in (("name", output.name), ("embedding", output.embedding), ("features", output.features)):
         if name is not None and name not in session.output_shapes:
-            raise _fault(model, field, f"the graph's outputs are {', '.join(session.output_shapes)}")
+            raise _fault(model, f"output.{key}", f"the graph's outputs are {', '.join(session.output_shapes)}")
 
 
 def _check_scores(model: StoredModel, session: Session) -> None:
@@ -115,6 +116,20 @@ def _check_scores(model: StoredModel, session: Session) -> None:
         raise _fault(model, "output.name", "the scores are not finite")
     if scores.min() < 0 or scores.max() > 1:
         raise _fault(model, "output.activation", f"scores are {scores.min():.3g} to {scores.max():.3g}, not 0 to 1")
+
+
+def _check_features(model: StoredModel, session: Session) -> None:
+    """Compare the features of a window of noise with its scores: both have the same frames."""
+    output, slot = model.scoring.output, session.slots[0]
+    if output.features is None:
+        return
+    if output.kind != "frame":
+        raise _fault(model, "output.features", "it must be set only if output.kind is frame")
+    features = slot.run(1, output.features)
+    if features.ndim != 3 or features.shape[1] != slot.run(1, output.name).shape[1]:
+        raise _fault(model, "output.features", f"the graph's output has the shape {features.shape}")
+    if not np.isfinite(features).all():
+        raise _fault(model, "output.features", "the features are not finite")
 
 
 def _check_shorter_window(model: StoredModel, session: Session) -> None:

@@ -40,6 +40,7 @@ def edited(folder: Path, old: str, new: str) -> Path:
         (f"frame_hop_seconds = {FRAME!r}", "frame_hop_seconds = 0.005", "output.frame_hop_seconds"),
         ('name = "loud"', 'name = "loud"\n        [[labels]]\n        name = "quiet"', "labels"),
         ('kind = "frame"', 'kind = "frame"\n        embedding = "vector"', "output.embedding"),
+        ('kind = "frame"', 'kind = "frame"\n        features = "head_features"', "output.features"),
         # the manifest is invalid for every graph
         (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 2.0", "input.hop_seconds"),
         (f"hop_seconds = {43 * FRAME!r}", "hop_seconds = 0.5\n        tail_seconds = 0.5", "tail_seconds"),

@@ -92,6 +92,9 @@ class Output(Table):
         "none", description="Applied to the scores by the appliance; none: the graph gives probabilities."
     )
     embedding: str | None = Field(None, description="Name of an output (batch, dimensions) for similarity search.")
+    features: str | None = Field(
+        None, description="Name of an output (batch, frames, channels) on which other detectors can be trained."
+    )
 
     @model_validator(mode="after")
     def _frames_have_a_hop(self) -> Output:

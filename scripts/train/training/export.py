@@ -30,6 +30,8 @@ SHIFTS = (0.0, 0.2, -0.2, 0.4, -0.4, -0.6, -0.8, -1.0, -1.2)
 # elsewhere, since recordings that are unknown to the calibration raise more.
 MOST_ALARMS_PER_HOUR = 3.25
 
+OUTPUTS = ("scores", "embedding", "head_features")
+
 
 def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
@@ -65,8 +67,8 @@ def write_graph(detector: Detector, path: Path) -> None:
         (torch.zeros(2, CLIP_SAMPLES),),
         path,
         input_names=["waveform"],
-        output_names=["scores", "embedding"],
-        dynamic_axes={name: {0: "batch"} for name in ("waveform", "scores", "embedding")},
+        output_names=list(OUTPUTS),
+        dynamic_axes={name: {0: "batch"} for name in ("waveform", *OUTPUTS)},
         opset_version=17,
         dynamo=False,
     )
@@ -121,6 +123,7 @@ def manifest(digest: str, version: str) -> str:
         f"frame_hop_seconds = {FRAME_HOP_SAMPLES / SAMPLE_RATE_HZ}",
         'activation = "none"',
         'embedding = "embedding"',
+        'features = "head_features"',
         "",
         "[defaults]",
         "threshold = 0.5",

@@ -71,8 +71,8 @@ class Network(nn.Module):
         nn.init.constant_(self.heads.bias, -2.0)
 
     def forward(self, features: Tensor, low: Tensor) -> dict[str, Tensor]:
-        """event (batch, 1, T), type (batch, 4, T), long (batch, 2, T), overload (batch, 1, T) logits and embedding
-        (batch, CHANNELS)."""
+        """event (batch, 1, T), type (batch, 4, T), long (batch, 2, T), overload (batch, 1, T) logits, embedding
+        (batch, CHANNELS) and hidden (batch, CHANNELS, T)."""
         frames = features.shape[2]
         mel = features[:, :MEL_CHANNELS].transpose(1, 2).reshape(-1, 2 * frames, MEL_BANDS)
         around = F.avg_pool1d(mel.transpose(1, 2), 41, 1, 20, count_include_pad=False).transpose(1, 2)
@@ -86,11 +86,11 @@ class Network(nn.Module):
         event, kind, long, overload = self.heads(x).split([1, len(SHORT_LABELS), 2, 1], 1)
         weight = torch.sigmoid(event) + 1e-3
         pooled = _pool(weight * kind) / _pool(weight)
-        return {"event": event, "type": pooled, "long": long, "overload": overload, "embedding": x.mean(2)}
+        return {"event": event, "type": pooled, "long": long, "overload": overload, "embedding": x.mean(2), "hidden": x}
 
 
 class Committee(nn.Module):
-    """Networks fitted to different clips. Its output is the mean of theirs."""
+    """Networks fitted to different clips. Its output is the mean of theirs; of hidden, the channels of all."""
 
     def __init__(self, members: Sequence[Network]) -> None:
         super().__init__()
@@ -98,7 +98,8 @@ class Committee(nn.Module):
 
     def forward(self, features: Tensor, low: Tensor) -> dict[str, Tensor]:
         outputs = [member(features, low) for member in self.members]
-        return {name: torch.stack([output[name] for output in outputs]).mean(0) for name in outputs[0]}
+        mean = {name: torch.stack([output[name] for output in outputs]).mean(0) for name in outputs[0]}
+        return mean | {"hidden": torch.cat([output["hidden"] for output in outputs], 1)}
 
 
 def fitted(names: str) -> Committee:
@@ -127,8 +128,11 @@ def probabilities(logits: dict[str, Tensor]) -> Tensor:
 
 
 class Detector(nn.Module):
-    """The shipped graph: waveform (batch, samples) to (scores (batch, T, labels), embedding (batch, CHANNELS)).
+    """The shipped graph: waveform (batch, samples) to scores (batch, T, labels), embedding (batch, CHANNELS) and
+    head_features (batch, T, channels).
 
+    ``head_features`` are for detectors that are trained on them: the hidden channels of each network, then those of the
+    front end, which begin with the log-mel.
     Raw probabilities become events first (``evened``), then a line on each label's logit, fitted on the maxima of
     detected events, makes them confidences: scale, offset (labels,).
     """
@@ -140,9 +144,11 @@ class Detector(nn.Module):
         self.register_buffer("scale", scale)
         self.register_buffer("offset", offset)
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(*self.front_end(waveform))
-        return calibrated(evened(probabilities(logits)), self.scale, self.offset), logits["embedding"]
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features, low = self.front_end(waveform)
+        logits = self.network(features, low)
+        scores = calibrated(evened(probabilities(logits)), self.scale, self.offset)
+        return scores, logits["embedding"], torch.cat([logits["hidden"], features], 1).transpose(1, 2)
 
 
 def closed(p: Tensor, frames: int = 121) -> Tensor:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance import ROOT
@@ -92,3 +93,17 @@ def test_a_lower_threshold_gives_more_detections_as_the_contract_says(detections
         num_many += len(many)
         num_few += len(few)
     assert num_few < num_many
+
+
+def test_the_detector_gives_features_for_other_detectors_in_the_frames_of_its_scores() -> None:
+    model = ModelStore(ROOT / "model_store").resolve("artifacts")
+    output = model.scoring.output
+    slot = Session(model, "cpu").slots[0]
+    slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
+    assert output.features == "head_features"
+    features = slot.run(1, output.features)
+    assert features.shape[:2] == slot.run(1, output.name).shape[:2]
+    hidden = slot.run(1, "embedding")  # the mean of the networks' hidden channels, which come first
+    np.testing.assert_allclose(
+        features[0, :, :256].mean(axis=0).reshape(2, 128).mean(axis=0), hidden[0], rtol=1e-3, atol=1e-5
+    )
