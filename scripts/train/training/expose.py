@@ -1,4 +1,4 @@
-"""Gives the graph of artifacts 0.1.0, which was exported without it, the output head_features. Its scores stay as they are.
+"""Gives the graph of artifacts 0.1.0 the output head_features, which it was exported without. Its scores stay the same.
 
 Run ``PYTHONPATH=scripts/train .venv/bin/python -m training.expose``. ``export.py`` gives it to every later version.
 """
