@@ -51,6 +51,7 @@ from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from appliance.services.health import Health
 from appliance.services.inference.kept_scores import ScoreShelf
+from appliance.services.inference.likeness import Prints
 from appliance.services.inference.waveforms import Looking
 from appliance.services.keys import LastUses
 from appliance.services.slots import FairSlots
@@ -89,6 +90,7 @@ def create_app(box: Box) -> OpenAPI:
     app.extensions["similarity"] = Similarity(box)
     app.extensions["score_shelf"] = ScoreShelf(box)
     app.extensions["looking"] = Looking(box)
+    app.extensions["prints"] = Prints()
     app.extensions["last_uses"] = LastUses(box.db)
     app.extensions["durations"] = Durations(box.settings)
     app.extensions["upload_slots"] = FairSlots(box.settings.streamed_uploads, "uploads", TooManyUploads)

@@ -34,6 +34,30 @@ class PreviewedDetections(BaseModel):
     detections_truncated: bool
 
 
+class GetScores(Query):
+    """Which stretch of a file, in how many parts."""
+
+    start_ms: int = Field(0, ge=0, le=2**40)
+    end_ms: int = Field(gt=0, le=2**40, description="After `start_ms`.")
+    points: int = Field(1000, ge=1, le=4000)
+
+
+class LabelScores(BaseModel):
+    """The greatest score of a label in each part of a stretch, 0 to 1; 0 behind the end of the file."""
+
+    artifact_type: str
+    scores: list[float]
+
+
+class Scores(BaseModel):
+    """The scores of a stretch, as they are kept."""
+
+    file_id: str
+    start_ms: int
+    end_ms: int
+    labels: list[LabelScores]
+
+
 class CompareJobs(Page):
     """The job to compare with."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 from flask import current_app
 from flask_openapi import APIBlueprint, Tag
 
@@ -13,10 +14,11 @@ from appliance.api.context import box, require_key, tenant_id
 from appliance.api.cursors import make_cursor, read_cursor
 from appliance.api.inference import render_file
 from appliance.api.schemas import FilePath, InferenceFile, JobPath
+from appliance.errors import InvalidRequest
 from appliance.services.inference import compare, redetect
 from appliance.services.inference import files as inference_files
 from appliance.services.inference.compare import ComparedFile
-from appliance.services.inference.kept_scores import ScoreShelf, preview
+from appliance.services.inference.kept_scores import ScoreShelf, pooled_scores, preview
 
 blueprint = APIBlueprint(
     "detections",
@@ -41,6 +43,24 @@ def preview_detections(path: FilePath, query: schemas.PreviewDetections) -> Answ
         "detection_count": len(result.detections),
         "detections": [vars(detection) for detection in result.detections],
         "detections_truncated": result.truncated,
+    }, 200
+
+
+@blueprint.get("/files/<file_id>/scores", responses={200: schemas.Scores})
+def get_scores(path: FilePath, query: schemas.GetScores) -> Answer:
+    """Get the model's scores of a stretch of a file, the greatest of each of its equal parts, from what is kept."""
+    if query.start_ms >= query.end_ms:
+        raise InvalidRequest("end_ms: must be after start_ms.")
+    stretch = (query.start_ms, query.end_ms, query.points)
+    scores = pooled_scores(box(), shelf(), tenant_id(), path.job_id, path.file_id, *stretch)
+    return {
+        "file_id": path.file_id,
+        "start_ms": query.start_ms,
+        "end_ms": query.end_ms,
+        "labels": [
+            {"artifact_type": name, "scores": np.round(values.astype(float), 4).tolist()}
+            for name, values in scores.items()
+        ],
     }, 200
 
 

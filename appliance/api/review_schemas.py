@@ -132,6 +132,32 @@ class ReviewQueue(BaseModel):
     progress: ReviewCounts = Field(description="Of all detections of the job.")
 
 
+class ListSimilar(Query):
+    """A sound, as the stretch of a file, and which detections to compare with it."""
+
+    file_id: Text
+    start_ms: int = Field(ge=0, le=2**40)
+    end_ms: int = Field(gt=0, le=2**40, description="After `start_ms`. Up to 2 s of the stretch are compared.")
+    type: Text | None = Field(None, description="Only detections of this type.")
+    state: ReviewState | None = Field(None, description="Only detections whose review is in this state.")
+    min_similarity: Share = 0.9
+
+
+class SimilarItem(QueueItem):
+    """A detection, and how much it sounds like the one in question."""
+
+    similarity: float = Field(
+        description="1 if the spectra have the same shape, less by 0.05 for each decibel between them, and at least 0."
+    )
+
+
+class SimilarDetections(BaseModel):
+    """Detections that sound alike, the most similar first."""
+
+    items: list[SimilarItem]
+    compared: int = Field(description="How many detections were compared: the first 2,000 in order of file and time.")
+
+
 class LabelSummary(BaseModel):
     """How good the model is for a type, by the reviews."""
 

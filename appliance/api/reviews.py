@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import current_app
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import review_schemas as schemas
 from appliance.api.context import box, require_key, tenant_id
 from appliance.api.cursors import make_place, read_place
+from appliance.api.looking import looking
 from appliance.api.schemas import FilePath, JobPath
+from appliance.errors import InvalidRequest
 from appliance.rfc3339 import rfc3339
 from appliance.services.inference import reviews as service
+from appliance.services.inference.likeness import Prints, similar
 from appliance.services.inference.reviews import FileReview, LabelQuality, ReviewName
 from appliance.state.reviews import NewReview, QueueFilter, QueueItem, Review
 
@@ -76,6 +80,19 @@ def get_review_queue(path: JobPath, query: schemas.ListReviewQueue) -> Answer:
         "counts": page.counts,
         "progress": page.progress,
     }, 200
+
+
+@blueprint.get("/similar-detections", responses={200: schemas.SimilarDetections})
+def list_similar(path: JobPath, query: schemas.ListSimilar) -> Answer:
+    """List the detections of a job that sound like a stretch of a file; 503 while their sounds are first compared."""
+    if query.start_ms >= query.end_ms:
+        raise InvalidRequest("end_ms: must be after start_ms.")
+    prints: Prints = current_app.extensions["prints"]
+    wanted = (query.file_id, query.start_ms, query.end_ms)
+    chosen = QueueFilter(query.state, query.type)
+    alike, compared = similar(looking(), prints, tenant_id(), path.job_id, wanted, chosen, query.min_similarity)
+    items = [render_item(one.item) | {"similarity": round(one.similarity, 4)} for one in alike]
+    return {"items": items, "compared": compared}, 200
 
 
 @blueprint.get("/review-summary", responses={200: schemas.ReviewSummary})

@@ -9,6 +9,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,7 @@ from appliance.frontdoor.tls import CA_PATH, root_certificate
 from appliance.services import quotas, tenants
 from appliance.services.box import open_box
 from appliance.services.health import Health
+from appliance.state import inference_files
 from appliance.state.database import Database, check_sqlite
 from appliance.storage.servers import choose_server
 from appliance.supervisor.folders import is_served
@@ -85,6 +87,7 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
         _disk,
         _retention,
         _quotas,
+        _uploads,
         _serving,
         _tls,
     ):
@@ -220,6 +223,16 @@ def _quotas(settings: Settings) -> Iterator[Finding]:
     for name, limit in uses:
         if limit.allowed is not None and limit.used >= NEARLY * limit.allowed:
             yield Finding("quotas", f"{name} uses {limit.used:.0f} of {limit.allowed:.0f} ({limit.name})")
+
+
+def _uploads(settings: Settings) -> Iterator[Finding]:
+    database = Database.of(settings)
+    if not database.path.exists():
+        return
+    with suppress(StateError):  # the database of an older release; `quotas` says so
+        count, size_bytes = inference_files.count_open_parts(database)
+        ends = f"each ends {settings.upload_expires_seconds / 60:.0f} min after its client last asked for URLs"
+        yield Finding("uploads", f"in parts: {count} open, of {size_bytes / 1e6:.0f} MB in all; {ends}")
 
 
 def _serving(settings: Settings) -> Iterator[Finding]:

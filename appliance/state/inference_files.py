@@ -116,6 +116,15 @@ def find_by_upload_key(db: Reader, upload_key: str) -> InferenceFile | None:
     return row and _file(row)
 
 
+def count_open_parts(db: Reader) -> tuple[int, int]:
+    """Return how many uploads in parts are open, and how many bytes their files were declared to have."""
+    row = db.one(
+        "SELECT count(*) AS uploads, coalesce(sum(declared_size_bytes), 0) AS bytes FROM inference_files "
+        "WHERE multipart_id IS NOT NULL AND status = 'pending'"
+    )
+    return (row["uploads"], row["bytes"]) if row else (0, 0)
+
+
 def find_by_multipart_id(db: Reader, multipart_id: str) -> InferenceFile | None:
     """Return the file whose upload in parts has this id, or None."""
     row = db.one(f"{SELECT} WHERE multipart_id = ?", [multipart_id])
@@ -258,6 +267,18 @@ def set_scores(tx: Transaction, file_id: str, etag: str | None, size_bytes: int 
         """,
         [etag, size_bytes, file_id],
     )
+
+
+def set_waveform(tx: Transaction, file_id: str, size_bytes: int) -> bool:
+    """Note how large the stored waveform of a file is. Returns whether there is such a file."""
+    row = tx.one(
+        """
+        UPDATE inference_files SET waveform_bytes = ?1, derived_bytes = derived_bytes - waveform_bytes + ?1
+        WHERE id = ?2 RETURNING id
+        """,
+        [size_bytes, file_id],
+    )
+    return row is not None
 
 
 def mark_original_removed(tx: Transaction, file_id: str) -> None:

@@ -1070,6 +1070,12 @@ def m032_presence_reviews_and_groups(db: Database) -> None:
     )
 
 
+@migrations()
+def m033_waveforms_count(db: Database) -> None:
+    """The size of a file's waveform counts for its tenant. That of waveforms from before is not known: it is 0."""
+    _run(db, "ALTER TABLE inference_files ADD COLUMN waveform_bytes INTEGER NOT NULL DEFAULT 0")
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

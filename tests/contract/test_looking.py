@@ -15,6 +15,7 @@ import soundfile
 
 from appliance.engine.decode.png import from_png
 from appliance.engine.decode.recording import open_audio
+from appliance.state.database import Database
 from tests.support.appliances import Api, Appliance, wait_for
 from tests.support.encoded_files import encode, noise, wav
 from tests.support.toy_recordings import loud_wav
@@ -94,6 +95,16 @@ def test_the_worker_has_made_the_waveform_and_storage_serves_its_levels(
         pixels[5], np.rint(np.stack([f(whole[5 * 1024 : 6 * 1024], axis=0) for f in (np.min, np.max)], 1) * 32768)
     )
     assert first["offset"] == 0
+
+
+def test_a_waveform_counts_for_its_tenant(appliance: Appliance, api: Api, file: tuple[str, bytes]) -> None:
+    row = Database(appliance.data_dir / "appliance.db").one(
+        "SELECT waveform_bytes, scores_bytes, derived_bytes FROM inference_files WHERE id = ?", [file[0].split("/")[-1]]
+    )
+    assert row is not None
+    level = api.get(f"{file[0]}/waveform")["levels"][-1]
+    assert row["waveform_bytes"] > level["offset"] + level["size_bytes"]
+    assert row["derived_bytes"] == row["waveform_bytes"] + row["scores_bytes"]
 
 
 def test_a_short_recording_gets_its_waveform_when_somebody_looks(api: Api) -> None:

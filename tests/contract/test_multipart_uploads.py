@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import requests
+from click.testing import CliRunner
 
-from tests.support.appliances import Api
+from appliance.cli.__main__ import main
+from tests.support.appliances import Api, Appliance
 from tests.support.encoded_files import noise, wav
 
 JOBS = "/api/v1/inference-jobs"
@@ -54,6 +57,14 @@ def test_a_file_is_uploaded_in_parts_and_goes_on_after_a_break(api: Api) -> None
     assert put(first).status_code in (403, 404)  # the upload has ended
     assert requests.get(api.get(f"{path}/{file_id}/download-url")["url"]).content == CONTENT
     assert api.get(f"{path}/{file_id}/parts", 409)["code"] == "conflict"
+
+
+def test_doctor_counts_open_uploads(api: Api, appliance: Appliance) -> None:
+    begin(api, 400_000_000)
+    options = ["--data-dir", str(appliance.data_dir)]
+    output = CliRunner().invoke(main, ["doctor", *options], env=appliance.settings).output
+    [line] = [line for line in output.splitlines() if " uploads " in line]
+    assert re.search(r"in parts: [1-9]\d* open, of [4-9]\d\d MB", line), line
 
 
 def test_a_url_takes_its_part_and_nothing_else(api: Api) -> None:

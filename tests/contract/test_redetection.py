@@ -151,11 +151,32 @@ def test_bad_settings_are_refused_by_name(api: Api, done: tuple[str, str], name:
     assert problem["detail"].startswith(name)
 
 
+def test_the_scores_of_a_stretch_are_shown(api: Api, done: tuple[str, str]) -> None:
+    """A part of which a detection covers all reaches its confidence, and the greatest of all is the strongest one."""
+    job_id, file_id = done
+    path = f"{JOBS}/{job_id}/files/{file_id}"
+    detections = api.get(path)["detections"]
+    shown = api.get(f"{path}/scores", params={"end_ms": 9000, "points": 1})
+    [label] = shown["labels"]
+    assert label == {
+        "artifact_type": "loud",
+        "scores": [pytest.approx(max(d["confidence"] for d in detections), abs=1e-4)],
+    }
+    params = {"start_ms": 8000, "end_ms": 10_000, "points": 200}
+    scores = api.get(f"{path}/scores", params=params)["labels"][0]["scores"]
+    assert len(scores) == 200
+    assert any(scores[:100])
+    assert not any(scores[101:])  # behind the end
+    assert "end_ms: must be after" in api.get(f"{path}/scores", 400, params={"start_ms": 9, "end_ms": 9})["detail"]
+    assert "points" in api.get(f"{path}/scores", 400, params={"end_ms": 9, "points": 4001})["detail"]
+
+
 def test_a_file_that_is_not_completed_has_no_scores(api: Api) -> None:
     job_id = api.make_job()
     file_id = api.upload(job_id, loud_wav())
     path = f"{JOBS}/{job_id}/files/{file_id}"
     assert api.get(f"{path}/detections", 409)["code"] == "not_ready"
+    assert api.get(f"{path}/scores", 409, params={"end_ms": 10})["code"] == "not_ready"
     assert api.post(f"{path}/redetect", {}, 409)["code"] == "not_ready"
     assert api.post(f"{path}/redetect", {"with_model": True}, 409)["code"] == "not_ready"
 

@@ -68,6 +68,24 @@ class TileMaker:
         self._samples = self._samples[:, max(1, columns) * self._column :]
 
 
+def picture(samples: np.ndarray, sample_rate_hz: int, most_columns: int) -> np.ndarray:
+    """Return the spectrogram of a whole clip, with the columns of the finest level that has at most ``most_columns``.
+
+    samples : (num_samples, num_channels) float32. Returns (HEIGHT, num_columns) uint8, at least one column.
+    """
+    level = 0
+    while len(samples) > most_columns * samples_per_column(level):
+        level += 1
+    column = samples_per_column(level)
+    padded = np.pad(samples, ((MARGIN, MARGIN), (0, 0)))
+    tiles = []
+    for start in range(0, max(1, len(samples)), WIDTH * column):
+        maker = TileMaker(sample_rate_hz, level)
+        maker.add(padded[start : start + WIDTH * column + 2 * MARGIN])
+        tiles.append(maker.finish())
+    return np.concatenate(tiles, axis=1)[:, : max(1, -(-len(samples) // column))]
+
+
 class _Band:
     """The powers of the spectra of frames of one length, the maximum for each column."""
 

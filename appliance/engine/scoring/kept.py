@@ -16,7 +16,7 @@ from typing import IO, BinaryIO, Self
 import numpy as np
 
 from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, LabelRule
-from appliance.engine.scoring.levels import Levels
+from appliance.engine.scoring.levels import TOP, Levels
 from appliance.errors import ScoresNotKept
 
 CHUNK_BYTES = 1024**2
@@ -137,6 +137,25 @@ class KeptScores:
     def num_bytes(self) -> int:
         """What it takes on the disk and in memory."""
         return self.track.levels.nbytes + self.track.edges_us.nbytes
+
+    def pooled(self, start_ms: int, end_ms: int, points: int) -> np.ndarray:
+        """Return the greatest score of each label in ``points`` equal parts of a stretch.
+
+        (num_labels, points) float32; a part behind the last score is 0. A part that lies within one segment has its
+        score.
+        """
+        edges_us = np.linspace(1000 * start_ms, 1000 * end_ms, points + 1)
+        first = np.searchsorted(self.track.edges_us, edges_us[:-1], "right") - 1
+        last = np.searchsorted(self.track.edges_us, edges_us[1:], "left") - 1
+        num_inside = int(np.count_nonzero(first < self.track.levels.shape[1]))
+        pooled = np.zeros((len(self.rules), points), np.float32)
+        if num_inside:
+            first, last = first[:num_inside], np.minimum(last[:num_inside], self.track.levels.shape[1] - 1)
+            seen = self.track.levels[:, first[0] : last[-1] + 1]
+            # reduceat takes a up to b, b up to c, …: every second one is a part without its last segment.
+            parts = np.maximum.reduceat(seen, np.stack([first, last], axis=1).ravel() - first[0], axis=1)[:, ::2]
+            pooled[:, :num_inside] = np.maximum(parts, seen[:, last - first[0]])
+        return pooled / np.float32(TOP)
 
     def detections(self, config: DetectionConfig, most: int | None = None) -> tuple[list[Detection], bool]:
         """Return the detections that a new analysis would find, the ``most`` strongest, and whether there are more."""

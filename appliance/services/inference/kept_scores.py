@@ -12,6 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from appliance.engine.models.manifest import Defaults, Manifest
 from appliance.engine.scoring.events import Detection, DetectionConfig
 from appliance.engine.scoring.kept import KeptScores
@@ -104,6 +106,18 @@ def preview(box: Box, shelf: ScoreShelf, tenant_id: int, job_id: str, file_id: s
     choices = changed_choices(settings, file, changes)
     detections, truncated = shelf.scores_of(file).detections(DetectionConfig(**choices), MAX_DETECTIONS)
     return Preview(file, in_effect(box, settings, choices), detections, truncated)
+
+
+def pooled_scores(
+    box: Box, shelf: ScoreShelf, tenant_id: int, job_id: str, file_id: str, start_ms: int, end_ms: int, points: int
+) -> dict[str, np.ndarray]:
+    """Return the greatest score of each label in ``points`` equal parts of a stretch: (points,) float32.
+
+    Raises NotFound, NotReady, ScoresNotKept.
+    """
+    find_settings(box, tenant_id, job_id)
+    scores = shelf.scores_of(find_file(box, job_id, file_id))
+    return dict(zip((rule.name for rule in scores.rules), scores.pooled(start_ms, end_ms, points), strict=True))
 
 
 def changed_choices(settings: JobSettings, file: InferenceFile | None, changes: dict[str, Any]) -> dict[str, Any]:

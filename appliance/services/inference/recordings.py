@@ -75,9 +75,11 @@ def waveform_key(file: InferenceFile) -> str:
 
 def store_look(box: Box, file: InferenceFile, look: Look) -> None:
     """Store what a whole decode learned. If the file was deleted meanwhile, nothing stays behind."""
-    key = waveform_key(file)
-    box.objects.put(key, look.pyramid() + look.outline.to_bytes(), content_type="application/octet-stream")
-    if inference_files.find_file(box.db, file.id) is None:
+    key, content = waveform_key(file), look.pyramid() + look.outline.to_bytes()
+    box.objects.put(key, content, content_type="application/octet-stream")
+    with box.db.transaction() as tx:
+        is_there = inference_files.set_waveform(tx, file.id, len(content))
+    if not is_there:
         with suppress(StorageError):
             box.objects.delete(key)
 

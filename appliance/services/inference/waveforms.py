@@ -8,7 +8,7 @@ from itertools import accumulate
 from appliance.engine.decode import peaks
 from appliance.engine.decode.look import Look, Outline
 from appliance.errors import ApplianceError
-from appliance.services import uploads
+from appliance.services import quotas, uploads
 from appliance.services.box import Box
 from appliance.services.inference.recordings import (
     Outlines,
@@ -19,6 +19,7 @@ from appliance.services.inference.recordings import (
 from appliance.services.making import Making
 from appliance.services.tile_cache import TileCache
 from appliance.services.viewers import StoredRecording, Viewers
+from appliance.state import inference_jobs
 from appliance.state.inference_files import InferenceFile
 
 WAIT_SECONDS = 2.0  # a recording of a few minutes is read in less
@@ -81,11 +82,13 @@ def waveform(looking: Looking, tenant_id: int, job_id: str, file_id: str, origin
 def keep_look(box: Box, file: InferenceFile, look: Look | None) -> ApplianceError | None:
     """Store what the worker's decode learned of a recording that is long enough. Returns the error if that fails.
 
-    Nothing is lost then: the waveform is made when somebody looks.
+    Nothing is lost then, also if the tenant's quota is full: the waveform is made when somebody looks.
     """
     if look is None or look.outline.seconds < box.settings.waveform_seconds:
         return None
     try:
+        size_bytes = sum(level.size_bytes for level in _levels(look.outline))
+        quotas.check_bytes(box, box.db, inference_jobs.tenant_of(box.db, file.job_id), size_bytes)
         store_look(box, file, look)
     except ApplianceError as error:
         return error

@@ -12,6 +12,7 @@ from appliance.engine.decode.spectrogram import (
     WIDTH,
     TileMaker,
     joined,
+    picture,
     row_edges_hz,
     samples_per_column,
 )
@@ -25,6 +26,17 @@ def tile_of(samples: np.ndarray, level: int) -> np.ndarray:
     for start in range(0, len(samples), RATE):
         maker.add(samples[start : start + RATE])
     return maker.finish()
+
+
+def test_the_picture_of_a_clip_is_its_tiles_side_by_side() -> None:
+    samples = np.random.default_rng(1).standard_normal((600 * 256 + 1, 2)).astype(np.float32)
+    whole = picture(samples, RATE, 1000)
+    assert whole.shape == (HEIGHT, 601)
+    padded = np.pad(samples, ((MARGIN, 2 * MARGIN), (0, 0)))
+    np.testing.assert_array_equal(whole[:, :WIDTH], tile_of(padded[: WIDTH * 256 + 2 * MARGIN], 0))
+    np.testing.assert_array_equal(whole[:, WIDTH : 2 * WIDTH], tile_of(padded[WIDTH * 256 :], 0))
+    assert picture(samples, RATE, 600).shape == (HEIGHT, 151)
+    assert picture(samples[:1], RATE, 1).shape == (HEIGHT, 1)
 
 
 @pytest.mark.parametrize("frequency", [100.0, 1_000.0, 10_000.0])

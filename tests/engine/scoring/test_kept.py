@@ -97,6 +97,17 @@ def test_the_archive_is_one_that_numpy_reads_and_always_the_same_bytes() -> None
     assert [rule.name for rule in scores.rules] == ["click", "hum", "noise"]
 
 
+@pytest.mark.parametrize(("start_ms", "end_ms"), [(0, 30_000), (29_000, 31_500), (5003, 5004), (12_345, 23_457)])
+@pytest.mark.parametrize("points", [1, 7, 1000, 4000])
+def test_pooled_scores_are_the_greatest_of_each_part(start_ms: int, end_ms: int, points: int) -> None:
+    scores = read(archive_of(pieces(5)))
+    edges_us = np.linspace(1000 * start_ms, 1000 * end_ms, points + 1)
+    for row, pooled in zip(scores.track.levels, scores.pooled(start_ms, end_ms, points), strict=True):
+        for value, begin, end in zip(pooled, edges_us, edges_us[1:], strict=False):
+            touched = (scores.track.edges_us[1:] > begin) & (scores.track.edges_us[:-1] < end)
+            assert round(float(value) * TOP) == max(row[touched], default=0)
+
+
 def test_scores_of_nothing_are_kept_too() -> None:
     scores = read(archive_of([]))
     assert scores.detections(DetectionConfig(0.0)) == ([], False)
