@@ -300,6 +300,11 @@ class Settings(BaseSettings):
     )
     sweep_seconds: float = Field(30.0, gt=0, description="Time between two searches for expired uploads and leases.")
 
+    @property
+    def own_host(self) -> str:
+        """The host at which this machine reaches the front door."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -239,12 +239,8 @@ def _serving(settings: Settings) -> Iterator[Finding]:
     origin = origin_of(settings)
     if is_served(settings.data_dir):
         for name, check in Health(open_box(settings)).check_all().items():
-            fix = (
-                None
-                if check.ok and not check.is_warning
-                else f"See the logs in {settings.data_dir.absolute() / 'logs'}."
-            )
-            yield Finding(name, check.detail, fix)
+            is_right = check.ok and not check.is_warning
+            yield Finding(name, check.detail, None if is_right else _fix(name, settings))
         answer_of(settings, "/healthz", 10.0)
         yield Finding("serving", origin)
     elif is_free(settings.host, settings.port):
@@ -253,6 +249,12 @@ def _serving(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "port", f"{origin} is in use", "Stop the process that listens there, or choose another port with --port."
         )
+
+
+def _fix(name: str, settings: Settings) -> str:
+    if name == "certificate" and settings.tls == "certificate":
+        return f"Replace {settings.tls_certificate} and {settings.tls_key}, then restart the front door."
+    return f"See the logs in {settings.data_dir.absolute() / 'logs'}."
 
 
 def _tls(settings: Settings) -> Iterator[Finding]:

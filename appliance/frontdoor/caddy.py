@@ -15,6 +15,7 @@ from appliance.frontdoor.api_routes import api_routes
 from appliance.frontdoor.console_routes import console_routes
 from appliance.frontdoor.cors import cors_routes, preflight_routes
 from appliance.frontdoor.door import FrontDoor
+from appliance.frontdoor.figures import figures_server
 from appliance.frontdoor.problems import problem_routes
 from appliance.frontdoor.shared import common_routes, every_response
 from appliance.frontdoor.storage_routes import storage_routes
@@ -54,7 +55,7 @@ def configuration(door: FrontDoor) -> dict:
         "admin": {"disabled": True, "config": {"persist": False}},
         "logging": {"logs": {"default": _log(door)}},
         "storage": {"module": "file_system", "root": str(door.folder.absolute() / "data")},
-        "apps": {"http": {"grace_period": "5s", "servers": _servers(door)}, **tls_apps(door)},
+        "apps": {"http": {"grace_period": "5s", "metrics": {}, "servers": _servers(door)}, **tls_apps(door)},
     }
 
 
@@ -83,6 +84,8 @@ def _servers(door: FrontDoor) -> dict:
                 "routes": [*common_routes(), *redirect_routes(door)],
                 "logs": {},
             }
+    if door.figures_socket:
+        servers |= figures_server(door.figures_socket.absolute())
     return servers
 
 

@@ -26,7 +26,8 @@ class FrontDoor:
     own configuration and state. ``cors_origins`` are the origins whose pages may call the API and storage.
     ``max_upload_bytes`` is the largest size of one file, ``max_batch_bytes`` that of all files of a batch together, and
     ``max_model_bytes`` that of a model. The API checks a model for up to ``model_check_seconds`` before it answers.
-    ``trusted_proxies`` are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    ``trusted_proxies`` are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed. At
+    ``figures_socket`` it gives its metrics.
     """
 
     host: str
@@ -44,3 +45,4 @@ class FrontDoor:
     trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     log_level: str = "info"
     tls: Tls | None = None
+    figures_socket: Path | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from appliance.errors import ApplianceError
+from appliance.frontdoor.certificate import seconds_left
 from appliance.services.box import Box
 from appliance.services.kind import PoolName
 from appliance.state import chores, workers
@@ -19,6 +20,9 @@ KEPT_SECONDS = 1.0  # probes in quick succession share one result
 STUCK_SECONDS = 300.0
 LATE_SWEEPS = 20
 LATEST_SWEEP_SECONDS = 600.0
+CERTIFICATE_SECONDS = 600.0  # between two looks at the certificate
+# The certificate of the own CA is valid for 12 hours, and renewed when 4 are left.
+LEAST_VALID_SECONDS = {"certificate": 21 * 86_400.0, "internal": 2 * 3600.0}
 NEEDED_TO_START = ("database", "storage", "model", "worker")
 START_SECONDS = 120.0
 
@@ -54,6 +58,8 @@ class Health:
         self._started_at = time.monotonic()
         self._started: set[str] = set()  # the parts that were up at least once
         self._waiting: tuple[int, float] | None = None  # the oldest ready work, and since when this has seen it
+        self._valid_until = 0.0  # of the certificate, on the monotonic clock
+        self._look_at = 0.0  # when to look at the certificate again
 
     def check_all(self) -> dict[str, Check]:
         """Return the results of all checks by name."""
@@ -67,6 +73,8 @@ class Health:
             "sweep": self._sweep,
             "bucket": self._bucket,
         }
+        if self._box.settings.tls != "off":
+            checks["certificate"] = self._certificate
         with self._lock:
             if time.monotonic() >= self._kept_until:
                 self._results = {name: _guarded(check) for name, check in checks.items()}
@@ -134,6 +142,17 @@ class Health:
     def _bucket(self) -> Check:
         last = chores.last(self._box.db, "bucket check")
         return Check(True, last.fault, is_warning=True) if last and last.fault else Check(True, "nothing is missing")
+
+    def _certificate(self) -> Check:
+        """Check that the certificate is valid for long enough to replace it. If not, this warns: all goes on."""
+        settings, now = self._box.settings, time.monotonic()
+        if now >= self._look_at:
+            self._valid_until = now + seconds_left(settings.own_host, settings.port)
+            self._look_at = now + CERTIFICATE_SECONDS
+        left = max(0.0, self._valid_until - now)
+        hours = left / 3600
+        state = f"expires in {hours / 24:.0f} days" if hours > 48 else f"expires in {hours:.0f} hours"
+        return Check(True, state if left else "has expired", is_warning=left < LEAST_VALID_SECONDS[settings.tls])
 
     def _sweep(self) -> Check:
         worker, last = workers.first(self._box.db), chores.last(self._box.db, "sweep")

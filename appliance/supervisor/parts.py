@@ -22,6 +22,7 @@ from appliance.engine.models.gpus import list_gpus
 from appliance.errors import ConfigurationError
 from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor, Tls
+from appliance.frontdoor.figures import figures_socket
 from appliance.services.pulse import pulse_file, worker_name
 from appliance.storage.access import StorageAddress
 from appliance.storage.servers import StorageServer
@@ -103,6 +104,7 @@ def frontdoor(settings: Settings, address: StorageAddress, socket: Path) -> Part
         trusted_proxies=tuple(settings.trusted_proxies),
         log_level=settings.log_level,
         tls=_tls(settings),
+        figures_socket=figures_socket(settings.data_dir),
     )
     own = urlsplit(origin_of(settings))
     # The front door refuses this path by itself: its answer says nothing about the API or storage.
@@ -112,7 +114,7 @@ def frontdoor(settings: Settings, address: StorageAddress, socket: Path) -> Part
 
 def origin_of(settings: Settings) -> str:
     """Return the scheme, host and port at which this machine reaches the front door."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    host = settings.own_host
     scheme = "http" if settings.tls == "off" else "https"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +19,8 @@ import requests
 from appliance.config import Settings
 from appliance.errors import ConfigurationError
 from appliance.frontdoor.door import Tls
+from appliance.services.box import Box
+from appliance.services.health import Check, Health
 from appliance.supervisor import parts
 from appliance.supervisor.ports import free_port
 from tests.support.appliances import ROOT, Appliance, running_appliance
@@ -25,6 +29,7 @@ from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 CERTIFICATE = ROOT / "tests" / "support" / "receiver.pem"  # with its key
+EXPIRED = ROOT / "tests" / "support" / "expired.pem"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +116,7 @@ def test_doctor_says_how_to_trust_the_ca(appliance: Appliance, ca: Path) -> None
     assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(ca.read_text())).hexdigest() in result.stdout
     assert "update-ca-certificates" in result.stdout
     assert f"ok   serving      {appliance.url}" in result.stdout
+    assert "ok   certificate  expires in 1" in result.stdout
 
 
 def test_the_certificate_of_the_operator_is_used_whatever_name_a_client_uses(
@@ -121,6 +127,33 @@ def test_the_certificate_of_the_operator_is_used_whatever_name_a_client_uses(
         sent = ssl.get_server_certificate((str(url.hostname), url.port or 0))
         assert sent.strip() in CERTIFICATE.read_text()
         assert requests.get(f"{door.origin}/ca.crt", verify=False, timeout=10).status_code == 200  # the echo's answer
+
+
+def certificate(port: int | None, tls: str) -> Check:
+    """What the status says of the certificate that is shown at a port."""
+    nothing: Any = None
+    return Health(Box(Settings(port=port or 0, tls=tls), nothing, nothing, nothing))._certificate()
+
+
+def test_the_status_warns_when_a_certificate_should_have_been_replaced(
+    appliance: Appliance, minio_storage: RunningStorage, tmp_path: Path
+) -> None:
+    own = certificate(urlsplit(appliance.url).port, "internal")
+    assert re.fullmatch("expires in 1[12] hours", own.detail)
+    assert not own.is_warning  # it is renewed by itself
+    leaves = appliance.data_dir / "frontdoor" / "data" / "certificates" / "local"
+    leaf = next(leaves.glob("*/localhost.crt"))
+    for files, says, is_warning in (
+        ((CERTIFICATE, CERTIFICATE), "expires in [0-9]+ days", False),
+        ((leaf, leaf.with_suffix(".key")), "expires in 1[12] hours", True),  # as if the operator had made it
+        ((EXPIRED, EXPIRED), "has expired", True),
+    ):
+        folder = tmp_path / files[0].stem
+        folder.mkdir()
+        with running_door(minio_storage, folder, tls=Tls(files, (), 0)) as door:
+            check = certificate(urlsplit(door.origin).port, "certificate")
+        assert re.fullmatch(says, check.detail)
+        assert (check.ok, check.is_warning) == (True, is_warning)
 
 
 @pytest.mark.parametrize(
