@@ -1,8 +1,8 @@
 """The metrics of all processes as one page for Prometheus.
 
 Each process counts for itself (``appliance/metrics.py``). The worker writes its figures to a file every WRITE_SECONDS;
-the API adds its own, and what the state, the disk and the checks say. No query here reads more rows than there are
-kinds of work, so a page costs the same however much is stored.
+the API adds its own, those of storage and of the front door, and what the state, the disk and the checks say. No query
+here reads more rows than there are kinds of work, so a page costs the same however much is stored.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import generate_latest, write_to_textfile
@@ -20,6 +21,7 @@ from prometheus_client.samples import Sample
 
 from appliance import __version__
 from appliance.errors import ApplianceError
+from appliance.frontdoor.figures import figures_socket, read_figures
 from appliance.metrics import REGISTRY
 from appliance.services.box import Box
 from appliance.services.health import STATUSES, Health
@@ -47,20 +49,37 @@ class _Page(Collector):
     def __init__(self, box: Box, health: Health) -> None:
         self._box = box
         self._health = health
+        self._answered = GaugeMetricFamily(
+            "appliance_server_figures", "1 if storage or the front door gave its own metrics.", labels=["process"]
+        )
 
     def collect(self) -> Iterator[Metric]:
         families: dict[str, Metric] = {}
-        for process, metrics in self._processes():
+        for process, metrics in (*self._processes(), *self._servers()):
             for metric in metrics:
                 family = families.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
                 family.samples += [_labelled(sample, process) for sample in metric.samples]
         yield from families.values()
+        yield self._answered
         yield from _status(self._health)
         yield from _disk(self._box)
         try:
             yield from _state(self._box)
         except ApplianceError:  # the check of the database says why
             return
+
+    def _servers(self) -> Iterator[tuple[str, Iterable[Metric]]]:
+        """Yield what storage and the front door give, if they do; note whether they did."""
+        socket = figures_socket(self._box.settings.data_dir)
+        for process, read in (("storage", self._box.objects.figures), ("frontdoor", partial(read_figures, socket))):
+            try:
+                metrics = read()
+            except (ApplianceError, OSError, ValueError):
+                self._answered.add_metric([process], 0)
+                continue
+            if metrics is not None:  # SeaweedFS and an external storage give none
+                self._answered.add_metric([process], 1)
+                yield process, metrics
 
     def _processes(self) -> Iterator[tuple[str, Iterable[Metric]]]:
         yield "api", REGISTRY.collect()

@@ -118,7 +118,8 @@ class MinioServer:
         multipart = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
         whole = _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject", *multipart], objects)
         uploads = _allow(["s3:PutObject"], f"arn:aws:s3:::{bucket}/{UPLOADS}*")
-        _make_user(admin, "appliance-service", service, [listing, whole])
+        figures = {"Effect": "Allow", "Action": ["admin:Prometheus"]}
+        _make_user(admin, "appliance-service", service, [listing, whole, figures])
         _make_user(admin, "appliance-uploader", uploader, [uploads, _allow(["s3:GetObject"], objects)])
         in_parts = _allow(["s3:PutObject"], f"arn:aws:s3:::{bucket}/tenant-*/{IN_PARTS}*")
         _make_user(admin, "appliance-parts", parts, [in_parts])

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from minio.credentials import Credentials as MinioCredentials
 from minio.datatypes import PostPolicy
+from prometheus_client.core import Metric
 
 from appliance.errors import StorageError
 from appliance.storage import copies
 from appliance.storage.access import StorageAccess
 from appliance.storage.disposition import content_disposition
+from appliance.storage.figures import read_figures
 from appliance.storage.grants import Grants
 from appliance.storage.parts import PartStore
 from appliance.storage.seam import connection_pool, s3_client, translated
@@ -262,6 +264,10 @@ class ObjectStore:
             self._client._abort_multipart_upload(
                 bucket_name=self._access.bucket, object_name=upload.key, upload_id=upload.upload_id
             )
+
+    def figures(self) -> builtins.list[Metric] | None:
+        """Return the server's own metrics for Prometheus; None if it has none."""
+        return read_figures(self._access)
 
     def ready(self) -> bool:
         """Return, within about two seconds, whether the bucket can be reached."""

@@ -25,8 +25,8 @@ def make_folders(data_dir: Path) -> None:
             raise ConfigurationError(f"{data_dir} is shared by all users of this machine; name a folder inside it.")
         if mode & 0o077:
             data_dir.chmod(0o700)
-        for folder in (data_dir / "logs", data_dir / "run"):
-            folder.mkdir(exist_ok=True)
+        for folder in (data_dir / "logs", data_dir / "run" / "frontdoor"):
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"The data folder {data_dir} cannot be made private to this user: {error.strerror}."

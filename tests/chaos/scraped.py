@@ -68,6 +68,10 @@ PANELS = (
     Panel("Wait of a writer, mean, ms", "appliance_database_wait_seconds", ("process",), "mean", 0.001),
     Panel("Database, MiB", "appliance_database_bytes", ("file",), unit=MIB),
     Panel("Free space of the disk, GiB", "appliance_disk_free_bytes", (), unit=1024 * MIB),
+    Panel("Memory of storage, MiB", "minio_node_process_resident_memory_bytes", (), unit=MIB),
+    Panel("Calls of storage, per second", "minio_s3_requests_total", ("api",), "rate"),
+    Panel("Calls of the front door, per second", "caddy_http_request_duration_seconds_count", ("code",), "rate"),
+    Panel("Time of a call of the front door, mean, ms", "caddy_http_request_duration_seconds", (), "mean", 0.001),
     Panel("Decoders that died", "appliance_decoder_deaths_total", ()),
     Panel("Checks that pass", "appliance_check_ok", ()),
 )

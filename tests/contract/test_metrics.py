@@ -54,6 +54,33 @@ def test_a_file_that_fails_is_counted_with_its_code(appliance: Appliance, api: A
     wait_for(lambda: page(appliance, scraper).get(failed))
 
 
+def test_storage_and_the_front_door_are_on_the_page(appliance: Appliance, api: Api, scraper: str) -> None:
+    size = len(loud_wav())
+    before = page(appliance, scraper)
+    api.upload(api.make_job(), loud_wav())
+
+    def after() -> dict[str, float] | None:
+        shown = page(appliance, scraper)
+        posts = "minio_s3_requests_total{api=postpolicybucket,process=storage}"  # MinIO counts every few seconds
+        return shown if shown.get(posts, 0.0) > before.get(posts, 0.0) else None
+
+    shown = wait_for(after)
+    for process in ("storage", "frontdoor"):
+        assert shown[f"appliance_server_figures{{process={process}}}"] == 1
+    received = "minio_s3_traffic_received_bytes_total{process=storage}"
+    assert shown[received] - before[received] >= size
+    assert shown["process_resident_memory_bytes{process=frontdoor}"] > 0
+    # Each request is counted once: the form's upload is the only one that the API does not count.
+    upload = "caddy_http_request_duration_seconds_count{code=204,method=POST,process=frontdoor,server=door}"
+    assert shown[upload] - before.get(upload, 0.0) == 1
+
+
+def test_no_series_of_storage_changes_its_name_at_a_restart(appliance: Appliance, scraper: str) -> None:
+    named = [line for line in page(appliance, scraper) if line.startswith("minio_")]
+    assert len(named) > 20
+    assert not [line for line in named if "127.0.0.1" in line]
+
+
 def test_a_path_of_a_client_is_no_label(appliance: Appliance, api: Api, scraper: str) -> None:
     api.get("/api/v1/inference-jobs/no-such-thing-0815", 404)
     api.get("/no-such-path-0815", 404)

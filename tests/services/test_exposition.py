@@ -97,6 +97,13 @@ def test_the_status_and_the_disk_are_shown(box: Box) -> None:
         assert shown["appliance_worker_silent_seconds", "provider=cpu", f"worker={number}"] < 60
 
 
+def test_a_front_door_that_does_not_answer_leaves_the_page_whole(box: Box) -> None:
+    shown = samples(box)
+    assert shown["appliance_server_figures", "process=frontdoor"] == 0
+    assert ("appliance_server_figures", "process=storage") not in shown  # this one counts nothing
+    assert shown["appliance_check_ok", "check=storage"] == 1
+
+
 def test_no_query_of_the_page_reads_the_whole_queue(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the plan of each query, not by time: a scan is allowed only of the tables that never grow."""
     sent: list[str] = []

@@ -86,6 +86,9 @@ class DictionaryStore:
         keys = [key for key in sorted(self.contents) if key.startswith(prefix) and key > after]
         return [StoredKey(key, self.modified_at) for key in keys][:limit]
 
+    def figures(self) -> None:
+        """Return nothing: a dictionary counts nothing."""
+
     def list_unended(self, before: float) -> builtins.list[UnendedUpload]:
         """Return nothing: a dictionary takes no parts."""
         return []
