@@ -1,4 +1,8 @@
-"""``sbom.py FOLDER``: prints what a bundle contains and under which licenses, as CycloneDX 1.5 in JSON."""
+"""``sbom.py FOLDER``: prints what a bundle contains and under which licenses, as CycloneDX 1.5 in JSON.
+
+MinIO, and the package with Caddy, have the Go modules inside them that their programs were built from. Go notes no
+licenses in a program, so these have none here.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,10 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 from appliance import ROOT
+
+# What ``go version -m`` prints lies between these marks in a program that Go built.
+BUILD_STARTS = bytes.fromhex("3077af0c9274080241e1c107e6d618e6")
+BUILD_ENDS = bytes.fromhex("f932433186182072008242104116d8f2")
 
 
 def main() -> None:
@@ -35,8 +43,13 @@ def wheel(file: Path) -> dict:
     with zipfile.ZipFile(file) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1)
         headers = HeaderParser().parsestr(archive.read(name).decode())
+        modules = [
+            one for name in archive.namelist() if name.endswith("/caddy") for one in go_modules(archive.read(name))
+        ]
     package = {"type": "library", "name": headers["Name"], "version": headers["Version"]}
     package["purl"] = f"pkg:pypi/{headers['Name'].lower().replace('_', '-')}@{headers['Version']}"
+    if modules:
+        package["components"] = modules
     if expression := headers["License-Expression"]:
         return package | hashed(file) | licenses(expression, is_expression=True)
     classifiers = [line.rpartition(" :: ")[2] for line in headers.get_all("Classifier", []) if "License ::" in line]
@@ -53,7 +66,33 @@ def minio(file: Path) -> dict:
         "version": pin,
         "purl": f"pkg:golang/github.com/minio/minio@{pin}",
     }
-    return server | hashed(file) | licenses("AGPL-3.0-or-later", is_expression=True)
+    return (
+        server
+        | hashed(file)
+        | licenses("AGPL-3.0-or-later", is_expression=True)
+        | {"components": go_modules(file.read_bytes())}
+    )
+
+
+def go_modules(program: bytes) -> list[dict]:
+    """Return a component for each Go module that a program was built from; none if Go did not build it."""
+    build = program.partition(BUILD_STARTS)[2].partition(BUILD_ENDS)[0].decode("utf-8", "replace")
+    modules: list[list[str]] = []
+    for kind, *module in (line.split("\t") for line in build.splitlines()):
+        if kind == "dep":
+            modules.append(module)
+        elif kind == "=>":  # the module before it was replaced by this one
+            modules[-1] = module
+    return [
+        {
+            "type": "library",
+            "name": name,
+            "version": version,
+            "purl": f"pkg:golang/{name}@{version}",
+            "properties": [{"name": "go.sum", "value": checksum} for checksum in checksums],
+        }
+        for name, version, *checksums in modules
+    ]
 
 
 def model(file: Path) -> dict:

@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108
+LONGEST_SOCKET_PATH = 107  # of the kernel
 _SECONDS = 2.0
 # Caddy counts a request once for each handler that it passes. Every request passes this one, first of all.
 _ONCE = "log_append"

