@@ -25,6 +25,7 @@ from appliance.errors import ChangeRefused, ConfigurationError, DatabaseBusy, Da
 from appliance.state.checks import apply_moves
 from appliance.state.moves import Machine
 from appliance.state.schema import migrations
+from appliance.state.together import Together
 
 OLDEST_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL database that several processes write
 BUSY_SECONDS = 30.0
@@ -105,6 +106,7 @@ class Database(Reader):
         self.path = path
         self._local = threading.local()
         self._writer = threading.Lock()
+        self.together = Together(self.transaction)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

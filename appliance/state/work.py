@@ -124,13 +124,27 @@ def is_busy(db: Reader) -> bool:
 
 
 def claim(tx: Transaction, owner: str, lease_seconds: float, pool: str, tenant_limit: int | None = None) -> Work | None:
-    """Lease the next piece of work of a pool. Returns None if none is ready.
+    """Lease the next piece of work of a pool. Returns None if none is ready. ``claim_many`` says which is the next."""
+    return next(iter(claim_many(tx, owner, lease_seconds, pool, 1, tenant_limit)), None)
+
+
+def claim_many(
+    tx: Transaction, owner: str, lease_seconds: float, pool: str, most: int, tenant_limit: int | None = None
+) -> list[Work]:
+    """Lease up to ``most`` pieces of work of a pool, in the order in which single claims would.
 
     The tenant with the fewest pieces in progress goes first, and within it the group with the fewest; among equals the
     one whose last turn is longest ago. Within a group the oldest goes first. A tenant with ``tenant_limit`` pieces in
     progress in this pool gets no more.
     """
     _wake(tx, pool)
+    works: list[Work] = []
+    while len(works) < most and (work := _claim_next(tx, owner, lease_seconds, pool, tenant_limit)):
+        works.append(work)
+    return works
+
+
+def _claim_next(tx: Transaction, owner: str, lease_seconds: float, pool: str, tenant_limit: int | None) -> Work | None:
     row = tx.one(
         f"""
         UPDATE work SET lease_owner = :owner, lease_token = lease_token + 1, lease_until = :until
@@ -169,16 +183,22 @@ def claim_suspect(tx: Transaction, owner: str, lease_seconds: float, lost_leases
 
 
 def extend(tx: Transaction, works: Iterable[Work], lease_seconds: float) -> set[Work]:
-    """Extend the leases of ``works``. Returns the work whose lease was still held.
+    """Extend the leases of ``works``, in one statement. Returns the work whose lease was still held.
 
     Each lease is matched by its token, never by its owner alone: work that its owner has released must become free.
     """
-    sql = """
-        UPDATE work SET lease_until = ?
-        WHERE id = ? AND lease_owner = ? AND lease_token = ? AND lease_until >= ?
-        """
+    by_id = {work.id: work for work in works}
     now = time.monotonic()
-    return {work for work in works if tx.change(sql, [now + lease_seconds, *_fence(work), now]) == 1}
+    rows = tx.all(
+        """
+        UPDATE work SET lease_until = ? FROM json_each(?) AS held
+        WHERE work.id = held.value ->> 0 AND lease_owner = held.value ->> 1 AND lease_token = held.value ->> 2
+            AND lease_until >= ?
+        RETURNING work.id
+        """,
+        [now + lease_seconds, json.dumps([_fence(work) for work in by_id.values()]), now],
+    )
+    return {by_id[row["id"]] for row in rows}
 
 
 def finish(tx: Transaction, work: Work) -> None:

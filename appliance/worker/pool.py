@@ -11,6 +11,8 @@ from appliance.metrics import BUSY_THREADS, THREADS
 from appliance.services.kind import PoolName
 from appliance.worker.outage import Outage
 
+MOST_CLAIMED = 64  # in one transaction
+
 
 def half_of(threads: int) -> int:
     """Return how many threads that wait for other machines a tenant may hold: slow ones of one tenant stop no other."""
@@ -18,7 +20,7 @@ def half_of(threads: int) -> int:
 
 
 class Pool:
-    """Threads for one pool's work. Whoever claims that work reserves a thread first, then submits or gives up.
+    """Threads for one pool's work. Whoever claims that work reserves threads first, then submits or gives them back.
 
     A tenant holds at most ``tenant_limit`` of them.
     """
@@ -32,13 +34,18 @@ class Pool:
         THREADS.labels(name).set(threads)
         self._busy = BUSY_THREADS.labels(name)
 
-    def reserve(self) -> None:
-        """Wait for a free thread."""
+    def reserve(self) -> int:
+        """Wait for a free thread, and take all that are free, at most MOST_CLAIMED. Returns how many."""
         self._free.acquire()
+        count = 1
+        while count < MOST_CLAIMED and self._free.acquire(blocking=False):
+            count += 1
+        return count
 
-    def release(self) -> None:
-        """Give a reserved thread back unused."""
-        self._free.release()
+    def release(self, count: int) -> None:
+        """Give reserved threads back unused."""
+        if count:
+            self._free.release(count)
 
     def submit(self, action: Callable[..., None], *values: Any) -> None:
         """Run the action on the reserved thread, which is free again when the action ends."""

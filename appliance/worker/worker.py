@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -60,6 +61,7 @@ from appliance.worker.pool import Pool, half_of
 from appliance.worker.scorers import Scorers
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 LOOK_SECONDS = 0.01  # a look takes 7 µs
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
@@ -136,18 +138,16 @@ class Worker:
         """Give work to a pool until the worker stops, then wait for the work in progress."""
         try:
             while not self._stopping.is_set():
-                pool.reserve()
+                count = pool.reserve()
                 if not self._stopping.is_set():
-                    self._dispatch(pool)
+                    self._dispatch(pool, count)
         finally:
             self.stop()
             pool.close()
 
     def _try_suspects(self) -> None:
         """Do alone, before all other work of the lanes, what was in progress at several deaths of a worker."""
-        while not self._stopping.is_set() and (
-            work := self._claimed(partial(leases.claim_suspect, self._box, self.id), self._lanes)
-        ):
+        while not self._stopping.is_set() and (work := self._claimed(self._claim_suspect, self._lanes, None)):
             log.warning("work is tried alone", kind=work.kind, subject=work.subject_id, lost_leases=work.lost_leases)
             self._active[work] = threading.Event()
             self._work(work)
@@ -160,19 +160,23 @@ class Worker:
             self._failed = True
             self.stop()
 
-    def _dispatch(self, pool: Pool) -> None:
-        """Claim a piece of work for a reserved thread, or wait a little if there is none."""
-        claim = partial(leases.claim, self._box, self.id, pool.name, tenant_limit=pool.tenant_limit)
-        work = self._claimed(claim, pool)
-        if work is None:
-            pool.release()
-            if pool is self._lanes:
-                self._wait_for_change()
-            else:
-                self._stopping.wait(self._box.settings.poll_seconds)
+    def _claim_suspect(self) -> Work | None:
+        return leases.claim_suspect(self._box, self.id)
+
+    def _dispatch(self, pool: Pool, count: int) -> None:
+        """Claim work for ``count`` reserved threads, or wait a little if there is none."""
+        claim = partial(leases.claim_many, self._box, self.id, pool.name, count, tenant_limit=pool.tenant_limit)
+        works = self._claimed(claim, pool, list[Work]())
+        pool.release(count - len(works))
+        for work in works:
+            self._active[work] = threading.Event()
+            pool.submit(self._work, work)
+        if works:
             return
-        self._active[work] = threading.Event()
-        pool.submit(self._work, work)
+        if pool is self._lanes:
+            self._wait_for_change()
+        else:
+            self._stopping.wait(self._box.settings.poll_seconds)
 
     def _wait_for_change(self) -> None:
         """Wait until the database is another one than at the last call, at most for ``poll_seconds``."""
@@ -183,15 +187,15 @@ class Worker:
                 if self._version != last:
                     return
 
-    def _claimed(self, claim: Callable[[], Work | None], pool: Pool) -> Work | None:
-        """Return the work that was claimed for a pool. Returns None if there is none, or after a wait if it failed."""
+    def _claimed(self, claim: Callable[[], T], pool: Pool, nothing: T) -> T:
+        """Return what was claimed for a pool. Returns ``nothing``, after a wait, if that failed."""
         try:
-            work = claim()
+            claimed = claim()
         except ApplianceError as error:
             self._stopping.wait(pool.claims.failed(error))
-            return None
+            return nothing
         pool.claims.ended()
-        return work
+        return claimed
 
     def _work(self, work: Work) -> None:
         with request_scope(work.request_id):

@@ -15,7 +15,7 @@ import pytest
 
 from appliance.errors import LeaseLost
 from appliance.state import work, workers
-from appliance.state.database import Database
+from appliance.state.database import Database, Transaction
 from appliance.state.work import Work
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -74,6 +74,27 @@ def test_threads_and_processes_claim_all_work_once(db: Database) -> None:
     counts = Counter(subject for result in results for subject in result)
     assert counts == Counter(subjects)
     assert db.all("SELECT * FROM work") == []
+
+
+def test_many_are_claimed_as_single_claims_would(db: Database) -> None:
+    subjects = []
+    for most in (1, 5, 100):
+        for group in "ab":
+            fill(db, *(f"{group}{number}" for number in range(4)), group=group)
+        fill(db, "c0", "c1", group="c", tenant=2)
+        order: list[str] = []
+        while True:
+            with db.transaction() as tx:
+                works = work.claim_many(tx, "w", 60, "lanes", most, 5)
+            if not works:
+                break
+            assert len(works) <= most
+            order += [item.subject_id for item in works]
+        assert len(order) == 7  # tenant 1 holds as many as it may
+        subjects.append(order)
+        with db.transaction() as tx:
+            tx.change("DELETE FROM work")
+    assert subjects[0] == subjects[1] == subjects[2]
 
 
 def test_threads_in_parallel_claim_different_work(db: Database) -> None:
@@ -163,6 +184,24 @@ def test_only_the_listed_leases_are_extended(db: Database) -> None:
     ends = {row["id"]: row["lease_until"] - time.monotonic() for row in db.all("SELECT id, lease_until FROM work")}
     assert ends[listed.id] > 900
     assert ends[unlisted.id] < 10
+
+
+def test_many_leases_are_extended_in_one_statement(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(db, *map(str, range(50)))
+    with db.transaction() as tx:
+        works = work.claim_many(tx, "w", 60, "lanes", 50)
+        work.finish(tx, works[7])
+        statements: list[str] = []
+        monkeypatch.setattr(tx, "change", lambda *_: pytest.fail("a statement for each"))
+
+        def counted(sql: str, values: list[object]) -> list[object]:
+            statements.append(sql)
+            return Transaction.all(tx, sql, values)
+
+        monkeypatch.setattr(tx, "all", counted)
+        assert work.extend(tx, works, 60) == set(works) - {works[7]}
+        assert len(statements) == 1
+        assert work.extend(tx, [], 60) == set()
 
 
 def test_a_new_worker_releases_the_work_of_a_dead_one(db: Database) -> None:

@@ -109,7 +109,8 @@ def complete(
     ``scores`` is None if they are not kept. If this raises LeaseLost or UnexpectedStatus, nothing is written.
     """
     rows = [FileDetection(**asdict(detection)) for detection in strongest(detections, MAX_DETECTIONS)]
-    with box.db.transaction() as tx:
+
+    def write(tx: Transaction) -> None:
         queue.finish(tx, work)
         truncated = len(rows) < len(detections)
         if not inference_files.mark_completed(tx, work.subject_id, duration_ms, rows, truncated=truncated):
@@ -118,3 +119,5 @@ def complete(
             inference_files.set_scores(tx, work.subject_id, scores.etag, scores.size_bytes)
         judge(tx, work.subject_id, announced=False)
         file_ended(tx, work.subject_id)
+
+    box.db.together.write(write)

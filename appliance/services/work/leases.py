@@ -38,15 +38,34 @@ def claim(
     Returns None if none is ready. Work whose subject has ended without it is removed, so that it does not stand before
     all other work.
     """
+    return next(
+        iter(claim_many(box, worker_id, pool, 1, lease_seconds=lease_seconds, tenant_limit=tenant_limit)),
+        None,
+    )
+
+
+def claim_many(
+    box: Box,
+    worker_id: str,
+    pool: PoolName,
+    most: int,
+    *,
+    lease_seconds: float | None = None,
+    tenant_limit: int | None = None,
+) -> list[Work]:
+    """Lease up to ``most`` pieces of work of a pool in one transaction, as ``claim`` would one by one."""
     if not queue.is_ready(box.db, pool, tenant_limit):  # idle threads ask again and again
-        return None
+        return []
+    seconds, started = lease_seconds or box.settings.lease_seconds, list[Work]()
     with box.db.transaction() as tx:
-        while work := queue.claim(tx, worker_id, lease_seconds or box.settings.lease_seconds, pool, tenant_limit):
-            if _start(tx, work):
-                return work
-            log.error("work removed: its subject has ended without it", kind=work.kind, subject=work.subject_id)
-            queue.finish(tx, work)
-    return None
+        while works := queue.claim_many(tx, worker_id, seconds, pool, most - len(started), tenant_limit):
+            for work in works:
+                if _start(tx, work):
+                    started.append(work)
+                    continue
+                log.error("work removed: its subject has ended without it", kind=work.kind, subject=work.subject_id)
+                queue.finish(tx, work)
+    return started
 
 
 def claim_suspect(box: Box, worker_id: str) -> Work | None:
