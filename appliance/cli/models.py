@@ -15,6 +15,7 @@ from appliance.engine.models.store import CARD, ModelStore
 from appliance.engine.registration import CheckLimits, add_model, check_model
 from appliance.errors import ModelError
 from appliance.services import models as service
+from appliance.state.database import Database
 
 
 @click.group()
@@ -48,9 +49,13 @@ def show(model_id: str) -> None:
 
 @models.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def add(folder: Path) -> None:
+@data_dir_option
+def add(folder: Path, data_dir: Path | None) -> None:
     """Check the model in FOLDER in a confined process, and copy the files of its manifest into the store."""
-    click.echo(f"Added {add_model(_store(), folder, _limits()).manifest.id}.")
+    manifest = add_model(_store(), folder, _limits()).manifest
+    if Database.of(load_settings(data_dir=data_dir)).path.exists():  # before the first start there is no audit log
+        service.note_added(open_database(data_dir), manifest.id)
+    click.echo(f"Added {manifest.id}.")
 
 
 @models.command()

@@ -18,7 +18,7 @@ from appliance.engine.models.speech_manifest import SpeechManifest
 from appliance.engine.models.store import CARD, ModelStore
 from appliance.engine.registration import CheckLimits
 from appliance.errors import Conflict, FileTooLarge, InvalidManifest, InvalidRequest, ModelNotFound, NotFound
-from appliance.services import quotas
+from appliance.services import audit, quotas
 from appliance.services.box import Box
 from appliance.state import inference_jobs, transcripts, workers
 from appliance.state.database import Database
@@ -84,6 +84,7 @@ def add_model(box: Box, files: Iterable[ModelFile]) -> ModelReport:
         folder.mkdir(parents=True, mode=0o700)
         _receive(box, files, folder)
         manifest = registration.add_model(box.models, folder, CheckLimits.from_settings(box.settings)).manifest
+        note_added(box.db, manifest.id)
     except InvalidManifest as error:
         raise InvalidManifest(str(error).replace(f"{folder}/", "").replace(str(folder), "the model")) from error
     except OSError as error:
@@ -94,6 +95,12 @@ def add_model(box: Box, files: Iterable[ModelFile]) -> ModelReport:
         shutil.rmtree(folder, ignore_errors=True)
         _adding.release()
     return _report(manifest, _provider(box))
+
+
+def note_added(db: Database, model_id: str) -> None:
+    """Note in the audit log that a model was added."""
+    with db.transaction() as tx:
+        audit.note(tx, "model added", model_id)
 
 
 def _receive(box: Box, files: Iterable[ModelFile], folder: Path) -> None:
@@ -134,6 +141,7 @@ def remove_model(settings: Settings, db: Database, store: ModelStore, model_id: 
         if uses:
             raise Conflict(f"{model_id} is in use: {uses} files or transcripts have not ended. Cancel them, or wait.")
         registration.remove_model(store, model_id)
+        audit.note(tx, "model removed", model_id)
 
 
 def _report(manifest: Manifest | SpeechManifest, provider: str | None) -> ModelReport:

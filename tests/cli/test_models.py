@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 
@@ -63,6 +64,20 @@ def test_remove_removes_one_version_that_nothing_needs(run: Run, store: Path) ->
         assert run("models", "remove", model, "--data-dir", "data").stdout == f"Removed {model}.\n"
     assert [str(path.relative_to(store)) for path in store.glob("*/*")] == ["loud-frames/1.2.0"]
     assert [path.name for path in store.iterdir()] == ["loud-frames"]
+
+
+def test_who_adds_and_removes_a_model_is_in_the_audit_log(run: Run, store: Path, tmp_path: Path) -> None:
+    toy_models.frame_model(store, version="2.0.0")
+    source = toy_models.frame_model(tmp_path / "source")
+    run("models", "add", source, "--data-dir", "data")
+    assert not Path("data").exists()  # no appliance was started with it, so there is no log
+    run("models", "remove", "loud-frames@1.0.0", "--data-dir", "data")
+    run("models", "add", source, "--data-dir", "data")
+    table = run("audit", "--data-dir", "data").stdout
+    acts = [[cell.strip() for cell in line.split("│")][2:5] for line in table.splitlines() if "loud-frames" in line]
+    assert acts == [
+        [f"{getpass.getuser()}, command line", did, "loud-frames@1.0.0"] for did in ("model added", "model removed")
+    ]
 
 
 def test_verify_checks_every_model(run: Run, store: Path) -> None:

@@ -80,6 +80,9 @@ def test_a_model_is_added_used_and_removed(appliance: Appliance, api: Api, admin
     assert api.finished_file(job_id, file_id)["detections"] == LOUD_DETECTIONS
     assert admin.response("DELETE", f"{MODELS}/loud-frames@7.0.0").status_code == 204
     assert "loud-frames@7.0.0" not in [model["id"] for model in admin.get(MODELS)["models"]]
+    acts = [act for act in admin.get("/api/v1/admin/audit")["entries"] if act["subject"] == "loud-frames@7.0.0"]
+    assert [act["action"] for act in acts] == ["model removed", "model added", "model added"]
+    assert all(act["actor"].startswith("key ") for act in acts)
     assert admin.call("DELETE", f"{MODELS}/loud-frames@7.0.0", 404)["code"] == "model_not_found"
     api.post("/api/v1/inference-jobs", {"model_id": "loud-frames@7.0.0"}, 400)
     assert leftovers(appliance) == []
