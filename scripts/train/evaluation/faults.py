@@ -7,7 +7,8 @@ the length (a skip does), so faults are put in from left to right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from scipy import signal
@@ -97,8 +98,12 @@ def dropout(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generato
 # ---- glitch: the stream is there, but it is not the right stream
 
 
-def glitch(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -> Injected:
-    kinds = ["stutter", "stale_buffer", "skip", "reversed", "shuffled", "bit_garbled", "byte_shifted"]
+GLITCHES = ("stutter", "stale_buffer", "skip", "reversed", "shuffled", "bit_garbled", "byte_shifted")
+
+
+def glitch(
+    audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator, kinds: Sequence[str] = GLITCHES
+) -> Injected:
     kind = str(rng.choice(kinds))
     if kind == "skip":
         return _skip(audio, rate_hz, start, rng)
@@ -118,8 +123,10 @@ def _replaced_block(
     kind: str, audio: np.ndarray, rate_hz: int, start: int, end: int, rng: np.random.Generator
 ) -> np.ndarray:
     block = audio[start:end]
+    if end - start > start:
+        raise UnsuitableError  # there is not as much before
     if kind == "stale_buffer":  # what a ring buffer held before
-        back = int(rng.uniform(0.25, 0.5) * rate_hz)
+        back = int(rng.uniform(end - start, min(2.0 * rate_hz, start)))
         return audio[start - back : end - back]
     if kind == "reversed":
         return block[::-1]
@@ -146,11 +153,16 @@ def _skip(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator)
 # ---- clipping: overload, whatever the level is afterwards
 
 
-def clipping(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -> Injected:
+def clipping(
+    audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator, is_turned_up: bool | None = None
+) -> Injected:
+    """``is_turned_up`` : whether the overloaded part is as loud as before or louder; None leaves it to chance."""
     kind = str(rng.choice(["hard", "soft", "asymmetric"]))
     end = min(len(audio), start + int(decibels(rng.uniform(20 * np.log10(0.3), 20 * np.log10(3.5))) * rate_hz))
     part = audio[start:end].astype(np.float64)
     wanted_db = rng.uniform(6, 20)
+    if not part.any():
+        raise UnsuitableError
     low, high = 1e-4, float(np.max(np.abs(part))) + 1e-9
     for _ in range(24):  # the distortion falls as the ceiling rises
         ceiling = np.sqrt(low * high)
@@ -161,16 +173,19 @@ def clipping(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generat
     if len(over) < 20 or np.max(np.diff(over)) > 0.4 * rate_hz or over[-1] - over[0] < 0.2 * rate_hz:
         raise UnsuitableError  # a few peaks, or two overloads with a pause between them
     damaged = _overload(kind, part, ceiling)
-    makeup = 1.0 if rng.random() < 0.5 else min(0.98 / ceiling, decibels(rng.uniform(0, 12)))
+    if is_turned_up is None:
+        is_turned_up = rng.random() < 0.5
+    makeup = min(0.98 / ceiling, decibels(rng.uniform(0, 12))) if is_turned_up else 1.0
     out = audio.copy()
-    if makeup == 1.0:
+    if not is_turned_up:
         out[start:end] = damaged
     else:  # the whole recording was turned up, and only this part was too loud for it
         quiet = float(np.max(np.abs(audio))) * makeup
         out = (audio * np.float32(makeup / max(1.0, quiet / 0.98))).astype(np.float32)
         out[start:end] = damaged * (makeup / max(1.0, quiet / 0.98))
     first, last = start + int(over[0]), start + int(over[-1]) + 1
-    return out, _event("clipping", f"clipping_{kind}", first, last, rate_hz)
+    mechanism = f"clipping_{kind}" if is_turned_up else f"clipping_{kind}_same_level"
+    return out, _event("clipping", mechanism, first, last, rate_hz)
 
 
 def _overload(kind: str, part: np.ndarray, ceiling: float) -> np.ndarray:
@@ -186,37 +201,59 @@ def _overload(kind: str, part: np.ndarray, ceiling: float) -> np.ndarray:
 # ---- hum: mains and its harmonics
 
 
-def hum(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -> Injected:
-    kind = str(rng.choice(["plain", "rectified", "buzz"]))
+HUMS: dict[str, Callable[[int], float]] = {  # the strength of each harmonic
+    "plain": lambda harmonic: 1.0 / harmonic**2,
+    "rectified": lambda harmonic: (1.0 if harmonic % 2 == 0 else 0.15) / harmonic,
+    "even": lambda harmonic: (harmonic % 2 == 0) / harmonic,
+    "odd": lambda harmonic: (harmonic % 2) / harmonic,
+    "buzz": lambda harmonic: 1.0 / harmonic**0.7,
+}
+
+
+def hum(
+    audio: np.ndarray,
+    rate_hz: int,
+    start: int,
+    rng: np.random.Generator,
+    kinds: Sequence[str] = tuple(HUMS),
+    drift: float = 0.0,
+    is_faint: bool = False,
+) -> Injected:
+    """``drift`` : by which share the mains slowly leave their frequency; ``is_faint`` : under the bass around it."""
+    kind = str(rng.choice(kinds))
     mains_hz = float(rng.choice([50.0, 60.0])) * (1 + rng.uniform(-0.002, 0.002))
     end = min(len(audio), start + int(rng.uniform(1.2, 6.0) * rate_hz))
     time = np.arange(end - start) / rate_hz
+    wander = drift * np.sin(2 * np.pi * rng.uniform(0.1, 0.5) * time + rng.uniform(0, 2 * np.pi)) if drift else 0.0
+    turns = np.cumsum(mains_hz * (1 + wander) * np.ones(len(time))) / rate_hz
     tone = np.zeros(len(time))
     for harmonic in range(1, 25):
-        frequency_hz = harmonic * mains_hz
-        if frequency_hz > 0.45 * rate_hz:
+        if harmonic * mains_hz > 0.45 * rate_hz:
             break
-        strength = {
-            "plain": 1.0 / harmonic**2,
-            "rectified": (1.0 if harmonic % 2 == 0 else 0.15) / harmonic,
-            "buzz": 1.0 / harmonic**0.7,
-        }[kind] * decibels(rng.uniform(-6, 6))
-        tone += strength * np.cos(2 * np.pi * frequency_hz * time + rng.uniform(0, 2 * np.pi))
+        strength = HUMS[kind](harmonic) * decibels(rng.uniform(-6, 6))
+        tone += strength * np.cos(2 * np.pi * (harmonic * turns + rng.random()))
     edge = min(len(time) // 4, int(rng.uniform(0.005, 0.08) * rate_hz))
     tone *= signal.windows.tukey(len(tone), 2 * edge / len(tone))
     bass = signal.sosfilt(signal.butter(4, 500, fs=rate_hz, output="sos"), audio[start:end], axis=0)
-    level = float(np.sqrt(np.mean(bass**2)) + 1e-5) * decibels(rng.uniform(-12, 6))  # audible among its neighbors
-    tone *= level / np.sqrt(np.mean(tone**2))
+    loudness_db = rng.uniform(-18, -8) if is_faint else rng.uniform(-12, 6)  # audible among its neighbors
+    tone *= float(np.sqrt(np.mean(bass**2)) + 1e-5) * decibels(loudness_db) / np.sqrt(np.mean(tone**2))
     out = audio.copy()
     out[start:end] += tone[:, None].astype(np.float32)
-    return out, _event("hum", f"hum_{kind}", start, end, rate_hz)
+    mechanism = f"hum_{kind}" + "_drifting" * bool(drift) + "_faint" * is_faint
+    return out, _event("hum", mechanism, start, end, rate_hz)
 
 
 # ---- noise burst: short static
 
 
-def noise_burst(audio: np.ndarray, rate_hz: int, start: int, rng: np.random.Generator) -> Injected:
-    kind = str(rng.choice(["white", "pink", "band", "crackle"]))
+def noise_burst(
+    audio: np.ndarray,
+    rate_hz: int,
+    start: int,
+    rng: np.random.Generator,
+    kinds: Sequence[str] = ("white", "pink", "band", "crackle"),
+) -> Injected:
+    kind = str(rng.choice(kinds))
     length = int(decibels(rng.uniform(20 * np.log10(0.02), 20 * np.log10(0.5))) * rate_hz)
     end = min(start + length, len(audio) - 1)
     noise = _static(kind, end - start, rate_hz, rng)
@@ -237,9 +274,9 @@ def _static(kind: str, length: int, rate_hz: int, rng: np.random.Generator) -> n
         spectrum = np.fft.rfft(noise)
         spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 20))
         noise = np.fft.irfft(spectrum, len(noise))
-    elif kind == "band":
+    elif kind in ("band", "narrow_band"):
         low_hz = rng.uniform(300, 0.2 * rate_hz)
-        high_hz = min(0.48 * rate_hz, low_hz * rng.uniform(1.5, 4))
+        high_hz = min(0.48 * rate_hz, low_hz * (rng.uniform(1.5, 4) if kind == "band" else rng.uniform(1.2, 1.6)))
         noise = signal.sosfilt(signal.butter(4, [low_hz, high_hz], "band", fs=rate_hz, output="sos"), noise)
     elif kind == "crackle":  # many small impulses, too dense to be counted as clicks
         noise = noise * (rng.random(len(noise)) < rng.uniform(400, 1500) / rate_hz)
@@ -254,4 +291,18 @@ INJECTORS: dict[str, Injector] = {
     "clipping": clipping,
     "hum": hum,
     "noise_burst": noise_burst,
+}
+
+# What others' recordings showed to be weak: the label that each makes, and how.
+FOCUSED: dict[str, tuple[str, Injector]] = {
+    "clipping_same_level": ("clipping", partial(clipping, is_turned_up=False)),
+    "band_static": ("noise_burst", partial(noise_burst, kinds=("band", "narrow_band"))),
+    "hum_even": ("hum", partial(hum, kinds=("even",))),
+    "hum_odd": ("hum", partial(hum, kinds=("odd",))),
+    "hum_buzz": ("hum", partial(hum, kinds=("buzz",))),
+    "hum_drifting": ("hum", partial(hum, drift=0.008)),
+    "hum_under_music": ("hum", partial(hum, is_faint=True)),
+    "skip": ("glitch", partial(glitch, kinds=("skip",))),
+    "backwards": ("glitch", partial(glitch, kinds=("reversed",))),
+    "earlier": ("glitch", partial(glitch, kinds=("stale_buffer",))),
 }

@@ -87,5 +87,58 @@ def bass_drone(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.
     return out
 
 
-MUSIC_LOOKALIKES = {"fades": fades, "door_slams": door_slams, "bass_drone": bass_drone}
-SPEECH_LOOKALIKES = {"gated_pauses": gated_pauses, "keystrokes": keystrokes, "door_slams": door_slams}
+def robot_voice(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """A voice as robots have it in games: its loudness beats at the pitch of a tone, or it rings in a short pipe."""
+    if rng.random() < 0.5:
+        time = np.arange(len(audio)) / rate_hz
+        return (audio * np.cos(2 * np.pi * rng.uniform(25, 180) * time)[:, None] * np.sqrt(2)).astype(np.float32)
+    delay = int(rng.uniform(0.003, 0.014) * rate_hz)
+    poles = np.zeros(delay + 1)
+    poles[0], poles[-1] = 1.0, -rng.uniform(0.6, 0.85)
+    ringing = signal.lfilter([1.0], poles, audio, axis=0)
+    return (ringing * (rms(audio) / (rms(ringing) + 1e-6))).astype(np.float32)
+
+
+def radio_voice(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """A voice on a radio, not overloaded: a narrow band, every syllable equally loud, and steady hiss."""
+    band = [rng.uniform(200, 500), min(0.45 * rate_hz, rng.uniform(2200, 3600))]
+    narrow = signal.sosfilt(signal.butter(4, band, "band", fs=rate_hz, output="sos"), audio, axis=0)
+    size = rate_hz // 50
+    level = np.sqrt(np.convolve(np.mean(narrow**2, axis=1), np.ones(size) / size, "same"))
+    narrow *= ((level + 0.1 * rms(audio)) ** -rng.uniform(0.5, 0.85))[:, None]
+    hiss = rng.standard_normal(narrow.shape) * rms(narrow) * decibels(rng.uniform(-40, -24))
+    out = narrow + hiss
+    return (out * (rms(audio) / (rms(out) + 1e-6))).astype(np.float32)
+
+
+def roar(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """The sounds two to four times slower and rough, as the voices of monsters are made."""
+    factor = rng.uniform(2, 4)
+    slow = resampled(audio[: int(len(audio) / factor) + 1], rate_hz, int(rate_hz * factor))[: len(audio)]
+    time = np.arange(len(slow)) / rate_hz
+    rough = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(15, 45) * time + 2 * np.sin(2 * np.pi * 3 * time))
+    return (slow * rough[:, None]).astype(np.float32)
+
+
+def machine(audio: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """The loudest stretch of each few seconds, over and over, as a machine runs: it repeats, and it is meant to."""
+    out, position = np.zeros_like(audio), 0
+    while position < len(audio):
+        length = min(int(rng.uniform(3, 8) * rate_hz), len(audio) - position)
+        period = int(rng.uniform(0.12, 0.6) * rate_hz)
+        section = audio[position : position + length]
+        power = np.convolve(np.mean(section**2, axis=1), np.ones(min(period, length)), "valid")
+        first = int(np.argmax(power))
+        turn = section[first : first + period] * signal.windows.tukey(min(period, length - first), 0.3)[:, None]
+        swell = np.minimum(1, np.minimum(np.arange(length), np.arange(length)[::-1]) / (0.1 * rate_hz))
+        out[position : position + length] = np.resize(turn, section.shape) * swell[:, None]
+        position += length
+    return out
+
+
+LOOKALIKES = {
+    kind.__name__: kind
+    for kind in (
+        fades, door_slams, bass_drone, gated_pauses, keystrokes, robot_voice, radio_voice, roar, machine,
+    )
+}  # fmt: skip

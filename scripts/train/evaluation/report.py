@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
 
+from evaluation import intervals
 from evaluation.labels import LABELS
 from evaluation.scoring import (
     ScoredFile,
@@ -40,8 +41,19 @@ def _cell(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def _rate(files: list[ScoredFile], labels: Iterable[str] = LABELS) -> str:
-    return f"{false_alarms_per_hour(files, labels):.1f}"
+def _rate(files: list[ScoredFile], labels: Sequence[str] = LABELS) -> str:
+    low, high = intervals.interval(files, intervals.alarms_per_hour, labels)
+    return f"{false_alarms_per_hour(files, labels):.1f} ({low:.1f}–{high:.1f})"
+
+
+def _f1(files: list[ScoredFile], labels: Sequence[str] = LABELS) -> str:
+    low, high = intervals.interval(files, intervals.f1, labels)
+    return f"{total(files, labels).f1:.2f} ({low:.2f}–{high:.2f})"
+
+
+def _macro_f1(files: list[ScoredFile]) -> str:
+    low, high = intervals.interval(files, intervals.macro_f1)
+    return f"{macro_f1(files):.2f} ({low:.2f}–{high:.2f})"
 
 
 def _split(files: list[ScoredFile]) -> tuple[list[ScoredFile], list[ScoredFile], list[ScoredFile]]:
@@ -57,10 +69,10 @@ def headline(name: str, files: list[ScoredFile]) -> dict[str, object]:
     unsure_of_nothing = all(d.confidence == 1.0 for scored in files for d in scored.detections)
     return {
         "detector": name,
-        "macro-F1": macro_f1(faulty),
+        "macro-F1": _macro_f1(faulty),
         "lowest label F1": min(counts.f1 for counts in by_label(faulty).values()),
-        "micro-F1": total(faulty).f1,
-        "real mechanisms micro-F1": total(real).f1,
+        "micro-F1": _f1(faulty),
+        "real mechanisms micro-F1": _f1(real),
         "false alarms / h": _rate(clean),
         "calibration error": "–" if unsure_of_nothing else f"{error:.3f}",
     }
@@ -77,7 +89,8 @@ def the_set(files: list[ScoredFile]) -> str:
     return (
         f"{len(faulty)} faulty clips ({hours(faulty):.2f} h, {sum(len(f.events) for f in faulty)} events; "
         f"{len(real)} clips by real mechanisms) and {len(clean)} clean recordings ({hours(clean):.2f} h; "
-        f"{ignored:.2f} h of them are overloaded masters, where `clipping` counts neither way)."
+        f"{ignored:.2f} h of them hold overloaded masters, where `clipping` counts neither way). In brackets: 95 % "
+        f"intervals, bootstrap over the {len({intervals.unit_of(scored) for scored in files})} recordings."
     )
 
 
@@ -88,7 +101,7 @@ def label_table(files: list[ScoredFile]) -> str:
     for name, labels in [*((label, [label]) for label in LABELS), ("all (micro)", list(LABELS))]:
         c, errors = total(faulty, labels), onset_errors(faulty, labels)
         onset = " / ".join(f"{1000 * np.quantile(errors, q):.0f}" for q in (0.5, 0.9)) if errors else "–"
-        rows.append((name, c.found + c.missed, c.precision, c.recall, c.f1, _rate(clean, labels), onset))
+        rows.append((name, c.found + c.missed, c.precision, c.recall, _f1(faulty, labels), _rate(clean, labels), onset))
     header = ["label", "events", "precision", "recall", "F1", "false alarms / h", "onset error in ms, median / 90 %"]
     return table(header, rows)
 
@@ -98,14 +111,16 @@ def mechanism_table(files: list[ScoredFile]) -> str:
     for mechanism, row in by_mechanism(files).items():
         instead = {what: count for what, count in row.items() if what not in ("events", "found")}
         words = ", ".join(f"{what} {count}" for what, count in sorted(instead.items(), key=lambda item: -item[1]))
-        rows.append((mechanism, row["events"], row["found"] / row["events"], words or "–"))
+        low, high = intervals.interval(files, intervals.recall, mechanism=mechanism)
+        recall = f"{row['found'] / row['events']:.2f} ({low:.2f}–{high:.2f})"
+        rows.append((mechanism, row["events"], recall, words or "–"))
     return table(["mechanism", "events", "recall", "the others were"], rows)
 
 
 def real_table(files: list[ScoredFile]) -> str:
     _faulty, _clean, real = _split(files)
     groups = grouped(real, lambda scored: scored.events[0].mechanism)
-    rows = [(name, len(part), (c := total(part)).precision, c.recall, c.f1) for name, part in groups.items()]
+    rows = [(name, len(part), (c := total(part)).precision, c.recall, _f1(part)) for name, part in groups.items()]
     return table(["real mechanism", "clips", "precision", "recall", "F1"], rows)
 
 
@@ -117,14 +132,14 @@ def _padded(key: str, scored: ScoredFile) -> str:
 def format_table(files: list[ScoredFile]) -> str:
     faulty, clean, _real = _split(files)
     rows = []
-    for what in ("container", "rate_hz"):
+    for what in ("container", "rate_hz", "package"):
         groups = grouped(files, partial(_padded, what))
         for name, part in groups.items():
             ill = [scored for scored in part if scored in faulty]
             well = [scored for scored in part if scored in clean]
             alarms = _rate(well) if well else "–"
-            rows.append((name.strip(), len(ill), (c := total(ill)).precision, c.recall, c.f1, alarms))
-    return table(["container, rate in Hz", "clips", "precision", "recall", "F1", "false alarms / h"], rows)
+            rows.append((name.strip(), len(ill), (c := total(ill)).precision, c.recall, _f1(ill), alarms))
+    return table(["container, rate in Hz, source", "clips", "precision", "recall", "F1", "false alarms / h"], rows)
 
 
 def clean_table(files: list[ScoredFile]) -> str:
@@ -154,7 +169,7 @@ def full_report(name: str, results: dict[str, list[ScoredFile]]) -> str:
         label_table(files),
         f"Of {name}, by what damaged the stream:", real_table(files),
         f"Of {name}, by mechanism:", mechanism_table(files),
-        f"Of {name}, by container and rate:", format_table(files),
+        f"Of {name}, by container, rate and source:", format_table(files),
         f"Of {name}, on clean recordings:", clean_table(files),
     ]  # fmt: skip
     for other, part in results.items():

@@ -14,9 +14,13 @@ import numpy as np
 import soundfile
 import soxr
 
-MUSIC_PACKAGES = ("nexuiz-music", "drascula-music", "asc-music", "pushover-data", "lomiri-sounds")
+GAME_PACKAGES = ("widelands-data", "unknown-horizons", "lincity-ng-data")  # music, and effects in other folders
+MUSIC_PACKAGES = ("nexuiz-music", "drascula-music", "asc-music", "pushover-data", "lomiri-sounds", *GAME_PACKAGES)
 SPEECH_PACKAGE = "asterisk-core-sounds-es-wav"
 KEYSTROKE_PACKAGE = "bucklespring-data"
+
+# Candidates are compared on the first part, and figures are reported of the second. No recording is in both.
+PARTS = ("choose", "report")
 
 # These are in the committed clips and the demonstration, so they are not in the evaluation set.
 HELD_BACK = frozenset(
@@ -49,6 +53,17 @@ class Recording:
     @property
     def seconds(self) -> float:
         return _master(self).seconds
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it is a sound of a game, not its music."""
+        return self.package in GAME_PACKAGES and "music" not in self.path.parts
+
+    @property
+    def part(self) -> str:
+        """The part of the set that may use it. Takes of one effect, which differ by a number, go together."""
+        name = Path(self.name).stem.rstrip("0123456789_-") if self.is_effect else self.name
+        return PARTS[stable_seed("part", self.package, name) % 2]
 
     @property
     def is_hot(self) -> bool:
