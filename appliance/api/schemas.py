@@ -179,6 +179,10 @@ class Detection(BaseModel):
     start_ms: int = Field(ge=0)
     end_ms: int = Field(gt=0)
     confidence: float = Field(ge=0.0, le=1.0)
+    source: Literal["model", "stream"] = Field(
+        "model",
+        description="`stream`: no model heard it; the decoder knows that audio is missing there. Its confidence is 1.",
+    )
 
 
 class Redetection(BaseModel):

@@ -68,12 +68,12 @@ class CsvWriter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._rows = csv.writer(stream, lineterminator="\n")
-        self._rows.writerow(["file", "artifact_type", "start_ms", "end_ms", "confidence"])
+        self._rows.writerow(["file", "artifact_type", "start_ms", "end_ms", "confidence", "source"])
 
     def write(self, place: int, result: FileResult) -> None:
         """Write the rows of a file."""
         for d in result.detections:
-            self._rows.writerow([result.file, d.artifact_type, d.start_ms, d.end_ms, d.confidence])
+            self._rows.writerow([result.file, d.artifact_type, d.start_ms, d.end_ms, d.confidence, d.source])
         self._stream.flush()
         _print_error(result)
 

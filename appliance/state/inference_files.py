@@ -16,12 +16,13 @@ from appliance.state.verdicts import FileVerdict
 
 @dataclass(frozen=True)
 class FileDetection:
-    """An event in a file; times in whole milliseconds, confidence 0 to 1."""
+    """An event in a file; times in whole milliseconds, confidence 0 to 1, source ``model`` or ``stream``."""
 
     artifact_type: str
     start_ms: int
     end_ms: int
     confidence: float
+    source: str = "model"
 
 
 @dataclass(frozen=True)
@@ -201,13 +202,13 @@ def list_detections(db: Reader, files: Iterable[InferenceFile]) -> dict[str, lis
     detections: dict[str, list[FileDetection]] = {}
     rows = db.all(
         """
-        SELECT file_id, artifact_type, start_ms, end_ms, confidence FROM detections
+        SELECT file_id, artifact_type, start_ms, end_ms, confidence, source FROM detections
         WHERE file_id IN (SELECT value FROM json_each(?)) ORDER BY file_id, position
         """,
         [json.dumps([file.id for file in files])],
     )
     for row in rows:
-        detection = FileDetection(row["artifact_type"], row["start_ms"], row["end_ms"], row["confidence"])
+        detection = FileDetection(*(row[name] for name in FileDetection.__dataclass_fields__))
         detections.setdefault(row["file_id"], []).append(detection)
     return detections
 

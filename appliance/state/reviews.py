@@ -207,7 +207,7 @@ def list_queue(
         f"""
         SELECT {", ".join(f"{key} AS place{number}" for number, key in enumerate(keys))},
             f.original_filename, f.duration_ms, f.id AS detection_file_id, d.artifact_type AS detection_type,
-            d.start_ms AS detection_start_ms, d.end_ms AS detection_end_ms, d.confidence,
+            d.start_ms AS detection_start_ms, d.end_ms AS detection_end_ms, d.confidence, d.source,
             {columns(Review, **{name: f"r.{name}" for name in Review.__dataclass_fields__})}
         {_DETECTIONS} AND {condition}
         ORDER BY {", ".join(f"{key} {direction}" for key in keys)} LIMIT :limit
@@ -294,7 +294,7 @@ def _longest(db: Reader, file_id: str) -> int:
 
 def _item(row: Row, num_keys: int) -> QueueItem:
     detection = FileDetection(
-        row["detection_type"], row["detection_start_ms"], row["detection_end_ms"], row["confidence"]
+        row["detection_type"], row["detection_start_ms"], row["detection_end_ms"], row["confidence"], row["source"]
     )
     place = tuple(row[f"place{number}"] for number in range(num_keys))
     review = None if row["sequence"] is None else _review(row)

@@ -1076,6 +1076,18 @@ def m033_waveforms_count(db: Database) -> None:
     _run(db, "ALTER TABLE inference_files ADD COLUMN waveform_bytes INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def m034_sources_of_detections(db: Database) -> None:
+    """A detection says whether the model or the structure of the stream shows it."""
+    _run(
+        db,
+        """
+        ALTER TABLE detections ADD COLUMN source TEXT NOT NULL DEFAULT 'model'
+            CONSTRAINT detections_source CHECK (source IN ('model', 'stream'))
+        """,
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.support.appliances import ROOT, environment
-from tests.support.encoded_files import video_only, wav
+from tests.support.encoded_files import encode, noise, video_only, wav, without_ogg_page
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
 pytestmark = pytest.mark.slow  # each call loads a model and starts a decoder process
@@ -50,8 +50,22 @@ def test_csv_has_a_row_for_each_detection(run: Run, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(loud_wav(200, [(0, 10), (100, 150)]))
     rows = list(csv.DictReader(io.StringIO(run("detect", name, "--format", "csv").stdout)))
     assert rows == [
-        {"file": name, "artifact_type": "loud", "start_ms": "0", "end_ms": "117", "confidence": "1.0"},
-        {"file": name, "artifact_type": "loud", "start_ms": "1160", "end_ms": "1742", "confidence": "1.0"},
+        {
+            "file": name,
+            "artifact_type": "loud",
+            "start_ms": "0",
+            "end_ms": "117",
+            "confidence": "1.0",
+            "source": "model",
+        },
+        {
+            "file": name,
+            "artifact_type": "loud",
+            "start_ms": "1160",
+            "end_ms": "1742",
+            "confidence": "1.0",
+            "source": "model",
+        },
     ]
 
 
@@ -207,3 +221,13 @@ def test_as_a_process_it_prints_only_results_on_stdout(models: Path, tmp_path: P
     result = subprocess.run([*command, "--format", "json"], env=env, cwd=tmp_path, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert [file["detections"] for file in json.loads(result.stdout)["files"]] == [LOUD_DETECTIONS] * 2
+
+
+def test_audio_that_is_missing_in_the_stream_has_its_source(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "lost.ogg").write_bytes(without_ogg_page(encode("opus", noise(48_000, 5, level=0.01), 48_000), 3))
+    result = run("detect", "lost.ogg", "--model", "loud-gaps", "--threshold", 0.9, "--format", "json")
+    [detection] = json.loads(result.stdout)["files"][0]["detections"]
+    assert (detection["artifact_type"], detection["confidence"], detection["source"]) == ("dropout", 1.0, "stream")
+    rows = run("detect", "lost.ogg", "--model", "loud-gaps", "--format", "csv").stdout.splitlines()
+    assert rows[0] == "file,artifact_type,start_ms,end_ms,confidence,source"
+    assert [row.split(",")[-1] for row in rows[1:]] == ["stream"]

@@ -247,6 +247,7 @@ def make_models(store: Path) -> Path:
     toy_models.window_model(store)
     (toy_models.frame_model(store) / "MODEL_CARD.md").write_text("# It hears loudness")
     toy_models.frame_model(store, version="0.9.0")
+    toy_models.frame_model(store, name="loud-gaps", label="dropout")
     toy_models.softmax_model(store)
     toy_models.softmax_model(store, name="loud-single", batch=1)
     return store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -168,3 +169,19 @@ def with_picture(muxer: str, codec: str, samples: np.ndarray, rate_hz: int, pict
             container.mux(stream.encode(converted))
         container.mux(stream.encode(None))
     return target.getvalue()
+
+
+def ogg_pages(content: bytes) -> list[bytes]:
+    """Cut an Ogg stream into its pages."""
+    starts = [0]
+    while starts[-1] < len(content):
+        lacing = starts[-1] + 27
+        body = lacing + content[lacing - 1]
+        starts.append(body + sum(content[lacing:body]))
+    return [content[start:end] for start, end in itertools.pairwise(starts)]
+
+
+def without_ogg_page(content: bytes, number: int) -> bytes:
+    """Return an Ogg stream that lost a page, as its sequence numbers and its granule positions show."""
+    pages = ogg_pages(content)
+    return b"".join([*pages[:number], *pages[number + 1 :]])

@@ -111,7 +111,7 @@ def window_model(store: Path, name: str = "loud-windows", version: str = "1.0.0"
     return write_model(store / name / version, manifest, graph)
 
 
-def frame_model(store: Path, name: str = "loud-frames", version: str = "1.0.0") -> Path:
+def frame_model(store: Path, name: str = "loud-frames", version: str = "1.0.0", label: str = "loud") -> Path:
     """22.05 kHz, input [batch, samples, 1], frames of 256 samples (11.61 ms), windows of 86 frames, hop of 43."""
     window = 86 * 256
     graph = loudness_graph(
@@ -139,7 +139,7 @@ def frame_model(store: Path, name: str = "loud-frames", version: str = "1.0.0") 
         kind = "frame"
         frame_hop_seconds = {256 / 22050!r}
         [[labels]]
-        name = "loud"
+        name = "{label}"
     """
     return write_model(store / name / version, manifest, graph)
 

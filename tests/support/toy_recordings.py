@@ -27,7 +27,7 @@ def loud_wav(num_frames: int = 200, loud: Iterable[tuple[int, int]] = ((100, 150
     return wav(loud_frames(num_frames, loud), RATE_HZ)
 
 
-LOUD_DETECTIONS = [{"artifact_type": "loud", "start_ms": 1160, "end_ms": 1742, "confidence": 1.0}]
+LOUD_DETECTIONS = [{"artifact_type": "loud", "start_ms": 1160, "end_ms": 1742, "confidence": 1.0, "source": "model"}]
 LOUD_DURATION_MS = 2322
 
 

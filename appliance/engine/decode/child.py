@@ -29,7 +29,7 @@ from appliance.engine.decode.peaks import PeakMaker, with_channels
 from appliance.engine.decode.recording import decode_mono, open_audio, read_between
 from appliance.engine.decode.remote import BLOCK_BYTES, RemoteFile
 from appliance.engine.decode.seek_points import Resume, SeekPoints
-from appliance.engine.decode.wire import AUDIO, END, ERROR, HEADER, INFO, LOOK, PIECE, READY, TICK, TILE, Ask
+from appliance.engine.decode.wire import AUDIO, END, ERROR, HEADER, INFO, LOOK, LOST, PIECE, READY, TICK, TILE, Ask
 from appliance.errors import AudioError, DecoderDied
 
 
@@ -102,7 +102,7 @@ def _header(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
 
 
 def _mono(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
-    """Send mono audio, and the look at the recording if it is wanted. Without a rate send a sign of life instead."""
+    """Send mono audio and what is lost, and the look if it is wanted. For a look alone send signs of life instead."""
     looker = _Looker() if ask.look or ask.kind == "look" else None
     info, audio = decode_mono(file, ask.sample_rate_hz, ask.max_duration_seconds, looker)
     _write_json(pipe_fd, INFO, asdict(info))
@@ -111,6 +111,8 @@ def _mono(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
             _write(pipe_fd, TICK, memoryview(b""))
         else:
             _write(pipe_fd, AUDIO, block.data.cast("B"))
+    if audio.losses and ask.kind == "mono":
+        _write(pipe_fd, LOST, memoryview(np.array(audio.losses, "<i8").tobytes()))
     if looker:
         _send_look(pipe_fd, looker)
     _write_json(pipe_fd, END, {"num_source_samples": audio.num_source_samples})

@@ -171,9 +171,10 @@ class Decoder:
 class DecodedAudio(Reply):
     """The mono blocks of one recording as they come from the child: (num_samples,) float32, about a second each.
 
-    ``info`` is known from the start; ``num_source_samples`` (at the recording's own rate), and ``look`` if one was
-    requested, after the last block. Iterating raises AudioTooShort (before the first block), AudioTooLong or
-    DecoderDied; CorruptAudio if damage leaves less than 100 ms, UnsupportedAudio if the sample rate changes on the way.
+    ``info`` is known from the start. After the last block ``num_source_samples`` is (at the recording's own rate), and
+    ``losses``, the stretches in such samples that the stream misses, and ``look`` if one was requested. Iterating
+    raises AudioTooShort (before the first block), AudioTooLong or DecoderDied; CorruptAudio if damage leaves less than
+    100 ms, UnsupportedAudio if the sample rate changes on the way.
     """
 
     def __init__(self, child: DecoderChild, pipe_fd: int, sample_rate_hz: int, limits: DecodeLimits) -> None:
@@ -181,6 +182,7 @@ class DecodedAudio(Reply):
         self.num_source_samples = 0
         self.finished = False
         self.look: Look | None = None
+        self.losses: list[tuple[int, int]] = []
         self._num_samples = 0
         super().__init__(child, pipe_fd, limits)
 
@@ -211,12 +213,15 @@ class DecodedAudio(Reply):
             if self._num_samples > longest * self.sample_rate_hz:
                 raise self.invalid("more audio than the longest recording has")
             return samples
+        largest = int(longest * self.info.sample_rate_hz)
+        if kind == wire.LOST:
+            self.losses = self.validated(wire.parse_losses, payload, largest)
+            kind, payload = self.frame()
         if kind == wire.LOOK:
             self.look, payload = _read_look(self, self._limits, payload)
             kind = wire.END
         if kind != wire.END:
             raise self.invalid("a frame that was not requested")
-        largest = int(longest * self.info.sample_rate_hz)
         self.num_source_samples = self.validated(wire.parse_num_source_samples, payload, largest)
         self.finished = True
         self.close()

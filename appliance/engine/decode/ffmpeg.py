@@ -8,12 +8,13 @@ of AAC.
 Audio lost to damage becomes silence of the same length. The length comes from the time stamps if the container has a
 clock, and from the number of damaged bytes in MP3. In raw AAC FFmpeg drops damaged bytes without a trace, so there only
 the frames that it reports as bad count. FFmpeg's "out of memory" is damage too: nearly always an impossible size in the
-file.
+file. What was lost is noted (``damage.py``). WebM's recorders leave packets out in pauses, so there a gap in the time
+stamps is a loss only if something in it could not be decoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -26,6 +27,7 @@ from av.codec.context import Flags2
 from av.stream import Discard
 
 from appliance.engine.decode.containers import MAX_CHANNELS, AudioInfo, check_info
+from appliance.engine.decode.damage import Damage
 from appliance.engine.decode.seek_points import SeekPoints
 from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
 
@@ -67,11 +69,11 @@ class Place(NamedTuple):
 
 def open_packets(
     file: BinaryIO, container: str, points: SeekPoints | None = None
-) -> tuple[AudioInfo, Iterator[np.ndarray], Callable[[], bool], float | None]:
+) -> tuple[AudioInfo, Iterator[np.ndarray], Damage, float | None]:
     """Open ``file`` as ``container`` and decode up to the first frame, which has the properties of the recording.
 
-    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, a function that
-    returns whether damage was met so far, and the duration in the header in seconds, None if the header has none.
+    Returns the info, an iterator of (num_samples, num_channels) float32 blocks of about a second, the damage that was
+    met so far, and the duration in the header in seconds, None if the header has none.
     The points from which decoding can begin are added to ``points`` on the way.
     Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
     """
@@ -81,7 +83,7 @@ def open_packets(
         frames = packets.frames()
         first = next(frames, None)
         if first is None:
-            if packets.num_damaged:
+            if packets.damage.num_places:
                 raise CorruptAudio(f"The file looks like {container}, but no audio in it can be decoded.")
             raise AudioTooShort("The file holds no audio samples; at least 100 ms are needed.")
         rate_hz, num_channels = first.audio.sample_rate, first.audio.layout.nb_channels
@@ -91,7 +93,7 @@ def open_packets(
         raise
     pieces = _trim(align(chain([first], frames), packets, rate_hz, points), packets, rate_hz, points)
     blocks = close_after(source, join_blocks(pieces, rate_hz))
-    return info, blocks, lambda: packets.num_damaged > 0, _claimed_seconds(source, container)
+    return info, blocks, packets.damage, _claimed_seconds(source, container)
 
 
 def open_container(file: BinaryIO, container: str) -> av.container.InputContainer:
@@ -150,10 +152,17 @@ class Packets:
         self.codec = name.removesuffix("float").removeprefix("lib")
         self.seconds = float(self.stream.time_base)
         self.delay_is_stated = False
-        self.num_damaged = 0
+        self.damage = Damage()
         self.good_bytes = self.good_packets = self.lost_frames = 0
         self._byte: int | None = None
         self._nth = 0
+        self._places_before = 0  # num_places of the damage at the last gap
+
+    def lose(self, position: int, num_samples: int) -> None:
+        """Note that the time stamps skip audio. ``position`` is counted with the encoder's delay."""
+        if self.container != "webm" or self.damage.num_places > self._places_before:
+            self.damage.lose(position, num_samples)
+        self._places_before = self.damage.num_places
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame that can be decoded, at a time that counts the frames that cannot."""
@@ -165,7 +174,7 @@ class Packets:
             try:
                 decoded = packet.decode()
             except av.FFmpegError:
-                self.num_damaged += 1
+                self.damage.num_places += 1
                 if self.container in SELF_FRAMED and self.good_packets:
                     # The parser puts all damaged bytes into one packet; its size shows how many frames they were.
                     self.lost_frames += max(0, round(packet.size * self.good_packets / self.good_bytes) - 1)
@@ -199,7 +208,7 @@ class Packets:
                 if self.container == "ogg" and isinstance(error, av.PatchWelcomeError):
                     raise UnsupportedAudio("The sample rate or the channels change within the OGG file.") from error
                 errors_in_a_row += 1
-                self.num_damaged += 1
+                self.damage.num_places += 1
 
 
 def _skips_samples(packet: av.Packet) -> bool:
@@ -228,6 +237,7 @@ def align(
             origin = frame.stamp if origin is None else origin
             gap = round(frame.stamp - origin - position)
             if tolerance < gap <= MAX_GAP_SECONDS * rate_hz:
+                packets.lose(position, gap)
                 position += gap
                 yield from _silence(gap, frame.audio.layout.nb_channels, rate_hz)
             elif abs(gap) > tolerance:
@@ -295,7 +305,7 @@ def _trim(
     first = next(iter(pieces), None)
     if first is None:
         return
-    delay = _unstated_delay(packets, first.shape[1])
+    delay = packets.damage.delay = _unstated_delay(packets, first.shape[1])
     if points is not None:
         points.delay = delay
     end = _stated_end(packets, rate_hz)

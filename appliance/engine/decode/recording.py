@@ -10,15 +10,16 @@ Runs in the decoder process, because the input is untrusted.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 import soundfile
 
 from appliance.engine.decode.containers import AudioInfo, check_info, identify_container
+from appliance.engine.decode.damage import Damage
 from appliance.engine.decode.ffmpeg import open_packets
 from appliance.engine.decode.resample import resample
 from appliance.engine.decode.resume import PointNotMet, resume_packets
@@ -39,13 +40,8 @@ class Recording:
 
     info: AudioInfo
     _blocks: Iterator[np.ndarray]
-    _damaged: Callable[[], bool] = lambda: False
+    damage: Damage = field(default_factory=Damage)  # in the blocks that were iterated so far
     claimed_seconds: float | None = None  # the duration in its header, None if it has none
-
-    @property
-    def is_damaged(self) -> bool:
-        """Whether audio that could not be decoded was met, in the blocks that were iterated so far."""
-        return self._damaged()
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield (num_samples, num_channels) float32 blocks of about a second, at the recording's own rate.
@@ -184,6 +180,11 @@ class MonoDecode:
         self._max_duration_seconds = max_duration_seconds
         self.num_source_samples = 0
 
+    @property
+    def losses(self) -> list[tuple[int, int]]:
+        """The stretches that are missing in the stream, in samples of the source. Known after the last block."""
+        return self._recording.damage.losses
+
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield (num_samples,) float32.
 
@@ -208,7 +209,7 @@ class MonoDecode:
                 waiting.clear()
         if self.num_source_samples < MIN_DURATION_SECONDS * rate:
             milliseconds = 1000 * self.num_source_samples / rate
-            if self._recording.is_damaged:
+            if self._recording.damage.num_places:
                 raise CorruptAudio(f"The recording is damaged: only {milliseconds:.0f} ms of it can be decoded.")
             raise AudioTooShort(f"The recording lasts {milliseconds:.0f} ms; at least 100 ms are needed.")
 

@@ -11,7 +11,7 @@ child sends READY on the socket when it can take a recording.
 Ask           frames between INFO and END
 ============  ========================================================================
 ``header``    none; END has the duration in the header
-``mono``      AUDIO at the rate of the Ask; with ``look`` also LOOK and PIECE
+``mono``      AUDIO at the rate of the Ask; LOST if audio is missing in the stream; with ``look`` also LOOK and PIECE
 ``look``      TICK now and then, LOOK, PIECE: the envelope, then the seek points
 ``clip``      AUDIO from ``start_ms`` to ``end_ms``: all channels, interleaved, at the recording's own rate
 ``tile``      TILE: a spectrogram tile of ``level`` that begins at ``start_sample``
@@ -30,6 +30,7 @@ import numpy as np
 from appliance import errors
 from appliance.engine.decode import peaks
 from appliance.engine.decode.containers import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, AudioInfo
+from appliance.engine.decode.damage import MAX_LOSSES
 from appliance.engine.decode.look import Look, Outline
 from appliance.engine.decode.seek_points import EVERY_SECONDS, POINT
 from appliance.engine.decode.spectrogram import HEIGHT, WIDTH
@@ -38,12 +39,13 @@ MAX_ASK_BYTES = 8192
 HEADER = struct.Struct("<cI")
 READY = b"ready"
 
-INFO, AUDIO, LOOK, PIECE, TILE, TICK, END, ERROR = b"I", b"A", b"L", b"P", b"T", b".", b"E", b"X"
+INFO, AUDIO, LOST, LOOK, PIECE, TILE, TICK, END, ERROR = b"I", b"A", b"G", b"L", b"P", b"T", b".", b"E", b"X"
 PIECE_BYTES = 1024**2
 
 MAX_FRAME_BYTES = {
     INFO: 4096,
     AUDIO: 16 * 1024**2,
+    LOST: 16 * MAX_LOSSES,
     LOOK: 4096,
     PIECE: PIECE_BYTES,
     TILE: HEIGHT * WIDTH,
@@ -140,6 +142,16 @@ def parse_samples(payload: bytearray) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise BadFrame("samples that are not finite")
     return samples
+
+
+def parse_losses(payload: bytearray, largest: int) -> list[tuple[int, int]]:
+    """Return the stretches of a LOST frame in a recording of up to ``largest`` samples, in order. Raises BadFrame."""
+    if not payload or len(payload) % 16:
+        raise BadFrame(f"losses in {len(payload)} bytes")
+    edges = np.frombuffer(payload, "<i8")
+    if edges[0] < 0 or edges[-1] > largest or np.any(edges[1::2] <= edges[::2]) or np.any(np.diff(edges) < 0):
+        raise BadFrame("losses that are not in order")
+    return [(start, end) for start, end in edges.reshape(-1, 2).tolist()]
 
 
 def parse_tile(payload: bytearray) -> np.ndarray:

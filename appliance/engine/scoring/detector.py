@@ -13,6 +13,7 @@ from appliance.engine.decode.look import Look
 from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, rules_of
 from appliance.engine.scoring.kept import ScoreKeeper
 from appliance.engine.scoring.levels import Levels
+from appliance.engine.scoring.lost import with_losses
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import ScoreAverager
 
@@ -36,14 +37,15 @@ def analyse(
     *,
     look: bool = False,
 ) -> Analysis:
-    """Decode a recording, score it and find its detections. ``keeper`` gets the levels in which they are found.
+    """Decode a recording, score it and find its detections. ``keeper`` gets what they are found in.
 
     ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop. With ``look``
     the analysis has one, for those who look at the recording later.
     Raises AudioError if the recording cannot be analysed (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     manifest = scorer.session.manifest
-    finder = DetectionFinder(rules_of(manifest), config)
+    rules = rules_of(manifest)
+    finder = DetectionFinder(rules, config)
     columns = manifest.reported_columns
 
     def take(edges_ms: np.ndarray, scores: np.ndarray) -> None:
@@ -55,5 +57,9 @@ def analyse(
     with decoder.decode(file, manifest.input.sample_rate_hz, look=look) as audio:
         averager = ScoreAverager.of(manifest, take)
         scorer.score(audio, averager, checkpoint)
-    averager.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
-    return Analysis(audio.duration_ms, finder.finish(), audio.look)
+    sample_ms = 1000.0 / audio.info.sample_rate_hz
+    averager.finish(audio.num_source_samples * sample_ms)
+    losses_ms = [(start * sample_ms, end * sample_ms) for start, end in audio.losses]
+    if keeper:
+        keeper.losses_ms = losses_ms
+    return Analysis(audio.duration_ms, with_losses(finder.finish(), losses_ms, rules, config), audio.look)

@@ -29,6 +29,7 @@ class Detection:
     start_ms: int
     end_ms: int
     confidence: float  # highest score inside, 0 to 1
+    source: str = "model"  # or stream: the decoder knows it (see lost.py)
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,14 @@ def _finder(rule: LabelRule, config: DetectionConfig) -> SpanFinder:
     return SpanFinder(
         threshold=choices.get("threshold", rule.threshold),
         merge_window_ms=choices.get("merge_window_ms", rule.merge_window_ms),
-        min_duration_ms=_min_point_ms(config) if rule.point else choices.get("min_duration_ms", rule.min_duration_ms),
+        min_duration_ms=shortest_point_ms(config)
+        if rule.point
+        else choices.get("min_duration_ms", rule.min_duration_ms),
         hysteresis_ratio=rule.hysteresis_ratio,
     )
 
 
-def _min_point_ms(config: DetectionConfig) -> int:
+def shortest_point_ms(config: DetectionConfig) -> int:
     """Return the minimum duration for points. Several points that were merged last as long as they last."""
     client_minimum = config.min_duration_ms or 0
     return client_minimum if client_minimum > POINT_MS else 0

@@ -2,7 +2,8 @@
 
 ``levels`` (num_labels, num_segments) uint16 has the scores times 65,535. ``steps_us`` (num_segments,) uint32 has the
 lengths of the segments in microseconds. ``rules`` has the labels and their rules as JSON, so that detection in kept
-scores needs neither the model nor its manifest. Six hours with six labels in frames of 10 ms are 26 MB.
+scores needs neither the model nor its manifest. ``losses_ms`` (num_losses, 2) float64, if there are any, has the
+stretches that are missing in the stream. Six hours with six labels in frames of 10 ms are 26 MB.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, BinaryIO, Self
 
 import numpy as np
 
-from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, LabelRule
+from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, LabelRule, strongest
 from appliance.engine.scoring.levels import TOP, Levels
+from appliance.engine.scoring.lost import with_losses
 from appliance.errors import ScoresNotKept
 
 CHUNK_BYTES = 1024**2
@@ -37,6 +40,7 @@ class ScoreKeeper:
         self._steps = np.empty(width, np.uint32)
         self._num_held = 0
         self._num_segments = 0
+        self.losses_ms: Sequence[tuple[float, float]] = ()
 
     def add(self, piece: Levels) -> None:
         """Add the next segments."""
@@ -66,6 +70,9 @@ class ScoreKeeper:
             rules = np.array(json.dumps([asdict(rule) for rule in self._rules]))
             with _member(archive, "rules", zipfile.ZIP_DEFLATED) as member:
                 np.lib.format.write_array(member, rules, allow_pickle=False)
+            if self.losses_ms:
+                with _member(archive, "losses_ms", zipfile.ZIP_DEFLATED) as member:
+                    np.lib.format.write_array(member, np.array(self.losses_ms, np.float64), allow_pickle=False)
 
     def _flush(self) -> None:
         held = slice(0, self._num_held)
@@ -117,6 +124,7 @@ class KeptScores:
 
     rules: tuple[LabelRule, ...]
     track: Levels
+    losses_ms: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def read(cls, file: BinaryIO) -> Self:
@@ -126,10 +134,12 @@ class KeptScores:
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 steps, rules = archive["steps_us"], json.loads(str(archive["rules"]))
+                losses_ms = archive["losses_ms"].tolist() if "losses_ms" in archive else []
             edges_us = np.concatenate(([0], np.cumsum(steps, dtype=np.int64)))
             if levels.dtype != np.uint16 or levels.shape != (len(rules), len(steps)):
                 raise ValueError("its arrays do not fit together")
-            return cls(tuple(LabelRule(**rule) for rule in rules), Levels(edges_us, levels))
+            lost = tuple((float(start), float(end)) for start, end in losses_ms)
+            return cls(tuple(LabelRule(**rule) for rule in rules), Levels(edges_us, levels), lost)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ScoresNotKept(f"The kept scores cannot be read: {error}.") from error
 
@@ -161,5 +171,7 @@ class KeptScores:
         """Return the detections that a new analysis would find, the ``most`` strongest, and whether there are more."""
         finder = DetectionFinder(self.rules, config)
         finder.add(self.track)
-        detections = finder.finish(most)
-        return detections, len(detections) < finder.num_detections
+        detections = with_losses(finder.finish(most), self.losses_ms, self.rules, config)
+        if most is None or max(len(detections), finder.num_detections) <= most:
+            return detections, False
+        return strongest(detections, most), True

@@ -120,7 +120,7 @@ def test_a_completed_file_is_announced_with_its_detections(box: Box) -> None:
         "verdict_reasons": [],
         "detection_count": 1,
         "detections_truncated": False,
-        "detections": [{"artifact_type": "loud", "start_ms": 1, "end_ms": 2, "confidence": 0.5}],
+        "detections": [{"artifact_type": "loud", "start_ms": 1, "end_ms": 2, "confidence": 0.5, "source": "model"}],
     }
 
 
