@@ -168,6 +168,12 @@ class AnnotationRefused(ApplianceError):
     code = "annotation_refused"
 
 
+class TrainingRefused(ApplianceError):
+    """There is too little to learn from, or the choices of a training contradict each other; the message names each."""
+
+    code = "training_refused"
+
+
 class SizeMismatch(InvalidRequest):
     """The uploaded object does not have the size that was declared."""
 

@@ -30,6 +30,7 @@ STATUS: dict[type[ApplianceError], int] = {
     errors.OutsideRecording: 416,
     errors.CannotBePlayed: 422,
     errors.AnnotationRefused: 422,
+    errors.TrainingRefused: 422,
     errors.TooManyUploads: 429,
     errors.TooManyLooks: 429,
     errors.TooManyCalls: 429,

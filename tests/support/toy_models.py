@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -230,3 +231,65 @@ def mean_model(store: Path) -> Path:
         name = "loud"
     """
     return write_model(store / "mean" / "1.0.0", manifest, graph)
+
+
+def bands_model(store: Path, name: str = "bands", version: str = "1.0.0") -> Path:
+    """8 kHz, frames of 10 ms, windows of 4 s, hop of 3 s. It scores loudness, and its features are 16 log energies.
+
+    The bands are 250 Hz wide. So a network can be trained on tones in seconds.
+    """
+    frame, window, bands = 80, 32_000, 16
+    phase = 2 * np.pi * np.outer(np.arange(bands) * 250 + 125, np.arange(frame)) / 8000
+    constants: dict[str, np.ndarray] = {
+        "frames": np.array([0, -1, frame], np.int64),
+        "cosines": np.cos(phase).T.astype(np.float32),
+        "sines": np.sin(phase).T.astype(np.float32),
+        "least": np.array(1e-2, np.float32),
+        "scale": np.array(0.5 / LOUD, np.float32),
+        "top": np.array(1, np.float32),
+    }
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Reshape", ["audio", "frames"], "cut", {}),
+        ("Abs", ["cut"], "size", {}),
+        ("ReduceMean", ["size"], "level", {"axes": [2], "keepdims": 1}),
+        ("Mul", ["level", "scale"], "scaled", {}),
+        ("Min", ["scaled", "top"], "scores", {}),
+        ("MatMul", ["cut", "cosines"], "real", {}),
+        ("MatMul", ["cut", "sines"], "imaginary", {}),
+        ("Mul", ["real", "real"], "real2", {}),
+        ("Mul", ["imaginary", "imaginary"], "imaginary2", {}),
+        ("Add", ["real2", "imaginary2"], "power", {}),
+        ("Add", ["power", "least"], "audible", {}),
+        ("Log", ["audible"], "energies", {}),
+    ]
+    outputs = {"scores": 1, "energies": bands}
+    graph = helper.make_graph(
+        [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in nodes],
+        "bands",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["batch", window])],
+        [
+            helper.make_tensor_value_info(o, TensorProto.FLOAT, ["batch", window // frame, n])
+            for o, n in outputs.items()
+        ],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    manifest = f"""
+        name = "{name}"
+        version = "{version}"
+        task = "detection"
+        licence = "CC0-1.0"
+        sha256 = "{{sha256}}"
+        [input]
+        name = "audio"
+        sample_rate_hz = 8000
+        window_seconds = 4.0
+        hop_seconds = 3.0
+        [output]
+        name = "scores"
+        kind = "frame"
+        frame_hop_seconds = 0.01
+        features = "energies"
+        [[labels]]
+        name = "loud"
+    """
+    return write_model(store / name / version, manifest, graph)
