@@ -185,6 +185,10 @@ class Settings(BaseSettings):
         "spectrum",
         description="Model that embeds datasets: an embedding model, or one that also gives vectors.",
     )
+    sound_model: str = Field(
+        "sound",
+        description="Model of the learned search for similar recordings, beside embedding_model; empty for none.",
+    )
     transcription_model: str = Field("moonshine-tiny-en", description="Model that transcribes if a request names none.")
     provider: Literal["auto", "cuda", "cpu"] = Field(
         "auto",

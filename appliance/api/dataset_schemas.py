@@ -239,6 +239,10 @@ class FindSimilar(Query):
     dataset_id: Text | None = Field(
         None, description="Search only this dataset; without it, all datasets of the tenant."
     )
+    by: Literal["spectrum", "sound", "fault", "both"] = Field(
+        "spectrum",
+        description="What must be alike: the spectral shape; or, in the learned search, the sound, the faults or both.",
+    )
 
 
 class AnnotationFormat(Query):

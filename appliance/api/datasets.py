@@ -151,7 +151,9 @@ def get_audio_download_url(path: schemas.AudioPath, query: schemas.DownloadAudio
 @blueprint.get("/<dataset_id>/audio/<audio_id>/similar", responses={200: schemas.SimilarList})
 def find_similar_audio(path: schemas.AudioPath, query: schemas.FindSimilar) -> Answer:
     """Find the recordings that sound most alike."""
-    neighbors = similarity().similar(tenant_id(), path.dataset_id, path.audio_id, k=query.k, within=query.dataset_id)
+    neighbors = similarity().similar(
+        tenant_id(), path.dataset_id, path.audio_id, k=query.k, within=query.dataset_id, by=query.by
+    )
     return {"similar": [render_neighbor(neighbor) for neighbor in neighbors]}, 200
 
 

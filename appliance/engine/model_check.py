@@ -162,6 +162,9 @@ def _check_vectors(model: StoredModel, session: Session) -> None:
         vectors = session.slots[0].embed(1)
     except ScoringFailed as error:
         raise _fault(model, "output.name", str(error)) from error
+    parts = model.scoring.output.parts
+    if parts and sum(parts.values()) != vectors.shape[1]:
+        raise _fault(model, "output.parts", f"their sum is {sum(parts.values())}, a vector has {vectors.shape[1]}")
     if not np.isfinite(vectors).all():
         raise _fault(model, "output.name", "the vector of silence is not finite")
 

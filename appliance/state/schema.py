@@ -1088,6 +1088,25 @@ def m034_sources_of_detections(db: Database) -> None:
     )
 
 
+@migrations()
+def m035_sound_embeddings(db: Database) -> None:
+    """Vectors of the learned search, beside those that make audio ready."""
+    _run(
+        db,
+        """
+        CREATE TABLE sound_embeddings (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            audio_id TEXT NOT NULL UNIQUE REFERENCES audio (id) ON DELETE CASCADE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            model TEXT NOT NULL,
+            vector BLOB NOT NULL
+                CONSTRAINT sound_embeddings_vector_of_floats CHECK (length(vector) > 0 AND length(vector) % 4 = 0)
+        ) STRICT
+        """,
+        "CREATE INDEX sound_embeddings_model ON sound_embeddings (tenant_id, model, sequence)",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

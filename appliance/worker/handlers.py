@@ -20,7 +20,7 @@ from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
 from appliance.metrics import stage
 from appliance.services.datasets import work as dataset_work
-from appliance.services.datasets.work import COPY_AUDIO, EMBED, NORMALIZE
+from appliance.services.datasets.work import COPY_AUDIO, EMBED, HEAR, NORMALIZE
 from appliance.services.inference import redetect as redetect_work
 from appliance.services.inference import work as inference_work
 from appliance.services.inference.kept_scores import load_scores
@@ -159,6 +159,18 @@ def embed_audio(lane: Lane) -> None:
     )
 
 
+def hear_audio(lane: Lane) -> None:
+    """Embed a normalized recording for the learned search."""
+    recording = dataset_work.load_audio(lane.box, lane.work)
+    scorer = lane.scorers.embedder(lane.box.settings.sound_model)
+    manifest = scorer.session.manifest
+    lane.meter.model = manifest.id
+    with lane.fetched(recording.normalized_key, None) as file:
+        vectors = embed(file, lane.decoder, scorer, lane.checkpoint)
+    direction = mean_direction(vectors, [*manifest.output.parts.values()])
+    dataset_work.complete_hearing(lane.box, lane.work, recording, manifest.id, direction)
+
+
 def transcribe_media(lane: Lane) -> None:
     """Transcribe media, or find detections in it if the model is for that."""
     transcript, media = speech_work.load_transcript(lane.box, lane.work)
@@ -229,6 +241,7 @@ HANDLERS: dict[str, Callable[[Lane], None]] = {
     JUDGE.name: judge,
     NORMALIZE.name: normalize_audio,
     EMBED.name: embed_audio,
+    HEAR.name: hear_audio,
     TRANSCRIPTION.name: transcribe_media,
     COPY_FILE.name: copy_file,
     COPY_AUDIO.name: copy_audio,

@@ -177,6 +177,8 @@ def test_similarity_is_over_all_datasets_or_one(dataset: Dataset) -> None:
     assert dataset.api.get(path, params={"k": 1})["similar"][0]["audio_id"] == twin
     matches = dataset.api.get(path, params={"dataset_id": dataset.id})["similar"]
     assert {match["audio_id"] for match in matches} == {ids[0], ids[2]}
+    assert "sound_model" in dataset.api.get(path, 409, params={"by": "sound"})["detail"]  # it is not in this store
+    assert "by" in dataset.api.get(path, 400, params={"by": "tune"})["detail"]
     other_dataset.delete(twin)
     assert twin not in {match["audio_id"] for match in dataset.api.get(path, params={"k": 1000})["similar"]}
 

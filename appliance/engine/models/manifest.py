@@ -96,6 +96,10 @@ class Output(Table):
         None, description="Name of an output (batch, frames, channels) on which other detectors can be trained."
     )
 
+    parts: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="Names and sizes of the parts of an embedding, in order: each can be searched by itself."
+    )
+
     @model_validator(mode="after")
     def _frames_have_a_hop(self) -> Output:
         if (self.kind == "frame") != (self.frame_hop_seconds is not None):

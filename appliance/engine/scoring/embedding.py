@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -36,10 +36,12 @@ def embed(
     return np.stack(vectors.rows)
 
 
-def mean_direction(vectors: np.ndarray) -> np.ndarray:
+def mean_direction(vectors: np.ndarray, part_sizes: Sequence[int] = ()) -> np.ndarray:
     """Return the mean of (num_windows, num_dimensions) vectors, scaled to unit length: (num_dimensions,) float32.
 
-    The dot product of two such means is their cosine similarity. The mean of zero vectors stays zero.
+    With ``part_sizes``, each part of the mean has unit length by itself. The dot product of two such means, or of one
+    part of them, is their cosine similarity. The mean of zero vectors stays zero.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
-    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    parts = np.split(mean, np.cumsum(part_sizes)[:-1]) if part_sizes else [mean]
+    return np.concatenate([part / max(float(np.linalg.norm(part)), 1e-12) for part in parts]).astype(np.float32)

@@ -25,7 +25,7 @@ def num_steps(recordings: Sequence[Marked]) -> int:
     """Return how long to fit: longer for more events and more time, up to where the trials gained no more."""
     events = sum(len(marked.recording.events) for marked in recordings)
     minutes = sum(marked.recording.duration_ms for marked in recordings) / 60_000
-    return int(np.clip(60 + 2 * events + minutes, 80, 600))
+    return int(np.clip(60 + events + minutes, 80, 600))
 
 
 @dataclass

@@ -1,10 +1,16 @@
-"""The work on a dataset's audio: copy its upload if that is large, normalize, then embed."""
+"""The work on a dataset's audio: copy its upload if that is large, normalize, embed; for the learned search, hear.
+
+Audio is ready before it is heard: the learned model takes fifteen times as long.
+"""
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
-from appliance.errors import SubjectGone, UnexpectedStatus
+from appliance.engine.models.store import StoredModel
+from appliance.errors import ModelNotFound, SubjectGone, UnexpectedStatus
 from appliance.services import uploads
 from appliance.services.box import Box
 from appliance.services.kind import Kind
@@ -26,6 +32,8 @@ EMBED = Kind(
     "embed",
     fail=lambda tx, audio_id, code, message: audio.mark_failed(tx, audio_id, "embedding", code, message),
 )
+HEAR = Kind("hear", fail=lambda tx, audio_id, code, message: True)  # the audio stays ready, and is tried another day
+PAGE = 1000
 
 
 def enqueue(tx: Transaction, tenant_id: int, dataset_id: str, audio_id: str, kept: KeptObject) -> None:
@@ -95,4 +103,38 @@ def complete_embedding(
             raise UnexpectedStatus(f"The audio {recording.id} is not in embedding.")
         audio.add_derived_bytes(tx, recording.id, size_bytes)
         vector = direction.astype("<f4").tobytes()
-        embeddings.insert_embedding(tx, recording.id, tenant_of(tx, recording.dataset_id), model, vector)
+        tenant_id = tenant_of(tx, recording.dataset_id)
+        embeddings.insert_embedding(tx, recording.id, tenant_id, model, vector)
+        if sound_model(box):
+            HEAR.enqueue(tx, tenant_id, recording.dataset_id, recording.id)
+
+
+def sound_model(box: Box) -> StoredModel | None:
+    """Return the model of the learned search, or None if there is no such search."""
+    try:
+        return box.models.resolve(box.settings.sound_model) if box.settings.sound_model else None
+    except ModelNotFound:
+        return None
+
+
+def complete_hearing(box: Box, work: Work, recording: Audio, model: str, direction: np.ndarray) -> None:
+    """Store a recording's vector of the learned search, (num_dimensions,) float32. Raises LeaseLost."""
+    with box.db.transaction() as tx:
+        queue.finish(tx, work)
+        vector = direction.astype("<f4").tobytes()
+        tenant_id = tenant_of(tx, recording.dataset_id)
+        embeddings.insert_embedding(tx, recording.id, tenant_id, model, vector, "sound_embeddings")
+
+
+def enqueue_unheard(box: Box, stopping: threading.Event) -> None:
+    """Queue all ready audio that the model of the learned search has not heard, a page at a time."""
+    model = sound_model(box)
+    last = 0
+    while model and not stopping.is_set():
+        rows = embeddings.list_unheard(box.db, model.manifest.id, last, PAGE)
+        if not rows:
+            return
+        with box.db.transaction() as tx:
+            for _, audio_id, dataset_id, tenant_id in rows:
+                HEAR.enqueue(tx, tenant_id, dataset_id, audio_id)
+        last = rows[-1][0]

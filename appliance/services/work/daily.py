@@ -9,6 +9,7 @@ import structlog
 
 from appliance.errors import DatabaseDamaged
 from appliance.services.box import Box
+from appliance.services.datasets.work import enqueue_unheard
 from appliance.services.work.reconcile import reconcile
 from appliance.state import chores
 
@@ -43,4 +44,5 @@ def _check_database(box: Box, _: threading.Event) -> str | None:
 CHORES: dict[str, Callable[[Box, threading.Event], str | None]] = {
     "database check": _check_database,
     "bucket check": reconcile,
+    "unheard audio": enqueue_unheard,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.services.datasets.work import COPY_AUDIO, EMBED, NORMALIZE
+from appliance.services.datasets.work import COPY_AUDIO, EMBED, HEAR, NORMALIZE
 from appliance.services.inference.redetect import REDETECT
 from appliance.services.inference.verdicts import JUDGE
 from appliance.services.inference.work import COPY_FILE, INFERENCE
@@ -12,6 +12,6 @@ from appliance.services.speech.fetch import FETCH
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.webhooks.events import WEBHOOK
 
-_LANES = (INFERENCE, REDETECT, NORMALIZE, EMBED, TRANSCRIPTION)
+_LANES = (INFERENCE, REDETECT, NORMALIZE, EMBED, HEAR, TRANSCRIPTION)
 _OTHERS = (COPY_FILE, COPY_AUDIO, STORE, JUDGE, PURGE, FETCH, WEBHOOK)
 KINDS = {kind.name: kind for kind in (*_LANES, *_OTHERS)}

@@ -31,3 +31,8 @@ def test_nearest_equals_sorting_all(k: int) -> None:
 def test_a_mean_has_unit_length_and_the_mean_of_zero_vectors_stays_zero() -> None:
     assert np.linalg.norm(mean_direction(np.random.default_rng(0).random((9, 4)))) == pytest.approx(1)
     assert not mean_direction(np.zeros((3, 4))).any()
+
+
+def test_each_part_of_a_mean_has_unit_length_by_itself() -> None:
+    vectors = np.array([[3.0, 4.0, 0.0], [3.0, 4.0, 2.0]], np.float32)
+    assert mean_direction(vectors, [2, 1]).tolist() == pytest.approx([0.6, 0.8, 1.0])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from appliance.engine.models.store import ModelStore
 from appliance.errors import NotFound, NotReady
 from appliance.services.box import Box
-from appliance.services.datasets import audio
+from appliance.services.datasets import audio, work
 from appliance.services.datasets.datasets import create_dataset, delete_dataset
-from appliance.services.datasets.similarity import Similarity
+from appliance.services.datasets.similarity import By, Similarity
 from tests.services.datasets.recordings import embedding_audio, ready_audio
+from tests.support.boxes import claim
 
 
 def ranking_of(
@@ -97,3 +102,72 @@ def test_audio_without_a_vector_is_not_ready(box: Box, dataset_id: str) -> None:
     recording, _ = embedding_audio(box, dataset_id)
     with pytest.raises(NotReady):
         ranking_of(Similarity(box), dataset_id, recording.id)
+
+
+@pytest.fixture
+def sounding(box: Box, tmp_path: Path) -> Box:
+    """A box with a model of the learned search: vectors of two parts, each of two dimensions."""
+    folder = tmp_path / "sounding" / "sounds" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").touch()
+    (folder / "manifest.toml").write_text(
+        f"""
+        name = "sounds"
+        version = "1.0.0"
+        task = "embedding"
+        licence = "CC0-1.0"
+        sha256 = "{"0" * 64}"
+        [input]
+        name = "audio"
+        sample_rate_hz = 8000
+        window_seconds = 1.0
+        hop_seconds = 1.0
+        [output]
+        name = "vectors"
+        kind = "window"
+        parts = {{fault = 2, sound = 2}}
+        """
+    )
+    settings = box.settings.model_copy(update={"sound_model": "sounds"})
+    return replace(box, settings=settings, models=ModelStore(tmp_path / "sounding"))
+
+
+def heard_audio(box: Box, dataset_id: str, fault: tuple[float, float], sound: tuple[float, float]) -> str:
+    audio_id = ready_audio(box, dataset_id)
+    hear = claim(box, "hear")
+    assert hear.subject_id == audio_id
+    vector = np.array([*fault, *sound], np.float32)
+    work.complete_hearing(box, hear, work.load_audio(box, hear), "sounds@1.0.0", vector)
+    return audio_id
+
+
+def test_the_learned_search_ranks_by_the_sound_by_the_fault_or_by_both(sounding: Box, dataset_id: str) -> None:
+    query = heard_audio(sounding, dataset_id, (1, 0), (1, 0))
+    same_fault = heard_audio(sounding, dataset_id, (1, 0), (0, 1))
+    same_sound = heard_audio(sounding, dataset_id, (0.6, 0.8), (1, 0))
+    search = Similarity(sounding)
+
+    def by(what: By) -> list[tuple[str, float]]:
+        return [(n.recording.id, n.similarity) for n in search.similar(1, dataset_id, query, k=9, by=what)]
+
+    assert by("fault") == [(same_fault, 1.0), (same_sound, 0.6)]
+    assert by("sound") == [(same_sound, 1.0), (same_fault, 0.0)]
+    assert by("both") == [(same_sound, 0.8), (same_fault, 0.5)]
+
+
+def test_audio_that_was_ready_before_there_was_a_learned_search_is_heard_later(
+    sounding: Box, box: Box, dataset_id: str
+) -> None:
+    old = ready_audio(box, dataset_id)  # of an appliance without the model
+    with pytest.raises(NotReady, match="sound_model"):
+        Similarity(box).similar(1, dataset_id, old, k=9, by="sound")
+    with pytest.raises(NotReady, match="in the background"):
+        Similarity(sounding).similar(1, dataset_id, old, k=9, by="sound")
+    for _ in range(2):
+        work.enqueue_unheard(sounding, threading.Event())
+    hear = claim(sounding, "hear")
+    assert hear.subject_id == old
+    work.complete_hearing(sounding, hear, work.load_audio(sounding, hear), "sounds@1.0.0", np.ones(4, np.float32))
+    work.enqueue_unheard(sounding, threading.Event())
+    assert sounding.db.all("SELECT 1 FROM work WHERE kind = 'hear'") == []
+    assert Similarity(sounding).similar(1, dataset_id, old, k=9, by="sound") == []
