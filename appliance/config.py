@@ -169,12 +169,25 @@ class Settings(BaseSettings):
         "auto", description="Server behind the S3 interface; auto is MinIO, or SeaweedFS if MinIO is not installed."
     )
     storage_endpoint: AnyHttpUrl | None = Field(
-        None, description="S3 endpoint, if storage_server is external.", examples=["http://s3.example.com:9000"]
+        None,
+        description="S3 endpoint, if storage_server is external, and of the buckets that `bulk` names.",
+        examples=["https://s3.example.com:9000"],
+    )
+    storage_ca_file: Path | None = Field(
+        None,
+        description="Certificates in PEM of the CAs that sign the endpoint's certificate, if no public CA does.",
+        examples=["/etc/appliance/tls/storage-ca.pem"],
     )
     storage_bucket: str = Field("audio", pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", description="Bucket of uploads.")
     storage_region: str = Field("us-east-1", description="Region in the signatures of S3 requests.")
-    storage_access_key: str = Field("", description="Access key, if storage_server is external.")
-    storage_secret_key: str = Field("", description="Secret key, if storage_server is external.", repr=False)
+    storage_access_key: str = Field("", description="Access key to storage_endpoint.")
+    storage_secret_key: str = Field("", description="Secret key to storage_endpoint.", repr=False)
+    storage_read_access_key: str = Field(
+        "",
+        description="Access key with which recordings are only read: by download URLs, by the nodes of a cluster and "
+        "by `bulk`. If it is empty, they use storage_access_key.",
+    )
+    storage_read_secret_key: str = Field("", description="Secret key of storage_read_access_key.", repr=False)
 
     # Models
     model_store: Path = Field(

@@ -216,6 +216,12 @@ class AudioError(ApplianceError):
     code = "audio_error"
 
 
+class FileUnreadable(AudioError):
+    """The operating system cannot read the file; the message says why."""
+
+    code = "file_unreadable"
+
+
 class EmptyFile(AudioError):
     """The file has no bytes."""
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "Run one part of the appliance, as the units of systemd do.",
     "prepare": "Make the data folder ready for the units of systemd.",
     "detect": "Find artifacts in recordings, without a server.",
+    "bulk": "Analyze a folder or a bucket in shards, without a server.",
     "export": "Write the results of a job for other programs.",
     "keys": "API keys: create, list, rotate, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",

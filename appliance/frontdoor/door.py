@@ -26,6 +26,7 @@ class FrontDoor:
     own configuration and state. ``cors_origins`` are the origins whose pages may call the API and storage.
     ``max_upload_bytes`` is the largest size of one file, ``max_batch_bytes`` that of all files of a batch together, and
     ``max_model_bytes`` that of a model. The API checks a model for up to ``model_check_seconds`` before it answers.
+    ``storage_ca_file`` has the CAs of an https endpoint, if they are no public ones.
     ``trusted_proxies`` are the networks whose X-Forwarded-For and X-Forwarded-Proto are believed. At
     ``figures_socket`` it gives its metrics.
     """
@@ -46,3 +47,4 @@ class FrontDoor:
     log_level: str = "info"
     tls: Tls | None = None
     figures_socket: Path | None = None
+    storage_ca_file: str | None = None

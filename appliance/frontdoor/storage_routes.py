@@ -108,6 +108,8 @@ def _proxy(door: FrontDoor) -> list[dict]:
     transport: dict = {"protocol": "http", "dial_timeout": "5s", "compression": False}
     if secure:
         transport["tls"] = {"server_name": url.hostname}
+        if door.storage_ca_file:
+            transport["tls"]["ca"] = {"provider": "file", "pem_files": [door.storage_ca_file]}
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return [
         timeouts(*LIMITS),

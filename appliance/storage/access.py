@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance.errors import StorageError, StorageUnavailable
+from appliance.config import Settings
+from appliance.errors import ConfigurationError, StorageError, StorageUnavailable
 
 # SigV4 signs the Host header. Every form and URL is signed for this name, and the front door sets it as the Host of the
 # requests that it passes on. So a URL works with whatever name, address or tunnel the client uses.
@@ -42,6 +43,7 @@ class StorageAddress:
 
     endpoint: str
     signing_host: str
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class StorageAccess:
     ``reader`` sign forms and URLs: directly, or, if ``temporary``, as parents of STS credentials for one key and one
     action; ``parts_writer`` signs those of parts, if that is another one. If the server sends an event for each upload,
     it posts it to ``arrivals_port`` on the loopback with ``arrivals_token``; a server that sends no events has neither.
-    ``local_ports`` are the other ports on which the server listens.
+    ``local_ports`` are the other ports on which the server listens. ``ca_file`` has the CAs of an https
+    endpoint, if they are no public ones.
     """
 
     server: str
@@ -69,11 +72,12 @@ class StorageAccess:
     arrivals_port: int | None = None
     arrivals_token: str | None = field(default=None, repr=False)
     local_ports: list[int] = field(default_factory=list)
+    ca_file: str | None = None
 
     @property
     def address(self) -> StorageAddress:
         """The part of it that is no secret."""
-        return StorageAddress(self.endpoint, self.signing_host)
+        return StorageAddress(self.endpoint, self.signing_host, self.ca_file)
 
 
 def save_access(data_dir: Path, access: StorageAccess) -> None:
@@ -137,6 +141,18 @@ def secrets_dir(data_dir: Path) -> Path:
     """Return the folder of the secrets: ``secrets`` in the data folder, or the one in which systemd shows them."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(credentials) if credentials else data_dir / "secrets"
+
+
+def read_keys(settings: Settings) -> Credentials:
+    """Return the key to ``storage_endpoint`` that only reads, or the other one if there is none.
+
+    Raises ConfigurationError if it has no secret.
+    """
+    if not settings.storage_read_access_key:
+        return Credentials(settings.storage_access_key, settings.storage_secret_key)
+    if not settings.storage_read_secret_key:
+        raise ConfigurationError("storage_read_access_key needs storage_read_secret_key.")
+    return Credentials(settings.storage_read_access_key, settings.storage_read_secret_key)
 
 
 def make_credentials() -> Credentials:

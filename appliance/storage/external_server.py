@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import urllib3
+
 from appliance.config import Settings
 from appliance.errors import ConfigurationError, StorageError
-from appliance.storage.access import Credentials, StorageAccess
+from appliance.storage.access import Credentials, StorageAccess, read_keys
 from appliance.storage.grants import assume_role
 from appliance.storage.local_server import child_environment
-from appliance.storage.seam import connection_pool, s3_client, translated
+from appliance.storage.seam import check_ca_file, connection_pool, s3_client, translated
 
 
 class ExternalServer:
@@ -36,6 +38,10 @@ class ExternalServer:
         self.signing_host = host if url.port in (None, default) else f"{host}:{url.port}"
         self.endpoint = f"{url.scheme}://{self.signing_host}"
         self._keys = Credentials(settings.storage_access_key, settings.storage_secret_key)
+        self._reader = read_keys(settings)
+        self._ca_file = str(settings.storage_ca_file.absolute()) if settings.storage_ca_file else None
+        if self._ca_file:
+            check_ca_file(self._ca_file)
 
     def command(self) -> None:
         """Return None: nothing is started."""
@@ -48,7 +54,7 @@ class ExternalServer:
     def ready(self) -> bool:
         """Return whether the bucket exists."""
         try:
-            return self._bucket_exists(read_seconds=2.0, retries=0)
+            return self._bucket_exists(self._pool(2.0, 0))
         except StorageError:
             return False
 
@@ -58,18 +64,20 @@ class ExternalServer:
         Raises StorageError if the bucket does not exist.
         """
         bucket = self._settings.storage_bucket
-        if not self._bucket_exists(read_seconds=10.0, retries=2):
+        if not self._bucket_exists(self._pool(10.0, 2)):
             raise StorageError(f"There is no bucket {bucket} at {self.endpoint}. Create it, or set storage_bucket.")
         access = self._access(temporary=True)
         try:
-            assume_role(access, self._keys, "s3:GetObject", f"arn:aws:s3:::{bucket}/probe", 900, connection_pool())
+            assume_role(access, self._keys, "s3:GetObject", f"arn:aws:s3:::{bucket}/probe", 900, self._pool(10.0, 2))
         except StorageError:
             access = self._access(temporary=False)
             self.notice = f"{self.endpoint} gives no temporary credentials, so the configured key signs forms and URLs."
         return access
 
-    def _bucket_exists(self, *, read_seconds: float, retries: int) -> bool:
-        pool = connection_pool(read_seconds=read_seconds, retries=retries)
+    def _pool(self, read_seconds: float, retries: int) -> urllib3.PoolManager:
+        return connection_pool(self._ca_file, read_seconds=read_seconds, retries=retries)
+
+    def _bucket_exists(self, pool: urllib3.PoolManager) -> bool:
         client = s3_client(self.endpoint, self._settings.storage_region, self._keys, pool)
         with translated(self._settings.storage_bucket):
             return client.bucket_exists(self._settings.storage_bucket)
@@ -84,5 +92,6 @@ class ExternalServer:
             temporary=temporary,
             service=self._keys,
             writer=self._keys,
-            reader=self._keys,
+            reader=self._reader,
+            ca_file=self._ca_file,
         )

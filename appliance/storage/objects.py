@@ -80,9 +80,9 @@ class ObjectStore:
 
     def __init__(self, access: StorageAccess) -> None:
         self._access = access
-        self._pool = connection_pool()
+        self._pool = connection_pool(access.ca_file)
         self._client = s3_client(access.endpoint, access.region, access.service, self._pool)
-        short = connection_pool(read_seconds=2.0, retries=0, connections=4)
+        short = connection_pool(access.ca_file, read_seconds=2.0, retries=0, connections=4)
         self._short_client = s3_client(access.endpoint, access.region, access.service, short)
         self._grants = Grants(access, self._pool)
         self.parts = PartStore(access, self._client, self._grants)

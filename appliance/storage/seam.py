@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import mktime_tz, parsedate_tz
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import certifi
@@ -15,7 +17,14 @@ from minio import Minio
 from minio.credentials import StaticProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from appliance.errors import ObjectChanged, ObjectMissing, StorageError, StorageFull, StorageUnavailable
+from appliance.errors import (
+    ConfigurationError,
+    ObjectChanged,
+    ObjectMissing,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
 from appliance.storage.access import Credentials
 
 _MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchUpload", "NoSuchVersion"}
@@ -34,8 +43,16 @@ _LATER = {
 SKEW_SECONDS = 600.0  # S3 refuses requests that were signed 15 minutes before or after its own time
 
 
-def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections: int = 32) -> urllib3.PoolManager:
-    """Return a pool with timeouts: ``read_seconds`` limits each wait for bytes, not the whole transfer."""
+def connection_pool(
+    ca_file: str | Path | None = None, *, read_seconds: float = 60.0, retries: int = 3, connections: int = 32
+) -> urllib3.PoolManager:
+    """Return a pool with timeouts: ``read_seconds`` limits each wait for bytes, not the whole transfer.
+
+    Over https, the server's certificate must be signed by a CA in ``ca_file`` (PEM), without one by a public CA.
+    Raises ConfigurationError if the file cannot be used.
+    """
+    if ca_file:
+        check_ca_file(ca_file)
     return urllib3.PoolManager(
         maxsize=connections,
         timeout=urllib3.Timeout(connect=3.0, read=read_seconds),
@@ -47,8 +64,17 @@ def connection_pool(*, read_seconds: float = 60.0, retries: int = 3, connections
             respect_retry_after_header=False,
         ),
         cert_reqs="CERT_REQUIRED",
-        ca_certs=certifi.where(),
+        ca_certs=str(ca_file or certifi.where()),
     )
+
+
+def check_ca_file(path: str | Path) -> None:
+    """Raise ConfigurationError if a file has no certificates in PEM that can be read."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # SSLError is one
+        reason = "it has no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigurationError(f"storage_ca_file: {path} cannot be used: {reason}.") from error
 
 
 def s3_client(endpoint: str, region: str, credentials: Credentials, pool: urllib3.PoolManager) -> Minio:

@@ -94,6 +94,7 @@ def frontdoor(settings: Settings, address: StorageAddress, socket: Path) -> Part
         bucket=settings.storage_bucket,
         storage_endpoint=address.endpoint,
         storage_host=address.signing_host,
+        storage_ca_file=address.ca_file,
         api_socket=socket,
         folder=settings.data_dir / "frontdoor",
         max_upload_bytes=settings.max_upload_bytes,

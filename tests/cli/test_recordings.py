@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.recordings import Recording, count, expand
+from appliance.bulk.recordings import Recording, count, expand
 
 NO_LIST = io.BytesIO()
 

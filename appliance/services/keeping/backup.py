@@ -31,7 +31,10 @@ from appliance.state.objects import NamedObject
 ROUNDS = 10
 PAGE = 500
 THREADS = 4
-NOT_KEPT = ("data_dir", "model_store", "storage_access_key", "storage_secret_key")  # of this box alone, or secret
+NOT_KEPT = (  # of this box alone, or secret
+    *("data_dir", "model_store", "storage_access_key", "storage_secret_key"),
+    *("storage_read_access_key", "storage_read_secret_key"),
+)
 
 
 @dataclass

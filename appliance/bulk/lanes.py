@@ -1,4 +1,4 @@
-"""Analyses several recordings at once: each lane is a thread with a decoder process of its own."""
+"""Analyzes several recordings at once: each lane is a thread with a decoder process of its own."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Self
+from typing import Generic, Self, TypeVar
 
-from appliance.cli.recordings import Recording
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 
-Task = Callable[[int, Recording, Decoder], None]
+Item = TypeVar("Item")
 
 
 class Stopped(Exception):
     """The run ends before this recording does."""
 
 
-class Lanes:
-    """Calls ``task`` for recordings, in ``count`` threads. Of those that wait for a lane, at most ``count`` are held.
+class Lanes(Generic[Item]):
+    """Calls ``task`` for items, in ``count`` threads. Of those that wait for a lane, at most ``count`` are held.
 
     When a task raises, or the block under ``with`` does, the lanes end at the next ``check`` of their recordings.
     """
 
-    def __init__(self, count: int, limits: DecodeLimits, task: Task) -> None:
+    def __init__(self, count: int, limits: DecodeLimits, task: Callable[[Item, Decoder], None]) -> None:
         self._task = task
         self._room = threading.Semaphore(2 * count)
         self._error: BaseException | None = None
@@ -36,23 +35,23 @@ class Lanes:
         for _ in range(count):
             self._decoders.put(self._stack.enter_context(Decoder(limits)))
 
-    def submit(self, place: int, recording: Recording) -> None:
-        """Wait until there is room, then let the next free lane take the recording. Raises what a task raised."""
+    def submit(self, item: Item) -> None:
+        """Wait until there is room, then let the next free lane take the item. Raises what a task raised."""
         self._room.acquire()
         if self._error:
             raise self._error
-        self._pool.submit(self._run, place, recording)
+        self._pool.submit(self._run, item)
 
     def check(self) -> None:
         """Raise Stopped if the run ends before its recordings do."""
         if self._stopped:
             raise Stopped
 
-    def _run(self, place: int, recording: Recording) -> None:
+    def _run(self, item: Item) -> None:
         decoder = self._decoders.get()
         try:
             self.check()
-            self._task(place, recording, decoder)
+            self._task(item, decoder)
         except BaseException as error:
             self._error = self._error or error  # before the others are stopped: theirs is not the reason
             self._stopped = True

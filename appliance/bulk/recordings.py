@@ -1,4 +1,4 @@
-"""Which recordings the arguments of ``detect`` name: files, folders, patterns and a list on standard input.
+"""Recordings in files, and which ones the arguments of ``detect`` name: files, folders, patterns and a list.
 
 All of it is read as it is needed: neither a folder of a million files nor a list of as many is held in memory. So the
 files of a folder come in the order of the file system.
@@ -6,6 +6,7 @@ files of a folder come in the order of the file system.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import glob
 import os
@@ -62,6 +63,13 @@ def count(arguments: Sequence[str], stdin: BinaryIO) -> int | None:
     return num_lines + sum(1 for _ in expand([argument for argument in arguments if argument != LIST], stdin))
 
 
+def open_recording(path: str) -> BinaryIO:
+    """Open a file. A named pipe is opened without waiting for its other end. Raises OSError."""
+    if "\0" in path:
+        raise FileNotFoundError(errno.ENOENT, "No path has a NUL character")
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
 def _count_lines(file: BinaryIO) -> int | None:
     num_lines = position = 0
     try:
@@ -75,7 +83,7 @@ def _count_lines(file: BinaryIO) -> int | None:
 
 def _expand_one(path: str) -> Iterator[Recording]:
     if os.path.isdir(path):
-        recordings, problem = _walk(path), "The folder has no recordings."
+        recordings, problem = walk(path), "The folder has no recordings."
     elif glob.has_magic(path) and not os.path.lexists(path):
         recordings, problem = _match("", path.split(os.sep)), "No file matches the pattern."
     else:
@@ -89,7 +97,7 @@ def _expand_one(path: str) -> Iterator[Recording]:
         yield Recording(path, problem)
 
 
-def _walk(folder: str) -> Iterator[Recording]:
+def walk(folder: str) -> Iterator[Recording]:
     """Yield the files below a folder whose suffix is a recording's."""
     for entry in _tree(folder):
         if entry.error or (not entry.is_folder and entry.name.lower().endswith(SUFFIXES)):
@@ -100,7 +108,7 @@ def _match(folder: str, parts: list[str]) -> Iterator[Recording]:
     """Yield the files below a folder that match a pattern, whose parts are names of one level or ``**``."""
     part, rest = parts[0], parts[1:]
     if part == "**":
-        yield from _match(folder, rest) if rest else _walk(folder)
+        yield from _match(folder, rest) if rest else walk(folder)
         for entry in _tree(folder) if rest else ():
             if entry.is_folder and not entry.error:
                 yield from _match(entry.path, rest)

@@ -1,0 +1,1 @@
+"""Analysis without API and database: the loop behind ``detect`` and ``bulk``, and the shards of ``bulk``."""
