@@ -1,0 +1,1 @@
+"""How far one box goes as the coordinator of a cluster: measured costs, and a simulation made of them."""
