@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.state.database import Database
+from tests.bench import queue_growth
 from tests.scale import coordinator
 from tests.scale.simulation import Cluster, Costs, coordinator_limit, simulate, storage_limit
 
@@ -16,6 +17,11 @@ COSTS = Costs(transaction=400e-6, flush=100e-6, claim=70e-6, presign=60e-6, fini
 def cluster(gpus: int, shipment_files: int, **changes: float) -> Cluster:
     values = {"gpu_speed": 12_000.0, "decode_speed": 1e9, "gets_per_second": 1e15, "storage_bytes_per_second": 1e15}
     return Cluster(gpus=gpus, clip_seconds=10.0, shipment_files=shipment_files, decode_cores=12, **(values | changes))
+
+
+@pytest.fixture(autouse=True)
+def _few_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_growth, "JOBS", 10)  # beside the one whose files are claimed
 
 
 @pytest.mark.parametrize("size", [1, 8, 64])

@@ -19,6 +19,7 @@ import requests
 
 from appliance.supervisor import tether
 from tests.support import toy_models
+from tests.support.external_storage import external_storage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no other setting of the caller's shell counts
@@ -183,6 +184,10 @@ def running_appliance(data_dir: Path, models: Path, **settings: object) -> Itera
     data_dir.mkdir(parents=True, exist_ok=True)
     chosen: dict[str, object] = {"model_store": models, "default_model": "loud-frames", "poll_seconds": 0.05}
     chosen |= {"sweep_seconds": 0.5, "warn_free_bytes": 0}  # the disk of the tests may be nearly full
+    elsewhere = contextlib.ExitStack()
+    if (name := os.environ.get("TEST_STORAGE")) and settings.get("storage_server") == "minio":
+        folder = data_dir.with_name(f"{data_dir.name}-storage")
+        settings |= elsewhere.enter_context(external_storage(name, folder))
     port = str(settings.pop("port", 0))
     env = environment(**(chosen | settings))
     output = data_dir / "up.log"
@@ -207,6 +212,7 @@ def running_appliance(data_dir: Path, models: Path, **settings: object) -> Itera
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        elsewhere.close()
 
 
 def children(pid: int) -> list[int]:
