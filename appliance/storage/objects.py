@@ -18,13 +18,13 @@ from prometheus_client.core import Metric
 from appliance.errors import StorageError
 from appliance.storage import copies
 from appliance.storage.access import StorageAccess
+from appliance.storage.bucket import Bucket
 from appliance.storage.disposition import content_disposition
 from appliance.storage.figures import read_figures
 from appliance.storage.grants import Grants
 from appliance.storage.parts import PartStore
 from appliance.storage.seam import connection_pool, s3_client, translated
 
-BLOCK_BYTES = 1024**2
 PART_BYTES = 8 * 1024**2
 LEAST_PART_BYTES = 5 * 1024**2  # of S3
 ONE_PIECE_BYTES = 1024**3  # it is held in memory
@@ -82,6 +82,7 @@ class ObjectStore:
         self._access = access
         self._pool = connection_pool(access.ca_file)
         self._client = s3_client(access.endpoint, access.region, access.service, self._pool)
+        self._bucket = Bucket(self._client, access.bucket)
         short = connection_pool(access.ca_file, read_seconds=2.0, retries=0, connections=4)
         self._short_client = s3_client(access.endpoint, access.region, access.service, short)
         self._grants = Grants(access, self._pool)
@@ -177,16 +178,7 @@ class ObjectStore:
 
     def fetch(self, key: str, etag: str, file: BinaryIO) -> None:
         """Stream an object's bytes into ``file``. Raises ObjectMissing; ObjectChanged if its tag is not ``etag``."""
-        with translated(key):
-            response = self._client.get_object(
-                self._access.bucket, _checked(key), request_headers={"If-Match": f'"{etag}"'}
-            )
-            try:
-                for block in response.stream(BLOCK_BYTES):
-                    file.write(block)
-            finally:
-                response.close()
-                response.release_conn()
+        self._bucket.fetch(_checked(key), etag, file)
 
     def read(self, key: str, etag: str | None, offset: int, num_bytes: int | None = None) -> bytes:
         """Return ``num_bytes`` of an object, or all from ``offset`` on; less if it ends before.

@@ -1,7 +1,7 @@
 """``appliance bulk`` over folders: the same bytes however often it is cut off, and bad inputs.
 
 ``BULK_FILES=20000 .venv/bin/python -m pytest tests/cli/test_bulk.py -k killed -s -n 0 --timeout 0`` kills a run over
-that many files and prints its figures.
+that many files and prints its figures. ``BULK_KEYS=1000000 … -k manifest`` plans over that many empty files.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from appliance.bulk.places import FolderOutput, FolderSource
+from appliance.bulk.plan import Configuration, make_plan, read_entries
+from appliance.config import Settings
+from appliance.engine.models.store import ModelStore
+from appliance.engine.scoring.events import DetectionConfig
 from tests.cli.conftest import Run
 from tests.support.appliances import ROOT, environment
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
@@ -26,6 +31,7 @@ pytestmark = pytest.mark.slow  # each run loads a model and starts decoder proce
 
 NUM_FILES = int(os.environ.get("BULK_FILES", "300"))
 SHARD_FILES = NUM_FILES // 10
+NUM_KEYS = int(os.environ.get("BULK_KEYS", "2500"))
 
 
 @pytest.fixture
@@ -190,3 +196,28 @@ def test_a_run_that_is_killed_goes_on_with_the_shards_that_are_missing(models: P
     assert all(len(row["detections"]) == 1 for row in rows)
     subprocess.run([*bulk, "verify", "out"], env=env, cwd=tmp_path, check=True)
     assert not [path for path in out.rglob(".*") if path.is_file()]  # no left-overs
+
+
+def test_a_manifest_has_every_key_once(models: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "takes", tmp_path / "out"
+    for number in range(NUM_KEYS):
+        if number % 1000 == 0:
+            (folder / str(number)).mkdir(parents=True)
+        os.close(os.open(folder / str(number - number % 1000) / f"{number}.wav", os.O_CREAT | os.O_WRONLY))
+    source = FolderSource(str(folder))
+    began = time.monotonic()
+    listed = sum(1 for _ in source.entries())
+    middle = time.monotonic()
+    model = ModelStore(models).resolve("loud-frames")
+    configuration = Configuration.of(str(folder), model, DetectionConfig(), Settings(), 1000)
+    plan = make_plan(FolderOutput(out), source, configuration)
+    end = time.monotonic()
+    print(f"{listed:,} files listed in {middle - began:.1f} s, listed and written in {end - middle:.1f} s")
+    assert plan.files == listed == NUM_KEYS
+    assert len(plan.shards) == -(-NUM_KEYS // 1000)
+    keys: set[str] = set()
+    for number, shard in enumerate(plan.shards):
+        entries = read_entries(FolderOutput(out), plan, number)
+        assert len(entries) == shard.files <= 1000
+        keys.update(entry.key for entry in entries)
+    assert len(keys) == NUM_KEYS

@@ -180,14 +180,22 @@ class Appliance:
 
 @contextlib.contextmanager
 def running_appliance(data_dir: Path, models: Path, **settings: object) -> Iterator[Appliance]:
-    """Run ``up`` until the block ends, then stop it as an operator does. It also dies with the test run."""
+    """Run ``up`` until the block ends, then stop it as an operator does. It also dies with the test run.
+
+    If TEST_STORAGE names a storage server, it uses one of its own in place of the bundled MinIO.
+    """
+    with contextlib.ExitStack() as stack:
+        if (name := os.environ.get("TEST_STORAGE")) and settings.get("storage_server") == "minio":
+            folder = data_dir.with_name(f"{data_dir.name}-storage")
+            settings |= stack.enter_context(external_storage(name, folder))
+        yield stack.enter_context(_running_appliance(data_dir, models, settings))
+
+
+@contextlib.contextmanager
+def _running_appliance(data_dir: Path, models: Path, settings: dict[str, object]) -> Iterator[Appliance]:
     data_dir.mkdir(parents=True, exist_ok=True)
     chosen: dict[str, object] = {"model_store": models, "default_model": "loud-frames", "poll_seconds": 0.05}
     chosen |= {"sweep_seconds": 0.5, "warn_free_bytes": 0}  # the disk of the tests may be nearly full
-    elsewhere = contextlib.ExitStack()
-    if (name := os.environ.get("TEST_STORAGE")) and settings.get("storage_server") == "minio":
-        folder = data_dir.with_name(f"{data_dir.name}-storage")
-        settings |= elsewhere.enter_context(external_storage(name, folder))
     port = str(settings.pop("port", 0))
     env = environment(**(chosen | settings))
     output = data_dir / "up.log"
@@ -212,7 +220,6 @@ def running_appliance(data_dir: Path, models: Path, **settings: object) -> Itera
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        elsewhere.close()
 
 
 def children(pid: int) -> list[int]:
