@@ -29,7 +29,7 @@ from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud
 
 pytestmark = pytest.mark.slow  # each run loads a model and starts decoder processes
 
-NUM_FILES = int(os.environ.get("BULK_FILES", "300"))
+NUM_FILES = int(os.environ.get("BULK_FILES", "200"))
 SHARD_FILES = NUM_FILES // 10
 NUM_KEYS = int(os.environ.get("BULK_KEYS", "2500"))
 

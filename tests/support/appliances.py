@@ -19,7 +19,6 @@ import requests
 
 from appliance.supervisor import tether
 from tests.support import toy_models
-from tests.support.external_storage import external_storage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no other setting of the caller's shell counts
@@ -186,6 +185,8 @@ def running_appliance(data_dir: Path, models: Path, **settings: object) -> Itera
     """
     with contextlib.ExitStack() as stack:
         if (name := os.environ.get("TEST_STORAGE")) and settings.get("storage_server") == "minio":
+            from tests.support.external_storage import external_storage  # pytest loads its fixtures first
+
             folder = data_dir.with_name(f"{data_dir.name}-storage")
             settings |= stack.enter_context(external_storage(name, folder))
         yield stack.enter_context(_running_appliance(data_dir, models, settings))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +22,9 @@ def external_storage(name: str, folder: Path) -> Iterator[dict[str, object]]:
         access, server = storage.access, storage.server
     command = server.command() or []
     if name == "minio":
-        for file in ("public.crt", "private.key"):
-            shutil.copyfile(CERTIFICATE, folder / "objects" / "minio-certificates" / file)
+        certificate, begin, key = CERTIFICATE.read_text().partition("-----BEGIN PRIVATE KEY-----")
+        for file, content in (("public.crt", certificate), ("private.key", begin + key)):
+            (folder / "objects" / "minio-certificates" / file).write_text(content)
     else:
         command += [f"-s3.cert.file={CERTIFICATE}", f"-s3.key.file={CERTIFICATE}"]
     endpoint = access.endpoint.replace("http://", "https://")
