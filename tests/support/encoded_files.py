@@ -62,14 +62,17 @@ def noise(rate_hz: int, seconds: float, num_channels: int = 1, level: float = 0.
     return (level * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
 
 
-def encode(kind: str, samples: np.ndarray, rate_hz: int) -> bytes:
-    """Encode (num_samples,) or (num_samples, num_channels) float32; returns the bytes of a file of this kind."""
+def encode(kind: str, samples: np.ndarray, rate_hz: int, **options: str) -> bytes:
+    """Encode (num_samples,) or (num_samples, num_channels) float32; returns the bytes of a file of this kind.
+
+    ``options`` are for FFmpeg's encoder, if it is one of FFmpeg's that encodes.
+    """
     samples = samples.reshape(len(samples), -1)
     how = KINDS[kind]
     if kind == "webm-vorbis":
         return _remuxed(_by_soundfile("ogg", "VORBIS", samples, rate_hz), "webm")
     if how.muxer:
-        return _by_ffmpeg(how, samples, rate_hz)
+        return _by_ffmpeg(how, samples, rate_hz, options)
     return _by_soundfile(how.extension, how.codec, samples, rate_hz)
 
 
@@ -93,13 +96,14 @@ def _by_soundfile(container: str, subtype: str, samples: np.ndarray, rate_hz: in
     return target.getvalue()
 
 
-def _by_ffmpeg(how: Kind, samples: np.ndarray, rate_hz: int) -> bytes:
+def _by_ffmpeg(how: Kind, samples: np.ndarray, rate_hz: int, encoder_options: dict[str, str]) -> bytes:
     layout = LAYOUTS[samples.shape[1]]
     with (
         tempfile.NamedTemporaryFile() as target,  # faststart opens its file a second time
         av.open(target.name, "w", format=how.muxer, options=how.options) as container,
     ):
         stream = container.add_stream(how.codec, rate=rate_hz, layout=layout)
+        stream.codec_context.options = encoder_options
         converter = av.AudioResampler(format=stream.codec_context.format.name, layout=layout, rate=rate_hz)
         for start in range(0, len(samples), 1024):
             packed = np.ascontiguousarray(samples[start : start + 1024]).reshape(1, -1)
@@ -185,3 +189,22 @@ def without_ogg_page(content: bytes, number: int) -> bytes:
     """Return an Ogg stream that lost a page, as its sequence numbers and its granule positions show."""
     pages = ogg_pages(content)
     return b"".join([*pages[:number], *pages[number + 1 :]])
+
+
+def joined(kind: str, piece: bytes, times: int, path: Path) -> None:
+    """Write a recording of this kind that repeats the packets of ``piece``, as programs join files without encoding."""
+    how = KINDS[kind]
+    with (
+        av.open(str(path), "w", format=how.muxer, options=how.options) as target,
+        av.open(io.BytesIO(piece)) as source,
+    ):
+        audio = source.streams.audio[0]
+        packets = [packet for packet in source.demux(audio) if packet.dts is not None and packet.dts >= 0]
+        stream = target.add_stream_from_template(audio)
+        length = max(packet.dts + (packet.duration or 0) for packet in packets)
+        stamps = [(packet.pts, packet.dts) for packet in packets]
+        for number in range(times):
+            for packet, (pts, dts) in zip(packets, stamps, strict=True):
+                packet.pts, packet.dts = pts + number * length, dts + number * length
+                packet.stream = stream
+                target.mux(packet)
