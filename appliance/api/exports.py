@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from typing import BinaryIO, cast
 
-from flask import Response, render_template_string, send_file
+from flask import Response, send_file
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
 from appliance.api.context import box, require_key, tenant_id
+from appliance.api.looking import looking
+from appliance.api.report_page import POLICY, report_page
 from appliance.api.schemas import JobPath, Query, Text
-from appliance.rfc3339 import rfc3339
 from appliance.services.inference.exports.formats import FORMATS, MEDIA_TYPES, ExportFormat
-from appliance.services.inference.exports.qc import timecode
 from appliance.services.inference.exports.source import open_export
-from appliance.services.inference.report import make_report
+from appliance.services.inference.report import make_pictures, make_report
 from appliance.state.verdicts import FileVerdict
 
 blueprint = APIBlueprint(
@@ -28,7 +27,6 @@ blueprint = APIBlueprint(
 )
 blueprint.before_request(require_key)
 
-TEMPLATE = Path(__file__).with_name("report.html")
 CONTENT = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES}
 CONTENT["application/json"] = {"schema": {}}
 
@@ -48,9 +46,9 @@ class GetExport(Query):
 def get_report(path: JobPath) -> Response:
     """Get a report of a job as one HTML page, which prints."""
     report = make_report(box(), tenant_id(), path.job_id)
-    page = render_template_string(TEMPLATE.read_text("utf-8"), report=report, time=rfc3339, clock=timecode)
+    page = report_page(report, make_pictures(looking(), tenant_id(), report))
     response = Response(page, mimetype="text/html")
-    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    response.headers["Content-Security-Policy"] = POLICY
     return response
 
 

@@ -16,7 +16,7 @@ from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import speech_raw_schemas as schemas
 from appliance.api.context import box, origin, require_authorization, tenant_id, upload_slot
-from appliance.api.looking import looking, whole_file
+from appliance.api.looking import IMMUTABLE, looking, whole_file
 from appliance.api.looking_schemas import ClipQuery
 from appliance.api.speech_raw_render import (
     STATUSES,
@@ -121,6 +121,16 @@ def get_transcript_clip(path: schemas.TranscriptPath, query: ClipQuery) -> Respo
         raise InvalidRequest("end_ms: must be after start_ms.")
     transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
     return whole_file(clips.clip(box(), looking().viewers, transcript, query.start_ms, query.end_ms), "audio/wav")
+
+
+@blueprint.get("/transcript/<transcript_id>/spectrogram.png", responses={200: {"content": {"image/png": BYTES}}})
+def get_transcript_spectrogram(path: schemas.TranscriptPath, query: ClipQuery) -> Response:
+    """Get the spectrogram of up to 30 s of the recording: 256 pixels high, scaled as the tiles of inference jobs."""
+    if query.start_ms >= query.end_ms:
+        raise InvalidRequest("end_ms: must be after start_ms.")
+    transcript = raw_transcripts.find(box(), tenant_id(), path.transcript_id)
+    content = clips.picture(box(), looking().viewers, transcript, query.start_ms, query.end_ms)
+    return Response(content, mimetype="image/png", headers={"Cache-Control": IMMUTABLE})
 
 
 @blueprint.delete("/transcript/<transcript_id>", responses={200: schemas.SpeechTranscript})

@@ -19,6 +19,7 @@ COMMANDS = {
     "detect": "Find artifacts in recordings, without a server.",
     "bulk": "Analyze a folder or a bucket in shards, without a server.",
     "export": "Write the results of a job for other programs.",
+    "report": "Write the report of a job, which prints.",
     "keys": "API keys: create, list, rotate, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",
     "models": "The model store: list, show, add, verify.",

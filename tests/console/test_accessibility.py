@@ -34,6 +34,7 @@ class Objects:
             "#/jobs": "Jobs",
             f"#/jobs/{self.job_id}": self.job_id,
             f"#/jobs/{self.job_id}/review": "take.wav",
+            f"#/jobs/{self.job_id}/compare": "Compare",
             "#/upload": "Upload",
             "#/datasets": "Datasets",
             f"#/datasets/{self.dataset_id}": "takes",

@@ -390,7 +390,8 @@ RAW = Service(
             )
             for name in ("sentences", "paragraphs", "srt", "vtt", "word-search")
         ),
-        own(f"GET {TRANSCRIPT}/clip", "test_speech_raw::test_a_stretch_of_the_recording_is_heard"),
+        own(f"GET {TRANSCRIPT}/clip", "test_speech_raw::test_a_stretch_of_the_recording_is_heard_and_seen"),
+        own(f"GET {TRANSCRIPT}/spectrogram.png", "test_speech_raw::test_a_stretch_of_the_recording_is_heard_and_seen"),
         absent(f"GET {TRANSCRIPT}/redacted-audio", "there is no model for redaction"),
     ),
     remarks="Streaming, the LLM gateway and other services on hosts of their own are not offered.",

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import os
+import re
 import zipfile
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,10 +21,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from appliance.cli.__main__ import main
+from appliance.engine.decode.png import from_png
 from appliance.services.inference.exports.formats import FORMATS, ExportFormat
 from appliance.services.inference.exports.qc import EBU, MOVIELABS, NETFLIX
 from tests.contract.test_reviews import Job, steps_wav
 from tests.support.appliances import Api, Appliance
+from tests.support.browser import open_browser
 
 COLUMNS = [
     *("job_id", "file_id", "filename", "artifact_type", "start_ms", "end_ms", "confidence", "review", "reviewed_type"),
@@ -227,8 +231,25 @@ def test_the_report_is_one_page_in_which_a_file_name_stays_text(job: Job) -> Non
     answer = job.api.response("GET", f"{job.path}/report")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert "<img" not in answer.text
+    pictures = re.findall(r'<img alt="Spectrogram around [a-z]+" src="data:image/png;base64,([^"]+)">', answer.text)
+    assert len(pictures) == answer.text.count("<img") > 0
+    assert from_png(b64decode(pictures[0])).shape[0] == 256
     assert "&lt;img onerror=x&gt;" in answer.text
     assert answer.text.count("<section>") == 3
     assert "0.00 (0.00 to 0.66)" in " ".join(answer.text.split())  # Wilson, 0 of 2
     assert "hum<td>00:00:01.800<td>00:00:02.300" in answer.text
+
+
+def test_the_report_prints_to_a_pdf_with_its_pictures(job: Job, appliance: Appliance, tmp_path: Path) -> None:
+    """The command writes the page, and a browser prints it."""
+    page, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
+    options = ["--data-dir", str(appliance.data_dir), "--output", str(page)]
+    assert CliRunner().invoke(main, ["report", job.id, *options], env=appliance.settings).exit_code == 0
+    assert page.read_text() == job.api.response("GET", f"{job.path}/report").text
+    with open_browser() as browser:
+        tab = browser.new_page()
+        tab.set_content(page.read_text())
+        tab.pdf(path=pdf)
+    content = pdf.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.count(b"/Subtype /Image") >= page.read_text().count("<img")

@@ -15,11 +15,12 @@ import pytest
 import requests
 import soundfile
 
+from appliance.engine.decode.png import from_png
 from appliance.state.database import Database
 from tests.support.appliances import Api, Appliance, peak_bytes, wait_for
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.speech_sample import wrong_words
-from tests.support.toy_recordings import loud_wav
+from tests.support.toy_recordings import RATE_HZ, loud_wav
 
 MEBIBYTE = 1024**2
 
@@ -162,9 +163,13 @@ def test_only_an_upload_may_be_large(raw: RawClient) -> None:
     assert "1048576" in raw.call("POST", "/transcript", 413, json=large)["error"]
 
 
-def test_a_stretch_of_the_recording_is_heard(raw: RawClient) -> None:
+def test_a_stretch_of_the_recording_is_heard_and_seen(raw: RawClient) -> None:
     recording = loud_wav()
-    path = f"/transcript/{raw.request_transcript(raw.upload(recording))['id']}/clip"
+    transcript = f"/transcript/{raw.request_transcript(raw.upload(recording))['id']}"
+    path, picture = f"{transcript}/clip", f"{transcript}/spectrogram.png"
+    seen = raw.response("GET", picture, params={"start_ms": 1000, "end_ms": 1500})
+    assert (seen.status_code, seen.headers["Content-Type"]) == (200, "image/png")
+    assert from_png(seen.content).shape == (256, -(-RATE_HZ // 2 // 256))
     clip = raw.response("GET", path, params={"start_ms": 1000, "end_ms": 1500})
     assert (clip.status_code, clip.headers["Content-Type"]) == (200, "audio/wav")
     heard, rate = soundfile.read(io.BytesIO(clip.content), dtype="float32")
@@ -172,7 +177,8 @@ def test_a_stretch_of_the_recording_is_heard(raw: RawClient) -> None:
     assert rate == own_rate
     assert np.array_equal(heard, whole[rate : rate * 3 // 2])
     for start, end, status in ((1500, 1000, 400), (0, 30_001, 422), (2400, 2500, 416)):
-        raw.call("GET", path, status, params={"start_ms": start, "end_ms": end})
+        for one in (path, picture):
+            raw.call("GET", one, status, params={"start_ms": start, "end_ms": end})
 
 
 def test_an_upload_that_is_empty_or_unknown_is_refused(raw: RawClient) -> None:

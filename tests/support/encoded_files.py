@@ -96,14 +96,14 @@ def _by_soundfile(container: str, subtype: str, samples: np.ndarray, rate_hz: in
     return target.getvalue()
 
 
-def _by_ffmpeg(how: Kind, samples: np.ndarray, rate_hz: int, encoder_options: dict[str, str]) -> bytes:
+def _by_ffmpeg(how: Kind, samples: np.ndarray, rate_hz: int, encoder_options: dict[str, str] | None = None) -> bytes:
     layout = LAYOUTS[samples.shape[1]]
     with (
         tempfile.NamedTemporaryFile() as target,  # faststart opens its file a second time
         av.open(target.name, "w", format=how.muxer, options=how.options) as container,
     ):
         stream = container.add_stream(how.codec, rate=rate_hz, layout=layout)
-        stream.codec_context.options = encoder_options
+        stream.codec_context.options = encoder_options or {}
         converter = av.AudioResampler(format=stream.codec_context.format.name, layout=layout, rate=rate_hz)
         for start in range(0, len(samples), 1024):
             packed = np.ascontiguousarray(samples[start : start + 1024]).reshape(1, -1)

@@ -47,6 +47,11 @@ export class Page extends LitElement {
     return poll(this.signal, ask, (error) => (this.problem = error));
   }
 
+  // Until a page has what it needs, its title is shown, and what failed.
+  render() {
+    return this[this.constructor.needs] ? this.view() : html`<h1>${this.heading}</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+  }
+
   get failure() {
     return this.problem ? notice("bad", this.problem.message) : nothing;
   }
@@ -65,6 +70,35 @@ export class Page extends LitElement {
   }
 }
 
+// A page with a list that is turned: load() reads the part after this.cursor, and sets this.next.
+export class ListPage extends Page {
+  cursors = [null];
+
+  get cursor() {
+    return this.cursors.at(-1);
+  }
+
+  requery() {
+    this.cursors = [null];
+    this.reload();
+  }
+
+  reload() {
+    return this.attempt(() => this.load());
+  }
+
+  turn(forward) {
+    if (forward) this.cursors.push(this.next);
+    else this.cursors.pop();
+    this.reload();
+  }
+
+  pager(back, on) {
+    return html`<div class="bar">${this.cursors.length > 1 ? html`<button @click=${() => this.turn(false)}>${back}</button>` : nothing}
+      ${this.next ? html`<button @click=${() => this.turn(true)}>${on}</button>` : nothing}</div>`;
+  }
+}
+
 export const notice = (kind, text) =>
   html`<div class="notice ${kind}" role=${kind === "bad" ? "alert" : "status"}>${text}</div>`;
 
@@ -75,10 +109,10 @@ export function label(labels, name) {
   return html`<span class="label label-${index}"><span aria-hidden="true">${shape}</span> ${name}</span>`;
 }
 
-// A table with a heading for each column: [text, class].
+// A table; columns is "Name, Size#": their headings, with # for a column of numbers.
 export const table = (caption, columns, rows) => html`<div class="table" tabindex="0" role="region" aria-label=${caption}>
   <table><caption class="unseen">${caption}</caption>
-    <thead><tr>${columns.map(([text, kind = ""]) => html`<th scope="col" class=${kind}>${text}</th>`)}</tr></thead>
+    <thead><tr>${columns.split(", ").map((text) => html`<th scope="col" class=${text.endsWith("#") ? "number" : ""}>${text.replace("#", "")}</th>`)}</tr></thead>
     <tbody>${rows}</tbody></table></div>`;
 
 export const empty = (text) => html`<p class="table empty">${text}</p>`;

@@ -4,6 +4,7 @@ const ROUTES = [
   [/^jobs$/, "jobs", "Jobs"],
   [/^jobs\/(?<job>[^/]+)$/, "job", "Job"],
   [/^jobs\/(?<job>[^/]+)\/review$/, "review", "Review"],
+  [/^jobs\/(?<job>[^/]+)\/compare$/, "compare", "Compare"],
   [/^upload$/, "upload", "Upload"],
   [/^datasets$/, "datasets", "Datasets"],
   [/^datasets\/(?<dataset>[^/]+)$/, "dataset", "Dataset"],
@@ -25,7 +26,7 @@ export async function open(hash, session, current) {
     const kept = current?.path === path && current.localName === `console-${name}`;
     const page = kept ? current : document.createElement(`console-${name}`);
     const params = Object.fromEntries(Object.entries(match.groups ?? {}).map(([key, text]) => [key, decodeURIComponent(text)]));
-    Object.assign(page, { path, params, query: new URLSearchParams(search), session });
+    Object.assign(page, { path, params, heading: title, query: new URLSearchParams(search), session });
     if (kept) page.requery?.();
     return { page, place: (path || "jobs").split("/")[0], title };
   }

@@ -58,13 +58,13 @@ class Admin extends Page {
   }
 
   all() {
-    const keys = [["Key"], ["Tenant"], ["Scopes"], ["Created"], ["Last used"], ["Expires"], ["State"]];
+    const keys = "Key, Tenant, Scopes, Created, Last used, Expires, State";
     return html`<h2>Keys</h2>${table("Keys", keys, this.keys.map((key) => html`<tr>
         <td class="name">${key.name}</td><td class="name">${key.tenant}</td><td>${key.scopes.join(", ")}</td>
         <td>${date(key.created_at)}</td><td>${date(key.last_used_at)}</td><td>${date(key.expires_at)}</td>
         <td>${key.revoked_at ? "revoked" : html`<button class="danger" @click=${() => this.revoke(key)}
           aria-label="Revoke ${key.name}">Revoke</button>`}</td></tr>`))}
-      <h2>Tenants</h2>${table("Tenants", [["Tenant"], ["Created"], ["State"], ["Change"]], this.tenants.map((tenant) => html`<tr>
+      <h2>Tenants</h2>${table("Tenants", "Tenant, Created, State, Change", this.tenants.map((tenant) => html`<tr>
         <td class="name">${tenant.name}</td><td>${date(tenant.created_at)}</td>
         <td>${status(tenant.disabled_at ? "disabled" : "ok")}</td>
         <td><button @click=${() => this.change(() => post(`${ADMIN}/tenants/${tenant.id}/${tenant.disabled_at ? "enable" : "disable"}`))}

@@ -21,6 +21,7 @@ class StoredClips extends Clips {
 }
 
 class Dataset extends Page {
+  static needs = "dataset";
   static properties = {
     dataset: { state: true }, audio: { state: true }, next: { state: true }, chosen: { state: true },
     annotations: { state: true }, similar: { state: true }, place: { state: true },
@@ -90,8 +91,7 @@ class Dataset extends Page {
     this.choose(this.chosen);
   }
 
-  render() {
-    if (!this.dataset) return html`<h1>Dataset</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+  view() {
     return html`<h1>${this.dataset.name}</h1><p>${this.dataset.description}</p>${this.failure}
       <div class="columns"><div>${this.audio?.length ? this.list() : empty("No recordings.")}
         ${this.next ? html`<button @click=${() => this.attempt(() => this.more())}>More</button>` : nothing}</div>
@@ -99,7 +99,7 @@ class Dataset extends Page {
   }
 
   list() {
-    const columns = [["Recording"], ["State"], ["Length", "number"], ["Made"], ["Listen"]];
+    const columns = "Recording, State, Length#, Made, Listen";
     return table("Recordings", columns, this.audio.map((one) => html`<tr>
       <td class="name"><button class="plain" aria-pressed=${this.chosen?.id === one.id}
         @click=${() => this.choose(one)}>${one.original_filename || one.id}</button></td>

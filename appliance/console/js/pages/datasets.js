@@ -26,7 +26,7 @@ class Datasets extends Page {
   }
 
   render() {
-    const columns = [["Dataset"], ["Description"], ["Recordings", "number"], ["Annotation sets", "number"], ["Made"]];
+    const columns = "Dataset, Description, Recordings#, Annotation sets#, Made";
     return html`<h1>Datasets</h1>${this.failure}
       ${!this.datasets ? html`<p class="soft">Loading …</p>` : this.datasets.length ? table("Datasets", columns, this.datasets.map((one) => html`<tr>
         <td class="name"><a href="#/datasets/${one.id}">${one.name}</a></td><td class="name">${one.description}</td>

@@ -1,6 +1,6 @@
 import { get, jobPath, query, remove } from "../api.js";
 import { count, date, time } from "../format.js";
-import { Page, empty, html, label, nothing, notice, select, status, table } from "../page.js";
+import { ListPage, empty, html, label, nothing, notice, select, status, table } from "../page.js";
 
 const EXPORTS = [
   ["csv", "CSV"], ["jsonl", "JSON Lines"], ["parquet", "Parquet"], ["audacity", "Audacity"], ["raven", "Raven"],
@@ -9,38 +9,30 @@ const EXPORTS = [
 const VERDICTS = [["", "all"], ["pass"], ["review"], ["fail"]];
 const STATUSES = ["", "pending", "queued", "processing", "completed", "failed", "cancelled"];
 
-class Job extends Page {
+class Job extends ListPage {
+  static needs = "job";
   static properties = { job: { state: true }, files: { state: true }, next: { state: true } };
 
   opened() {
-    this.cursors = [null];
     this.poll(() => this.load());
   }
 
-  requery() {
-    this.cursors = [null];
+  reload() {
     this.shown = null;
-    this.attempt(() => this.load());
+    return super.reload();
   }
 
   async load() {
     const path = jobPath(this.params.job);
     const job = await get(`${path}?files=false`, this);
     if (job !== this.shown) { // the ETag says that nothing changed
-      const asked = { limit: 100, status: this.query.get("status"), verdict: this.query.get("verdict"), q: this.query.get("q"), cursor: this.cursors.at(-1) };
+      const asked = { limit: 100, status: this.query.get("status"), verdict: this.query.get("verdict"), q: this.query.get("q"), cursor: this.cursor };
       const page = await get(query(`${path}/files`, asked), this);
       [this.files, this.next, this.shown] = [page.files, page.next_cursor, job];
     }
     this.labels ??= await labelsOf(job, this);
     this.job = job;
     return job.processed_files < job.total_files;
-  }
-
-  turn(forward) {
-    if (forward) this.cursors.push(this.next);
-    else this.cursors.pop();
-    this.shown = null;
-    this.attempt(() => this.load());
   }
 
   async cancel() {
@@ -54,9 +46,8 @@ class Job extends Page {
     if (!this.problem) location.hash = "#/jobs";
   }
 
-  render() {
-    const job = this.job;
-    if (!job) return html`<h1>Job</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+  view() {
+    const { job } = this;
     return html`<h1>Job <span class="mono">${job.id}</span></h1>
       ${this.failure}
       ${job.error_message ? notice("bad", job.error_message) : nothing}
@@ -74,10 +65,7 @@ class Job extends Page {
         ${select("Verdict", this.query.get("verdict"), VERDICTS, (verdict) => this.goWith({ verdict }))}
         <label>Name <input type="search" .value=${this.query.get("q") ?? ""} @change=${(event) => this.goWith({ q: event.target.value.trim() })}></label>
         <a href="#/rules">Rules</a></form>
-      ${this.files.length ? this.list() : empty("No files.")}
-      <div class="bar">
-        ${this.cursors.length > 1 ? html`<button @click=${() => this.turn(false)}>Previous files</button>` : nothing}
-        ${this.next ? html`<button @click=${() => this.turn(true)}>More files</button>` : nothing}</div>`;
+      ${this.files.length ? this.list() : empty("No files.")}${this.pager("Previous files", "More files")}`;
   }
 
   actions(job) {
@@ -87,6 +75,7 @@ class Job extends Page {
         ${EXPORTS.map(([format, name]) => html`<a href=${exported(format)} download>${name}</a>`)}</p>
       <div class="bar">
       <a class="button main" href="#/jobs/${job.id}/review">Review</a>
+      <a class="button" href="#/jobs/${job.id}/compare">Compare</a>
       <a class="button" href="${jobPath(job.id)}/report" target="_blank" rel="noopener">Report</a>
       ${write && job.status !== "cancelled" ? html`<a class="button" href="#/upload?job=${job.id}">Add files</a>` : nothing}
       ${write && job.processed_files < job.total_files ? html`<button @click=${this.cancel}>Cancel</button>` : nothing}
@@ -94,7 +83,7 @@ class Job extends Page {
   }
 
   list() {
-    const columns = [["File"], ["Status"], ["Verdict"], ["Length", "number"], ["Detections", "number"], ["By type"]];
+    const columns = "File, Status, Verdict, Length#, Detections#, By type";
     return table("Files of the job", columns, this.files.map((file) => html`<tr>
       <td class="name"><a href="#/jobs/${this.job.id}/review?file=${file.id}">${file.original_filename || file.id}</a>
         ${file.error_message ? html`<br><span class="soft">${file.error_message}</span>` : nothing}</td>

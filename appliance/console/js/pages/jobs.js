@@ -1,14 +1,14 @@
 import { get, query } from "../api.js";
 import { count, date } from "../format.js";
-import { Page, empty, html, nothing, select, status, table } from "../page.js";
+import { ListPage, empty, html, nothing, select, status, table } from "../page.js";
 
 const STATUSES = ["", "pending", "processing", "completed", "failed", "cancelled"];
 
-class Jobs extends Page {
+class Jobs extends ListPage {
+  static needs = "jobs";
   static properties = { jobs: { state: true }, next: { state: true } };
 
   opened() {
-    this.cursors = [null];
     this.poll(() => this.look());
   }
 
@@ -20,25 +20,14 @@ class Jobs extends Page {
     return this.running;
   }
 
-  requery() {
-    this.cursors = [null];
-    this.attempt(() => this.load());
-  }
-
   async load() {
     const asked = Object.fromEntries(this.query);
-    const page = await get(query("/api/v1/inference-jobs", { limit: 50, ...asked, cursor: this.cursors.at(-1) }), this);
+    const page = await get(query("/api/v1/inference-jobs", { limit: 50, ...asked, cursor: this.cursor }), this);
     [this.jobs, this.next] = [page.inference_jobs, page.next_cursor];
     return this.jobs.some((job) => job.processed_files < job.total_files);
   }
 
-  turn(forward) {
-    if (forward) this.cursors.push(this.next);
-    else this.cursors.pop();
-    this.attempt(() => this.load());
-  }
-
-  render() {
+  view() {
     return html`<h1>Jobs</h1>
       <form class="bar" role="search" @submit=${(event) => event.preventDefault()}>
         ${select("Status", this.query.get("status"), STATUSES.map((name) => [name, name || "all"]), (value) => this.goWith({ status: value }))}
@@ -47,15 +36,11 @@ class Jobs extends Page {
         ${this.may("write") ? html`<a class="button main" href="#/upload">New job</a>` : nothing}
       </form>
       ${this.failure}
-      ${!this.jobs ? html`<p class="soft">Loading …</p>` : this.jobs.length ? this.list() : empty("No jobs.")}
-      <div class="bar">
-        ${this.cursors?.length > 1 ? html`<button @click=${() => this.turn(false)}>Newer</button>` : nothing}
-        ${this.next ? html`<button @click=${() => this.turn(true)}>Older</button>` : nothing}
-      </div>`;
+      ${this.jobs.length ? this.list() : empty("No jobs.")}${this.pager("Newer", "Older")}`;
   }
 
   list() {
-    const columns = [["Job"], ["Model"], ["Status"], ["Files", "number"], ["Failed", "number"], ["Progress"], ["Made"]];
+    const columns = "Job, Model, Status, Files#, Failed#, Progress, Made";
     return table("Jobs", columns, this.jobs.map((job) => html`<tr>
       <td><a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a></td>
       <td class="name">${job.model_id}</td><td>${status(job.status)}</td>

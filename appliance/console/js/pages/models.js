@@ -23,7 +23,7 @@ class Models extends Page {
 
   one(model) {
     const names = model.labels.map((one) => one.name);
-    const columns = [["Label"], ["Threshold", "number"], ["Merge window", "number"], ["Least length", "number"]];
+    const columns = "Label, Threshold#, Merge window#, Least length#";
     return html`<section class="card"><h2>${model.id}</h2>
       <p>${model.description}</p>
       <dl class="facts"><dt>Task</dt><dd>${model.task}${model.language ? `, ${model.language}` : ""}</dd>

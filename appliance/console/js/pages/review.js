@@ -8,6 +8,7 @@ import { Decisions } from "../review/decisions.js";
 import { decisions, filters, list } from "../review/parts.js";
 import { Queue, spanOf } from "../review/queue.js";
 import { shortcuts } from "../review/shortcuts.js";
+import "../review/alike.js";
 import "../review/summary.js";
 import "../review/tuning.js";
 import "../timeline/timeline.js";
@@ -15,11 +16,15 @@ import { labelsOf } from "./job.js";
 
 const FILTERS = ["order", "state", "type", "min_confidence", "max_confidence"];
 
+const SWITCHES = [["looped", "Loop"], ["slow", "Half speed"], ["loud", "18 dB louder"], ["scores", "Scores"]];
+const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_type}/${detection.start_ms}/${detection.end_ms}`;
+
 class Review extends Page {
+  static needs = "queue";
   static properties = {
     job: { state: true }, file: { state: true }, reviews: { state: true }, index: { state: true }, headMs: { state: true },
     preview: { state: true }, waiting: { state: true }, late: { state: true }, contextMs: { state: true },
-    playing: { state: true }, slow: { state: true }, loud: { state: true }, looped: { state: true },
+    playing: { state: true }, slow: { state: true }, loud: { state: true }, looped: { state: true }, scores: { state: true },
   };
 
   opened() {
@@ -106,9 +111,12 @@ class Review extends Page {
     return [from, to];
   }
 
-  async play() {
-    const item = this.item;
-    if (item) await this.attempt(() => this.player.play(this.clipsOf(item.file_id), ...this.stretch(item)));
+  hear(item) {
+    return this.attempt(() => this.player.play(this.clipsOf(item.file_id), ...this.stretch(item)));
+  }
+
+  play() {
+    return this.item && this.hear(this.item);
   }
 
   toggle() {
@@ -129,9 +137,11 @@ class Review extends Page {
     step();
   }
 
-  sound(name, value) {
-    this.player[name] = value;
-    if (this.player.playing) this.play();
+  // Switch something on or off: how it sounds, or what is shown.
+  flip(name) {
+    this[name] = !this[name];
+    Object.assign(this.player, { loop: this.looped, rate: this.slow ? 0.5 : 1, gain: this.loud ? 8 : 1 });
+    if (this.player.playing && name !== "scores") this.play();
   }
 
   // One key: decide, store, go on to the next and play it.
@@ -152,6 +162,18 @@ class Review extends Page {
       announce(`${items.length} ${verdict}`);
       this.requestUpdate();
     });
+  }
+
+  alike() {
+    if (this.item && this.may("write")) this.querySelector("review-alike").open(this.item);
+  }
+
+  // Items of the queue are changed with the others, so that the list shows it.
+  rejectAlike({ detail }) {
+    const known = new Map(this.queue.items.map((item) => [nameOf(item), item]));
+    this.decisions.decideAll(detail.map((item) => known.get(nameOf(item)) ?? item), { verdict: "rejected" });
+    announce(`${detail.length} rejected`);
+    this.go(this.index + 1);
   }
 
   undo() {
@@ -205,8 +227,7 @@ class Review extends Page {
     return this.file.detections.map((one) => ({ ...one, detected: one.start_ms, verdict: marks.get(`${one.artifact_type}/${one.start_ms}`) }));
   }
 
-  render() {
-    if (!this.queue || !this.job) return html`<h1>Review</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+  view() {
     const { progress } = this.queue;
     return html`<div class="review" @keydown=${(event) => press(event, this.shortcuts)}>
       <h1>${this.file ? this.file.original_filename || this.file.id : "Review"}</h1>
@@ -225,13 +246,14 @@ class Review extends Page {
           <review-tuning .job=${this.job.id} .file=${this.file} .session=${this.session}
             @preview=${(event) => (this.preview = event.detail)} @kept=${this.kept}></review-tuning>
           <review-summary .job=${this.job.id} .labels=${this.labels}></review-summary></div></div>
+      <review-alike .job=${this.job.id} @reject=${this.rejectAlike} @hear=${(event) => this.hear(event.detail)}></review-alike>
       ${help(this.shortcuts)}</div>`;
   }
 
   picture() {
     return html`<div class="picture" tabindex="0" role="group" aria-label="Timeline"><console-timeline
         .base=${filePath(this.params.job, this.file.id)} .clips=${this.clipsOf(this.file.id)} .durationMs=${this.file.duration_ms}
-        .labels=${this.labels} .events=${this.events} .preview=${this.preview} .headMs=${this.headMs}
+        .labels=${this.labels} .events=${this.events} .preview=${this.preview} .headMs=${this.headMs} .showScores=${!!this.scores}
         .selected=${this.item?.file_id === this.file.id ? spanOf(this.item) : null} @seek=${this.seek} @pick=${this.pick}></console-timeline></div>
       <div class="bar tools">${this.tools()}</div>`;
   }
@@ -240,9 +262,7 @@ class Review extends Page {
     const timeline = () => this.querySelector("console-timeline");
     const contexts = [["0", "none"], ["500", "0.5 s"], ["2000", "2 s"]];
     return html`<button class="main" @click=${this.toggle}>${this.playing ? "Stop" : "Play"}</button>
-      <button aria-pressed=${!!this.looped} @click=${() => this.sound("loop", (this.looped = !this.looped))}>Loop</button>
-      <button aria-pressed=${!!this.slow} @click=${() => this.sound("rate", (this.slow = !this.slow) ? 0.5 : 1)}>Half speed</button>
-      <button aria-pressed=${!!this.loud} @click=${() => this.sound("gain", (this.loud = !this.loud) ? 8 : 1)}>18 dB louder</button>
+      ${SWITCHES.map(([name, text]) => html`<button aria-pressed=${!!this[name]} @click=${() => this.flip(name)}>${text}</button> `)}
       ${select("Context", String(this.contextMs), contexts, (value) => (this.contextMs = Number(value)))}
       <button @click=${() => timeline().zoom(0.5)} aria-label="Zoom in">+</button>
       <button @click=${() => timeline().zoom(2)} aria-label="Zoom out">−</button>

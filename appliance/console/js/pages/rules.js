@@ -31,7 +31,7 @@ class Rules extends Page {
     const write = this.may("write");
     return html`<h1>Rules</h1><p>A file gets the gravest verdict of the rules that apply to it; a file to which none applies passes.</p>
       ${this.failure}${this.saved ? notice("good", "Saved. The verdicts of all files follow within seconds.") : nothing}
-      ${this.rules?.length ? table("Rules", [["Type"], ["If"], ["Within"], ["Verdict"], ["Change"]], this.rules.map((rule, index) => html`<tr>
+      ${this.rules?.length ? table("Rules", "Type, If, Within, Verdict, Change", this.rules.map((rule, index) => html`<tr>
         <td>${rule.artifact_type === "*" ? "any" : rule.artifact_type}</td><td>${MEASURES[rule.measure]} ${rule.over}</td>
         <td>${rule.within_ms ? `any ${rule.within_ms / 1000} s` : "the whole file"}</td><td>${status(rule.verdict)}</td>
         <td>${write ? html`<button @click=${() => this.save(this.rules.toSpliced(index, 1))} aria-label="Remove rule ${index + 1}">Remove</button>`

@@ -36,7 +36,7 @@ class Speech extends Page {
         <label>Recording in English <input type="file" name="file" required></label>
         <button class="main" ?disabled=${this.busy}>${this.busy ? "Sending …" : "Transcribe"}</button></div></form>` : nothing}
       ${!this.transcripts ? html`<p class="soft">Loading …</p>` : this.transcripts.length
-      ? table("Transcripts", [["Transcript"], ["State"], ["Made"], ["Error"]],
+      ? table("Transcripts", "Transcript, State, Made, Error",
         this.transcripts.map((one) => html`<tr><td><a class="mono" href="#/speech/${one.id}">${one.id.slice(0, 8)}</a></td>
           <td>${status(one.status === "error" ? "failed" : one.status)}</td><td>${date(one.created)}</td><td class="name">${one.error}</td></tr>`))
       : empty("No transcripts.")}

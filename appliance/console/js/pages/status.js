@@ -5,6 +5,7 @@ import { Page, html, nothing, status, table } from "../page.js";
 const UNITS = { bytes, seconds: (value) => `${count(Math.round(value / 60))} min`, files: count, uploads: count };
 
 class Status extends Page {
+  static needs = "checks";
   static properties = { checks: { state: true }, quotas: { state: true }, failed: { state: true }, webhooks: { state: true } };
 
   opened() {
@@ -27,8 +28,7 @@ class Status extends Page {
     return !/empty/.test(checks.queue?.detail ?? "empty");
   }
 
-  render() {
-    if (!this.checks) return html`<h1>Status</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+  view() {
     return html`<h1>Status</h1>${this.failure}
       <p>The appliance is ${status(this.state)}</p>
       <div class="cards">${Object.entries(this.checks).map(([name, check]) => html`<section class="card">
@@ -40,17 +40,17 @@ class Status extends Page {
   usage() {
     const show = (quota, value) => (value === null ? "no limit" : UNITS[quota.name.split("_").at(-1)]?.(value) ?? count(value));
     return html`<h2>What this tenant uses</h2>
-      ${table("Quotas", [["Limit"], ["Used", "number"], ["Allowed", "number"]], this.quotas.map((quota) => html`<tr>
+      ${table("Quotas", "Limit, Used#, Allowed#", this.quotas.map((quota) => html`<tr>
         <td>${quota.name.replace("tenant_", "").replaceAll("_", " ")}</td><td class="number">${show(quota, quota.used)}</td>
         <td class="number">${show(quota, quota.allowed)}</td></tr>`))}`;
   }
 
   errors() {
     return html`<h2>Errors</h2>
-      ${this.failed.length ? table("Failed jobs", [["Job"], ["Model"], ["What failed"], ["Changed"]], this.failed.map((job) => html`<tr>
+      ${this.failed.length ? table("Failed jobs", "Job, Model, What failed, Changed", this.failed.map((job) => html`<tr>
         <td><a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a></td><td>${job.model_id}</td>
         <td>${job.error_message}</td><td>${date(job.updated_at)}</td></tr>`)) : html`<p>No job has failed.</p>`}
-      ${this.webhooks.length ? html`<h2>Webhooks that were not delivered</h2>${table("Webhooks", [["Event"], ["To"], ["Last error"]],
+      ${this.webhooks.length ? html`<h2>Webhooks that were not delivered</h2>${table("Webhooks", "Event, To, Last error",
         this.webhooks.map((one) => html`<tr><td>${one.event_type}</td><td class="name">${one.url}</td>
           <td>${one.last_error ?? one.last_status}</td></tr>`))}` : nothing}`;
   }

@@ -8,12 +8,15 @@ const AROUND_MS = 3000; // of the picture, before and after the word
 const HEARD_MS = 8000; // from a word on
 
 class Transcript extends Page {
+  static needs = "transcript";
   static properties = { transcript: { state: true }, word: { state: true } };
 
   opened() {
     this.path = `/v2/transcript/${encodeURIComponent(this.params.transcript)}`;
     this.player = new Player();
-    this.clips = new Clips((start, end) => query(`${this.path}/clip`, { start_ms: start, end_ms: end }));
+    const stretch = (name) => (start, end) => query(`${this.path}/${name}`, { start_ms: start, end_ms: end });
+    this.clips = new Clips(stretch("clip"));
+    this.pictureOf = stretch("spectrogram.png");
     this.player.addEventListener("play", () => this.follow());
     this.poll(async () => {
       this.transcript = await get(this.path, this);
@@ -57,15 +60,14 @@ class Transcript extends Page {
     }
   }
 
-  render() {
+  view() {
     const { transcript } = this;
-    if (!transcript) return html`<h1>Transcript</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
     const words = transcript.words ?? [];
     return html`<h1>Transcript <span class="mono">${transcript.id.slice(0, 8)}</span></h1>${this.failure}
       <p>${status(transcript.status === "error" ? "failed" : transcript.status)} <span class="soft">${transcript.speech_model_used},
         ${time(this.lengthMs, 0)}</span></p>
       ${transcript.error ? notice("bad", transcript.error) : nothing}
-      ${words.length ? html`<div class="picture"><console-timeline .clips=${this.clips} .durationMs=${this.lengthMs} .labels=${["words"]}
+      ${words.length ? html`<div class="picture"><console-timeline .clips=${this.clips} .pictureOf=${this.pictureOf} .durationMs=${this.lengthMs} .labels=${["words"]}
           .events=${this.events}></console-timeline></div>
         <div class="bar"><button @click=${() => this.player.stop()}>Stop</button><span class="soft">Choose a word to hear it.</span></div>
         <p class="transcript">${words.map((one, index) => html`<button class=${index === this.word ? "heard" : ""}

@@ -83,7 +83,7 @@ class Upload extends Page {
         <span role="status">${count(done)} of ${count(rows.length)} files, ${bytes(sent)} of ${bytes(total)}</span>
         <button @click=${() => this.uploads.pause(!paused)}>${paused ? "Go on" : "Pause"}</button>
         ${refused.length ? html`<button @click=${() => this.uploads.retry()}>Try ${refused.length} again</button>` : nothing}</div>
-      ${table("Files", [["File"], ["Size", "number"], ["State"], ["Sent"]], [...refused, ...rows.filter((row) => row.state !== "refused")]
+      ${table("Files", "File, Size#, State, Sent", [...refused, ...rows.filter((row) => row.state !== "refused")]
         .slice(0, SHOWN).map((row) => html`<tr><td class="name">${row.name}
           ${row.problem ? html`<br><span class="soft">${row.problem}</span>` : nothing}</td><td class="number">${bytes(row.file.size)}</td>
           <td>${status(row.state === "refused" ? "failed" : row.state)}</td>

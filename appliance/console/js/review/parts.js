@@ -60,6 +60,7 @@ export function decisions(page) {
     <p>${label(page.labels, item.detection.artifact_type)} ${percent(item.detection.confidence)}</p>
     <div class="bar"><button class="main" @click=${() => page.decide("confirmed")}>Confirm${key("c")}</button>
       <button class="danger" @click=${() => page.decide("rejected")}>Reject${key("x")}</button>
+      <button @click=${() => page.alike()}>Alike …${key("a")}</button>
       <button @click=${() => page.undo()}>Undo${key("u")}</button></div>
     <div class="bar relabel" role="group" aria-label="It is another type">${page.labels.map((name) => html`<button
       @click=${() => page.decide("confirmed", name)}>${label(page.labels, name)}${key(look(page.labels, name).key)}</button>`)}</div>

@@ -26,7 +26,7 @@ class Summary extends Page {
   }
 
   render() {
-    const columns = [["Type"], ["Reviewed", "number"], ["Right", "number"], ["Precision", "number"], ["Threshold", "number"]];
+    const columns = "Type, Reviewed#, Right#, Precision#, Threshold#";
     const targets = ["0.8", "0.9", "0.95", "0.99"].map((value) => [value, percent(value)]);
     return html`<details><summary>Precision by type</summary>${this.failure}
       ${select("Suggest a threshold for a precision of", this.target, targets, (value) => this.aim(value))}

@@ -4,14 +4,14 @@ import { time } from "../format.js";
 export const AXIS = 22;
 export const ENVELOPE = 90;
 export const SPECTROGRAM = 130;
-export const LANE = 16;
 export const lanesTop = AXIS + ENVELOPE + SPECTROGRAM + 4;
-export const heightOf = (labels) => lanesTop + Math.max(1, labels.length) * LANE + 2;
+export const laneOf = ({ showScores }) => (showScores ? 36 : 16);
+export const heightOf = (scene) => lanesTop + Math.max(1, scene.labels.length) * laneOf(scene) + 2;
 
-// scene: { axis, peaks, tiles, samples, labels, events, selected, preview, headMs, colours }
+// scene: { axis, peaks, tiles, samples, labels, events, selected, preview, headMs, colours, showScores, scores }
 export function draw(context, scene) {
-  const { axis, colours, labels } = scene;
-  const height = heightOf(labels);
+  const { axis, colours } = scene;
+  const height = heightOf(scene);
   context.fillStyle = colours.surface;
   context.fillRect(0, 0, axis.width, height);
   context.font = "12px system-ui, sans-serif";
@@ -21,6 +21,7 @@ export function draw(context, scene) {
   else if (scene.samples && (!scene.peaks || axis.msPerPx * scene.samples.rate < 64_000)) drawEnvelope(context, scene, columnsOf(scene));
   else if (scene.peaks) drawEnvelope(context, scene, scene.peaks.columns(axis));
   drawLanes(context, scene);
+  if (scene.showScores && scene.scores) drawScores(context, scene);
   if (scene.selected) drawSelected(context, scene, height);
   if (scene.tiles) drawScale(context, scene);
   if (scene.headMs !== null) line(context, axis.toX(scene.headMs), 0, height, colours.bad, 2);
@@ -84,7 +85,9 @@ function drawSamples(context, { axis, samples, colours }) {
 }
 
 // A lane shows every event at least 2 px wide; what lies on one pixel is drawn once, as dark as the strongest.
-function drawLanes(context, { axis, labels, events, preview, colours }) {
+function drawLanes(context, scene) {
+  const { axis, labels, events, preview, colours } = scene;
+  const height = laneOf(scene);
   const shown = preview ?? events;
   const seen = new Map();
   for (const event of shown) {
@@ -95,28 +98,49 @@ function drawLanes(context, { axis, labels, events, preview, colours }) {
     const place = `${lane}/${Math.round(x)}/${Math.round(width)}`;
     if ((seen.get(place) ?? -1) >= event.confidence) continue;
     seen.set(place, event.confidence);
-    const y = lanesTop + lane * LANE + 2;
-    context.fillStyle = colours.labels[lane % colours.labels.length];
-    context.globalAlpha = event.verdict === "rejected" ? 0.25 : 0.35 + 0.65 * event.confidence;
-    context.fillRect(x, y, width, LANE - 4);
+    const y = lanesTop + lane * height + 2;
+    context.fillStyle = colours.labels[Math.floor(lane / scene.lanesOfLabel) % colours.labels.length];
+    context.globalAlpha = event.verdict === "rejected" || scene.showScores ? 0.25 : 0.35 + 0.65 * event.confidence;
+    context.fillRect(x, y, width, height - 4);
     context.globalAlpha = 1;
     if (event.verdict && width > 10) {
       context.fillStyle = colours.surface;
-      context.fillText(event.verdict === "rejected" ? "✕" : "✓", x + 2, y + LANE - 6);
+      context.fillText(event.verdict === "rejected" ? "✕" : "✓", x + 2, y + height - 6);
     }
   }
   context.fillStyle = colours.text;
   context.font = "11px system-ui, sans-serif";
   labels.forEach((name, lane) => {
-    const y = lanesTop + lane * LANE;
+    const y = lanesTop + lane * height;
     line(context, 0, y, y, colours.line, 1, axis.width);
     context.globalAlpha = 0.8;
     context.fillStyle = colours.surface;
-    context.fillRect(0, y + 2, context.measureText(name).width + 8, LANE - 4);
+    context.fillRect(0, y + 2, context.measureText(name).width + 8, height - 4);
     context.globalAlpha = 1;
     context.fillStyle = colours.text;
-    context.fillText(name, 4, y + LANE - 5);
+    context.fillText(name, 4, y + height - 5);
   });
+}
+
+// What the model reported of each label, as a curve from 0 at the bottom of its lane to 1 at the top.
+function drawScores(context, scene) {
+  const { axis, labels, scores, colours } = scene;
+  const height = laneOf(scene);
+  for (const { artifact_type: name, scores: values } of scores.labels) {
+    const lane = labels.indexOf(name);
+    if (lane < 0) continue;
+    const step = (scores.end_ms - scores.start_ms) / values.length;
+    const [bottom, top] = [lanesTop + (lane + 1) * height - 1, height - 4];
+    context.strokeStyle = colours.text;
+    context.beginPath();
+    const last = Math.min(values.length, Math.ceil((axis.endMs - scores.start_ms) / step) + 1);
+    for (let i = Math.max(0, Math.floor((axis.startMs - scores.start_ms) / step)); i < last; i++) {
+      const y = bottom - values[i] * top;
+      context.lineTo(axis.toX(scores.start_ms + i * step), y);
+      context.lineTo(axis.toX(scores.start_ms + (i + 1) * step), y);
+    }
+    context.stroke();
+  }
 }
 
 function drawSelected(context, { axis, selected, colours }, height) {

@@ -1,5 +1,6 @@
 // Spectrogram tiles: grey pictures, coloured here, so that another contrast needs no request.
 import { send } from "../api.js";
+import { wait } from "../poll.js";
 
 const KEPT = 96;
 const AT_ONCE = 4;
@@ -66,15 +67,7 @@ export class Tiles {
     this.kept.set(name, {});
     this.running++;
     try {
-      const response = await send("GET", `${this.base}/${name}.png`, { signal: this.signal });
-      const image = await createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });
-      const picture = new OffscreenCanvas(image.width, image.height);
-      const context = picture.getContext("2d", { willReadFrequently: true });
-      context.drawImage(image, 0, 0);
-      const grey = context.getImageData(0, 0, image.width, image.height);
-      const tile = { picture, context, grey: grey.data.filter((_, index) => index % 4 === 0), pixels: grey };
-      this.colour(tile);
-      this.kept.set(name, tile);
+      this.kept.set(name, await this.read(`${this.base}/${name}.png`));
       if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
       this.changed();
     } catch (error) {
@@ -87,6 +80,19 @@ export class Tiles {
       this.running--;
       this.next();
     }
+  }
+
+  // A grey picture, coloured.
+  async read(path) {
+    const response = await send("GET", path, { signal: this.signal });
+    const image = await createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });
+    const picture = new OffscreenCanvas(image.width, image.height);
+    const context = picture.getContext("2d", { willReadFrequently: true });
+    context.drawImage(image, 0, 0);
+    const grey = context.getImageData(0, 0, image.width, image.height);
+    const tile = { picture, context, grey: grey.data.filter((_, index) => index % 4 === 0), pixels: grey };
+    this.colour(tile);
+    return tile;
   }
 
   colour({ context, grey, pixels }) {
@@ -104,5 +110,32 @@ export class Tiles {
 
   part(hz) {
     return Math.log(hz / this.min_hz) / Math.log(this.max_hz / this.min_hz);
+  }
+}
+
+// The spectrogram of a recording that has no tiles: one picture of the stretch that is shown.
+export class Strip extends Tiles {
+  // pathOf(start, end) is the URL of a picture.
+  constructor(pathOf, durationMs, rate, signal, changed) {
+    super({ pathOf, durationMs, min_hz: 40, max_hz: rate / 2 }, "", signal, changed);
+  }
+
+  draw(context, axis, top, height) {
+    const [from, to] = [Math.floor(axis.startMs), Math.ceil(Math.min(axis.endMs, this.durationMs))];
+    const [held] = this.kept.values();
+    if (held?.picture) context.drawImage(held.picture, axis.toX(held.from), top, axis.toX(held.to) - axis.toX(held.from), height);
+    if (!this.running && to - from <= 30_000 && (held?.from !== from || held.to !== to)) this.load(from, to);
+  }
+
+  async load(from, to) {
+    this.running++;
+    try {
+      this.kept = new Map([["", { ...await this.read(this.pathOf(from, to)), from, to }]]);
+      this.changed();
+    } catch {
+      await wait(2000, this.signal); // the next picture asks again
+    } finally {
+      this.running--;
+    }
   }
 }

@@ -1,43 +1,34 @@
 // The picture of one recording: <console-timeline>. Wheel and pinch zoom, drag moves, a click places the head.
-import { LitElement, html, nothing } from "../../vendor/lit.js";
-import { whenMade } from "../api.js";
+import { get, query, whenMade } from "../api.js";
 import { time } from "../format.js";
+import { Page, html, nothing } from "../page.js";
 import { Axis } from "./axis.js";
-import { AXIS, ENVELOPE, SPECTROGRAM, draw, heightOf, lanesTop, LANE } from "./draw.js";
+import { AXIS, ENVELOPE, SPECTROGRAM, draw, heightOf, laneOf, lanesTop } from "./draw.js";
 import { Peaks } from "./peaks.js";
-import { Tiles } from "./tiles.js";
+import { Strip, Tiles } from "./tiles.js";
 
 const NAMED = ["surface", "text", "soft", "line", "accent", "bad", "warn"];
 
-class Timeline extends LitElement {
+class Timeline extends Page {
   static properties = {
-    base: {}, clips: {}, durationMs: {}, labels: {}, events: {}, selected: {}, preview: {}, headMs: {},
-    problem: { state: true }, readout: { state: true },
+    base: {}, clips: {}, durationMs: {}, labels: {}, events: {}, selected: {}, preview: {}, headMs: {}, showScores: {}, lanesOfLabel: {}, pictureOf: {},
+    readout: { state: true },
   };
 
   constructor() {
     super();
-    Object.assign(this, { labels: [], events: [], headMs: null, axis: new Axis(), frames: [] });
+    Object.assign(this, { labels: [], lanesOfLabel: 1, events: [], headMs: null, axis: new Axis(), frames: [] });
   }
 
-  createRenderRoot() {
-    return this;
-  }
-
-  connectedCallback() {
-    super.connectedCallback();
+  opened() {
     this.watcher = new ResizeObserver(() => this.fit());
-    this.retheme = () => requestAnimationFrame(() => this.readColours());
-    addEventListener("theme", this.retheme);
-    this.media = matchMedia("(prefers-color-scheme: dark)");
-    this.media.addEventListener("change", this.retheme);
+    const retheme = () => requestAnimationFrame(() => this.readColours());
+    addEventListener("theme", retheme, { signal: this.signal });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", retheme, { signal: this.signal });
   }
 
-  disconnectedCallback() {
-    super.disconnectedCallback();
+  closed() {
     this.watcher.disconnect();
-    removeEventListener("theme", this.retheme);
-    this.media.removeEventListener("change", this.retheme);
     this.loading?.abort();
   }
 
@@ -51,14 +42,14 @@ class Timeline extends LitElement {
   updated(changed) {
     if (changed.has("base") && this.base) this.load();
     else if (changed.has("durationMs")) this.fit();
-    if (changed.has("labels")) this.fit();
+    if (changed.has("labels") || changed.has("showScores")) this.fit();
     this.paint();
   }
 
   async load() {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
-    Object.assign(this, { peaks: null, tiles: null, samples: null, problem: null });
+    Object.assign(this, { peaks: null, tiles: null, samples: null, scores: null, problem: null });
     this.axis = new Axis(this.durationMs || 1, this.axis.width);
     this.fit();
     const changed = () => this.paint();
@@ -68,7 +59,7 @@ class Timeline extends LitElement {
       this.paint();
       this.tiles = new Tiles(await (await whenMade(`${this.base}/spectrogram`, { signal })).json(), `${this.base}/spectrogram`, signal, changed);
     } catch (error) {
-      if (error.name !== "AbortError") this.problem = error.message;
+      if (error.name !== "AbortError") this.problem = error;
     }
   }
 
@@ -86,7 +77,7 @@ class Timeline extends LitElement {
   fit() {
     if (!this.canvas) return;
     const width = Math.max(100, Math.floor(this.clientWidth));
-    const height = heightOf(this.labels);
+    const height = heightOf(this);
     this.axis.durationMs = this.durationMs || 1;
     this.axis.resize(width);
     const scale = devicePixelRatio || 1;
@@ -104,6 +95,7 @@ class Timeline extends LitElement {
       if (!this.colours || !this.isConnected) return;
       const began = performance.now();
       this.loadSamples();
+      this.loadScores();
       draw(this.canvas.getContext("2d"), this);
       this.frames.push(performance.now() - began);
       if (this.frames.length > 600) this.frames.shift();
@@ -124,11 +116,32 @@ class Timeline extends LitElement {
     try {
       const clip = await clips.get(...stretch);
       if (clips === this.clips) this.samples = { ...clip, startMs: stretch[0], endMs: stretch[1] };
+      if (this.pictureOf) this.tiles ??= new Strip(this.pictureOf, this.durationMs, clip.rate, this.signal, () => this.paint());
       this.paint();
     } catch {
       // The envelope is drawn instead, and the next picture asks again.
     } finally {
       setTimeout(() => (this.fetching = false), 100);
+    }
+  }
+
+  // Scores are read for thrice the width, so that moving a little needs no request.
+  async loadScores() {
+    const { startMs, endMs, msPerPx, width } = this.axis;
+    const { scores } = this;
+    if (!this.showScores || this.reading) return;
+    const [from, to] = [Math.max(0, Math.floor(2 * startMs - endMs)), Math.ceil(Math.min(this.durationMs, 2 * endMs - startMs))];
+    const fits = scores?.start_ms <= startMs && scores.end_ms >= Math.min(endMs, this.durationMs);
+    if (to <= from || (fits && (scores.end_ms - scores.start_ms <= 6 * width * msPerPx))) return;
+    this.reading = true;
+    try {
+      this.scores = await get(query(`${this.base}/scores`, { start_ms: from, end_ms: to, points: Math.min(4000, 3 * width) }), this);
+      this.paint();
+    } catch (error) {
+      this.showScores = false;
+      if (error.name !== "AbortError") this.problem = error;
+    } finally {
+      this.reading = false;
     }
   }
 
@@ -189,7 +202,7 @@ class Timeline extends LitElement {
     this.drag = null;
     if (!clicked) return;
     const ms = this.axis.toMs(event.offsetX);
-    const lane = this.labels[Math.floor((event.offsetY - lanesTop) / LANE)];
+    const lane = this.labels[Math.floor((event.offsetY - lanesTop) / laneOf(this))];
     const margin = 3 * this.axis.msPerPx;
     const hit = event.offsetY >= lanesTop && this.events.find((one) =>
       one.artifact_type === lane && one.start_ms - margin <= ms && one.end_ms + margin >= ms);
@@ -201,7 +214,7 @@ class Timeline extends LitElement {
       <canvas @pointerdown=${this.down} @pointermove=${this.move} @pointerup=${this.up} role="img"
         aria-label="Envelope, spectrogram and detections of the recording; the list has the same as text"></canvas>
       <p class="readout soft">${this.readout ?? "\u00a0"}</p>
-      ${this.problem ? html`<p class="soft">The picture cannot be made: ${this.problem}</p>` : nothing}`;
+      ${this.problem ? html`<p class="soft">Not all can be shown: ${this.problem.message}</p>` : nothing}`;
   }
 }
 

@@ -1,0 +1,97 @@
+import { filePath, get, jobPath, query } from "../api.js";
+import { count, date, percent, time } from "../format.js";
+import { Page, empty, html, label, nothing, select, table } from "../page.js";
+import { Clips, Player } from "../player.js";
+import "../timeline/timeline.js";
+
+const AROUND_MS = 1000;
+const SIDES = [["here", "this job"], ["there", "the other job"]];
+
+// What two jobs reported on the same recordings: two models, two versions, or two settings.
+class Compare extends Page {
+  static needs = "jobs";
+  static properties = { jobs: { state: true }, files: { state: true }, types: { state: true }, next: { state: true }, file: { state: true } };
+
+  opened() {
+    this.player = new Player();
+    this.requery();
+  }
+
+  closed() {
+    this.player.stop();
+  }
+
+  requery() {
+    Object.assign(this, { files: [], types: new Map(), next: null, file: null });
+    this.attempt(async () => {
+      this.jobs ??= (await get("/api/v1/inference-jobs?limit=200", this)).inference_jobs.filter((job) => job.id !== this.params.job);
+      if (this.query.get("with")) await this.more();
+    });
+  }
+
+  async more() {
+    const path = query(`${jobPath(this.params.job)}/compare`, { with: this.query.get("with"), limit: 100, cursor: this.next });
+    const page = await get(path, this);
+    for (const { artifact_type: name, ...numbers } of page.types) {
+      const sum = this.types.get(name) ?? { both: 0, only_here: 0, only_there: 0 };
+      for (const key of Object.keys(sum)) sum[key] += numbers[key];
+      this.types.set(name, sum);
+    }
+    [this.files, this.next] = [[...this.files, ...page.files], page.next_cursor];
+  }
+
+  // What one job reported in a file and the other did not.
+  differences(file) {
+    return SIDES.flatMap(([side, whose]) => file[side].filter((one) => !one.matched).map((one) => ({ ...one, whose })))
+      .sort((a, b) => a.start_ms - b.start_ms);
+  }
+
+  hear({ start_ms: start, end_ms: end }) {
+    const path = filePath(this.params.job, this.file.file_id);
+    this.clips ??= new Clips((from, to) => query(`${path}/clip`, { start_ms: from, end_ms: to }));
+    this.querySelector("console-timeline").show(start - AROUND_MS, end + AROUND_MS);
+    const from = Math.max(0, start - AROUND_MS / 2);
+    this.attempt(() => this.player.play(this.clips, from, Math.min(end + AROUND_MS / 2, from + 30_000)));
+  }
+
+  view() {
+    const names = this.jobs.map((job) => [job.id, `${job.model_id} · ${date(job.created_at)} · ${count(job.total_files)} files · ${job.id.slice(0, 8)}`]);
+    const differ = this.files.filter((file) => file.other_file_id && this.differences(file).length);
+    return html`<h1>Compare</h1>${this.failure}
+      <div class="bar"><a href="#/jobs/${this.params.job}">Job ${this.params.job.slice(0, 8)}</a>
+        ${select("with", this.query.get("with"), [["", "choose another job"], ...names], (other) => this.goWith({ with: other }))}</div>
+      ${this.types.size ? table("By type", "Type, Both#, Only this job#, Only the other job#",
+        [...this.types].map(([name, sum]) => html`<tr><td>${label([...this.types.keys()], name)}</td><td class="number">${count(sum.both)}</td>
+          <td class="number">${count(sum.only_here)}</td><td class="number">${count(sum.only_there)}</td></tr>`)) : nothing}
+      ${this.query.get("with") && !this.busy ? html`<p role="status">${count(this.files.length)} files${this.next ? " so far" : ""},
+        ${count(differ.length)} of them differ, ${count(this.files.filter((file) => !file.other_file_id).length)} are only in this job.</p>` : nothing}
+      ${this.file ? this.one() : nothing}
+      ${differ.length ? table("Files that differ", "File, Only this job#, Only the other job#", differ.map((file) => html`<tr>
+        <td class="name"><button class="plain" aria-pressed=${file === this.file} @click=${() => this.choose(file)}>${file.original_filename}</button></td>
+        ${SIDES.map(([side]) => html`<td class="number">${count(file[side].filter((one) => !one.matched).length)}</td>`)}</tr>`))
+        : this.files.length ? empty("No file differs.") : nothing}
+      ${this.next ? html`<button @click=${() => this.attempt(() => this.more())}>More files</button>` : nothing}`;
+  }
+
+  choose(file) {
+    [this.file, this.clips] = [file, null];
+  }
+
+  // Both jobs in one picture: a lane for each type and job.
+  one() {
+    const { file } = this;
+    const names = [...new Set(SIDES.flatMap(([side]) => file[side].map((one) => one.artifact_type)))].sort();
+    const lane = (name, side) => `${name}, ${side === "here" ? "this job" : "other job"}`;
+    const labels = names.flatMap((name) => SIDES.map(([side]) => lane(name, side)));
+    const events = SIDES.flatMap(([side]) => file[side].map((one) => ({ ...one, artifact_type: lane(one.artifact_type, side) })));
+    return html`<h2>${file.original_filename}</h2><div class="picture"><console-timeline .base=${filePath(this.params.job, file.file_id)}
+        .durationMs=${file.duration_ms} .labels=${labels} .lanesOfLabel=${SIDES.length} .events=${events}></console-timeline></div>
+      ${table("Differences", "Type, Reported by, Start#, Length#, Confidence#, Listen",
+        this.differences(file).map((one) => html`<tr><td>${label(names, one.artifact_type)}</td><td>${one.whose}</td>
+          <td class="number">${time(one.start_ms, 3)}</td><td class="number">${time(one.end_ms - one.start_ms, 3)}</td>
+          <td class="number">${percent(one.confidence)}</td>
+          <td><button @click=${() => this.hear(one)} aria-label="Play ${one.artifact_type} at ${time(one.start_ms, 3)}">Play</button></td></tr>`))}`;
+  }
+}
+
+customElements.define("console-compare", Compare);

@@ -1,0 +1,77 @@
+"""What a reviewer has beside the list: rejecting what sounds alike, the curves of the scores, and another job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.console.pages import console
+from tests.support.appliances import Appliance
+from tests.support.toy_recordings import loud_wav
+
+LOUD = loud_wav(num_frames=400, loud=[(20, 60), (100, 140), (300, 340)])
+
+
+@pytest.fixture(scope="module")
+def jobs(appliance: Appliance) -> tuple[str, str]:
+    """A job with six detections in two files, and one on the same files that must not find them."""
+    made = []
+    for least_ms in (50, 5000):
+        job_id = appliance.api.make_job(min_duration_ms=least_ms)
+        for number in range(2):
+            appliance.api.send(job_id, LOUD, name=f"{number}.wav")
+        appliance.api.finished_job(job_id)
+        made.append(job_id)
+    return made[0], made[1]
+
+
+def progress(appliance: Appliance, job_id: str) -> Any:
+    return appliance.api.get(f"/api/v1/inference-jobs/{job_id}/review-queue")["progress"]
+
+
+def test_what_sounds_alike_is_rejected_with_two_keys_and_comes_back_with_one(
+    browser: Browser, appliance: Appliance, jobs: tuple[str, str]
+) -> None:
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{jobs[0]}/review")
+        rows = tab.page.locator("table.queue tbody tr")
+        rows.first.click()
+        tab.page.keyboard.press("a")
+        reject = tab.page.get_by_role("button", name="Reject 6")
+        expect(reject).to_be_focused()
+        with tab.page.expect_response(lambda response: response.url.endswith("/reviews/batch")):
+            tab.page.keyboard.press("Enter")
+        expect(tab.page.get_by_text("6 of 6: 0 confirmed")).to_be_visible()
+        assert progress(appliance, jobs[0])["rejected"] == 6
+        expect(rows.nth(5)).to_contain_text("rejected")
+        rows.first.click()
+        with tab.page.expect_response(lambda response: response.url.endswith("/reviews/batch")):
+            tab.page.keyboard.press("u")
+        expect(tab.page.get_by_text("0 of 6: 0 confirmed")).to_be_visible()
+        assert progress(appliance, jobs[0])["reviewed"] == 0
+
+
+def test_the_scores_are_drawn_from_what_is_kept(browser: Browser, appliance: Appliance, jobs: tuple[str, str]) -> None:
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{jobs[0]}/review")
+        with tab.page.expect_response(lambda response: "/scores?" in response.url) as read:
+            tab.page.get_by_role("button", name="Scores").click()
+        [label] = read.value.json()["labels"]
+        assert max(label["scores"]) > 0.5
+        height = tab.page.evaluate("document.querySelector('canvas').clientHeight")
+        tab.page.get_by_role("button", name="Scores").click()
+        expect(tab.page.locator("canvas")).not_to_have_css("height", f"{height}px")
+
+
+def test_two_jobs_are_compared_by_sight_and_ear(browser: Browser, appliance: Appliance, jobs: tuple[str, str]) -> None:
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{jobs[0]}")
+        tab.page.get_by_role("link", name="Compare").click()
+        tab.page.get_by_label("with").select_option(jobs[1])
+        expect(tab.page.get_by_text("2 files, 2 of them differ, 0 are only in this job.")).to_be_visible()
+        expect(tab.page.get_by_role("row", name="loud 0 6 0")).to_be_visible()
+        tab.page.get_by_role("button", name="0.wav").click()
+        with tab.page.expect_response(lambda response: "/clip?" in response.url and response.status == 200):
+            tab.page.get_by_role("button", name="Play loud at 0:00").first.click()
