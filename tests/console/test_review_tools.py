@@ -18,7 +18,7 @@ LOUD = loud_wav(num_frames=400, loud=[(20, 60), (100, 140), (300, 340)])
 def jobs(appliance: Appliance) -> tuple[str, str]:
     """A job with six detections in two files, and one on the same files that must not find them."""
     made = []
-    for least_ms in (50, 5000):
+    for least_ms in (50, 1000):
         job_id = appliance.api.make_job(min_duration_ms=least_ms)
         for number in range(2):
             appliance.api.send(job_id, LOUD, name=f"{number}.wav")

@@ -112,7 +112,8 @@ export function label(labels, name) {
 // A table; columns is "Name, Size#": their headings, with # for a column of numbers.
 export const table = (caption, columns, rows) => html`<div class="table" tabindex="0" role="region" aria-label=${caption}>
   <table><caption class="unseen">${caption}</caption>
-    <thead><tr>${columns.split(", ").map((text) => html`<th scope="col" class=${text.endsWith("#") ? "number" : ""}>${text.replace("#", "")}</th>`)}</tr></thead>
+    <thead><tr>${columns.split(", ").map((text) => html`<th scope="col" class=${text.endsWith("#") ? "number" : ""}>
+      ${text.replace("#", "")}</th>`)}</tr></thead>
     <tbody>${rows}</tbody></table></div>`;
 
 export const empty = (text) => html`<p class="table empty">${text}</p>`;

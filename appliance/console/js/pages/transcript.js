@@ -67,7 +67,8 @@ class Transcript extends Page {
       <p>${status(transcript.status === "error" ? "failed" : transcript.status)} <span class="soft">${transcript.speech_model_used},
         ${time(this.lengthMs, 0)}</span></p>
       ${transcript.error ? notice("bad", transcript.error) : nothing}
-      ${words.length ? html`<div class="picture"><console-timeline .clips=${this.clips} .pictureOf=${this.pictureOf} .durationMs=${this.lengthMs} .labels=${["words"]}
+      ${words.length ? html`<div class="picture"><console-timeline .clips=${this.clips} .pictureOf=${this.pictureOf}
+          .durationMs=${this.lengthMs} .labels=${["words"]}
           .events=${this.events}></console-timeline></div>
         <div class="bar"><button @click=${() => this.player.stop()}>Stop</button><span class="soft">Choose a word to hear it.</span></div>
         <p class="transcript">${words.map((one, index) => html`<button class=${index === this.word ? "heard" : ""}
