@@ -28,6 +28,7 @@ from appliance.services.inference.redetect import REDETECT
 from appliance.services.inference.verdicts import JUDGE, judge_all
 from appliance.services.inference.waveforms import keep_look
 from appliance.services.inference.work import COPY_FILE, INFERENCE, MAX_DETECTIONS, InferenceTask
+from appliance.services.models import resolve
 from appliance.services.purge import PURGE
 from appliance.services.purge import purge as purge_objects
 from appliance.services.speech import batch_uploads
@@ -59,7 +60,7 @@ def infer(lane: Lane) -> None:
 
 def _analyse_and_keep(lane: Lane, task: InferenceTask) -> tuple[Analysis, ObjectInfo | None]:
     """Analyse a file, and store its scores if they are to be kept."""
-    scorer = lane.scorers.detector(task.model)
+    scorer = lane.scorers.detector(task.model, task.tenant_id)
     lane.meter.model = scorer.session.manifest.id
     with ExitStack() as files:
         keeper = None
@@ -174,7 +175,7 @@ def hear_audio(lane: Lane) -> None:
 def transcribe_media(lane: Lane) -> None:
     """Transcribe media, or find detections in it if the model is for that."""
     transcript, media = speech_work.load_transcript(lane.box, lane.work)
-    manifest = lane.box.models.resolve(transcript.model).manifest
+    manifest = resolve(lane.box, transcript.tenant_id, transcript.model).manifest
     lane.meter.model = manifest.id
     analyze = _transcribe if manifest.task == "transcription" else _detect
     with lane.fetched(media.object_key, media.etag) as file:
@@ -193,7 +194,8 @@ def _transcribe(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Pr
 
 def _detect(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
     config = DetectionConfig(**{field.name: transcript.options.get(field.name) for field in fields(DetectionConfig)})
-    analysis = analyse(file, lane.decoder, lane.scorers.detector(transcript.model), config, progress)
+    scorer = lane.scorers.detector(transcript.model, transcript.tenant_id)
+    analysis = analyse(file, lane.decoder, scorer, config, progress)
     kept = strongest(analysis.detections, MAX_DETECTIONS)
     truncated = len(kept) < len(analysis.detections)
     return analysis.duration_ms, {"detections": [*map(asdict, kept)], "detections_truncated": truncated}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import structlog
@@ -17,6 +18,7 @@ from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.speech.transcriber import Transcriber
 from appliance.errors import ApplianceError
 from appliance.services.box import Box
+from appliance.services.models import resolve
 
 log = structlog.get_logger()
 
@@ -32,12 +34,16 @@ class Scorers:
         if provider == "cuda":
             self._how = GpuOptions.from_settings(box.settings)
         self._cores: threading.Semaphore | None = None  # shared by all scorers on the CPU
-        self._loaded: dict[tuple[str, str], Scorer] = {}
+        self._loaded: dict[tuple[Path, str], Scorer] = {}
+        self._known: dict[tuple[int | None, str, str], Scorer] = {}  # the same, for a tenant by the model's id
         self._transcribers: dict[str, Transcriber] = {}
 
-    def detector(self, model_id: str) -> Scorer:
-        """Return the scorer of a model for detection. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
-        return self._get(model_id, "scores", Slot.score)
+    def detector(self, model_id: str, tenant_id: int | None = None) -> Scorer:
+        """Return the scorer of a model for detection, which may be one that the tenant trained.
+
+        Raises ModelNotFound, InvalidManifest, ProviderUnavailable.
+        """
+        return self._get(model_id, "scores", Slot.score, tenant_id)
 
     def embedder(self, model_id: str) -> Scorer:
         """Return the scorer that gives a model's vectors.
@@ -59,19 +65,28 @@ class Scorers:
                 log.info("model loaded", model=name, use="text", provider="cpu")
             return self._transcribers[name]
 
-    def _get(self, model_id: str, use: str, score: Callable[[Slot, int], np.ndarray]) -> Scorer:
+    def _get(
+        self, model_id: str, use: str, score: Callable[[Slot, int], np.ndarray], tenant_id: int | None = None
+    ) -> Scorer:
         with self._lock:
-            if (model_id, use) in self._loaded:
-                return self._loaded[model_id, use]
-            model = self._box.models.resolve(model_id)
-            key = (model.manifest.id, use)
+            if scorer := self._known.get((tenant_id, model_id, use)):
+                return scorer
+            model = resolve(self._box, tenant_id, model_id)
+            key = (model.folder, use)
             if key not in self._loaded:
                 check_checksum(model)
                 session = Session(model, self._provider, self._box.settings.batch_size, self._how)
                 if session.provider == "cpu" and self._cores is None:
                     self._cores = threading.Semaphore(session.calls)
                 self._loaded[key] = Scorer(session, score, self._cores)
-                log.info("model loaded", model=key[0], use=use, provider=session.provider, batch=session.batch_size)
+                log.info(
+                    "model loaded",
+                    model=model.manifest.id,
+                    use=use,
+                    provider=session.provider,
+                    batch=session.batch_size,
+                )
+            self._known[tenant_id, model.manifest.id, use] = self._loaded[key]
             return self._loaded[key]
 
     def load_default(self) -> None:

@@ -23,6 +23,7 @@ from tests.contract.test_speech_batch import BatchClient
 from tests.contract.test_speech_raw import RawClient
 from tests.support.appliances import Api, Appliance, wait_for
 from tests.support.toy_recordings import loud_wav
+from tests.support.trainings import add_training
 
 OPEN = {("get", "/healthz"), ("get", "/readyz"), ("get", "/api/v1/status")}
 SESSION = "/console/session"  # the calls to sign in and out, which tests/console tries
@@ -80,11 +81,19 @@ class Belongings:
             return self.ids["media_id"]
         if "annotation-sets" in call.path and name == "annotation_id":
             return self.ids["set_annotation_id"]
+        if self.is_about_trained(call) and name == "model_id":
+            return self.ids["trained_model_id"]
         return VALUES.get(name) or self.ids[name]
+
+    def is_about_trained(self, call: Call) -> bool:
+        """Whether a call is only for models that the tenant trained."""
+        return call.path.startswith("/api/v1/models/") and call.method != "get"
 
     def names_one(self, call: Call) -> bool:
         """Whether a call names an object that belongs to a tenant."""
         sent = repr(self.options(call))
+        if self.is_about_trained(call):
+            return True
         return set(call.names["path"]) - {"model_id"} != set() or any(value in sent for value in self.owned)
 
     def options(self, call: Call) -> dict[str, Any]:
@@ -134,6 +143,7 @@ class Belongings:
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
             "RotateKey": {"overlap_hours": 1},
             "Retention": {"results_days": 30},
+            "PromoteModel": {"tenant": "default", "model_id": ids["trained_model_id"]},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},
         }[call.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
 
@@ -174,7 +184,13 @@ NOBODYS = Belongings(
         ],
         UNKNOWN,
     )
-    | {"model_id": "none", "key_id": "999999", "tenant_id": "999999", "audio_url": f"http://x/v2/upload/{UNKNOWN}"}
+    | {
+        "model_id": "none",
+        "trained_model_id": "none@1.0.0",
+        "key_id": "999999",
+        "tenant_id": "999999",
+        "audio_url": f"http://x/v2/upload/{UNKNOWN}",
+    }
 )
 
 
@@ -236,6 +252,7 @@ def mine(appliance: Appliance) -> Belongings:
     receipt = batches.upload(("a.wav", loud_wav()))
     batch = batches.call("POST", "/batch", 202, json={"batch_upload_id": receipt["batch_upload_id"]})
     presigned = api.post("/api/generate-presigned-url", {"contentType": "audio/wav"})
+    add_training(appliance.data_dir, 1, "secret-sounds")
     delivery_id = str(uuid.uuid4())
     with Database(appliance.data_dir / "appliance.db").transaction() as tx:
         tx.insert(
@@ -268,6 +285,7 @@ def mine(appliance: Appliance) -> Belongings:
             "transcriptionId": presigned["transcriptionId"],
             "delivery_id": delivery_id,
             "model_id": "loud-frames",
+            "trained_model_id": "secret-sounds@1.0.0",
             "key_id": "999999",
             "tenant_id": "999999",
         }
