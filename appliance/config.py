@@ -162,6 +162,16 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Days after its last change at which a file's scores are deleted; 0 keeps them."
     )
 
+    training_clean_minutes: float = Field(
+        30.0,
+        ge=0,
+        description="Minutes of reviewed audio without a label that a training of it needs, to tell it from the rest.",
+    )
+    training_seconds: float = Field(7200.0, gt=0, description="How long one training may take.")
+    training_cache_bytes: int = Field(
+        20 * 1024**3, ge=0, description="Size of the cache of features of recordings, 350 MB for an hour of audio."
+    )
+
     audit_days: float = Field(365.0, gt=0, description="How long the audit log keeps who did what.")
 
     # Object storage

@@ -413,6 +413,12 @@ class WorkerLost(ApplianceError):
     code = "worker_lost"
 
 
+class TrainerDied(ApplianceError):
+    """The process that trains crashed, or was killed, too many times."""
+
+    code = "trainer_died"
+
+
 class Stopped(ApplianceError):
     """The worker stops; its work is released as it was."""
 

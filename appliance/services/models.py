@@ -76,18 +76,21 @@ def resolve(box: Box, tenant_id: int | None, model_id: str) -> StoredModel:
 def choose(box: Box, tenant_id: int, model_id: str) -> StoredModel:
     """Return the model for new work of the tenant. Raises ModelNotFound, also if it is retired."""
     name, _, version = model_id.partition("@")
-    trained = training_jobs.list_models(box.db, tenant_id)
-    retired = {model.id for model in trained if model.retired_at is not None}
-    own = [m for m in box.trained_models(tenant_id).models() if m.manifest.name == name]
-    for model in own:
-        if version in ("", model.manifest.version) and model.manifest.id not in retired:
+    trained = {model.id: model for model in training_jobs.list_models(box.db, tenant_id)}
+    named = [
+        model
+        for model in box.trained_models(tenant_id).models()
+        if model.manifest.id in trained and model.manifest.name == name and version in ("", model.manifest.version)
+    ]
+    for model in named:
+        if trained[model.manifest.id].retired_at is None:
             return model
     try:
         return box.models.resolve(model_id)
     except ModelNotFound as error:
-        if any(version in ("", model.manifest.version) for model in own):
-            raise ModelNotFound(f"The model {model_id!r} was retired.") from error
-        raise
+        if not named:
+            raise
+        raise ModelNotFound(f"The model {model_id!r} was retired.") from error
 
 
 def list_models(box: Box, tenant_id: int | None = None, *, retired: bool = False) -> list[ModelReport]:

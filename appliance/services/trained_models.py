@@ -6,6 +6,7 @@ twice, so a job never gets another model than the one that it was created with.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.engine import registration
@@ -26,6 +27,12 @@ def register_model(box: Box, tenant_id: int, folder: Path) -> StoredModel:
     store = box.trained_models(tenant_id)
     store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     return registration.add_model(store, folder, CheckLimits.from_settings(box.settings))
+
+
+def discard_model(box: Box, tenant_id: int, model_id: str) -> None:
+    """Remove a version, ``<name>@<version>``, whose training was cancelled at the last moment. Idempotent."""
+    with suppress(ModelNotFound):
+        registration.remove_model(box.trained_models(tenant_id), model_id)
 
 
 def retire_model(box: Box, tenant_id: int, model_id: str) -> ModelReport:

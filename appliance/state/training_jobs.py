@@ -59,6 +59,7 @@ class TrainingJob:
 
 
 SELECT = f"SELECT {columns(TrainingJob)} FROM training_jobs"
+_PLACES = ", ".join("?" for _ in OPEN)
 _MODEL = columns(TrainedModel, training_job_id="id", retired_at="model_retired_at")
 
 
@@ -127,8 +128,12 @@ def count_jobs(db: Reader, tenant_id: int, status: str | None) -> int:
 
 def list_open_ids(db: Reader) -> set[str]:
     """Return the ids of all jobs that have not ended."""
-    places = ", ".join("?" for _ in OPEN)
-    return {row["id"] for row in db.all(f"SELECT id FROM training_jobs WHERE status IN ({places})", [*OPEN])}
+    return {row["id"] for row in db.all(f"SELECT id FROM training_jobs WHERE status IN ({_PLACES})", [*OPEN])}
+
+
+def is_open(tx: Transaction, job_id: str) -> bool:
+    """Whether the job has not ended: then its work may be claimed, and goes on where it was."""
+    return tx.one(f"SELECT 1 FROM training_jobs WHERE id = ? AND status IN ({_PLACES})", [job_id, *OPEN]) is not None
 
 
 def reach(tx: Transaction, job_id: str, phase: TrainingStatus, progress: float) -> bool:
@@ -175,8 +180,7 @@ def list_models(db: Reader, tenant_id: int) -> list[TrainedModel]:
 
 def count_open_uses(db: Reader, tenant_id: int, base_model: str) -> int:
     """Return how many unfinished trainings of the tenant begin with this model."""
-    places = ", ".join("?" for _ in OPEN)
-    sql = f"SELECT count(*) FROM training_jobs WHERE tenant_id = ? AND base_model = ? AND status IN ({places})"
+    sql = f"SELECT count(*) FROM training_jobs WHERE tenant_id = ? AND base_model = ? AND status IN ({_PLACES})"
     return int(db.all(sql, [tenant_id, base_model, *OPEN])[0][0])
 
 

@@ -167,13 +167,17 @@ def _claim_next(tx: Transaction, owner: str, lease_seconds: float, pool: str, te
 
 
 def claim_suspect(tx: Transaction, owner: str, lease_seconds: float, lost_leases: int) -> Work | None:
-    """Lease the oldest work that lost its lease at least ``lost_leases`` times. Returns None if none is ready."""
+    """Lease the oldest work that lost its lease at least ``lost_leases`` times. Returns None if none is ready.
+
+    A training is never meant: it has a process of its own, and takes hours.
+    """
     row = tx.one(
         f"""
         UPDATE work SET lease_owner = :owner, lease_token = lease_token + 1, lease_until = :until
         WHERE id = (
             SELECT min(id) FROM work
-            WHERE lost_leases > 0 AND lost_leases >= :lost AND lease_owner IS NULL AND run_after IS NULL
+            WHERE lost_leases > 0 AND lost_leases >= :lost AND pool <> 'training'
+            AND lease_owner IS NULL AND run_after IS NULL
         )
         RETURNING {columns(Work)}
         """,

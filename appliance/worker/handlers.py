@@ -37,11 +37,13 @@ from appliance.services.speech.batch_uploads import STORE
 from appliance.services.speech.fetch import FETCH
 from appliance.services.speech.fetch import fetch as fetch_media
 from appliance.services.speech.work import TRANSCRIPTION
+from appliance.services.training.work import TRAINING
 from appliance.state.audio import Audio, Properties
 from appliance.state.transcripts import Transcript
 from appliance.storage.objects import ObjectInfo
 from appliance.worker.lane import Lane, sha256_of
 from appliance.worker.progress import Progress
+from appliance.worker.training import train
 
 log = structlog.get_logger()
 
@@ -250,4 +252,5 @@ HANDLERS: dict[str, Callable[[Lane], None]] = {
     STORE.name: store,
     FETCH.name: fetch,
     PURGE.name: purge,
+    TRAINING.name: train,
 }

@@ -41,6 +41,8 @@ from appliance.errors import (
     StorageFull,
     StorageUnavailable,
     SubjectGone,
+    TrainerDied,
+    TrainingRefused,
     UnexpectedStatus,
 )
 from appliance.log import request_scope
@@ -66,8 +68,8 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.01  # a look takes 7 µs
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
 # Errors that a further try may not meet, a few times; ChangeRefused breaks a rule, so it is likely to come again.
-COUNTED = (DecoderDied, FetchFailed, ObjectDamaged, ScoringFailed, ChangeRefused)
-FATAL = (AudioError, ModelError, StorageError, FileTooLarge, QuotaExceeded, NotReady, ScoresNotKept)
+COUNTED = (DecoderDied, FetchFailed, ObjectDamaged, ScoringFailed, TrainerDied, ChangeRefused)
+FATAL = (AudioError, ModelError, StorageError, FileTooLarge, QuotaExceeded, NotReady, ScoresNotKept, TrainingRefused)
 
 
 class Worker:
@@ -87,6 +89,7 @@ class Worker:
         self._lanes = Pool("lanes", lanes)
         self._storage = Pool("storage", box.settings.storage_threads)
         self._fetching = Pool("fetch", box.settings.fetch_threads, half_of(box.settings.fetch_threads))
+        self._training = Pool("training", 1)
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
@@ -118,6 +121,7 @@ class Worker:
                 threading.Thread(target=self._repeat, args=(self._do_chores, self._box.settings.sweep_seconds)),
                 threading.Thread(target=self._serve_beside, args=(self._storage,)),
                 threading.Thread(target=self._serve_beside, args=(self._fetching,)),
+                threading.Thread(target=self._serve_beside, args=(self._training,)),
             ]
             courier.start()
         for thread in helpers:

@@ -143,6 +143,7 @@ class Belongings:
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
             "RotateKey": {"overlap_hours": 1},
             "Retention": {"results_days": 30},
+            "CreateTrainingJob": {"name": "a", "dataset_ids": [ids["dataset_id"]], "labels": ["glitch"]},
             "PromoteModel": {"tenant": "default", "model_id": ids["trained_model_id"]},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},
         }[call.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
@@ -168,6 +169,7 @@ NOBODYS = Belongings(
                 "audio_id",
                 "annotation_id",
                 "stretch_id",
+                "training_job_id",
                 "set_id",
                 "set_annotation_id",
             ),
@@ -252,7 +254,7 @@ def mine(appliance: Appliance) -> Belongings:
     receipt = batches.upload(("a.wav", loud_wav()))
     batch = batches.call("POST", "/batch", 202, json={"batch_upload_id": receipt["batch_upload_id"]})
     presigned = api.post("/api/generate-presigned-url", {"contentType": "audio/wav"})
-    add_training(appliance.data_dir, 1, "secret-sounds")
+    training_job_id = add_training(appliance.data_dir, 1, "secret-sounds")
     delivery_id = str(uuid.uuid4())
     with Database(appliance.data_dir / "appliance.db").transaction() as tx:
         tx.insert(
@@ -285,6 +287,7 @@ def mine(appliance: Appliance) -> Belongings:
             "transcriptionId": presigned["transcriptionId"],
             "delivery_id": delivery_id,
             "model_id": "loud-frames",
+            "training_job_id": training_job_id,
             "trained_model_id": "secret-sounds@1.0.0",
             "key_id": "999999",
             "tenant_id": "999999",

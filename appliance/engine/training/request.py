@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from appliance.engine.decode.parent import DecodeLimits
 from appliance.engine.training.limits import MIN_REVIEWED_SECONDS
@@ -27,7 +29,7 @@ class TrainingRecording:
     """A recording and all that people said of it."""
 
     id: str
-    path: Path  # the original bytes
+    read: Callable[[], AbstractContextManager[BinaryIO]] = field(compare=False)  # opens the original bytes as a file
     sha256: str  # of these bytes
     group: str  # recordings of one group are all for fitting, or all held out
     duration_ms: int
