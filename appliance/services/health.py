@@ -17,6 +17,7 @@ from appliance.state import chores, workers
 from appliance.state import work as queue
 
 KEPT_SECONDS = 1.0  # probes in quick succession share one result
+POOLS = tuple(pool for pool in get_args(PoolName) if pool != "training")
 STUCK_SECONDS = 300.0
 LATE_SWEEPS = 20
 LATEST_SWEEP_SECONDS = 600.0
@@ -130,7 +131,7 @@ class Health:
 
     def _queue(self) -> Check:
         """Check that the oldest work gets a turn. A long queue is no fault, as long as something is in progress."""
-        oldest, busy = queue.oldest_ready(self._box.db, get_args(PoolName)), queue.is_busy(self._box.db)
+        oldest, busy = queue.oldest_ready(self._box.db, POOLS), queue.is_busy(self._box.db)
         if oldest is None or busy:
             self._waiting = None
             return Check(True, "in progress" if busy else "empty")

@@ -98,7 +98,8 @@ def depths(db: Reader) -> list[Depth]:
 def oldest_ready(db: Reader, pools: Iterable[str]) -> int | None:
     """Return the id of the oldest ready work, or of work of a pool that was put off and is due. None if there is none.
 
-    It costs the same however much is queued: a look-up for each kind and for each pool.
+    It costs the same however much is queued: a look-up for each kind and for each pool. Trainings are left out: they
+    wait for each other, for hours.
     """
     return db.all(
         """
@@ -106,7 +107,7 @@ def oldest_ready(db: Reader, pools: Iterable[str]) -> int | None:
             SELECT (
                 SELECT id FROM work INDEXED BY work_oldest
                 WHERE kind = k.kind AND lease_owner IS NULL AND run_after IS NULL ORDER BY id LIMIT 1
-            ) AS id FROM work_kinds k
+            ) AS id FROM work_kinds k WHERE k.kind <> 'training'
             UNION ALL
             SELECT (
                 SELECT id FROM work INDEXED BY work_put_off
@@ -119,8 +120,9 @@ def oldest_ready(db: Reader, pools: Iterable[str]) -> int | None:
 
 
 def is_busy(db: Reader) -> bool:
-    """Whether any work is in progress."""
-    return db.one("SELECT 1 FROM work WHERE lease_owner IS NOT NULL LIMIT 1") is not None
+    """Whether any work is in progress, other than a training, beside which all else goes on."""
+    sql = "SELECT 1 FROM work WHERE lease_owner IS NOT NULL AND pool <> 'training' LIMIT 1"
+    return db.one(sql) is not None
 
 
 def claim(tx: Transaction, owner: str, lease_seconds: float, pool: str, tenant_limit: int | None = None) -> Work | None:
