@@ -16,6 +16,8 @@ from tests.support.appliances import Api, Appliance, post_form, running_applianc
 from tests.support.encoded_files import wav
 from tests.support.receivers import Receiver
 
+pytestmark = pytest.mark.timeout(1200)  # a training comes last on a busy machine
+
 JOBS = "/api/v1/training-jobs"
 PHASES = ("preparing", "fitting", "evaluating", "exporting")
 ENDS = ("completed", "failed", "cancelled")
@@ -74,7 +76,7 @@ def reached(api: Api, job_id: str, status: str) -> Any:
         job = api.get(f"{JOBS}/{job_id}")
         return job if job["status"] in later else None
 
-    return wait_for(there, 240, 0.02)
+    return wait_for(there, 900, 0.02)
 
 
 def test_a_detector_is_trained_and_used_although_its_worker_dies(

@@ -13,6 +13,7 @@ from appliance.engine.training.limits import MIN_REVIEWED_SECONDS
 
 Phase = Literal["preparing", "fitting", "evaluating", "exporting"]
 Mode = Literal["append", "replace"]
+Read = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TrainingRecording:
     """A recording and all that people said of it."""
 
     id: str
-    read: Callable[[], AbstractContextManager[BinaryIO]] = field(compare=False)  # opens the original bytes as a file
+    read: Read = field(compare=False)  # opens the original bytes as a file
     sha256: str  # of these bytes
     group: str  # recordings of one group are all for fitting, or all held out
     duration_ms: int

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from appliance.engine.training import limits
-from appliance.engine.training.request import Stretch
+from appliance.engine.training.intervals import total_ms, without
 from appliance.services.training.snapshot import Heard
 
 
@@ -119,17 +119,8 @@ def _on_both_sides(recordings: Sequence[Heard]) -> list[str]:
 
 
 def _clean_ms(recording: Heard, label: str) -> int:
-    heard = _union([*recording.reviewed, *recording.absents], label)
-    other = _union([*recording.events, *recording.unsures], label)
-    shared = (max(0, min(end, last) - max(start, first)) for start, end in heard for first, last in other)
-    return sum(end - start for start, end in heard) - sum(shared)
-
-
-def _union(stretches: Iterable[Stretch], label: str) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted((s.start_ms, s.end_ms) for s in stretches if s.label == label):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((start, end))
-    return joined
+    heard, other = (
+        [(s.start_ms, s.end_ms) for s in stretches if s.label == label]
+        for stretches in (recording.reviewed + recording.absents, recording.events + recording.unsures)
+    )
+    return total_ms(without(heard, other))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from appliance.engine.decode.parent import DecodeLimits
-from appliance.engine.training.request import Phase, TrainingRecording, TrainingRequest
+from appliance.engine.training.request import Phase, Read, TrainingRecording, TrainingRequest
 from appliance.errors import LeaseLost, ObjectMissing, SubjectGone, TrainingRefused
 from appliance.services.box import Box
 from appliance.services.damage import damage_noticed
@@ -118,7 +118,7 @@ def _recording(box: Box, heard: Heard) -> TrainingRecording:
     )
 
 
-def _reader(box: Box, audio_id: str) -> Callable[[], AbstractContextManager[BinaryIO]]:
+def _reader(box: Box, audio_id: str) -> Read:
     @contextmanager
     def read() -> Iterator[BinaryIO]:
         recording = audio_rows.find_audio(box.db, audio_id)
