@@ -40,6 +40,7 @@ SLOW_CALLS = {
     "annotation_sets.create_annotations",
     "annotation_sets.create_annotations_from_detections",
     "speech_raw.search_words",
+    "training_data.evaluate",
     "training_data.learn_from_reviews",
     "training_data.suggest",
 }

@@ -10,7 +10,7 @@ from flask_openapi import APIBlueprint, Tag
 from appliance.api import training_schemas as schemas
 from appliance.api.context import box, require_key, score_shelf, tenant_id
 from appliance.api.dataset_schemas import AnnotateFromReviews, DatasetPath
-from appliance.services.training import suggestions
+from appliance.services.training import evaluation, suggestions
 from appliance.services.training.from_reviews import learn_from_reviews as learn
 
 blueprint = APIBlueprint(
@@ -36,6 +36,13 @@ def learn_from_reviews(path: DatasetPath, body: AnnotateFromReviews) -> Answer:
         "undefined": learned.undefined,
         "unmatched_file_ids": learned.unmatched_file_ids,
     }, 201
+
+
+@blueprint.get("/evaluation", responses={200: schemas.Evaluation})
+def evaluate(path: DatasetPath, query: schemas.Evaluate) -> Answer:
+    """Compare the detections of a job, or of two side by side, with what people annotated in the same recordings."""
+    job_ids = [query.job_id, *([query.with_] if query.with_ else [])]
+    return asdict(evaluation.evaluate(box(), tenant_id(), path.dataset_id, job_ids)), 200
 
 
 @blueprint.get("/suggestions", responses={200: schemas.SuggestionList})

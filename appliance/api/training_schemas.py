@@ -138,6 +138,45 @@ class SuggestionList(BaseModel):
     suggestions: list[Suggestion]
 
 
+class Evaluate(Query):
+    """The jobs to compare with the annotations."""
+
+    job_id: Text = Field(description="A job whose files are recordings of the dataset.")
+    with_: Text | None = Field(None, alias="with", description="Another job on the same recordings.")
+
+
+class JobFigures(BaseModel):
+    """How well a job found a label."""
+
+    job_id: str
+    model: str
+    hits: int
+    misses: int
+    false_alarms: int
+    precision: float
+    recall: float
+    f1: float
+    f1_interval: list[float] = Field(description="95 %, by drawing groups again and again.")
+    reviewed_hours: float = Field(description="Reviewed and without the label.")
+    false_alarms_per_hour: float | None = Field(description="Null if nothing was reviewed.")
+    false_alarms_per_hour_at_most: float | None = Field(description="With 95 % confidence.")
+
+
+class LabelFigures(BaseModel):
+    """A label, and the figures of each job."""
+
+    label: str
+    jobs: list[JobFigures]
+
+
+class Evaluation(BaseModel):
+    """The figures of each label."""
+
+    recordings: int
+    learned_from: int = Field(description="Recordings that were left out: a model of the jobs was trained on them.")
+    labels: list[LabelFigures]
+
+
 class Learned(BaseModel):
     """What the reviews of a job added."""
 

@@ -232,6 +232,10 @@ UPLOADS = Service(
             "test_training_data::test_what_was_decided_about_detections_is_learned_once",
         ),
         own(
+            f"GET {DATASETS}/{{dataset_id}}/evaluation",
+            "test_training_data::test_two_models_are_compared_with_what_people_annotated",
+        ),
+        own(
             f"GET {DATASETS}/{{dataset_id}}/suggestions",
             "test_training_data::test_stretches_to_listen_to_are_half_the_surest_and_half_the_least_sure",
         ),

@@ -30,6 +30,7 @@ SESSION = "/console/session"  # the calls to sign in and out, which tests/consol
 ADMIN = "/api/v1/admin"
 VALUES = {
     "words": "loud",
+    "label": "loud",
     "format": "csv",
     "start_ms": "0",
     "end_ms": "10",

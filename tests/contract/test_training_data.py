@@ -97,6 +97,30 @@ def test_stretches_to_listen_to_are_half_the_surest_and_half_the_least_sure(
     assert len(left) == 3
 
 
+def test_two_models_are_compared_with_what_people_annotated(api: Api, other: Api) -> None:
+    """The other version hears less: of two events it finds one. Nobody listened to the last false alarm."""
+    levels = [0.12, 0.2, 0.12, 0.2]
+    dataset, first, second = new_dataset(api), Job(api, levels), api.make_job(threshold=0.8, merge_window_ms=0)
+    api.send(second, steps_wav(levels), name="take 0.wav")
+    api.finished_job(second)
+    audio = f"{dataset}/audio/{add_audio(api, dataset, steps_wav(levels), 'take 0.wav')}"
+    spans = [{key: d[key] for key in ("start_ms", "end_ms")} for d in first.detections()]
+    for span in spans[:2]:
+        api.post(f"{audio}/annotations", {"artifact_type": "loud"} | span, 201)
+    api.post(f"{audio}/reviews", {"labels": ["loud"], "end_ms": spans[2]["end_ms"]}, 201)
+    path = f"{dataset}/evaluation"
+    both = api.get(path, params={"job_id": first.id, "with": second})
+    assert (both["recordings"], both["learned_from"]) == (1, 0)
+    (row,) = both["labels"]
+    counts = [[job[key] for key in ("hits", "misses", "false_alarms")] for job in row["jobs"]]
+    assert (row["label"], counts) == ("loud", [[2, 0, 1], [1, 1, 0]])
+    assert row["jobs"][0]["false_alarms_per_hour"] > 0
+    assert api.get(path, params={"job_id": first.id})["labels"][0]["jobs"] == row["jobs"][:1]
+    assert "job_id" in api.get(path, 400, params={"job_id": api.make_job()})["detail"]
+    other.get(path, 404, params={"job_id": first.id})
+    api.get(path, 404, params={"job_id": first.id, "with": other.make_job()})
+
+
 def test_bad_questions_are_refused(api: Api, other: Api, heard: tuple[str, str, dict[str, str]]) -> None:
     dataset, job_id, _ = heard
     path, query = f"{dataset}/suggestions", {"job_id": job_id, "label": "loud"}

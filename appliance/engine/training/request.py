@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 from appliance.engine.decode.parent import DecodeLimits
 from appliance.engine.training.limits import MIN_REVIEWED_SECONDS
@@ -23,6 +23,26 @@ class Stretch:
     label: str
     start_ms: int
     end_ms: int
+
+
+class Said(Protocol):
+    """What people said of a recording."""
+
+    @property
+    def events(self) -> Sequence[Stretch]:
+        """Where a label is."""
+
+    @property
+    def absents(self) -> Sequence[Stretch]:
+        """Where a person said that it is not."""
+
+    @property
+    def unsures(self) -> Sequence[Stretch]:
+        """Where nobody can tell."""
+
+    @property
+    def reviewed(self) -> Sequence[Stretch]:
+        """Where a person listened for it."""
 
 
 @dataclass(frozen=True)

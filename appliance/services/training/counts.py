@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from appliance.engine.training import limits
-from appliance.engine.training.intervals import total_ms, without
+from appliance.engine.training.intervals import total_ms
+from appliance.engine.training.split import negatives_of
 from appliance.services.training.snapshot import Heard
 
 
@@ -35,7 +36,7 @@ def count(recordings: Sequence[Heard], label: str) -> LabelCounts:
         held_out_groups=len({r.group for r, _ in held_out}),
         absents=sum(s.label == label for r in recordings for s in r.absents),
         unsures=sum(s.label == label for r in recordings for s in r.unsures),
-        clean_seconds=sum(_clean_ms(r, label) for r in recordings) / 1000,
+        clean_seconds=sum(total_ms(negatives_of(r, label)) for r in recordings) / 1000,
     )
 
 
@@ -116,11 +117,3 @@ def _on_both_sides(recordings: Sequence[Heard]) -> list[str]:
         what = "The group" if name == "group" else "A recording with the SHA-256"
         sentences += [f"holdout: {what} {value!r} is to be learned from and held out." for value in sides[0] & sides[1]]
     return sorted(sentences)
-
-
-def _clean_ms(recording: Heard, label: str) -> int:
-    heard, other = (
-        [(s.start_ms, s.end_ms) for s in stretches if s.label == label]
-        for stretches in (recording.reviewed + recording.absents, recording.events + recording.unsures)
-    )
-    return total_ms(without(heard, other))
