@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from appliance import ROOT
 from appliance.errors import InvalidManifest, ModelError, TrainerDied, TrainingRefused
 from appliance.services.training import work as training_work
 from appliance.worker.lane import Lane
@@ -53,6 +54,7 @@ def _run(lane: Lane, job_id: str) -> dict[str, Any]:
     with subprocess.Popen(
         [sys.executable, "-s", *PROGRAM, job_id],
         env=os.environ | dict.fromkeys(ONE_THREAD, "1"),
+        cwd=ROOT,
         stdin=subprocess.PIPE,  # it ends when this closes
         stdout=subprocess.PIPE,
     ) as process:
@@ -78,9 +80,10 @@ def _run(lane: Lane, job_id: str) -> dict[str, Any]:
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
     """Yield what the process says, a line each, until it ends; an empty line of its own if it says nothing."""
     assert process.stdout
-    rest = b""
+    rest, looks = b"", select.poll()
+    looks.register(process.stdout, select.POLLIN)
     while True:
-        if not select.select([process.stdout], [], [], LOOK_SECONDS)[0]:
+        if not looks.poll(1000 * LOOK_SECONDS):
             yield {}
             continue
         block = os.read(process.stdout.fileno(), 65_536)
