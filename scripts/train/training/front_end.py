@@ -58,6 +58,49 @@ def _mel_matrix(bins: int, low_hz: float = 60.0) -> Tensor:
     return filters / filters.sum(0)
 
 
+def _folded_dft(window: int) -> tuple[Tensor, Tensor]:
+    """Hann-windowed cosines and sines about a frame's middle, for its folded halves: (window // 2, window // 2) each.
+
+    The window is even about the middle. So the sum of a sample and its mirror image meets cosines alone, and their
+    difference sines alone: half the products of ``_dft``. All phases of a bin turn by the same angle against those of
+    ``_dft``, which neither a power nor a phase-prediction error shows. Bins are 0 to window // 2 - 1.
+    """
+    half = window // 2
+    t = torch.arange(half, dtype=torch.float64)
+    angle = 2 * math.pi * (t - (window - 1) / 2)[:, None] * torch.arange(half, dtype=torch.float64) / window
+    hann = 0.5 - 0.5 * torch.cos(2 * math.pi * (t + 0.5) / window)
+    scale = (hann * 4 / window)[:, None]
+    return (torch.cos(angle) * scale).float(), (torch.sin(angle) * scale).float()
+
+
+def _folded(x: Tensor, window: int, hop: int, frames: int) -> tuple[Tensor, Tensor]:
+    """Frames of x as in ``_framed``, folded: the sums and the differences of mirrored samples.
+
+    Both (batch, frames, window // 2); window must be an even multiple of hop.
+    """
+    pieces = window // hop
+    left = (window - hop) // 2
+    blocks = F.pad(x, (left, pieces * hop - left)).reshape(x.shape[0], -1, hop)
+    mirrored = blocks.flip(2)
+    pairs = [(k, pieces - 1 - k) for k in range(pieces // 2)]
+    sums = [blocks[:, a : a + frames] + mirrored[:, b : b + frames] for a, b in pairs]
+    differences = [blocks[:, a : a + frames] - mirrored[:, b : b + frames] for a, b in pairs]
+    return torch.cat(sums, 2), torch.cat(differences, 2)
+
+
+def _banded(taps: Tensor, decimation: int) -> Tensor:
+    """Return a matrix (2 * FRAME_HOP_SAMPLES, FRAME_HOP_SAMPLES // decimation) that decimates a block.
+
+    It takes the block with half a block before and after it, and holds ``taps`` (taps,) once for each output.
+    """
+    first = FRAME_HOP_SAMPLES // 2 - (len(taps) - decimation) // 2
+    matrix = torch.zeros(2 * FRAME_HOP_SAMPLES, FRAME_HOP_SAMPLES // decimation)
+    for column in range(matrix.shape[1]):
+        start = first + column * decimation
+        matrix[start : start + len(taps), column] = taps
+    return matrix
+
+
 def _dft(window: int, first: int, bins: int) -> Tensor:
     """Hann-windowed cosines then sines: (window, 2 * bins), scaled so that a full-scale sine has power about 1."""
     t = torch.arange(window, dtype=torch.float64)
@@ -135,43 +178,43 @@ class FrontEnd(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         bins = MEL_WINDOW // 2
-        self.register_buffer("mel_dft", _dft(MEL_WINDOW, 0, bins))
+        for name, window in (("mel", MEL_WINDOW), ("tone", TONE_WINDOW)):
+            for part, matrix in zip(("cosines", "sines"), _folded_dft(window), strict=True):
+                self.register_buffer(f"{name}_{part}", matrix)
         self.register_buffer("mel", _mel_matrix(bins))
         self.register_buffer("phase_bands", _bands(PHASE_BINS, PHASE_BANDS))
-        self.register_buffer("tone_dft", _dft(TONE_WINDOW, 0, TONE_WINDOW // 2))
         self.register_buffer("tone_bands", _bands(TONE_WINDOW // 2, TONE_BANDS))
         self.register_buffer("low_dft", _dft(LOW_WINDOW, LOW_FIRST_BIN, LOW_BINS))
-        self.register_buffer("low_filter", _low_pass(LOW_DECIMATION * 8, LOW_DECIMATION, False)[:, None])
-        self.register_buffer("repeat_filter", _low_pass(32, REPEAT_DECIMATION, True)[:, None])
+        sharp = _banded(_low_pass(32, REPEAT_DECIMATION, True), REPEAT_DECIMATION)
+        slow = _banded(_low_pass(LOW_DECIMATION * 8, LOW_DECIMATION, False), LOW_DECIMATION)
+        self.register_buffer("decimation", torch.cat([sharp, slow], 1))
         past = torch.arange(2 * REPEAT_GROUP * REPEAT_BLOCK) - REPEAT_GROUP * REPEAT_BLOCK
         lag = torch.arange(REPEAT_GROUP)[:, None] * REPEAT_BLOCK - past[None, :]
         ranges = [(40, 160), (160, 10**6)]
         masks = torch.stack([(lag < a) | (lag >= b) for a, b in ranges]).float() * -4.0
-        near, far = masks.split(REPEAT_GROUP * REPEAT_BLOCK, 2)[1], masks.split(REPEAT_GROUP * REPEAT_BLOCK, 2)[0]
-        self.register_buffer("mask_near", near.contiguous())
-        self.register_buffer("mask_far", far.contiguous())
+        far, near = masks.split(REPEAT_GROUP * REPEAT_BLOCK, 2)
+        self.register_buffer("masks", F.pad(torch.cat([near, far], 1), (0, REPEAT_BLOCK + 1), value=-4.0))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         frames = x.shape[1] // FRAME_HOP_SAMPLES
-        taps = self.repeat_filter.shape[0]
-        sharp = (_framed(x, taps, REPEAT_DECIMATION, frames * REPEAT_BLOCK) @ self.repeat_filter)[:, :, 0]
+        decimated = _framed(x, 2 * FRAME_HOP_SAMPLES, FRAME_HOP_SAMPLES, frames) @ self.decimation
+        sharp = decimated[:, :, :REPEAT_BLOCK].reshape(x.shape[0], -1)
+        slow = decimated[:, :, REPEAT_BLOCK:].reshape(x.shape[0], -1)
         mel, phase = self.spectral_features(x, frames)
         fine, shape = self.fine_features(x, frames), self.shape_features(x, frames)
         repeat, tone = self.repeat_features(sharp, frames), self.tone_features(sharp, frames)
         parts = [mel, fine, shape, repeat, phase, tone, self.top_features(x, frames)]
-        return torch.cat(parts, 1), self.low_features(x, frames)
+        return torch.cat(parts, 1), self.low_features(slow, frames)
 
     def spectral_features(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Return the log-mel (batch, 2 * MEL_BANDS, T) and the phase-prediction error (batch, 2 * PHASE_BANDS, T).
 
         Each has the bands of a frame's first 5 ms, then those of its second 5 ms.
         """
-        spectrum = _framed(x, MEL_WINDOW, MEL_HOP, 2 * frames) @ self.mel_dft
-        half = spectrum.shape[2] // 2
-        power = spectrum[:, :, :half].square() + spectrum[:, :, half:].square()
-        logs = _log(power @ self.mel, 1e-10) + 3.0
-        low = slice(0, PHASE_BINS), slice(half, half + PHASE_BINS)
-        phase = _phase_error(spectrum[:, :, low[0]], spectrum[:, :, low[1]], self.phase_bands)
+        sums, differences = _folded(x, MEL_WINDOW, MEL_HOP, 2 * frames)
+        real, imaginary = sums @ self.mel_cosines, differences @ self.mel_sines
+        logs = _log((real.square() + imaginary.square()) @ self.mel, 1e-10) + 3.0
+        phase = _phase_error(real[:, :, :PHASE_BINS], imaginary[:, :, :PHASE_BINS], self.phase_bands)
         return (
             logs.reshape(-1, frames, 2 * MEL_BANDS).transpose(1, 2),
             phase.reshape(-1, frames, 2 * PHASE_BANDS).transpose(1, 2),
@@ -179,9 +222,9 @@ class FrontEnd(nn.Module):
 
     def tone_features(self, sharp: Tensor, frames: int) -> Tensor:
         """Return the phase-prediction error with windows of 40 ms at 8 kHz: (batch, TONE_BANDS, T)."""
-        spectrum = _framed(sharp, TONE_WINDOW, REPEAT_BLOCK, frames) @ self.tone_dft
-        half = TONE_WINDOW // 2
-        return _phase_error(spectrum[:, :, :half], spectrum[:, :, half:], self.tone_bands).transpose(1, 2)
+        sums, differences = _folded(sharp, TONE_WINDOW, REPEAT_BLOCK, frames)
+        real, imaginary = sums @ self.tone_cosines, differences @ self.tone_sines
+        return _phase_error(real, imaginary, self.tone_bands).transpose(1, 2)
 
     def top_features(self, x: Tensor, frames: int) -> Tensor:
         """Return how often the wave is near its 210 ms peak and how it bends there: (batch, TOP_CHANNELS, T).
@@ -257,10 +300,8 @@ class FrontEnd(nn.Module):
         zero = (blocks.abs() < 2e-5).float().mean(2)
         return torch.cat([*features, torch.stack([equal, exact, zero], 1)], 1)
 
-    def low_features(self, x: Tensor, frames: int) -> Tensor:
+    def low_features(self, slow: Tensor, frames: int) -> Tensor:
         """Log power in bins of 3.9 Hz from 31 to 434 Hz, every 40 ms: (batch, LOW_BINS, T // 4)."""
-        taps = self.low_filter.shape[0]
-        slow = (_framed(x, taps, LOW_DECIMATION, x.shape[1] // LOW_DECIMATION) @ self.low_filter)[:, :, 0]
         pieces = frames // 4
         padded = F.pad(slow, (216, 216 + LOW_HOP))
         shifted = [padded[:, k * LOW_HOP : (k + pieces) * LOW_HOP].reshape(-1, pieces, LOW_HOP) for k in range(7)]
@@ -273,21 +314,34 @@ class FrontEnd(nn.Module):
 
         The value is -0.5 log(1.002 - correlation).
 
-        Blocks are taken by groups; all of a group's blocks are compared with every shift of its own and the previous
-        group's stretch by two matrix products, and lags outside a range are masked.
+        Blocks are taken by groups. Each stretch of past is compared, at every shift, with the blocks of its own group
+        and with those of the next one by one matrix product, and lags outside a range are masked.
         """
         stretch = REPEAT_GROUP * REPEAT_BLOCK
         groups = -(-frames // REPEAT_GROUP)
-        slow = F.pad(sharp, (stretch, groups * stretch - frames * REPEAT_BLOCK + stretch))
-        pieces = slow.reshape(-1, groups + 2, stretch)
+        padded = F.pad(sharp, (stretch, groups * stretch - frames * REPEAT_BLOCK + stretch))
+        pieces = padded.reshape(-1, groups + 2, stretch)
         reach = torch.cat([pieces[:, :-1], pieces[:, 1:, :REPEAT_BLOCK]], 2)
-        keys = torch.stack([reach[:, :, k : k + stretch] for k in range(REPEAT_BLOCK)], 2)
-        power = F.avg_pool1d(reach.square(), REPEAT_BLOCK, 1)[:, :, None, :stretch] * REPEAT_BLOCK
-        scale = torch.rsqrt(power + 1e-7)
-        now, past = keys[:, 1:], keys[:, :-1]
-        queries = (now[:, :, :, ::REPEAT_BLOCK] * scale[:, 1:, :, ::REPEAT_BLOCK]).transpose(2, 3)
-        near = (queries @ now) * scale[:, 1:]
-        far = (queries @ past) * scale[:, :-1]
-        ranges = [torch.maximum((near + self.mask_near[k]).amax(3), (far + self.mask_far[k]).amax(3)) for k in range(2)]
+        # Row k is the reach moved by k samples. Copies in a row, read in rows longer by one, move by one each: that is
+        # two copies of the whole, not one slice for each row. The last columns run into the next copy and are masked.
+        width = stretch + REPEAT_BLOCK
+        copies = (
+            reach[:, :, None].expand(-1, -1, REPEAT_BLOCK + 1, -1).reshape(-1, groups + 1, (REPEAT_BLOCK + 1) * width)
+        )
+        keys = copies[:, :, : REPEAT_BLOCK * (width + 1)].reshape(-1, groups + 1, REPEAT_BLOCK, width + 1)
+        # A moving sum over a block in two steps: pooling over all of it at once takes four times as long. (As a
+        # convolution it would be made float16 on a GPU, which has no room for powers.)
+        part = REPEAT_BLOCK // 5
+        sums = F.avg_pool1d(reach.square(), part, 1) * part
+        power = torch.stack([sums[:, :, k * part : k * part + stretch + 1] for k in range(5)]).sum(0)
+        scale = F.pad(torch.rsqrt(power + 1e-7), (0, REPEAT_BLOCK))
+        blocks = pieces.reshape(-1, groups + 2, REPEAT_GROUP, REPEAT_BLOCK)
+        own_power = blocks.square().sum(3, keepdim=True)
+        blocks = blocks * torch.rsqrt(own_power + 1e-7)
+        alike = (torch.cat([blocks[:, :-1], blocks[:, 1:]], 2) @ keys) * scale[:, :, None]
+        ranges = []
+        for mask in self.masks:
+            best = (alike + mask).amax(3)
+            ranges.append(torch.maximum(best[:, 1:, :REPEAT_GROUP], best[:, :-1, REPEAT_GROUP:]))
         best = torch.stack(ranges, 1).clamp(0, 1).reshape(-1, 2, groups * REPEAT_GROUP)[:, :, :frames]
         return -torch.log(1.002 - best) * 0.5

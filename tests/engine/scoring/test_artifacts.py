@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,22 @@ def test_a_lower_threshold_gives_more_detections_as_the_contract_says(detections
         num_many += len(many)
         num_few += len(few)
     assert num_few < num_many
+
+
+def test_a_version_with_the_same_networks_detects_the_same() -> None:
+    """0.1.1 computes the features of 0.1.0 for less."""
+    store = ModelStore(ROOT / "model_store")
+    answers = []
+    for version in ("0.1.0", "0.1.1"):
+        model = store.resolve(f"artifacts@{version}")
+        with Scorer(Session(model, "cpu")) as scorer, Decoder(DecodeLimits()) as decoder:
+            for path in (*(CLIPS / name for name in TRUTH), SAMPLE):
+                with path.open("rb") as file:
+                    answers.append(analyse(file, decoder, scorer, DetectionConfig(threshold=0.1)).detections)
+    old, new = (list(chain(*part)) for part in (answers[: len(TRUTH) + 1], answers[len(TRUTH) + 1 :]))
+    assert len(old) >= 20
+    assert [replace(detection, confidence=0.0) for detection in new] == [replace(d, confidence=0.0) for d in old]
+    assert [d.confidence for d in new] == pytest.approx([d.confidence for d in old], abs=0.001)
 
 
 def test_the_detector_gives_features_for_other_detectors_in_the_frames_of_its_scores() -> None:
