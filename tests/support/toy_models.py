@@ -234,12 +234,12 @@ def mean_model(store: Path) -> Path:
 
 
 def bands_model(store: Path, name: str = "bands", version: str = "1.0.0") -> Path:
-    """8 kHz, frames of 10 ms, windows of 4 s, hop of 3 s. It scores loudness, and its features are 16 log energies.
+    """8 kHz, frames of 10 ms, windows of 4 s, hop of 3 s. It scores loudness, and its features are 8 log energies.
 
-    The bands are 250 Hz wide. So a network can be trained on tones in seconds.
+    The bands are 500 Hz wide. So a network can be trained on tones in seconds.
     """
-    frame, window, bands = 80, 32_000, 16
-    phase = 2 * np.pi * np.outer(np.arange(bands) * 250 + 125, np.arange(frame)) / 8000
+    frame, window, bands = 80, 32_000, 8
+    phase = 2 * np.pi * np.outer(np.arange(bands) * 500 + 250, np.arange(frame)) / 8000
     constants: dict[str, np.ndarray] = {
         "frames": np.array([0, -1, frame], np.int64),
         "cosines": np.cos(phase).T.astype(np.float32),

@@ -45,7 +45,7 @@ def split(request: TrainingRequest) -> Split:
     if any(r.held_out for r in fixed):  # the client named what is held out; all else is for fitting
         held_groups = {r.group for r in fixed if r.held_out} - fit_groups - {r.group for r in free}
     else:
-        held_groups = choose_groups(free, request.labels, request.holdout_share, request.seed)
+        held_groups = choose_groups(free, request.labels, request.holdout_share, request.seed, MIN_HELD_OUT_GROUPS)
     named = {r.id for r in fixed if r.held_out}
     held_out = tuple(r for r in recordings if r.group in held_groups)
     left_out = tuple(r for r in recordings if r.id in named and r.group not in held_groups)
@@ -53,19 +53,38 @@ def split(request: TrainingRequest) -> Split:
     return Split(tuple(r for r in recordings if r.id not in others), held_out, left_out)
 
 
-def choose_groups(recordings: Sequence[TrainingRecording], labels: Sequence[str], share: float, seed: int) -> set[str]:
-    """Return groups that have about this share of each label's events, and of the labels' groups."""
+def choose_groups(
+    recordings: Sequence[TrainingRecording], labels: Sequence[str], share: float, seed: int, least: int = 1
+) -> set[str]:
+    """Return groups that have about this share of each label's events, and of the labels' groups.
+
+    If ``least`` is more than 1, at least so many are chosen, and if possible so that both sides have enough.
+    """
     events, members = _counts(recordings)
     names = sorted(members)
     rng = random.Random(seed)
     best, best_cost = set[str](), float("inf")
     for _ in range(TRIES):
         order = rng.sample(names, len(names))
-        chosen = set(order[: max(1, round(share * len(order)))]) if order else set()
+        chosen = set(order[: max(least, round(share * len(order)))])
         cost = sum(_unevenness(events[label], chosen, share) for label in labels)
+        if least > 1:
+            cost += 10 * sum(_shortage(events[label], chosen) for label in labels)
         if cost < best_cost:
             best, best_cost = chosen, cost
     return best
+
+
+def _shortage(events: Counter[str], chosen: set[str]) -> int:
+    """Return how much of a label is missing on both sides, in events and groups."""
+    held_out = {group: count for group, count in events.items() if group in chosen}
+    wanted = (
+        (MIN_HELD_OUT_EVENTS, sum(held_out.values())),
+        (MIN_HELD_OUT_GROUPS, len(held_out)),
+        (MIN_EVENTS, events.total() - sum(held_out.values())),
+        (MIN_GROUPS, len(events) - len(held_out)),
+    )
+    return sum(max(0, needed - there) for needed, there in wanted)
 
 
 def folds(recordings: Sequence[TrainingRecording], labels: Sequence[str], count: int, seed: int) -> list[set[str]]:

@@ -26,7 +26,7 @@ from training.places import CACHE, MODEL_STORE
 RATE_HZ, NORMALIZED_HZ = 32_000, 16_000
 DRUMS = ("kick", "snare", "hat", "tom", "crash", "ride", "clap", "cowbell")
 FAULTS = ("none", "click", "dropout", "clipping", "hum", "noise_burst")
-PER_VOICE, PER_KIT_AND_DRUM, PER_TRACK, CLIP_SECONDS, NUM_COPIES, NUM_FAULTY = 20, 2, 4, 4, 80, 120
+PER_VOICE, PER_KIT_AND_DRUM, PER_TRACK, CLIP_SECONDS, NUM_COPIES, NUM_FAULTY = 10, 1, 3, 4, 30, 60
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def gallery(letters: Path, drums: Path) -> Iterator[Clip]:
             files = sorted(p for p in kit.iterdir() if drum in p.name.lower() and p.suffix.lower() in (".flac", ".wav"))
             for path in files[:PER_KIT_AND_DRUM]:
                 yield Clip(read(path), "drum", drum, kit.name)
-    for path in sorted((CACHE / "sources" / "evaluate").rglob("*.ogg")):
+    tracks = {path.name: path for path in sorted((CACHE / "sources" / "evaluate").rglob("*.ogg"))}  # some are linked
+    for path in tracks.values():
         info = soundfile.info(path)
         if "music" in str(path) and info.duration > 30:
             for start in np.linspace(2, info.duration - 8, PER_TRACK):

@@ -15,7 +15,7 @@ from appliance.engine.training.request import Read, Stretch, TrainingRecording, 
 from tests.support.toy_models import bands_model
 
 RATE_HZ, SECONDS = 8000, 16
-TONES_HZ = {"beep": 1125, "buzz": 2875}
+TONES_HZ = {"beep": 1250, "buzz": 2750}
 EVENT_MS = 200
 
 

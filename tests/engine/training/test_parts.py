@@ -76,6 +76,14 @@ def test_a_group_is_on_one_side_alone_and_the_split_is_the_same_each_time() -> N
     assert sorted(group for groups in of_folds for group in groups) == sorted({r.group for r in parts.fit})
 
 
+def test_the_least_that_is_accepted_is_divided_so_that_both_sides_have_enough() -> None:
+    reviewed = (Stretch("tick", 0, 60_000 * 10),)
+    events = [ticks(2)] * 7 + [ticks(1)]  # 15 events in 8 groups
+    recordings = [said(i, f"group-{i}", events=e, reviewed=reviewed) for i, e in enumerate(events)]
+    for seed in range(5):
+        assert lacks(asking(recordings, seed=seed)) == []
+
+
 def test_held_out_recordings_with_the_bytes_of_fitted_ones_are_left_out() -> None:
     fit = [said(i, f"group-{i}", held_out=False) for i in range(3)]
     held_out = [said(i, f"group-{i}", held_out=True) for i in range(3, 6)]
