@@ -413,10 +413,16 @@ class WorkerLost(ApplianceError):
     code = "worker_lost"
 
 
-class TrainerDied(ApplianceError):
-    """The process that trains crashed, or was killed, too many times."""
+class EngineLost(ApplianceError):
+    """An engine on a node of the cluster was lost, several times while it processed this file."""
 
-    code = "trainer_died"
+    code = "engine_lost"
+
+
+class NoEngine(StateError):
+    """No node of the cluster takes work now; the work waits."""
+
+    code = "no_engine"
 
 
 class Stopped(ApplianceError):

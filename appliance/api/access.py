@@ -17,8 +17,6 @@ _PRODUCTS = (
     "annotations",
     "reviewed_stretches",
     "annotation_sets",
-    "training",
-    "training_data",
     "models",
     "usage",
     "webhooks",
@@ -40,9 +38,6 @@ SLOW_CALLS = {
     "annotation_sets.create_annotations",
     "annotation_sets.create_annotations_from_detections",
     "speech_raw.search_words",
-    "training_data.evaluate",
-    "training_data.learn_from_reviews",
-    "training_data.suggest",
 }
 
 

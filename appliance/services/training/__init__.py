@@ -1,1 +1,0 @@
-"""Training of a detector from the annotations of a tenant's datasets."""
