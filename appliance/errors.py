@@ -413,16 +413,10 @@ class WorkerLost(ApplianceError):
     code = "worker_lost"
 
 
-class EngineLost(ApplianceError):
-    """An engine on a node of the cluster was lost, several times while it processed this file."""
+class TrainerDied(ApplianceError):
+    """The process that trains crashed, or was killed, too many times."""
 
-    code = "engine_lost"
-
-
-class NoEngine(StateError):
-    """No node of the cluster takes work now; the work waits."""
-
-    code = "no_engine"
+    code = "trainer_died"
 
 
 class Stopped(ApplianceError):

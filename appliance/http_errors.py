@@ -65,6 +65,8 @@ FILE_ERRORS: tuple[type[ApplianceError], ...] = (
     errors.ObjectMissing,
     errors.ObjectDamaged,
     errors.ObjectChanged,
+    errors.TrainerDied,
+    errors.ModelError,
     errors.WorkerLost,
     ApplianceError,
 )

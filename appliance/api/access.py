@@ -17,6 +17,8 @@ _PRODUCTS = (
     "annotations",
     "reviewed_stretches",
     "annotation_sets",
+    "training",
+    "training_data",
     "models",
     "usage",
     "webhooks",
@@ -38,6 +40,9 @@ SLOW_CALLS = {
     "annotation_sets.create_annotations",
     "annotation_sets.create_annotations_from_detections",
     "speech_raw.search_words",
+    "training_data.evaluate",
+    "training_data.learn_from_reviews",
+    "training_data.suggest",
 }
 
 

@@ -16,7 +16,7 @@ from appliance.api.multipart import file_parts
 from appliance.api.schemas import Model, ModelPath
 from appliance.frontdoor.paths import FORM_BYTES
 from appliance.rfc3339 import rfc3339
-from appliance.services import audit, keys, models, tenants
+from appliance.services import audit, keys, models, tenants, trained_models
 from appliance.state.keys import ApiKey
 from appliance.state.tenants import Tenant
 
@@ -129,6 +129,12 @@ def add_model() -> Answer:
     with upload_slot():
         parts = file_parts(request.stream, request.headers.get("Content-Type", ""), ("files",))
         return render_model(models.add_model(box(), parts)), 201
+
+
+@blueprint.post("/models/promote", responses={201: Model})
+def promote_model(body: schemas.PromoteModel) -> Answer:
+    """Copy a model that a tenant trained into the store of all. It is checked again first, which may take a minute."""
+    return render_model(trained_models.promote_model(box(), body.tenant, body.model_id)), 201
 
 
 @blueprint.delete("/models/<model_id>", responses={204: None})

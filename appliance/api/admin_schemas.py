@@ -69,6 +69,13 @@ class CreateTenant(Body):
     name: Text = Field(min_length=1, max_length=100)
 
 
+class PromoteModel(Body):
+    """A model that a tenant trained and that everybody shall have."""
+
+    tenant: Text = Field(min_length=1, max_length=100, description="Name of the tenant.")
+    model_id: Text = Field(min_length=1, max_length=200, description="`<name>@<version>`.")
+
+
 class KeyPath(BaseModel):
     """A key."""
 

@@ -13,6 +13,7 @@ from appliance.errors import Forbidden, InvalidRequest, Unauthorized
 from appliance.services import keys, sessions
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
+from appliance.services.inference.kept_scores import ScoreShelf
 from appliance.services.keys import LastUses
 from appliance.services.slots import FairSlots
 from appliance.state.keys import ApiKey
@@ -30,6 +31,12 @@ def similarity() -> Similarity:
     """Return the search of this process."""
     search: Similarity = current_app.extensions["similarity"]
     return search
+
+
+def score_shelf() -> ScoreShelf:
+    """Return the kept scores that this process holds."""
+    held: ScoreShelf = current_app.extensions["score_shelf"]
+    return held
 
 
 def require_key() -> None:

@@ -6,11 +6,10 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from flask import current_app
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import detection_schemas as schemas
-from appliance.api.context import box, require_key, tenant_id
+from appliance.api.context import box, require_key, score_shelf, tenant_id
 from appliance.api.cursors import make_cursor, read_cursor
 from appliance.api.inference import render_file
 from appliance.api.schemas import FilePath, InferenceFile, JobPath
@@ -18,7 +17,7 @@ from appliance.errors import InvalidRequest
 from appliance.services.inference import compare, redetect
 from appliance.services.inference import files as inference_files
 from appliance.services.inference.compare import ComparedFile
-from appliance.services.inference.kept_scores import ScoreShelf, pooled_scores, preview
+from appliance.services.inference.kept_scores import pooled_scores, preview
 
 blueprint = APIBlueprint(
     "detections",
@@ -36,7 +35,7 @@ Answer = tuple[dict[str, Any], int]
 def preview_detections(path: FilePath, query: schemas.PreviewDetections) -> Answer:
     """Get the detections of a file under other settings, from its kept scores; nothing changes."""
     changes = query.model_dump(exclude_unset=True)
-    result = preview(box(), shelf(), tenant_id(), path.job_id, path.file_id, changes)
+    result = preview(box(), score_shelf(), tenant_id(), path.job_id, path.file_id, changes)
     return {
         "file_id": result.file.id,
         "config": result.config,
@@ -52,7 +51,7 @@ def get_scores(path: FilePath, query: schemas.GetScores) -> Answer:
     if query.start_ms >= query.end_ms:
         raise InvalidRequest("end_ms: must be after start_ms.")
     stretch = (query.start_ms, query.end_ms, query.points)
-    scores = pooled_scores(box(), shelf(), tenant_id(), path.job_id, path.file_id, *stretch)
+    scores = pooled_scores(box(), score_shelf(), tenant_id(), path.job_id, path.file_id, *stretch)
     return {
         "file_id": path.file_id,
         "start_ms": query.start_ms,
@@ -69,7 +68,7 @@ def redetect_file(path: FilePath, body: schemas.Redetect) -> Answer:
     """Detect again in a file and keep the result: at once from its kept scores, or later with the model (202)."""
     changes = body.model_dump(exclude_unset=True, exclude={"with_model"})
     done = redetect.redetect_file(
-        box(), shelf(), tenant_id(), path.job_id, path.file_id, changes, with_model=body.with_model
+        box(), score_shelf(), tenant_id(), path.job_id, path.file_id, changes, with_model=body.with_model
     )
     report = inference_files.get_file(box(), tenant_id(), path.job_id, path.file_id)
     return render_file(report), 200 if done else 202
@@ -127,9 +126,3 @@ def render_types(files: list[ComparedFile]) -> list[dict[str, Any]]:
         {"artifact_type": name, "both": both[name], "only_here": here[name], "only_there": there[name]}
         for name in sorted({*both, *here, *there})
     ]
-
-
-def shelf() -> ScoreShelf:
-    """Return the kept scores that this process holds."""
-    held: ScoreShelf = current_app.extensions["score_shelf"]
-    return held

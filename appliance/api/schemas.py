@@ -131,6 +131,12 @@ class ModelPath(BaseModel):
     model_id: Text
 
 
+class ListModels(Query):
+    """Which models to list."""
+
+    retired: bool = Field(False, description="Also those that the tenant trained and retired.")
+
+
 class ListInferenceJobs(NumberedPage):
     """Which jobs to list."""
 
@@ -367,6 +373,10 @@ class Model(BaseModel):
     defaults: EffectiveConfig | None = Field(description="Rules for detections; null for transcription.")
     provider: str | None = Field(
         description="Where it runs: cuda or cpu, always cpu for transcription; null before the worker ever started."
+    )
+    training_job_id: str | None = Field(description="The training that made it; null for a model that is everybody's.")
+    retired_at: str | None = Field(
+        description="Since when new jobs cannot name it; null if they can.", json_schema_extra={"format": "date-time"}
     )
 
 

@@ -69,7 +69,7 @@ def create_transcript(body: schemas.CreateTranscript) -> Answer:
     raw_options.check_language("language_codes", body.language_codes or [])
     raw_options.check_always("punctuate", body.punctuate)
     raw_options.check_always("format_text", body.format_text)
-    model = raw_options.choose_model(box(), body.speech_model, body.speech_models)
+    model = raw_options.choose_model(box(), tenant_id(), body.speech_model, body.speech_models)
     callback = raw_transcripts.check_webhook(
         box(), body.webhook_url, body.webhook_auth_header_name, body.webhook_auth_header_value
     )

@@ -33,6 +33,9 @@ EVENTS = {
     "job.completed": "Every file of a job is completed, failed or cancelled.",
     "transcription.completed": "A transcript is ready, or the detections that were requested instead.",
     "transcription.failed": "A transcript failed.",
+    "training.completed": "A training made a model.",
+    "training.failed": "A training failed.",
+    "training.cancelled": "A training was cancelled.",
 }
 
 

@@ -39,7 +39,10 @@ def logs(request_id: str, files: tuple[BinaryIO, ...], data_dir: Path | None) ->
     folder = load_settings(data_dir=data_dir).data_dir / "logs"
     entries = list(_entries("", files, request_id) if files else _of_folder(folder, request_id))
     if not entries:
-        raise NotFound(f"No log has a line about the request {request_id}. Old lines are deleted when a log is full.")
+        raise NotFound(
+            f"No log has a line about the request {request_id}. Old lines are deleted when a log is full. Services of "
+            f"systemd log to the journal: journalctl -o cat -u 'appliance*' | appliance logs --request {request_id} -"
+        )
     for entry in sorted(entries):
         click.echo(f"{entry.time:%Y-%m-%d %H:%M:%S.%f}  {entry.process:<10} {entry.text}")
 

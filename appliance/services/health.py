@@ -13,10 +13,11 @@ from appliance.errors import ApplianceError
 from appliance.frontdoor.certificate import seconds_left
 from appliance.services.box import Box
 from appliance.services.kind import PoolName
-from appliance.state import chores, nodes, workers
+from appliance.state import chores, workers
 from appliance.state import work as queue
 
 KEPT_SECONDS = 1.0  # probes in quick succession share one result
+POOLS = tuple(pool for pool in get_args(PoolName) if pool != "training")
 STUCK_SECONDS = 300.0
 LATE_SWEEPS = 20
 LATEST_SWEEP_SECONDS = 600.0
@@ -73,8 +74,6 @@ class Health:
             "sweep": self._sweep,
             "bucket": self._bucket,
         }
-        if self._box.settings.executor == "ray":
-            checks["cluster"] = self._cluster
         if self._box.settings.tls != "off":
             checks["certificate"] = self._certificate
         with self._lock:
@@ -132,7 +131,7 @@ class Health:
 
     def _queue(self) -> Check:
         """Check that the oldest work gets a turn. A long queue is no fault, as long as something is in progress."""
-        oldest, busy = queue.oldest_ready(self._box.db, get_args(PoolName)), queue.is_busy(self._box.db)
+        oldest, busy = queue.oldest_ready(self._box.db, POOLS), queue.is_busy(self._box.db)
         if oldest is None or busy:
             self._waiting = None
             return Check(True, "in progress" if busy else "empty")
@@ -155,14 +154,6 @@ class Health:
         hours = left / 3600
         state = f"expires in {hours / 24:.0f} days" if hours > 48 else f"expires in {hours:.0f} hours"
         return Check(True, state if left else "has expired", is_warning=left < LEAST_VALID_SECONDS[settings.tls])
-
-    def _cluster(self) -> Check:
-        """Check that a node takes work, and that every node could."""
-        everyone = nodes.list_nodes(self._box.db)
-        engines = sum(node.engines for node in everyone)
-        detail = f"{engines} engines on {sum(node.engines > 0 for node in everyone)} of {len(everyone)} nodes"
-        faults = [f"{node.name} is {node.state}: {node.reason}" for node in everyone if node.reason]
-        return Check(engines > 0, "; ".join([detail, *faults]), is_warning=bool(faults))
 
     def _sweep(self) -> Check:
         worker, last = workers.first(self._box.db), chores.last(self._box.db, "sweep")

@@ -1,4 +1,9 @@
-"""The models that jobs can name: list, add, remove."""
+"""The models that jobs can name: list, add, remove.
+
+The models of the store are everybody's. What a tenant trained is in a store of its own, and nobody else's: no call of
+another tenant lists, names or uses it, unless an administrator promotes it. ``trained_models.py`` has what their owner
+does with them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,13 +21,14 @@ from appliance.config import Settings
 from appliance.engine import registration
 from appliance.engine.models.manifest import Manifest
 from appliance.engine.models.speech_manifest import SpeechManifest
-from appliance.engine.models.store import CARD, ModelStore
+from appliance.engine.models.store import CARD, ModelStore, StoredModel
 from appliance.engine.registration import CheckLimits
 from appliance.errors import Conflict, FileTooLarge, InvalidManifest, InvalidRequest, ModelNotFound, NotFound
 from appliance.services import audit, quotas
 from appliance.services.box import Box
-from appliance.state import inference_jobs, transcripts, workers
+from appliance.state import inference_jobs, training_jobs, transcripts, workers
 from appliance.state.database import Database
+from appliance.state.training_jobs import TrainedModel
 
 DEFAULTS = ("default_model", "transcription_model", "embedding_model")  # settings that name a model
 MAX_FILES = 20
@@ -45,27 +52,81 @@ class ModelFile(Protocol):
 
 @dataclass(frozen=True)
 class ModelReport:
-    """A model, and the provider on which the worker runs it; None before a worker ever started."""
+    """A model, and the provider on which the worker runs it; None before a worker ever started.
+
+    ``trained`` is None for a model that is everybody's.
+    """
 
     manifest: Manifest | SpeechManifest
     provider: str | None
+    trained: TrainedModel | None = None
 
 
-def list_models(box: Box) -> list[ModelReport]:
-    """Return every readable model, by name, newest version first."""
+def resolve(box: Box, tenant_id: int | None, model_id: str) -> StoredModel:
+    """Return a model that the tenant can name, its own before those of all; also one that is retired.
+
+    Without a tenant only those of all. Raises ModelNotFound.
+    """
+    if tenant_id is not None:
+        with suppress(ModelNotFound):
+            return box.trained_models(tenant_id).resolve(model_id)
+    return box.models.resolve(model_id)
+
+
+def choose(box: Box, tenant_id: int, model_id: str) -> StoredModel:
+    """Return the model for new work of the tenant. Raises ModelNotFound, also if it is retired."""
+    name, _, version = model_id.partition("@")
+    trained = {model.id: model for model in training_jobs.list_models(box.db, tenant_id)}
+    named = [
+        model
+        for model in box.trained_models(tenant_id).models()
+        if model.manifest.id in trained and model.manifest.name == name and version in ("", model.manifest.version)
+    ]
+    for model in named:
+        if trained[model.manifest.id].retired_at is None:
+            return model
+    try:
+        return box.models.resolve(model_id)
+    except ModelNotFound as error:
+        if not named:
+            raise
+        raise ModelNotFound(f"The model {model_id!r} was retired.") from error
+
+
+def list_models(box: Box, tenant_id: int | None = None, *, retired: bool = False) -> list[ModelReport]:
+    """Return every readable model of all, and then the tenant's own, by name, newest version first.
+
+    With ``retired`` also those that the tenant retired.
+    """
     provider = _provider(box)
-    return [_report(model.manifest, provider) for model in box.models.models()]
+    shared = [_report(model.manifest, provider) for model in box.models.models()]
+    if tenant_id is None:
+        return shared
+    trained = {model.id: model for model in training_jobs.list_models(box.db, tenant_id)}
+    own = [
+        ModelReport(model.manifest, provider, trained[model.manifest.id])
+        for model in box.trained_models(tenant_id).models()
+        if model.manifest.id in trained and (retired or trained[model.manifest.id].retired_at is None)
+    ]
+    names = {report.manifest.id for report in own}
+    return [report for report in shared if report.manifest.id not in names] + own
 
 
-def get_model(box: Box, model_id: str) -> ModelReport:
+def get_model(box: Box, model_id: str, tenant_id: int | None = None) -> ModelReport:
     """Return a model by ``<name>`` or ``<name>@<version>``. Raises ModelNotFound."""
-    return _report(box.models.resolve(model_id).manifest, _provider(box))
+    manifest = resolve(box, tenant_id, model_id).manifest
+    trained = [] if tenant_id is None else training_jobs.list_models(box.db, tenant_id)
+    return ModelReport(
+        manifest,
+        _report(manifest, _provider(box)).provider,
+        next((model for model in trained if model.id == manifest.id), None),
+    )
 
 
-def read_card(box: Box, model_id: str) -> str:
+def read_card(box: Box, model_id: str, tenant_id: int | None = None) -> str:
     """Return the text of a model's card, in Markdown. Raises ModelNotFound, or NotFound if it has none."""
     try:
-        return (box.models.resolve(model_id).folder / CARD).read_text("utf-8", "replace")
+        return (resolve(box, tenant_id, model_id).folder / CARD).read_text("utf-8", "replace")
     except OSError as error:
         raise NotFound(f"The model {model_id} has no {CARD}.") from error
 
@@ -83,17 +144,27 @@ def add_model(box: Box, files: Iterable[ModelFile]) -> ModelReport:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         _receive(box, files, folder)
-        manifest = registration.add_model(box.models, folder, CheckLimits.from_settings(box.settings)).manifest
-        note_added(box.db, manifest.id)
+        report = add_folder(box, folder)
+        note_added(box.db, report.manifest.id)
+        return report
     except InvalidManifest as error:
         raise InvalidManifest(str(error).replace(f"{folder}/", "").replace(str(folder), "the model")) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _adding.release()
+
+
+def add_folder(box: Box, folder: Path) -> ModelReport:
+    """Check the model in a folder and copy it into the store of all.
+
+    Raises InvalidManifest, ModelExists, and Conflict if the store cannot be written.
+    """
+    try:
+        manifest = registration.add_model(box.models, folder, CheckLimits.from_settings(box.settings)).manifest
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         raise Conflict(f"The model store {box.models.root} cannot be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _adding.release()
     return _report(manifest, _provider(box))
 
 

@@ -74,6 +74,18 @@ def count_annotations(db: Reader, audio_id: str) -> int:
     return int(db.all(sql, [audio_id])[0][0])
 
 
+def list_types(db: Reader, dataset_id: str) -> list[str]:
+    """Return the types that annotations of a dataset's recordings have, in order of their names."""
+    rows = db.all(
+        """
+        SELECT DISTINCT n.artifact_type FROM annotations n JOIN audio a ON a.id = n.audio_id
+        WHERE a.dataset_id = ? AND n.set_id IS NULL ORDER BY 1
+        """,
+        [dataset_id],
+    )
+    return [row["artifact_type"] for row in rows]
+
+
 def delete_annotation(tx: Transaction, audio_id: str, annotation_id: str) -> bool:
     """Remove an annotation. Returns False if there is none of this id."""
     sql = "DELETE FROM annotations WHERE audio_id = ? AND set_id IS NULL AND id = ?"

@@ -183,18 +183,21 @@ def set_config(tx: Transaction, job_id: str, config: dict[str, Any], client_conf
     )
 
 
-def count_open_files(db: Reader, model_name: str, model_version: str) -> int:
-    """Return how many files of jobs with this model are not at an end, or are to be analyzed again."""
+def count_open_files(db: Reader, model_name: str, model_version: str, tenant_id: int | None = None) -> int:
+    """Return how many files of jobs with this model are not at an end, or are to be analyzed again.
+
+    With a tenant only those of its jobs.
+    """
     unfinished = FILE.leaving_for("cancelled")
     rows = db.all(
         f"""
         SELECT count(*) FROM inference_jobs j JOIN inference_files f ON f.job_id = j.id
-        WHERE j.model_name = ? AND j.model_version = ? AND (
+        WHERE j.model_name = ? AND j.model_version = ? AND j.tenant_id = coalesce(?, j.tenant_id) AND (
             f.status IN ({", ".join("?" for _ in unfinished)})
             OR f.id IN (SELECT subject_id FROM work WHERE kind = 'redetect')
         )
         """,
-        [model_name, model_version, *unfinished],
+        [model_name, model_version, tenant_id, *unfinished],
     )
     return int(rows[0][0])
 

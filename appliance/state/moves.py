@@ -14,6 +14,9 @@ AudioStatus = Literal["pending", "normalizing", "embedding", "ready", "failed"]
 AnnotationSetStatus = Literal["draft", "published"]
 MediaStatus = Literal["pending", "spooled", "stored", "failed"]
 TranscriptStatus = Literal["waiting", "queued", "processing", "completed", "failed"]
+TrainingStatus = Literal[
+    "queued", "preparing", "fitting", "evaluating", "exporting", "completed", "failed", "cancelled"
+]
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 Route = Literal["raw", "batch", "presigned"]  # by which speech route media and transcripts came; it never changes
 JobStatus = Literal["pending", "processing", "completed", "failed", "cancelled"]  # derived from the files, never kept
@@ -139,4 +142,22 @@ DELIVERY = Machine(
     ),
 )
 
-MACHINES = (FILE, AUDIO, ANNOTATION_SET, MEDIA, TRANSCRIPT, DELIVERY)
+_PHASES = ("queued", "preparing", "fitting", "evaluating", "exporting")
+
+TRAINING = Machine(
+    name="Training job",
+    table="training_jobs",
+    statuses=get_args(TrainingStatus),
+    initial=("queued",),
+    moves=(
+        Move("queued", "preparing", "The worker begins: it reads the recordings."),
+        Move("preparing", "fitting", "The features of all recordings are there."),
+        Move("fitting", "evaluating", "The network is fitted."),
+        Move("evaluating", "exporting", "What was held out is scored."),
+        Move("exporting", "completed", "The model is the tenant's, with its report."),
+        *(Move(phase, "failed", "The training is refused, or its tries are used up.") for phase in _PHASES),
+        *(Move(phase, "cancelled", "The client cancels the training.") for phase in _PHASES),
+    ),
+)
+
+MACHINES = (FILE, AUDIO, ANNOTATION_SET, MEDIA, TRANSCRIPT, DELIVERY, TRAINING)

@@ -136,15 +136,15 @@ def list_unmatched(db: Reader, file_id: str) -> list[Review]:
     return [_review(row) for row in rows]
 
 
-def list_confirmed(db: Reader, job_id: str) -> dict[str, list[Review]]:
-    """Return the confirmed reviews of a job by file, in order of their start."""
+def list_of_job(db: Reader, job_id: str, verdict: ReviewVerdict | None = None) -> dict[str, list[Review]]:
+    """Return the reviews of a job by file, in order of their start; with a verdict only those that have it."""
     names = columns(Review, **{name: f"r.{name}" for name in Review.__dataclass_fields__})
     rows = db.all(
         f"""
         SELECT {names} FROM inference_files f JOIN reviews r ON r.file_id = f.id
-        WHERE f.job_id = ? AND r.verdict = 'confirmed' ORDER BY f.sequence, r.start_ms, r.end_ms, r.sequence
+        WHERE f.job_id = ? AND r.verdict = coalesce(?, r.verdict) ORDER BY f.sequence, r.start_ms, r.end_ms, r.sequence
         """,
-        [job_id],
+        [job_id, verdict],
     )
     reviews: dict[str, list[Review]] = {}
     for row in rows:

@@ -1108,30 +1108,44 @@ def m035_sound_embeddings(db: Database) -> None:
 
 
 @migrations()
-def m036_cluster(db: Database) -> None:
-    """The nodes of a cluster as the worker sees them, and how often an engine was lost with a piece of work."""
+def m036_training_jobs(db: Database) -> None:
+    """Trainings, each with the annotations that it froze. One that is completed is also a model of its tenant."""
     _run(
         db,
-        "ALTER TABLE work ADD COLUMN lost_engines INTEGER NOT NULL DEFAULT 0 "
-        "CONSTRAINT work_lost_engines CHECK (lost_engines >= 0)",
         """
-        CREATE TABLE nodes (
-            id TEXT PRIMARY KEY,
-            name TEXT NOT NULL,
-            address TEXT NOT NULL,
-            state TEXT NOT NULL
-                CONSTRAINT nodes_state CHECK (
-                    state IN ('starting', 'ready', 'refused', 'failing', 'draining', 'drained')
-                ),
-            reason TEXT NOT NULL,
-            engines INTEGER NOT NULL,
-            busy INTEGER NOT NULL,
-            lost_engines INTEGER NOT NULL,
-            files INTEGER NOT NULL,
-            seen_at REAL NOT NULL
+        CREATE TABLE training_jobs (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tenant_id INTEGER NOT NULL REFERENCES tenants,
+            model_name TEXT NOT NULL,
+            model_version TEXT NOT NULL,
+            base_model TEXT NOT NULL,
+            choices TEXT NOT NULL CONSTRAINT training_jobs_choices_object CHECK (json_type(choices) = 'object'),
+            counts TEXT NOT NULL CONSTRAINT training_jobs_counts_object CHECK (json_type(counts) = 'object'),
+            annotations BLOB NOT NULL,
+            annotations_sha256 TEXT NOT NULL,
+            callback_url TEXT,
+            status TEXT NOT NULL CONSTRAINT training_jobs_status CHECK (status IN (
+                'queued', 'preparing', 'fitting', 'evaluating', 'exporting', 'completed', 'failed', 'cancelled'
+            )),
+            progress REAL NOT NULL DEFAULT 0 CONSTRAINT training_jobs_progress_share CHECK (progress BETWEEN 0 AND 1),
+            report TEXT CONSTRAINT training_jobs_report_object CHECK (json_type(report) = 'object'),
+            error_code TEXT,
+            error_message TEXT,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            model_retired_at REAL,
+            model_deleted_at REAL,
+            UNIQUE (tenant_id, model_name, model_version),
+            CONSTRAINT training_jobs_failed_has_message CHECK ((status = 'failed') = (error_message IS NOT NULL)),
+            CONSTRAINT training_jobs_message_has_code CHECK ((error_code IS NULL) = (error_message IS NULL)),
+            CONSTRAINT training_jobs_completed_has_report CHECK ((status = 'completed') = (report IS NOT NULL)),
+            CONSTRAINT training_jobs_only_models_are_retired CHECK (
+                status = 'completed' OR (model_retired_at IS NULL AND model_deleted_at IS NULL)
+            )
         ) STRICT
         """,
-        "CREATE TABLE drains (node_id TEXT PRIMARY KEY) STRICT",
+        "CREATE INDEX training_jobs_tenant ON training_jobs (tenant_id, sequence)",
     )
 
 

@@ -109,10 +109,16 @@ def list_batch(
     return [_transcript(row) for row in rows]
 
 
-def count_open(db: Reader, model: str) -> int:
-    """Return how many transcripts with this model, ``<name>@<version>``, are not at an end."""
-    sql = "SELECT count(*) FROM transcripts WHERE model = ? AND status IN ('waiting', 'queued', 'processing')"
-    return int(db.all(sql, [model])[0][0])
+def count_open(db: Reader, model: str, tenant_id: int | None = None) -> int:
+    """Return how many transcripts with this model, ``<name>@<version>``, are not at an end.
+
+    With a tenant only its own.
+    """
+    sql = """
+        SELECT count(*) FROM transcripts
+        WHERE model = ? AND status IN ('waiting', 'queued', 'processing') AND tenant_id = coalesce(?, tenant_id)
+        """
+    return int(db.all(sql, [model, tenant_id])[0][0])
 
 
 def count_batch(db: Reader, tenant_id: int, batch_id: str) -> dict[TranscriptStatus, int]:

@@ -29,7 +29,6 @@ class Work:
     subject_id: str
     attempts: int
     lost_leases: int
-    lost_engines: int  # how often an engine was lost that had it
     lease_owner: str | None
     lease_token: int
     request_id: str | None  # the client's request that led to it
@@ -99,7 +98,8 @@ def depths(db: Reader) -> list[Depth]:
 def oldest_ready(db: Reader, pools: Iterable[str]) -> int | None:
     """Return the id of the oldest ready work, or of work of a pool that was put off and is due. None if there is none.
 
-    It costs the same however much is queued: a look-up for each kind and for each pool.
+    It costs the same however much is queued: a look-up for each kind and for each pool. Trainings are left out: they
+    wait for each other, for hours.
     """
     return db.all(
         """
@@ -107,7 +107,7 @@ def oldest_ready(db: Reader, pools: Iterable[str]) -> int | None:
             SELECT (
                 SELECT id FROM work INDEXED BY work_oldest
                 WHERE kind = k.kind AND lease_owner IS NULL AND run_after IS NULL ORDER BY id LIMIT 1
-            ) AS id FROM work_kinds k
+            ) AS id FROM work_kinds k WHERE k.kind <> 'training'
             UNION ALL
             SELECT (
                 SELECT id FROM work INDEXED BY work_put_off
@@ -120,8 +120,9 @@ def oldest_ready(db: Reader, pools: Iterable[str]) -> int | None:
 
 
 def is_busy(db: Reader) -> bool:
-    """Whether any work is in progress."""
-    return db.one("SELECT 1 FROM work WHERE lease_owner IS NOT NULL LIMIT 1") is not None
+    """Whether any work is in progress, other than a training, beside which all else goes on."""
+    sql = "SELECT 1 FROM work WHERE lease_owner IS NOT NULL AND pool <> 'training' LIMIT 1"
+    return db.one(sql) is not None
 
 
 def claim(tx: Transaction, owner: str, lease_seconds: float, pool: str, tenant_limit: int | None = None) -> Work | None:
@@ -168,13 +169,17 @@ def _claim_next(tx: Transaction, owner: str, lease_seconds: float, pool: str, te
 
 
 def claim_suspect(tx: Transaction, owner: str, lease_seconds: float, lost_leases: int) -> Work | None:
-    """Lease the oldest work that lost its lease at least ``lost_leases`` times. Returns None if none is ready."""
+    """Lease the oldest work that lost its lease at least ``lost_leases`` times. Returns None if none is ready.
+
+    A training is never meant: it has a process of its own, and takes hours.
+    """
     row = tx.one(
         f"""
         UPDATE work SET lease_owner = :owner, lease_token = lease_token + 1, lease_until = :until
         WHERE id = (
             SELECT min(id) FROM work
-            WHERE lost_leases > 0 AND lost_leases >= :lost AND lease_owner IS NULL AND run_after IS NULL
+            WHERE lost_leases > 0 AND lost_leases >= :lost AND pool <> 'training'
+            AND lease_owner IS NULL AND run_after IS NULL
         )
         RETURNING {columns(Work)}
         """,
@@ -208,15 +213,15 @@ def finish(tx: Transaction, work: Work) -> None:
         raise LeaseLost(f"Work {work.id} was claimed by another worker, or cancelled.")
 
 
-def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float, lost_engines: int = 0) -> None:
-    """Free the work for another try after ``delay_seconds``, and count what is given. Raises LeaseLost."""
+def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float) -> None:
+    """Free the work for another try after ``delay_seconds``, and count ``attempts`` more. Raises LeaseLost."""
     changed = tx.change(
         """
         UPDATE work SET lease_owner = NULL, lease_until = NULL, attempts = attempts + ?,
-            lost_engines = lost_engines + ?, run_after = unixepoch('subsec') + nullif(?, 0.0)
+            run_after = unixepoch('subsec') + nullif(?, 0.0)
         WHERE id = ? AND lease_owner = ? AND lease_token = ?
         """,
-        [attempts, lost_engines, delay_seconds, *_fence(work)],
+        [attempts, delay_seconds, *_fence(work)],
     )
     if changed != 1:
         raise LeaseLost(f"Work {work.id} was claimed by another worker, or cancelled.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
@@ -13,7 +14,8 @@ import structlog
 from appliance.engine.decode.normalize import SAMPLE_BYTES, SAMPLE_RATE_HZ, normalize
 from appliance.engine.scoring.detector import Analysis, analyse
 from appliance.engine.scoring.embedding import embed, mean_direction
-from appliance.engine.scoring.events import DetectionConfig, strongest
+from appliance.engine.scoring.events import DetectionConfig, rules_of, strongest
+from appliance.engine.scoring.kept import ScoreKeeper
 from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
 from appliance.metrics import stage
@@ -26,6 +28,7 @@ from appliance.services.inference.redetect import REDETECT
 from appliance.services.inference.verdicts import JUDGE, judge_all
 from appliance.services.inference.waveforms import keep_look
 from appliance.services.inference.work import COPY_FILE, INFERENCE, MAX_DETECTIONS, InferenceTask
+from appliance.services.models import resolve
 from appliance.services.purge import PURGE
 from appliance.services.purge import purge as purge_objects
 from appliance.services.speech import batch_uploads
@@ -34,11 +37,13 @@ from appliance.services.speech.batch_uploads import STORE
 from appliance.services.speech.fetch import FETCH
 from appliance.services.speech.fetch import fetch as fetch_media
 from appliance.services.speech.work import TRANSCRIPTION
+from appliance.services.training.work import TRAINING
 from appliance.state.audio import Audio, Properties
 from appliance.state.transcripts import Transcript
 from appliance.storage.objects import ObjectInfo
 from appliance.worker.lane import Lane, sha256_of
 from appliance.worker.progress import Progress
+from appliance.worker.training import train
 
 log = structlog.get_logger()
 
@@ -57,15 +62,25 @@ def infer(lane: Lane) -> None:
 
 def _analyse_and_keep(lane: Lane, task: InferenceTask) -> tuple[Analysis, ObjectInfo | None]:
     """Analyse a file, and store its scores if they are to be kept."""
-    with lane.executor.analyze(lane, task) as outcome:
-        analysis = outcome.analysis
+    scorer = lane.scorers.detector(task.model, task.tenant_id)
+    lane.meter.model = scorer.session.manifest.id
+    with ExitStack() as files:
+        keeper = None
+        if lane.box.settings.keep_scores:
+            keeper = ScoreKeeper(rules_of(scorer.session.manifest), files.enter_context(lane.scratch()))
+        with lane.fetched(task.file.object_key, task.file.etag) as file:
+            settings = lane.box.settings
+            look = settings.waveform_seconds <= settings.max_duration_seconds
+            analysis = analyse(file, lane.decoder, scorer, task.config, lane.checkpoint, keeper, look=look)
         lane.meter.audio_ms = analysis.duration_ms
         if error := keep_look(lane.box, task.file, analysis.look):
             log.warning("waveform not stored; it is made when somebody looks", file=task.file.id, error=str(error))
-        if outcome.scores is None:
+        if keeper is None:
             return analysis, None
         with stage("keep"):
-            return analysis, inference_work.keep_scores(lane.box, task.file, outcome.scores)
+            archive = files.enter_context(lane.scratch())
+            keeper.write(archive)
+            return analysis, inference_work.keep_scores(lane.box, task.file, archive)
 
 
 def redetect(lane: Lane) -> None:
@@ -162,7 +177,7 @@ def hear_audio(lane: Lane) -> None:
 def transcribe_media(lane: Lane) -> None:
     """Transcribe media, or find detections in it if the model is for that."""
     transcript, media = speech_work.load_transcript(lane.box, lane.work)
-    manifest = lane.box.models.resolve(transcript.model).manifest
+    manifest = resolve(lane.box, transcript.tenant_id, transcript.model).manifest
     lane.meter.model = manifest.id
     analyze = _transcribe if manifest.task == "transcription" else _detect
     with lane.fetched(media.object_key, media.etag) as file:
@@ -181,7 +196,8 @@ def _transcribe(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Pr
 
 def _detect(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
     config = DetectionConfig(**{field.name: transcript.options.get(field.name) for field in fields(DetectionConfig)})
-    analysis = analyse(file, lane.decoder, lane.scorers.detector(transcript.model), config, progress)
+    scorer = lane.scorers.detector(transcript.model, transcript.tenant_id)
+    analysis = analyse(file, lane.decoder, scorer, config, progress)
     kept = strongest(analysis.detections, MAX_DETECTIONS)
     truncated = len(kept) < len(analysis.detections)
     return analysis.duration_ms, {"detections": [*map(asdict, kept)], "detections_truncated": truncated}
@@ -236,4 +252,5 @@ HANDLERS: dict[str, Callable[[Lane], None]] = {
     STORE.name: store,
     FETCH.name: fetch,
     PURGE.name: purge,
+    TRAINING.name: train,
 }

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import structlog
 
-from appliance.config import Settings
 from appliance.engine.models.calibration import calibrate
 from appliance.engine.models.gpu_options import GpuOptions
 from appliance.engine.models.runtime import Provider
 from appliance.engine.models.session import Parallel, Session, Slot
-from appliance.engine.models.store import ModelStore, check_checksum
+from appliance.engine.models.store import check_checksum
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.speech.transcriber import Transcriber
 from appliance.errors import ApplianceError
+from appliance.services.box import Box
+from appliance.services.models import resolve
 
 log = structlog.get_logger()
 
@@ -24,21 +26,24 @@ log = structlog.get_logger()
 class Scorers:
     """One scorer for each model and use, loaded when first needed."""
 
-    def __init__(self, settings: Settings, models: ModelStore, provider: Provider) -> None:
-        self._settings = settings
-        self._models = models
+    def __init__(self, box: Box, provider: Provider) -> None:
+        self._box = box
         self._provider = provider
         self._lock = threading.Lock()
         self._how: Parallel | GpuOptions | None = None  # on the CPU chosen with the default model
         if provider == "cuda":
-            self._how = GpuOptions.from_settings(settings)
+            self._how = GpuOptions.from_settings(box.settings)
         self._cores: threading.Semaphore | None = None  # shared by all scorers on the CPU
-        self._loaded: dict[tuple[str, str], Scorer] = {}
+        self._loaded: dict[tuple[Path, str], Scorer] = {}
+        self._known: dict[tuple[int | None, str, str], Scorer] = {}  # the same, for a tenant by the model's id
         self._transcribers: dict[str, Transcriber] = {}
 
-    def detector(self, model_id: str) -> Scorer:
-        """Return the scorer of a model for detection. Raises ModelNotFound, InvalidManifest, ProviderUnavailable."""
-        return self._get(model_id, "scores", Slot.score)
+    def detector(self, model_id: str, tenant_id: int | None = None) -> Scorer:
+        """Return the scorer of a model for detection, which may be one that the tenant trained.
+
+        Raises ModelNotFound, InvalidManifest, ProviderUnavailable.
+        """
+        return self._get(model_id, "scores", Slot.score, tenant_id)
 
     def embedder(self, model_id: str) -> Scorer:
         """Return the scorer that gives a model's vectors.
@@ -52,7 +57,7 @@ class Scorers:
         with self._lock:
             if model_id in self._transcribers:
                 return self._transcribers[model_id]
-            model = self._models.resolve(model_id)
+            model = self._box.models.resolve(model_id)
             name = model.manifest.id
             if name not in self._transcribers:
                 check_checksum(model)
@@ -60,19 +65,28 @@ class Scorers:
                 log.info("model loaded", model=name, use="text", provider="cpu")
             return self._transcribers[name]
 
-    def _get(self, model_id: str, use: str, score: Callable[[Slot, int], np.ndarray]) -> Scorer:
+    def _get(
+        self, model_id: str, use: str, score: Callable[[Slot, int], np.ndarray], tenant_id: int | None = None
+    ) -> Scorer:
         with self._lock:
-            if (model_id, use) in self._loaded:
-                return self._loaded[model_id, use]
-            model = self._models.resolve(model_id)
-            key = (model.manifest.id, use)
+            if scorer := self._known.get((tenant_id, model_id, use)):
+                return scorer
+            model = resolve(self._box, tenant_id, model_id)
+            key = (model.folder, use)
             if key not in self._loaded:
                 check_checksum(model)
-                session = Session(model, self._provider, self._settings.batch_size, self._how)
+                session = Session(model, self._provider, self._box.settings.batch_size, self._how)
                 if session.provider == "cpu" and self._cores is None:
                     self._cores = threading.Semaphore(session.calls)
                 self._loaded[key] = Scorer(session, score, self._cores)
-                log.info("model loaded", model=key[0], use=use, provider=session.provider, batch=session.batch_size)
+                log.info(
+                    "model loaded",
+                    model=model.manifest.id,
+                    use=use,
+                    provider=session.provider,
+                    batch=session.batch_size,
+                )
+            self._known[tenant_id, model.manifest.id, use] = self._loaded[key]
             return self._loaded[key]
 
     def load_default(self) -> None:
@@ -80,10 +94,10 @@ class Scorers:
 
         If it does not load, log it and go on: files that use it fail with the same error.
         """
-        settings = self._settings
+        settings = self._box.settings
         try:
             if self._provider == "cpu":
-                model = self._models.resolve(settings.default_model)
+                model = self._box.models.resolve(settings.default_model)
                 check_checksum(model)
                 self._how = calibrate(settings, model)
             self.detector(settings.default_model)

@@ -75,6 +75,7 @@ DATASETS = "/api/v1/datasets"
 AUDIO = f"{DATASETS}/{{dataset_id}}/audio"
 SETS = f"{DATASETS}/{{dataset_id}}/annotation-sets"
 LABELS = f"{SETS}/{{set_id}}/annotations"
+TRAINING = "/api/v1/training-jobs"
 TRANSCRIPT = "/v2/transcript/{transcript_id}"
 
 RELAY = (
@@ -221,7 +222,27 @@ UPLOADS = Service(
             "test_annotation_sets::test_an_annotation_is_changed_and_deleted",
             "the hosted service can delete an annotation; its path was not seen",
         ),
-        absent("POST /api/v1/training-jobs", "there is no training over HTTP"),
+        own(
+            f"POST {TRAINING}",
+            "test_training::test_what_is_refused_is_named",
+            "the hosted service has this path; its page could not be read, so the names of its fields are not known",
+        ),
+        own(
+            f"POST {DATASETS}/{{dataset_id}}/annotations/from-reviews",
+            "test_training_data::test_what_was_decided_about_detections_is_learned_once",
+        ),
+        own(
+            f"GET {DATASETS}/{{dataset_id}}/evaluation",
+            "test_training_data::test_two_models_are_compared_with_what_people_annotated",
+        ),
+        own(
+            f"GET {DATASETS}/{{dataset_id}}/suggestions",
+            "test_training_data::test_stretches_to_listen_to_are_half_the_surest_and_half_the_least_sure",
+        ),
+        own(f"GET {TRAINING}", "test_training::test_trainings_are_listed_and_cancelled"),
+        own(f"GET {TRAINING}/{{training_job_id}}", "test_training::test_trainings_are_listed_and_cancelled"),
+        own(f"POST {TRAINING}/{{training_job_id}}/cancel", "test_training::test_trainings_are_listed_and_cancelled"),
+        own(f"GET {TRAINING}/{{training_job_id}}/report", "test_training::test_trainings_are_listed_and_cancelled"),
         own(f"GET {AUDIO}/{{audio_id}}/similar", "test_datasets::test_similarity_is_over_all_datasets_or_one"),
         own(f"GET {AUDIO}/{{audio_id}}/annotations", "test_datasets::test_annotations"),
         own(f"POST {AUDIO}/{{audio_id}}/annotations", "test_datasets::test_annotations"),
@@ -232,7 +253,8 @@ UPLOADS = Service(
     remarks="Bodies that do not fit get 400 with a sentence in `detail`, not 422 with a list.",
     unseen="Only about the first 2,000 characters of each page of docs.relayai.dev. So not seen were the paths of "
     "publishing a set and of the bulk call, their answers, filters of annotation lists, the largest `page_size`, the "
-    "keys of a numbered page other than `items`, and any call that makes annotations from detections.",
+    "keys of a numbered page other than `items`, any call that makes annotations from detections, and "
+    "the fields of a training job.",
 )
 
 BATCH = Service(

@@ -23,12 +23,14 @@ from tests.contract.test_speech_batch import BatchClient
 from tests.contract.test_speech_raw import RawClient
 from tests.support.appliances import Api, Appliance, wait_for
 from tests.support.toy_recordings import loud_wav
+from tests.support.trainings import add_training
 
 OPEN = {("get", "/healthz"), ("get", "/readyz"), ("get", "/api/v1/status")}
 SESSION = "/console/session"  # the calls to sign in and out, which tests/console tries
 ADMIN = "/api/v1/admin"
 VALUES = {
     "words": "loud",
+    "label": "loud",
     "format": "csv",
     "start_ms": "0",
     "end_ms": "10",
@@ -80,11 +82,19 @@ class Belongings:
             return self.ids["media_id"]
         if "annotation-sets" in call.path and name == "annotation_id":
             return self.ids["set_annotation_id"]
+        if self.is_about_trained(call) and name == "model_id":
+            return self.ids["trained_model_id"]
         return VALUES.get(name) or self.ids[name]
+
+    def is_about_trained(self, call: Call) -> bool:
+        """Whether a call is only for models that the tenant trained."""
+        return call.path.startswith("/api/v1/models/") and call.method != "get"
 
     def names_one(self, call: Call) -> bool:
         """Whether a call names an object that belongs to a tenant."""
         sent = repr(self.options(call))
+        if self.is_about_trained(call):
+            return True
         return set(call.names["path"]) - {"model_id"} != set() or any(value in sent for value in self.owned)
 
     def options(self, call: Call) -> dict[str, Any]:
@@ -134,6 +144,8 @@ class Belongings:
             "CreateKey": {"name": f"key {uuid.uuid4()}"},
             "RotateKey": {"overlap_hours": 1},
             "Retention": {"results_days": 30},
+            "CreateTrainingJob": {"name": "a", "dataset_ids": [ids["dataset_id"]], "labels": ["glitch"]},
+            "PromoteModel": {"tenant": "default", "model_id": ids["trained_model_id"]},
             "CreateTenant": {"name": f"tenant {uuid.uuid4()}"},
         }[call.operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
 
@@ -158,6 +170,7 @@ NOBODYS = Belongings(
                 "audio_id",
                 "annotation_id",
                 "stretch_id",
+                "training_job_id",
                 "set_id",
                 "set_annotation_id",
             ),
@@ -174,7 +187,13 @@ NOBODYS = Belongings(
         ],
         UNKNOWN,
     )
-    | {"model_id": "none", "key_id": "999999", "tenant_id": "999999", "audio_url": f"http://x/v2/upload/{UNKNOWN}"}
+    | {
+        "model_id": "none",
+        "trained_model_id": "none@1.0.0",
+        "key_id": "999999",
+        "tenant_id": "999999",
+        "audio_url": f"http://x/v2/upload/{UNKNOWN}",
+    }
 )
 
 
@@ -236,6 +255,7 @@ def mine(appliance: Appliance) -> Belongings:
     receipt = batches.upload(("a.wav", loud_wav()))
     batch = batches.call("POST", "/batch", 202, json={"batch_upload_id": receipt["batch_upload_id"]})
     presigned = api.post("/api/generate-presigned-url", {"contentType": "audio/wav"})
+    training_job_id = add_training(appliance.data_dir, 1, "secret-sounds")
     delivery_id = str(uuid.uuid4())
     with Database(appliance.data_dir / "appliance.db").transaction() as tx:
         tx.insert(
@@ -268,6 +288,8 @@ def mine(appliance: Appliance) -> Belongings:
             "transcriptionId": presigned["transcriptionId"],
             "delivery_id": delivery_id,
             "model_id": "loud-frames",
+            "training_job_id": training_job_id,
+            "trained_model_id": "secret-sounds@1.0.0",
             "key_id": "999999",
             "tenant_id": "999999",
         }

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from appliance.services.box import TRAINED
 from tests.support import toy_models
 from tests.support.appliances import Api, Appliance, running_appliance
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
+from tests.support.trainings import add_training, tenant_of
 
 MODELS = "/api/v1/admin/models"
 MAX_MODEL_BYTES = 300_000
@@ -147,3 +149,96 @@ def test_a_model_that_a_setting_means_is_not_removed(appliance: Appliance, admin
 def test_only_an_administrator_adds_or_removes(api: Api, source: Path) -> None:
     assert send(api, *source.iterdir()).json()["code"] == "scope_missing"
     assert api.call("DELETE", f"{MODELS}/loud-frames@1.0.0", 403)["code"] == "scope_missing"
+
+
+OWN = "/api/v1/models"
+
+
+def names(api: Api, **query: object) -> list[str]:
+    return [model["id"] for model in api.get(OWN, params=query)["models"]]
+
+
+@pytest.fixture
+def trained(appliance: Appliance) -> str:
+    """The id of a new model that the first tenant trained: it finds what loud-frames finds."""
+    name = f"own-{uuid.uuid4().hex}"
+    add_training(appliance.data_dir, 1, name)
+    toy_models.frame_model(appliance.data_dir / TRAINED / "tenant-1", name=name)
+    return f"{name}@1.0.0"
+
+
+def test_a_trained_model_is_of_its_tenant_alone(appliance: Appliance, api: Api, trained: str) -> None:
+    other = appliance.api_of(str(uuid.uuid4()), "other")
+    name = trained.partition("@")[0]
+    assert trained in names(api)
+    assert trained not in names(other)
+    shown = api.get(f"{OWN}/{name}")
+    assert (shown["id"], bool(shown["training_job_id"]), shown["retired_at"]) == (trained, True, None)
+    assert api.get(f"{OWN}/loud-frames")["training_job_id"] is None
+    job_id = api.make_job(name)
+    file_id = api.send(job_id, loud_wav())
+    assert api.finished_file(job_id, file_id)["detections"] == LOUD_DETECTIONS
+    problems = [
+        other.get(f"{OWN}/{trained}", 404),
+        other.get(f"{OWN}/{trained}/card", 404),
+        other.post("/api/v1/inference-jobs", {"model_id": trained}, 400),
+        other.post(f"{OWN}/{trained}/retire", None, 404),
+        other.call("DELETE", f"{OWN}/{trained}", 404),
+    ]
+    unknown = other.post("/api/v1/inference-jobs", {"model_id": "none@1.0.0"}, 400)["detail"]
+    assert problems[2]["detail"] == unknown.replace("none@1.0.0", trained)  # as of a model that nobody has
+
+
+def test_two_tenants_have_models_of_one_name(appliance: Appliance, api: Api, trained: str) -> None:
+    """Their labels differ: none is scored by the model of the other, whichever is loaded first."""
+    name = trained.partition("@")[0]
+    other = appliance.api_of(str(uuid.uuid4()), "other")
+    tenant_id = tenant_of(appliance.data_dir, "other")
+    add_training(appliance.data_dir, tenant_id, name)
+    folder = toy_models.frame_model(appliance.data_dir / TRAINED / f"tenant-{tenant_id}", name=name)
+    manifest = folder / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace('name = "loud"', 'name = "noisy"'))
+    for client, label in ((api, "loud"), (other, "noisy"), (api, "loud")):
+        job_id = client.make_job(name)
+        file = client.finished_file(job_id, client.send(job_id, loud_wav()))
+        assert {detection["artifact_type"] for detection in file["detections"]} == {label}
+
+
+def test_a_retired_model_is_for_no_new_job_and_stays_for_the_old_ones(api: Api, trained: str) -> None:
+    name = trained.partition("@")[0]
+    job_id = api.make_job(name)
+    retired = api.post(f"{OWN}/{trained}/retire", None)
+    assert retired["retired_at"]
+    assert api.post(f"{OWN}/{trained}/retire", None) == retired
+    assert trained not in names(api)
+    assert trained in names(api, retired=True)
+    for model_id in (name, trained):
+        assert "was retired" in api.post("/api/v1/inference-jobs", {"model_id": model_id}, 400)["detail"]
+    file_id = api.upload(job_id, loud_wav())
+    assert "1 files" in api.call("DELETE", f"{OWN}/{trained}", 409)["detail"]
+    api.confirm(job_id, file_id)
+    assert api.finished_file(job_id, file_id)["detections"] == LOUD_DETECTIONS
+
+
+def test_a_deleted_model_is_gone(appliance: Appliance, api: Api, trained: str) -> None:
+    assert api.response("DELETE", f"{OWN}/{trained}").status_code == 204
+    api.call("DELETE", f"{OWN}/{trained}", 404)
+    api.get(f"{OWN}/{trained}", 404)
+    assert not (appliance.data_dir / TRAINED / "tenant-1" / trained.partition("@")[0]).exists()
+    api.call("DELETE", f"{OWN}/loud-frames@1.0.0", 404)  # everybody's
+
+
+def test_an_administrator_gives_a_model_to_all(appliance: Appliance, api: Api, admin: Api, trained: str) -> None:
+    other = appliance.api_of(str(uuid.uuid4()), "other")
+    body = {"tenant": "default", "model_id": trained}
+    assert api.post(f"{MODELS}/promote", body, 403)["code"] == "scope_missing"
+    admin.post(f"{MODELS}/promote", body | {"tenant": "nobody"}, 404)
+    admin.post(f"{MODELS}/promote", body | {"model_id": "none@1.0.0"}, 404)
+    promoted = admin.post(f"{MODELS}/promote", body, 201)
+    assert (promoted["id"], promoted["training_job_id"]) == (trained, None)
+    assert names(api).count(trained) == names(other).count(trained) == 1
+    job_id = other.make_job(trained)
+    assert other.finished_file(job_id, other.send(job_id, loud_wav()))["detections"] == LOUD_DETECTIONS
+    assert api.response("DELETE", f"{OWN}/{trained}").status_code == 204  # the tenant's; that of all stays
+    assert trained in names(api)
+    assert "model promoted" in appliance.command("audit", "--data-dir", str(appliance.data_dir))

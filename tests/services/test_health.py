@@ -8,12 +8,14 @@ import pytest
 from sqlite_utils.utils import sqlite3
 
 from appliance.errors import StorageUnavailable
+from appliance.services import health as health_module
 from appliance.services.box import Box
 from appliance.services.health import Health
 from appliance.services.work import leases
 from appliance.services.work.sweep import sweep
 from appliance.state import chores
 from appliance.state import database as database_module
+from appliance.state import work as queue
 from tests.support.boxes import DictionaryStore, claim, new_file, new_job, with_settings
 
 
@@ -187,3 +189,15 @@ def test_probes_in_quick_succession_share_a_result(box: Box, monkeypatch: pytest
     before = health.check_all()
     now[0] += 2
     assert health.check_all() is not before
+
+
+def test_trainings_that_wait_or_run_say_nothing_of_the_queue(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training may take hours: it neither shows that other work goes on, nor is it stuck while it waits."""
+    monkeypatch.setattr(health_module, "STUCK_SECONDS", 0.0)
+    with box.db.transaction() as tx:
+        queue.enqueue(tx, "training", "waits", pool="training", tenant_id=1, group_id="waits")
+    assert Health(box).check_all()["queue"].ok
+    with box.db.transaction() as tx:
+        queue.claim(tx, "w", 60.0, "training")
+        queue.enqueue(tx, "purge", "folder", pool="storage", tenant_id=1, group_id="folder")
+    assert not Health(box).check_all()["queue"].ok

@@ -55,3 +55,9 @@ def test_the_services_are_no_more_exposed_than_promised() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     if f"By systemd {version.split()[1]}:" in page:  # another release counts in another way
         assert table in page
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_a_service_that_counts_itself_sees_what_it_needs_for_it(name: str) -> None:
+    """Without /proc/stat prometheus-client gives no figures of the process: no memory, no open files."""
+    assert "\nProcSubset=pid" not in (ROOT / "systemd" / f"appliance-{name}.service").read_text()

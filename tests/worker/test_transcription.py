@@ -33,7 +33,7 @@ class SpeechFixture(WorkerFixture):
         """Create a transcript of stored media and return its id."""
         media_id, key = str(uuid.uuid4()), f"k/{uuid.uuid4()}"
         self.objects.contents[key] = content
-        model = transcripts.resolve_model(self.box, model, "model", ("transcription", "detection"))
+        model = transcripts.resolve_model(self.box, 1, model, "model", ("transcription", "detection"))
         with self.box.db.transaction() as tx:
             media_rows.insert_media(
                 tx, media_id, 1, route="raw", status="spooled", object_key=key, size_bytes=len(content)

@@ -80,7 +80,7 @@ def _at(checkpoint: Callable[[float], None], share: float, _: float) -> None:
 def _detections(
     recording: TrainingRecording, decoder: Decoder, scorer: Scorer, kept: Any, checkpoint: Callable[[float], None]
 ) -> list[Detection]:
-    with recording.path.open("rb") as file:
+    with recording.read() as file:
         try:
             return analyse(file, decoder, scorer, DetectionConfig(), checkpoint, kept).detections
         except AudioError as error:

@@ -18,7 +18,7 @@ from appliance.engine.models.manifest import Manifest
 from appliance.engine.models.session import Parallel, Session, Slot
 from appliance.engine.models.store import StoredModel
 from appliance.engine.scoring.scorer import Scorer
-from appliance.engine.training.request import TrainingRecording
+from appliance.engine.training.request import Read, TrainingRecording
 from appliance.errors import InvalidManifest
 
 KIND = ".features"
@@ -138,7 +138,7 @@ class Hearer:
     def _run(self, slot: Slot, num_windows: int) -> np.ndarray:
         return slot.run(num_windows, self._name)
 
-    def hear(self, path: Path, out: BinaryIO, checkpoint: Callable[[float], None]) -> tuple[int, str]:
+    def hear(self, read: Read, out: BinaryIO, checkpoint: Callable[[float], None]) -> tuple[int, str]:
         """Write a recording's features to ``out``. Returns their number of channels and the SHA-256 of the samples.
 
         ``checkpoint`` gets the seconds heard so far and may raise. Raises AudioError, ScoringFailed, ScoresNotFinite.
@@ -151,7 +151,7 @@ class Hearer:
                 digest.update(np.ascontiguousarray(block, "<f4").tobytes())
                 yield block
 
-        with path.open("rb") as file, self._decoder.decode(file, self._manifest.input.sample_rate_hz) as audio:
+        with read() as file, self._decoder.decode(file, self._manifest.input.sample_rate_hz) as audio:
             self._scorer.score(listened(audio), sink, checkpoint)
         sink.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
         return sink.num_channels, digest.hexdigest()

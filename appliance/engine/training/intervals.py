@@ -20,10 +20,17 @@ def union(stretches: Iterable[Interval]) -> list[Interval]:
 
 def without(stretches: Iterable[Interval], removed: Iterable[Interval]) -> list[Interval]:
     """Return what is left of ``stretches``."""
-    left = union(stretches)
-    for start, end in union(removed):
-        pieces = [((a, min(b, start)), (max(a, end), b)) for a, b in left]
-        left = [piece for pair in pieces for piece in pair if piece[0] < piece[1]]
+    left, gaps, first = [], union(removed), 0
+    for start, end in union(stretches):
+        while first < len(gaps) and gaps[first][1] <= start:
+            first += 1
+        place = first
+        while place < len(gaps) and gaps[place][0] < end:
+            if gaps[place][0] > start:
+                left.append((start, gaps[place][0]))
+            start, place = max(start, gaps[place][1]), place + 1
+        if start < end:
+            left.append((start, end))
     return left
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from appliance.engine.scoring.events import Detection
 from appliance.engine.training.intervals import total_ms
-from appliance.engine.training.request import Stretch, TrainingRecording
+from appliance.engine.training.request import Said, Stretch
 from appliance.engine.training.split import negatives_of
 
 COLLAR_MS = 200  # a detection this near to an event is of it
@@ -62,7 +62,7 @@ class Tally:
         return poisson_upper(self.alarms) / max(self.absent_ms / 3_600_000, 1e-9)
 
 
-def tally(recording: TrainingRecording, label: str, detections: Sequence[Detection]) -> Tally:
+def tally(recording: Said, label: str, detections: Sequence[Detection]) -> Tally:
     """Compare one label's detections in a recording with its events, one to one, in order of time.
 
     A detection that is no hit counts as a false alarm if its middle is where the label is known to be absent.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 from appliance.engine.decode.parent import DecodeLimits
 from appliance.engine.training.limits import MIN_REVIEWED_SECONDS
 
 Phase = Literal["preparing", "fitting", "evaluating", "exporting"]
 Mode = Literal["append", "replace"]
+Read = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,32 @@ class Stretch:
     end_ms: int
 
 
+class Said(Protocol):
+    """What people said of a recording."""
+
+    @property
+    def events(self) -> Sequence[Stretch]:
+        """Where a label is."""
+
+    @property
+    def absents(self) -> Sequence[Stretch]:
+        """Where a person said that it is not."""
+
+    @property
+    def unsures(self) -> Sequence[Stretch]:
+        """Where nobody can tell."""
+
+    @property
+    def reviewed(self) -> Sequence[Stretch]:
+        """Where a person listened for it."""
+
+
 @dataclass(frozen=True)
 class TrainingRecording:
     """A recording and all that people said of it."""
 
     id: str
-    path: Path  # the original bytes
+    read: Read = field(compare=False)  # opens the original bytes as a file
     sha256: str  # of these bytes
     group: str  # recordings of one group are all for fitting, or all held out
     duration_ms: int

@@ -123,7 +123,7 @@ class _Training:
             self._tell("preparing", before + 1000 * seconds / whole_ms)
 
         try:
-            return cache.put(recording, self._base, lambda out: hearer.hear(recording.path, out, checkpoint))
+            return cache.put(recording, self._base, lambda out: hearer.hear(recording.read, out, checkpoint))
         except AudioError as error:
             raise type(error)(f"The recording {recording.id}: {error}") from error
 
@@ -295,7 +295,7 @@ def _side(recordings: Sequence[TrainingRecording]) -> dict[str, Any]:
 def _data_sha256(request: TrainingRequest) -> str:
     """Return a checksum of what was trained on: the recordings' checksums and all that was said of them."""
     rows = [
-        {key: value for key, value in asdict(recording).items() if key not in ("id", "path")}
+        {key: value for key, value in asdict(recording).items() if key not in ("id", "read")}
         for recording in sorted(request.recordings, key=lambda r: (r.sha256, r.id))
     ]
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()

@@ -16,7 +16,7 @@ from appliance.engine.training.limits import (
     MIN_HELD_OUT_EVENTS,
     MIN_HELD_OUT_GROUPS,
 )
-from appliance.engine.training.request import TrainingRecording, TrainingRequest
+from appliance.engine.training.request import Said, TrainingRecording, TrainingRequest
 
 TRIES = 200
 
@@ -122,7 +122,7 @@ def _unevenness(events: Counter[str], chosen: set[str], share: float) -> float:
     return abs(of_events - share) + abs(of_groups - share)
 
 
-def negatives_of(recording: TrainingRecording, label: str) -> list[Interval]:
+def negatives_of(recording: Said, label: str) -> list[Interval]:
     """Return the time in which a person found that the label is not there."""
 
     def stretches(name: str) -> list[Interval]:

@@ -39,11 +39,11 @@ def annotate_from_reviews(
     with box.db.transaction() as tx:
         dataset = find_dataset(box, path.tenant_id, path.dataset_id)
         find_draft(box, path)
-        _require_job(tx, path.tenant_id, job_id)
+        require_job(tx, path.tenant_id, job_id)
         pairs = review_rows.pair_with_audio(tx, job_id, path.dataset_id) if audio_of_file is None else audio_of_file
         wanted: dict[NewAnnotation, None] = {}
         unmatched: list[str] = []
-        for file_id, reviews in review_rows.list_confirmed(tx, job_id).items():
+        for file_id, reviews in review_rows.list_of_job(tx, job_id, "confirmed").items():
             if file_id not in pairs:
                 unmatched.append(file_id)
                 continue
@@ -61,7 +61,8 @@ def annotate_from_reviews(
         return Added(len(new), len(wanted) - len(new), unmatched)
 
 
-def _require_job(db: Reader, tenant_id: int, job_id: str) -> None:
+def require_job(db: Reader, tenant_id: int, job_id: str) -> None:
+    """Raise NotFound if the tenant has no such inference job."""
     job = inference_jobs.get_settings(db, job_id)
     if job is None or job.tenant_id != tenant_id:
         raise NotFound("job_id: There is no such inference job.")

@@ -12,6 +12,7 @@ from appliance.errors import InvalidRequest, ModelNotFound, NotFound
 from appliance.services import audit
 from appliance.services.box import Box
 from appliance.services.inference.endings import job_ended
+from appliance.services.models import choose
 from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
 from appliance.services.webhooks.reports import newest_reports
@@ -57,7 +58,7 @@ def create_job(
     """
     check_callback(box, callback_url, "callback_url")
     try:
-        manifest = box.models.resolve(model_id).manifest
+        manifest = choose(box, tenant_id, model_id).manifest
     except ModelNotFound as error:
         raise InvalidRequest(f"model_id: {error}") from error
     if manifest.task != "detection":

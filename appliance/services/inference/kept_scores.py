@@ -22,6 +22,7 @@ from appliance.services.box import Box
 from appliance.services.inference.files import find_file
 from appliance.services.inference.jobs import find_settings
 from appliance.services.inference.work import MAX_DETECTIONS
+from appliance.services.models import resolve
 from appliance.state.inference_files import InferenceFile
 from appliance.state.inference_jobs import JobSettings
 
@@ -129,7 +130,7 @@ def changed_choices(settings: JobSettings, file: InferenceFile | None, changes: 
 def in_effect(box: Box, settings: JobSettings, choices: dict[str, Any]) -> dict[str, Any]:
     """Return the settings with the model's defaults filled in; those of any model if it is gone."""
     try:
-        manifest = box.models.resolve(settings.model).manifest
+        manifest = resolve(box, settings.tenant_id, settings.model).manifest
         defaults = manifest.defaults if isinstance(manifest, Manifest) else Defaults()
     except ModelNotFound:
         defaults = Defaults()

@@ -90,7 +90,8 @@ def load_task(box: Box, work: Work) -> RedetectionTask:
     settings = inference_jobs.get_settings(box.db, file.job_id) if file else None
     if request is None or file is None or settings is None:
         raise SubjectGone(f"The request to detect again in {work.subject_id} is gone.")
-    return RedetectionTask(request, InferenceTask(file, settings.model, DetectionConfig(**request.choices)))
+    config = DetectionConfig(**request.choices)
+    return RedetectionTask(request, InferenceTask(file, settings.tenant_id, settings.model, config))
 
 
 def complete(

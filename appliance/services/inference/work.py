@@ -44,6 +44,7 @@ class InferenceTask:
     """A file in progress, the model that scores it, and how its scores become detections."""
 
     file: InferenceFile
+    tenant_id: int
     model: str
     config: DetectionConfig
 
@@ -80,7 +81,7 @@ def load_task(box: Box, work: Work) -> InferenceTask:
     settings = inference_jobs.get_settings(box.db, file.job_id) if file else None
     if file is None or settings is None:
         raise SubjectGone(f"The file {work.subject_id} was deleted.")
-    return InferenceTask(file, settings.model, DetectionConfig(**settings.client_config))
+    return InferenceTask(file, settings.tenant_id, settings.model, DetectionConfig(**settings.client_config))
 
 
 def keep_scores(box: Box, file: InferenceFile, archive: BinaryIO) -> ObjectInfo | None:

@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 from appliance.config import Settings
 from appliance.errors import BackupDamaged, ObjectChanged, ObjectMissing
 from appliance.services import audit
-from appliance.services.box import Box
+from appliance.services.box import TRAINED, Box
 from appliance.services.keeping.folder import BackupFolder, Hashed, written
 from appliance.state import objects as object_rows
 from appliance.state.catalog import Catalog, KeptCopy
@@ -71,6 +71,7 @@ def backup(
             raise BackupDamaged(f"Uploads and deletions outran the backup {ROUNDS} times. Try it again.")
         _finish_database(Database(partial), with_secrets=with_secrets)
         _copy_models(box.settings.model_store, folder.models)
+        _copy_models(box.settings.data_dir / TRAINED, folder.trained)
         folder.settings.write_text(settings_text(box.settings))
         os.sync()
         partial.replace(folder.database)
@@ -167,7 +168,7 @@ def _copy_spool(box: Box, folder: BackupFolder, copy: Database) -> bool:
 
 
 def _copy_models(store: Path, target: Path) -> None:
-    """Make ``target`` a copy of the model store. A file of the same size and time is not read again."""
+    """Make ``target`` a copy of a folder of models. A file of the same size and time is not read again."""
 
     def copy(source: str, destination: str) -> None:
         old = Path(destination)
@@ -176,6 +177,7 @@ def _copy_models(store: Path, target: Path) -> None:
             return
         shutil.copy2(source, destination)
 
+    target.mkdir(exist_ok=True)
     if store.is_dir():
         shutil.copytree(store, target, copy_function=copy, dirs_exist_ok=True)
         for path in sorted(target.rglob("*"), reverse=True):

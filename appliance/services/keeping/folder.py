@@ -2,7 +2,7 @@
 
 ``backup.json`` says what it holds and is written last. ``appliance.db`` is the database, ``catalog.db`` lists the
 objects, ``objects/`` has them under their keys, ``spool/`` has uploads on their way to storage, ``models/`` the model
-store and ``settings.toml`` the settings that are not at their defaults.
+store, ``trained/`` what tenants trained and ``settings.toml`` the settings that are not at their defaults.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ class BackupFolder:
     def models(self) -> Path:
         """The model store."""
         return self.root / "models"
+
+    @property
+    def trained(self) -> Path:
+        """The models that tenants trained, a folder for each tenant."""
+        return self.root / "trained"
 
     @property
     def settings(self) -> Path:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from appliance.errors import BackupDamaged, ConfigurationError
 from appliance.services import audit
+from appliance.services.box import TRAINED
 from appliance.services.keeping.folder import BackupFolder
 from appliance.state import objects as object_rows
 from appliance.state.catalog import Catalog, KeptCopy
@@ -72,7 +73,8 @@ def restore(
     copy.close()
     if folder.spool.is_dir():
         shutil.copytree(folder.spool, data_dir / "spool", dirs_exist_ok=True)
-    report.models = _restore_models(folder.models, model_store)
+    report.models = _restore_models(folder.models, "*/*/", model_store)
+    report.models += _restore_models(folder.trained, "*/*/*/", data_dir / TRAINED)
     partial.replace(data_dir / "appliance.db")
     return report
 
@@ -92,10 +94,10 @@ def _verified(folder: BackupFolder, kept: KeptCopy) -> Iterator[BinaryIO]:
         raise BackupDamaged(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _restore_models(source: Path, store: Path) -> int:
+def _restore_models(source: Path, versions: str, store: Path) -> int:
     """Copy the models that the store lacks. Returns how many. Raises ConfigurationError."""
     count = 0
-    for version in sorted(source.glob("*/*/")):
+    for version in sorted(source.glob(versions)):
         target = store / version.relative_to(source)
         if not target.exists():
             try:

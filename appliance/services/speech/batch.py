@@ -64,7 +64,7 @@ def create_batch(
     """
     if sources:
         check_sources(box, [source.url for source in sources], "sources")
-    model_id = transcripts.resolve_model(box, model or box.settings.transcription_model, "model")
+    model_id = transcripts.resolve_model(box, tenant_id, model or box.settings.transcription_model, "model")
     batch_id = str(uuid.uuid4())
     with box.db.transaction() as tx:
         recordings = _media(box, tenant_id, batch_upload_id, file_ids)

@@ -25,6 +25,7 @@ from appliance.services import audit, quotas, uploads
 from appliance.services.box import Box
 from appliance.services.content_types import canonical_content_type
 from appliance.services.damage import damage_of, going_on
+from appliance.services.models import resolve
 from appliance.services.speech import transcripts
 from appliance.services.speech.media import delete_media, fail_media, media_stored, object_key_of
 from appliance.services.speech.outcome import camel_case, outcome, status_answer
@@ -70,14 +71,14 @@ def request_url(
     content_type = canonical_content_type(content_type, content_type_field)
     check_callback(box, callback_url, "callbackUrl")
     model = transcripts.resolve_model(
-        box, model_id or box.settings.transcription_model, "modelId", ("transcription", "detection")
+        box, tenant_id, model_id or box.settings.transcription_model, "modelId", ("transcription", "detection")
     )
     media_id, expires_seconds = str(uuid.uuid4()), box.settings.upload_expires_seconds
     key = object_key_of(tenant_id, media_id)
     upload_key = uploads.upload_key_of(tenant_id, media_id)
     quotas.check_upload(box, box.db, tenant_id)
     url = box.objects.upload_url(upload_key, origin=origin, expires_seconds=expires_seconds)
-    options = _options(box, model, config)
+    options = _options(box, tenant_id, model, config)
     with box.db.transaction() as tx:
         quotas.check_upload(box, tx, tenant_id)
         media_rows.insert_media(
@@ -184,8 +185,8 @@ def _accept(box: Box, media: Media, info: ObjectInfo) -> bool:
     return True
 
 
-def _options(box: Box, model: str, config: DetectionConfig | None) -> dict[str, Any]:
+def _options(box: Box, tenant_id: int, model: str, config: DetectionConfig | None) -> dict[str, Any]:
     options = {name: value for name, value in asdict(config).items() if value is not None} if config else {}
-    if options and box.models.resolve(model).manifest.task != "detection":
+    if options and resolve(box, tenant_id, model).manifest.task != "detection":
         raise InvalidRequest(f"config: {model} is for transcription, which has no configuration.")
     return options

@@ -42,7 +42,7 @@ def check_always(field: str, value: bool | None) -> None:
         raise InvalidRequest(f"{field}: cannot be turned off on this appliance.")
 
 
-def choose_model(box: Box, speech_model: str | None, speech_models: list[str] | None) -> str:
+def choose_model(box: Box, tenant_id: int, speech_model: str | None, speech_models: list[str] | None) -> str:
     """Return ``<name>@<version>`` of the first requested model that is installed. Raises InvalidRequest if none is.
 
     A name of the hosted service's models stands for the setting ``transcription_model``.
@@ -53,7 +53,8 @@ def choose_model(box: Box, speech_model: str | None, speech_models: list[str] | 
     names = speech_models or [speech_model or HOSTED_MODELS[0]]
     for position, name in enumerate(names, start=1):
         try:
-            return resolve_model(box, box.settings.transcription_model if name in HOSTED_MODELS else name, field)
+            model_id = box.settings.transcription_model if name in HOSTED_MODELS else name
+            return resolve_model(box, tenant_id, model_id, field)
         except InvalidRequest:
             if position == len(names):
                 raise

@@ -8,6 +8,7 @@ from typing import Any
 from appliance.errors import Conflict, InvalidRequest, ModelNotFound, NotFound
 from appliance.log import current_request_id
 from appliance.services.box import Box
+from appliance.services.models import choose
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.state import media as media_rows
 from appliance.state import transcripts as transcript_rows
@@ -17,10 +18,12 @@ from appliance.state.moves import Route
 from appliance.state.transcripts import Transcript
 
 
-def resolve_model(box: Box, model_id: str, field: str, tasks: tuple[str, ...] = ("transcription",)) -> str:
+def resolve_model(
+    box: Box, tenant_id: int, model_id: str, field: str, tasks: tuple[str, ...] = ("transcription",)
+) -> str:
     """Return ``<name>@<version>`` of a model that is for one of ``tasks``. Raises InvalidRequest naming ``field``."""
     try:
-        manifest = box.models.resolve(model_id).manifest
+        manifest = choose(box, tenant_id, model_id).manifest
     except ModelNotFound as error:
         raise InvalidRequest(f"{field}: {error}") from error
     if manifest.task not in tasks:

@@ -10,8 +10,9 @@ from appliance.services.purge import PURGE
 from appliance.services.speech.batch_uploads import STORE
 from appliance.services.speech.fetch import FETCH
 from appliance.services.speech.work import TRANSCRIPTION
+from appliance.services.training.work import TRAINING
 from appliance.services.webhooks.events import WEBHOOK
 
 _LANES = (INFERENCE, REDETECT, NORMALIZE, EMBED, HEAR, TRANSCRIPTION)
-_OTHERS = (COPY_FILE, COPY_AUDIO, STORE, JUDGE, PURGE, FETCH, WEBHOOK)
+_OTHERS = (COPY_FILE, COPY_AUDIO, STORE, JUDGE, PURGE, FETCH, WEBHOOK, TRAINING)
 KINDS = {kind.name: kind for kind in (*_LANES, *_OTHERS)}

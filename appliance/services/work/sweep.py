@@ -15,6 +15,7 @@ from appliance.services.inference import changes, multipart
 from appliance.services.inference import files as inference_files
 from appliance.services.inference.endings import fail_file
 from appliance.services.speech import presigned, raw, spool
+from appliance.services.training import work as training
 from appliance.services.uploads import UploadRow
 from appliance.services.webhooks import events as webhooks
 from appliance.services.work import retention
@@ -56,6 +57,7 @@ def sweep(box: Box) -> None:
     multipart.abort_abandoned(box)
     retention.sweep(box)
     changes.forget_old(box)
+    training.tidy(box)
     with box.db.transaction() as tx:
         chores.note(tx, "sweep")
 

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from appliance.engine.decode.decoder import DecodeLimits
-from appliance.engine.training.request import Stretch, TrainingRecording, TrainingRequest
+from appliance.engine.training.request import Read, Stretch, TrainingRecording, TrainingRequest
 from tests.support.toy_models import bands_model
 
 RATE_HZ, SECONDS = 8000, 16
@@ -36,8 +36,19 @@ def recording(folder: Path, number: int, group: str, labels: tuple[str, ...] = t
     reviewed = tuple(Stretch(label, 0, 1000 * SECONDS) for label in TONES_HZ)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return TrainingRecording(
-        f"audio-{number}", path, digest, group, 1000 * SECONDS, events=tuple(events), reviewed=reviewed
+        f"audio-{number}",
+        reader(path),
+        digest,
+        group,
+        1000 * SECONDS,
+        events=tuple(events),
+        reviewed=reviewed,
     )
+
+
+def reader(path: Path) -> Read:
+    """Return what opens a file."""
+    return lambda: path.open("rb")
 
 
 def request(folder: Path, recordings: tuple[TrainingRecording, ...] | None = None, **changes: Any) -> TrainingRequest:

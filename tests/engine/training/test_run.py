@@ -14,7 +14,7 @@ from appliance.engine.registration import CheckLimits, add_model
 from appliance.engine.training.request import Phase, TrainingReport, TrainingRequest
 from appliance.engine.training.run import train
 from appliance.errors import Stopped, TrainingRefused
-from tests.engine.training.recordings import recording, request
+from tests.engine.training.recordings import reader, recording, request
 
 
 def trained(asked: TrainingRequest, workspace: Path) -> TrainingReport:
@@ -97,9 +97,10 @@ def test_copies_under_other_names_are_of_one_group_so_there_is_too_little(tmp_pa
     flac = []
     for number in range(12):  # 12 files with the same samples, and no two with the same bytes
         path = tmp_path / f"copy-{number}.wav"
-        path.write_bytes(one.path.read_bytes() + bytes(number + 1))
+        with one.read() as original:
+            path.write_bytes(original.read() + bytes(number + 1))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        flac.append(replace(one, id=f"copy-{number}", path=path, sha256=digest, group=f"group-{number}"))
+        flac.append(replace(one, id=f"copy-{number}", read=reader(path), sha256=digest, group=f"group-{number}"))
     with pytest.raises(TrainingRefused, match="beep: its events held out are of 1 groups; 3 are needed"):
         trained(request(tmp_path, tuple(flac)), tmp_path / "work")
 

@@ -11,9 +11,10 @@ from typing import BinaryIO
 
 import pytest
 
+from appliance.engine.models.store import ModelStore
 from appliance.errors import BackupDamaged, ConfigurationError
 from appliance.services import uploads
-from appliance.services.box import Box
+from appliance.services.box import TRAINED, Box
 from appliance.services.keeping.backup import backup, settings_text
 from appliance.services.keeping.restore import restore
 from appliance.services.keeping.verify import plan, repair, verify
@@ -21,6 +22,7 @@ from appliance.services.purge import delete_folder
 from appliance.services.webhooks.events import current_secrets
 from appliance.state import inference_files
 from appliance.state.database import Database
+from tests.support import toy_models
 from tests.support.boxes import CONTENT, DictionaryStore, new_file, new_job, snapshot, with_settings
 
 
@@ -199,3 +201,13 @@ def test_a_large_upload_that_awaits_its_copy_is_kept(box: Box, tmp_path: Path, m
     assert (tmp_path / "backup" / "objects" / file.upload_key).read_bytes() == CONTENT
     assert backup(box, tmp_path / "backup").removed == 0
     assert verify(box).is_clean
+
+
+def test_models_that_tenants_trained_come_back(box: Box, objects: DictionaryStore, tmp_path: Path) -> None:
+    toy_models.frame_model(box.settings.data_dir / TRAINED / "tenant-2", name="own")
+    backup(box, tmp_path / "backup")
+    empty = tmp_path / "new"
+    empty.mkdir()
+    restore(tmp_path / "backup", empty, tmp_path / "store", objects)  # type: ignore[arg-type]
+    models = ModelStore(empty / TRAINED / "tenant-2").models()
+    assert [model.manifest.id for model in models] == ["own@1.0.0"]

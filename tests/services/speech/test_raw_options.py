@@ -60,7 +60,7 @@ def test_what_the_model_always_does_cannot_be_turned_off() -> None:
 def test_the_first_installed_model_is_chosen(
     box: Box, speech_model: str | None, speech_models: list[str] | None
 ) -> None:
-    assert raw_options.choose_model(box, speech_model, speech_models) == model_of(box)
+    assert raw_options.choose_model(box, 1, speech_model, speech_models) == model_of(box)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_a_choice_without_an_installed_model_is_refused(
     box: Box, speech_model: str | None, speech_models: list[str] | None, message: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        raw_options.choose_model(box, speech_model, speech_models)
+        raw_options.choose_model(box, 1, speech_model, speech_models)

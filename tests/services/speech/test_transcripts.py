@@ -75,9 +75,9 @@ def test_media_arrives_once(box: Box) -> None:
 
 
 def test_a_model_is_resolved_to_its_version(box: Box) -> None:
-    assert transcripts.resolve_model(box, SPEECH_MODEL, "model") == model_of(box)
+    assert transcripts.resolve_model(box, 1, SPEECH_MODEL, "model") == model_of(box)
     both = ("transcription", "detection")
-    assert transcripts.resolve_model(box, "loud-frames", "model", both) == "loud-frames@1.0.0"
+    assert transcripts.resolve_model(box, 1, "loud-frames", "model", both) == "loud-frames@1.0.0"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_model_for_something_else_is_refused_with_the_name_of_the_field(
     box: Box, model_id: str, message: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        transcripts.resolve_model(box, model_id, "modelId")
+        transcripts.resolve_model(box, 1, model_id, "modelId")
 
 
 def test_the_transcript_of_another_tenant_is_not_found(box: Box) -> None:

@@ -35,7 +35,7 @@ def completed_transcript(box: Box) -> tuple[str, str]:
         media_rows.mark_stored(tx, "m", "pending", len(CONTENT), "tag")
         media = media_rows.find_media(tx, "m")
         assert media is not None
-        model = transcripts.resolve_model(box, SPEECH_MODEL, "model", ("transcription",))
+        model = transcripts.resolve_model(box, 1, SPEECH_MODEL, "model", ("transcription",))
         transcript_id = transcripts.create_transcript(tx, media, model=model, options={}, callback_url=CALLBACK)
         transcript_rows.mark_processing(tx, transcript_id)
         result = {"text": SECRET_TEXT, "segments": [], "words": []}

@@ -12,8 +12,10 @@ from appliance.services.box import Box
 from appliance.services.inference.decided import Event, Reviewed, events_of, reviewed_of
 from appliance.services.inference.files import find_file
 from appliance.services.inference.jobs import find_settings
+from appliance.services.models import resolve
 from appliance.state import inference_files
 from appliance.state.inference_files import InferenceFile
+from appliance.state.inference_jobs import JobSettings
 from appliance.state.verdicts import FileVerdict
 
 PAGE = 100
@@ -71,7 +73,7 @@ def open_export(
     settings = find_settings(box, tenant_id, job_id)
     if file_id is not None and (file := find_file(box, job_id, file_id)).status != "completed":
         raise NotReady(f"file_id: The file is {file.status}, and only a completed one can be exported.")
-    labels, nyquist_hz = _about_model(box, settings.model)
+    labels, nyquist_hz = _about_model(box, settings)
 
     def files() -> Iterator[ExportedFile]:
         for page in _pages(box, job_id, file_id, verdict):
@@ -94,9 +96,9 @@ def _pages(box: Box, job_id: str, file_id: str | None, verdict: FileVerdict | No
         after = page[-1].sequence
 
 
-def _about_model(box: Box, model: str) -> tuple[list[str], float | None]:
+def _about_model(box: Box, settings: JobSettings) -> tuple[list[str], float | None]:
     try:
-        manifest = box.models.resolve(model).manifest
+        manifest = resolve(box, settings.tenant_id, settings.model).manifest
     except ModelNotFound:
         return [], None
     if not isinstance(manifest, Manifest):

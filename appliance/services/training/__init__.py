@@ -1,0 +1,1 @@
+"""Training of a detector from the annotations of a tenant's datasets."""

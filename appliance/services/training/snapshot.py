@@ -1,0 +1,89 @@
+"""The annotations that a training learns from, frozen when it is requested: one JSON line for each recording.
+
+Only recordings of which somebody said something about one of the labels are in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+
+from appliance.engine.training.request import Stretch
+from appliance.state import annotations as annotation_rows
+from appliance.state import audio, reviewed_stretches
+from appliance.state.audio import Audio
+from appliance.state.database import Reader
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording and what people said of it; each stretch is a label, a start and an end in milliseconds."""
+
+    audio_id: str
+    dataset_id: str
+    sha256: str
+    group: str
+    duration_ms: int
+    held_out: bool | None  # None: the training decides, by group
+    events: list[Stretch]
+    absents: list[Stretch]
+    unsures: list[Stretch]
+    reviewed: list[Stretch]
+
+
+def gather(db: Reader, dataset_ids: Iterable[str], labels: Collection[str], *, held_out: bool | None) -> list[Heard]:
+    """Return what people said about these labels in the ready recordings of these datasets, oldest first."""
+    recordings = []
+    for dataset_id in dataset_ids:
+        for recording in reversed(audio.list_audio(db, dataset_id, status="ready")):
+            heard = _heard(db, recording, labels, held_out)
+            if heard.events or heard.absents or heard.unsures or heard.reviewed:
+                recordings.append(heard)
+    return recordings
+
+
+def freeze(recordings: Iterable[Heard]) -> tuple[bytes, str]:
+    """Return the recordings as compressed JSON lines, and the SHA-256 of the lines."""
+    text = "".join(f"{json.dumps(asdict(recording), ensure_ascii=False)}\n" for recording in recordings).encode()
+    return zlib.compress(text), hashlib.sha256(text).hexdigest()
+
+
+def thaw(frozen: bytes) -> list[Heard]:
+    """Return the recordings that ``freeze`` wrote."""
+    return [_read(json.loads(line)) for line in zlib.decompress(frozen).decode().split("\n") if line]
+
+
+def _heard(db: Reader, recording: Audio, labels: Collection[str], held_out: bool | None) -> Heard:
+    marks = [a for a in annotation_rows.list_annotations(db, recording.id) if a.artifact_type in labels]
+    said = {
+        presence: [Stretch(a.artifact_type, a.start_ms, a.end_ms) for a in marks if a.presence == presence]
+        for presence in ("present", "absent", "unsure")
+    }
+    return Heard(
+        audio_id=recording.id,
+        dataset_id=recording.dataset_id,
+        sha256=recording.sha256 or "",
+        group=recording.group_name or recording.id,
+        duration_ms=recording.duration_ms or 0,
+        held_out=held_out,
+        events=said["present"],
+        absents=said["absent"],
+        unsures=said["unsure"],
+        reviewed=[
+            Stretch(label, stretch.start_ms, stretch.end_ms)
+            for stretch in reviewed_stretches.list_stretches(db, recording.id)
+            for label in stretch.labels
+            if label in labels
+        ],
+    )
+
+
+def _read(row: dict[str, object]) -> Heard:
+    spans = {
+        name: [Stretch(**span) for span in row[name]]  # type: ignore[attr-defined]
+        for name in ("events", "absents", "unsures", "reviewed")
+    }
+    return Heard(**row | spans)  # type: ignore[arg-type]
