@@ -63,14 +63,14 @@ def times_at(folder: Path, size: int) -> dict[str, float]:
     }
 
 
-def filled(folder: Path, size: int, jobs: int) -> Database:
-    """Return a new database with ``size`` queued files of one tenant, spread over ``jobs`` of its jobs."""
+def filled(folder: Path, size: int, jobs: int, all_jobs: int = JOBS) -> Database:
+    """Return a new database with ``size`` queued files of one tenant, spread over ``jobs`` of ``all_jobs`` jobs."""
     folder.mkdir()
     db = Database(folder / "appliance.db")
     db.migrate()
     with db.transaction() as tx:
         tenant_id = tenants.ensure_tenant(tx, "one")
-        for number in range(JOBS):
+        for number in range(all_jobs):
             inference_jobs.insert_job(tx, f"job-{number}", tenant_id, "m", "m", "1", {}, {})
         numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :size)"
         values = {"size": size, "jobs": jobs, "tenant": tenant_id}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from appliance.state.database import Database
-from tests.bench import queue_growth
 from tests.scale import coordinator
 from tests.scale.simulation import Cluster, Costs, coordinator_limit, simulate, storage_limit
 
@@ -17,11 +16,6 @@ COSTS = Costs(transaction=400e-6, flush=100e-6, claim=70e-6, presign=60e-6, fini
 def cluster(gpus: int, shipment_files: int, **changes: float) -> Cluster:
     values = {"gpu_speed": 12_000.0, "decode_speed": 1e9, "gets_per_second": 1e15, "storage_bytes_per_second": 1e15}
     return Cluster(gpus=gpus, clip_seconds=10.0, shipment_files=shipment_files, decode_cores=12, **(values | changes))
-
-
-@pytest.fixture(autouse=True)
-def _few_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_growth, "JOBS", 10)  # beside the one whose files are claimed
 
 
 @pytest.mark.parametrize("size", [1, 8, 64])
@@ -47,7 +41,7 @@ def test_gpus_that_are_few_are_as_busy_as_files_arrive() -> None:
 
 
 def test_the_real_coordinator_completes_every_file_once(tmp_path: Path) -> None:
-    run = coordinator.run(tmp_path / "run", cluster(2, 16), 100)
+    run = coordinator.run(tmp_path / "run", cluster(2, 16), 100, flush=0.001)
     assert 0 < run.coordinator <= 1
     [database] = [*tmp_path.rglob("appliance.db")]
     db = Database(database)
