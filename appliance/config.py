@@ -34,6 +34,15 @@ def _network_or_name(text: str) -> str:
         raise ValueError("is neither a host name nor a network") from error
 
 
+def _address_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} is not an address and a port, as 10.9.0.1:6379")
+    if ipaddress.ip_address(host.strip("[]")).is_unspecified:
+        raise ValueError(f"{text!r} is every address of this machine; name the one at which nodes join")
+    return text
+
+
 def _origin(text: str) -> str:
     # A browser sends the origin in lower case and without a path, and the front door compares whole strings.
     if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+", text.lower()):
@@ -289,6 +298,25 @@ class Settings(BaseSettings):
     )
     webhook_log_days: float = Field(
         30.0, gt=0, description="How long deliveries stay in the list after they succeeded or were given up."
+    )
+
+    # Cluster
+    executor: Literal["local", "ray"] = Field(
+        "local",
+        description="Where files of jobs are analyzed: by this machine, or by the nodes of a Ray cluster of which it "
+        "is the head.",
+    )
+    cluster_listen: Annotated[str, AfterValidator(_address_and_port)] = Field(
+        "127.0.0.1:6379",
+        description="Address and port at which nodes join, if executor is ray. Only nodes may reach it: Ray opens "
+        "further ports of that address.",
+        examples=["10.9.0.1:6379"],
+    )
+    engine_deadline_seconds: float = Field(
+        30.0, ge=2, description="How long an engine on a node may give no sign of life before its files go elsewhere."
+    )
+    max_lost_engines: int = Field(
+        3, ge=1, description="Number of engines that a file may be in when they are lost; then it fails."
     )
 
     # Fetching

@@ -419,6 +419,18 @@ class TrainerDied(ApplianceError):
     code = "trainer_died"
 
 
+class EngineLost(ApplianceError):
+    """An engine on a node of the cluster was lost, several times while it processed this file."""
+
+    code = "engine_lost"
+
+
+class NoEngine(StateError):
+    """No node of the cluster takes work now; the work waits."""
+
+    code = "no_engine"
+
+
 class Stopped(ApplianceError):
     """The worker stops; its work is released as it was."""
 

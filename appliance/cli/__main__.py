@@ -23,6 +23,8 @@ COMMANDS = {
     "keys": "API keys: create, list, rotate, revoke.",
     "tenants": "Tenants: create, list, disable, enable.",
     "models": "The model store: list, show, add, verify.",
+    "cluster": "The cluster of a box: its token, its nodes, drain one.",
+    "node": "Let this machine work for a box: join.",
     "backup": "Write a backup to a folder, also while it runs.",
     "restore": "Make a data folder from a backup.",
     "verify": "Compare the database with object storage; repair it.",

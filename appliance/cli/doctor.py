@@ -27,7 +27,7 @@ from appliance.engine.registration import CheckLimits, check_model
 from appliance.errors import ApplianceError, StateError
 from appliance.frontdoor.caddy import find_caddy
 from appliance.frontdoor.tls import CA_PATH, root_certificate
-from appliance.services import quotas, tenants
+from appliance.services import cluster, quotas, tenants
 from appliance.services.box import open_box
 from appliance.services.health import Health
 from appliance.state import inference_files
@@ -88,6 +88,7 @@ def doctor(data_dir: Path | None, host: str | None, port: int | None) -> None:
         _retention,
         _quotas,
         _uploads,
+        _cluster,
         _serving,
         _tls,
     ):
@@ -233,6 +234,25 @@ def _uploads(settings: Settings) -> Iterator[Finding]:
         count, size_bytes = inference_files.count_open_parts(database)
         ends = f"each ends {settings.upload_expires_seconds / 60:.0f} min after its client last asked for URLs"
         yield Finding("uploads", f"in parts: {count} open, of {size_bytes / 1e6:.0f} MB in all; {ends}")
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    if settings.executor == "local":
+        return
+    try:
+        cluster.check_box(settings)
+    except ApplianceError as error:
+        yield Finding("cluster", "this box cannot be its head", str(error))
+        return
+    host = settings.cluster_listen.rpartition(":")[0].strip("[]")
+    yield Finding("cluster", f"nodes join at {settings.cluster_listen} and must have {cluster.versions()}")
+    yield Finding(
+        "cluster",
+        f"only nodes may reach {host}, at any port: Ray listens on every address of a machine. On the box and on each "
+        "node, with the network of the nodes for NODES and that of everybody else's interface for LAN: "
+        "nft add rule inet filter input iifname LAN ip saddr != NODES tcp dport 1024-65535 drop, "
+        "after the rules that let clients in",
+    )
 
 
 def _serving(settings: Settings) -> Iterator[Finding]:

@@ -25,8 +25,8 @@ from appliance.frontdoor.figures import figures_socket, read_figures
 from appliance.metrics import REGISTRY
 from appliance.services.box import Box
 from appliance.services.health import STATUSES, Health
+from appliance.state import nodes, workers
 from appliance.state import work as queue
-from appliance.state import workers
 
 WRITE_SECONDS = 5.0
 SUFFIX = ".prom"
@@ -141,9 +141,26 @@ def _state(box: Box) -> Iterator[Metric]:
         for worker in everyone:
             silent.add_metric([worker.provider, str(worker.number)], worker.silent_seconds)
         yield silent
+    if box.settings.executor == "ray":
+        yield from _nodes(box)
     version = GaugeMetricFamily("appliance_info", "The release.", labels=["version"])
     version.add_metric([__version__], 1)
     yield version
+
+
+def _nodes(box: Box) -> Iterator[Metric]:
+    """The names are those that the operator gave to machines."""
+    families = [
+        GaugeMetricFamily("appliance_node_engines", "Engines of a node that are ready.", labels=["node", "state"]),
+        GaugeMetricFamily("appliance_node_busy_files", "Files that a node has now.", labels=["node", "state"]),
+        GaugeMetricFamily(
+            "appliance_node_lost_engines", "Engines of a node that were lost since it joined.", labels=["node", "state"]
+        ),
+    ]
+    for node in nodes.list_nodes(box.db):
+        for family, number in zip(families, (node.engines, node.busy, node.lost_engines), strict=True):
+            family.add_metric([node.name, node.state], number)
+    yield from families
 
 
 def _folder(data_dir: Path) -> Path:

@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 from appliance.frontdoor.certificate import seconds_left
 from appliance.services.box import Box
 from appliance.services.kind import PoolName
-from appliance.state import chores, workers
+from appliance.state import chores, nodes, workers
 from appliance.state import work as queue
 
 KEPT_SECONDS = 1.0  # probes in quick succession share one result
@@ -74,6 +74,8 @@ class Health:
             "sweep": self._sweep,
             "bucket": self._bucket,
         }
+        if self._box.settings.executor == "ray":
+            checks["cluster"] = self._cluster
         if self._box.settings.tls != "off":
             checks["certificate"] = self._certificate
         with self._lock:
@@ -154,6 +156,14 @@ class Health:
         hours = left / 3600
         state = f"expires in {hours / 24:.0f} days" if hours > 48 else f"expires in {hours:.0f} hours"
         return Check(True, state if left else "has expired", is_warning=left < LEAST_VALID_SECONDS[settings.tls])
+
+    def _cluster(self) -> Check:
+        """Check that a node takes work, and that every node could."""
+        everyone = nodes.list_nodes(self._box.db)
+        engines = sum(node.engines for node in everyone)
+        detail = f"{engines} engines on {sum(node.engines > 0 for node in everyone)} of {len(everyone)} nodes"
+        faults = [f"{node.name} is {node.state}: {node.reason}" for node in everyone if node.reason]
+        return Check(engines > 0, "; ".join([detail, *faults]), is_warning=bool(faults))
 
     def _sweep(self) -> Check:
         worker, last = workers.first(self._box.db), chores.last(self._box.db, "sweep")

@@ -1149,6 +1149,34 @@ def m036_training_jobs(db: Database) -> None:
     )
 
 
+@migrations()
+def m037_cluster(db: Database) -> None:
+    """The nodes of a cluster as the worker sees them, and how often an engine was lost with a piece of work."""
+    _run(
+        db,
+        "ALTER TABLE work ADD COLUMN lost_engines INTEGER NOT NULL DEFAULT 0 "
+        "CONSTRAINT work_lost_engines CHECK (lost_engines >= 0)",
+        """
+        CREATE TABLE nodes (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            address TEXT NOT NULL,
+            state TEXT NOT NULL
+                CONSTRAINT nodes_state CHECK (
+                    state IN ('starting', 'ready', 'refused', 'failing', 'draining', 'drained')
+                ),
+            reason TEXT NOT NULL,
+            engines INTEGER NOT NULL,
+            busy INTEGER NOT NULL,
+            lost_engines INTEGER NOT NULL,
+            files INTEGER NOT NULL,
+            seen_at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE TABLE drains (node_id TEXT PRIMARY KEY) STRICT",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

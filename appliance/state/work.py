@@ -29,6 +29,7 @@ class Work:
     subject_id: str
     attempts: int
     lost_leases: int
+    lost_engines: int  # how often an engine was lost that had it
     lease_owner: str | None
     lease_token: int
     request_id: str | None  # the client's request that led to it
@@ -213,15 +214,15 @@ def finish(tx: Transaction, work: Work) -> None:
         raise LeaseLost(f"Work {work.id} was claimed by another worker, or cancelled.")
 
 
-def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float) -> None:
-    """Free the work for another try after ``delay_seconds``, and count ``attempts`` more. Raises LeaseLost."""
+def release(tx: Transaction, work: Work, *, attempts: int, delay_seconds: float, lost_engines: int = 0) -> None:
+    """Free the work for another try after ``delay_seconds``, and count what is given. Raises LeaseLost."""
     changed = tx.change(
         """
         UPDATE work SET lease_owner = NULL, lease_until = NULL, attempts = attempts + ?,
-            run_after = unixepoch('subsec') + nullif(?, 0.0)
+            lost_engines = lost_engines + ?, run_after = unixepoch('subsec') + nullif(?, 0.0)
         WHERE id = ? AND lease_owner = ? AND lease_token = ?
         """,
-        [attempts, delay_seconds, *_fence(work)],
+        [attempts, lost_engines, delay_seconds, *_fence(work)],
     )
     if changed != 1:
         raise LeaseLost(f"Work {work.id} was claimed by another worker, or cancelled.")

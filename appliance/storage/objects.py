@@ -146,6 +146,15 @@ class ObjectStore:
             )
         return _at(origin, signed)
 
+    def node_url(self, key: str, expires_seconds: int) -> str:
+        """Return a URL at storage itself that reads one object, for a node of the cluster."""
+        reader = self._access.reader
+        with translated(key):
+            signer = s3_client(self._access.endpoint, self._access.region, reader, self._pool)
+            return signer.presigned_get_object(
+                self._access.bucket, _checked(key), expires=timedelta(seconds=expires_seconds)
+            )
+
     def stat(self, key: str) -> ObjectInfo:
         """Return an object's size and tag. Raises ObjectMissing."""
         with translated(key):

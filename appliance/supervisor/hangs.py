@@ -82,6 +82,17 @@ def answers(address: tuple[str, int] | Path, path: str) -> Probe:
     return probe
 
 
+def accepts(address: tuple[str, int]) -> Probe:
+    """Return a probe of a server that speaks no HTTP: it takes a connection."""
+
+    def probe(seconds: float) -> bool:
+        with suppress(OSError), _connected(address, seconds):
+            return True
+        return False
+
+    return probe
+
+
 def changes(file: Path) -> Probe:
     """Return a probe of a process that touches ``file`` again and again. What counts is change, never the clock."""
     seen: int | None = None

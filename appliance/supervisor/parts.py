@@ -23,11 +23,12 @@ from appliance.errors import ConfigurationError
 from appliance.frontdoor import caddy
 from appliance.frontdoor.door import FrontDoor, Tls
 from appliance.frontdoor.figures import figures_socket
+from appliance.services import cluster
 from appliance.services.pulse import pulse_file, worker_name
 from appliance.storage.access import StorageAddress
 from appliance.storage.servers import StorageServer
 from appliance.supervisor import tether
-from appliance.supervisor.hangs import Probe, answers, changes
+from appliance.supervisor.hangs import Probe, accepts, answers, changes
 from appliance.supervisor.ports import own_names
 
 # What systemd tells the process that it started is not for the children of that process.
@@ -63,9 +64,20 @@ def storage(server: StorageServer) -> Part | None:
     return Part("storage", command, server.environment(), probe, server.stop_seconds, server.ports, None, server.ready)
 
 
+def head(settings: Settings) -> Part | None:
+    """Return the process of the cluster's head. Returns None if the box has no nodes. Raises ConfigurationError."""
+    if settings.executor == "local":
+        return None
+    cluster.check_box(settings)
+    host, _, port = settings.cluster_listen.rpartition(":")
+    listens = accepts((host.strip("[]"), int(port)))
+    command = [sys.executable, "-m", "appliance.supervisor.ray_node"]
+    return Part("head", command, _environment(settings), listens, 12.0, is_ready=lambda: listens(1.0))
+
+
 def workers(settings: Settings) -> list[Part]:
-    """Return the processes of the workers: one for each GPU, and one if there is none."""
-    gpus = [] if settings.provider == "cpu" else list_gpus()
+    """Return the processes of the workers: one for each GPU, and one if there is none, or if nodes do the work."""
+    gpus = [] if settings.provider == "cpu" or settings.executor == "ray" else list_gpus()
     if len(gpus) < 2:
         return [worker(settings)]
     return [worker(settings, number, len(gpus), gpu) for number, gpu in enumerate(gpus, 1)]

@@ -133,6 +133,9 @@ class Supervisor:
         """Choose ports, start every process, and wait until the appliance is ready."""
         server = choose_server(self.settings)
         access = self._start_storage(server)
+        if head := parts.head(self.settings):
+            self._run(head)
+            self._wait_until_ready("The head of the cluster", head.is_ready, START_SECONDS)
         for worker in parts.workers(self.settings):
             self._run(worker)
         socket = self._api_socket()

@@ -84,6 +84,8 @@ def _parts(settings: Settings, name: Name) -> list[Part]:
             raise ConfigurationError("storage_server = external: there is no storage server to start.")
         return [part]
     if name == "worker":
+        if settings.executor == "ray":
+            raise ConfigurationError("The units of systemd start no head of a cluster: executor = ray needs `up`.")
         return parts.workers(settings)
     socket_path = parts.api_socket(settings.data_dir)
     if name == "api":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
@@ -14,8 +13,7 @@ import structlog
 from appliance.engine.decode.normalize import SAMPLE_BYTES, SAMPLE_RATE_HZ, normalize
 from appliance.engine.scoring.detector import Analysis, analyse
 from appliance.engine.scoring.embedding import embed, mean_direction
-from appliance.engine.scoring.events import DetectionConfig, rules_of, strongest
-from appliance.engine.scoring.kept import ScoreKeeper
+from appliance.engine.scoring.events import DetectionConfig, strongest
 from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
 from appliance.metrics import stage
@@ -62,25 +60,15 @@ def infer(lane: Lane) -> None:
 
 def _analyse_and_keep(lane: Lane, task: InferenceTask) -> tuple[Analysis, ObjectInfo | None]:
     """Analyse a file, and store its scores if they are to be kept."""
-    scorer = lane.scorers.detector(task.model, task.tenant_id)
-    lane.meter.model = scorer.session.manifest.id
-    with ExitStack() as files:
-        keeper = None
-        if lane.box.settings.keep_scores:
-            keeper = ScoreKeeper(rules_of(scorer.session.manifest), files.enter_context(lane.scratch()))
-        with lane.fetched(task.file.object_key, task.file.etag) as file:
-            settings = lane.box.settings
-            look = settings.waveform_seconds <= settings.max_duration_seconds
-            analysis = analyse(file, lane.decoder, scorer, task.config, lane.checkpoint, keeper, look=look)
+    with lane.executor.analyze(lane, task) as outcome:
+        analysis = outcome.analysis
         lane.meter.audio_ms = analysis.duration_ms
         if error := keep_look(lane.box, task.file, analysis.look):
             log.warning("waveform not stored; it is made when somebody looks", file=task.file.id, error=str(error))
-        if keeper is None:
+        if outcome.scores is None:
             return analysis, None
         with stage("keep"):
-            archive = files.enter_context(lane.scratch())
-            keeper.write(archive)
-            return analysis, inference_work.keep_scores(lane.box, task.file, archive)
+            return analysis, inference_work.keep_scores(lane.box, task.file, outcome.scores)
 
 
 def redetect(lane: Lane) -> None:

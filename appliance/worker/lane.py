@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from appliance.engine.decode.decoder import Decoder
 from appliance.errors import LeaseLost, Stopped
@@ -17,6 +17,9 @@ from appliance.services.box import Box
 from appliance.services.damage import damage_noticed
 from appliance.state.work import Work
 from appliance.worker.scorers import Scorers
+
+if TYPE_CHECKING:
+    from appliance.worker.executor import Executor
 
 
 @dataclass
@@ -29,7 +32,8 @@ class Meter:
 
 @dataclass(frozen=True)
 class Lane:
-    """One piece of work in progress on one thread, with a decoder and the models.
+    """One piece of work in progress on one thread, with a decoder and the models. Recordings of jobs go
+    to the executor.
 
     ``stopping`` is set when the worker stops, ``lost`` when the lease on the work is lost.
     """
@@ -38,6 +42,7 @@ class Lane:
     work: Work
     decoder: Decoder
     scorers: Scorers
+    executor: Executor
     stopping: threading.Event
     lost: threading.Event
     meter: Meter = field(default_factory=Meter)

@@ -9,30 +9,32 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from appliance.config import Settings
 from appliance.engine.models.calibration import calibrate
 from appliance.engine.models.gpu_options import GpuOptions
 from appliance.engine.models.runtime import Provider
 from appliance.engine.models.session import Parallel, Session, Slot
-from appliance.engine.models.store import check_checksum
+from appliance.engine.models.store import StoredModel, check_checksum
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.speech.transcriber import Transcriber
 from appliance.errors import ApplianceError
-from appliance.services.box import Box
-from appliance.services.models import resolve
 
 log = structlog.get_logger()
+
+Resolve = Callable[[int | None, str], StoredModel]  # the model of an id, for a tenant that may have its own
 
 
 class Scorers:
     """One scorer for each model and use, loaded when first needed."""
 
-    def __init__(self, box: Box, provider: Provider) -> None:
-        self._box = box
+    def __init__(self, settings: Settings, resolve: Resolve, provider: Provider) -> None:
+        self._settings = settings
+        self._resolve = resolve
         self._provider = provider
         self._lock = threading.Lock()
         self._how: Parallel | GpuOptions | None = None  # on the CPU chosen with the default model
         if provider == "cuda":
-            self._how = GpuOptions.from_settings(box.settings)
+            self._how = GpuOptions.from_settings(settings)
         self._cores: threading.Semaphore | None = None  # shared by all scorers on the CPU
         self._loaded: dict[tuple[Path, str], Scorer] = {}
         self._known: dict[tuple[int | None, str, str], Scorer] = {}  # the same, for a tenant by the model's id
@@ -57,7 +59,7 @@ class Scorers:
         with self._lock:
             if model_id in self._transcribers:
                 return self._transcribers[model_id]
-            model = self._box.models.resolve(model_id)
+            model = self._resolve(None, model_id)
             name = model.manifest.id
             if name not in self._transcribers:
                 check_checksum(model)
@@ -71,11 +73,11 @@ class Scorers:
         with self._lock:
             if scorer := self._known.get((tenant_id, model_id, use)):
                 return scorer
-            model = resolve(self._box, tenant_id, model_id)
+            model = self._resolve(tenant_id, model_id)
             key = (model.folder, use)
             if key not in self._loaded:
                 check_checksum(model)
-                session = Session(model, self._provider, self._box.settings.batch_size, self._how)
+                session = Session(model, self._provider, self._settings.batch_size, self._how)
                 if session.provider == "cpu" and self._cores is None:
                     self._cores = threading.Semaphore(session.calls)
                 self._loaded[key] = Scorer(session, score, self._cores)
@@ -94,10 +96,10 @@ class Scorers:
 
         If it does not load, log it and go on: files that use it fail with the same error.
         """
-        settings = self._box.settings
+        settings = self._settings
         try:
             if self._provider == "cpu":
-                model = self._box.models.resolve(settings.default_model)
+                model = self._resolve(None, settings.default_model)
                 check_checksum(model)
                 self._how = calibrate(settings, model)
             self.detector(settings.default_model)

@@ -8,11 +8,12 @@ expires.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +27,7 @@ from appliance.errors import (
     AudioError,
     ChangeRefused,
     DecoderDied,
+    EngineLost,
     FetchFailed,
     FileTooLarge,
     LeaseLost,
@@ -47,8 +49,11 @@ from appliance.errors import (
 )
 from appliance.log import request_scope
 from appliance.metrics import AUDIO_SECONDS, DECODER_DEATHS, WORK
-from appliance.services import exposition
+from appliance.services import cluster, exposition
 from appliance.services.box import Box
+from appliance.services.inference.redetect import REDETECT
+from appliance.services.inference.work import INFERENCE
+from appliance.services.models import resolve
 from appliance.services.pulse import beat, worker_name
 from appliance.services.work import leases
 from appliance.services.work.clock import Clock, move_times
@@ -56,8 +61,10 @@ from appliance.services.work.daily import run_due
 from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
 from appliance.worker.courier import Courier
+from appliance.worker.executor import Executor
 from appliance.worker.handlers import HANDLERS
 from appliance.worker.lane import Lane
+from appliance.worker.local_executor import LocalExecutor
 from appliance.worker.outage import Outage
 from appliance.worker.pool import Pool, half_of
 from appliance.worker.scorers import Scorers
@@ -65,6 +72,8 @@ from appliance.worker.scorers import Scorers
 log = structlog.get_logger()
 T = TypeVar("T")
 
+MOST_SENT = 2048  # recordings that may be at nodes; each has a thread here that waits
+SENT = {INFERENCE.name, REDETECT.name}  # what the executor may send elsewhere
 LOOK_SECONDS = 0.01  # a look takes 7 µs
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
 # Errors that a further try may not meet, a few times; ChangeRefused breaks a rule, so it is likely to come again.
@@ -78,15 +87,24 @@ class Worker:
     Of ``count`` workers, only the one with the number 1 also does what needs no accelerator.
     """
 
-    def __init__(self, box: Box, provider: Provider, lanes: int, number: int = 1, count: int = 1) -> None:
+    def __init__(
+        self,
+        box: Box,
+        provider: Provider,
+        lanes: int,
+        number: int = 1,
+        count: int = 1,
+    ) -> None:
         self._number = number
         self._count = count
         self.id = str(uuid.uuid4())
         self._box = box
         self._provider = provider
-        self._scorers = Scorers(box, provider)
+        self._scorers = Scorers(box.settings, partial(resolve, box), provider)
         self._clock = Clock()
-        self._lanes = Pool("lanes", lanes)
+        self._lanes = Pool("lanes", lanes, most=lanes + MOST_SENT if box.settings.executor == "ray" else None)
+        self._executor = self._make_executor(lanes)
+        self._own_lanes = threading.Semaphore(lanes)  # for what this process does itself
         self._storage = Pool("storage", box.settings.storage_threads)
         self._fetching = Pool("fetch", box.settings.fetch_threads, half_of(box.settings.fetch_threads))
         self._training = Pool("training", 1)
@@ -96,6 +114,15 @@ class Worker:
         self._version = 0  # of the database, when the lanes last found no work
         self._outage = Outage("work", first_seconds=leases.RETRY_SECONDS)
         self._failed = False
+
+    def _make_executor(self, lanes: int) -> Executor:
+        if self._box.settings.executor == "local":
+            return LocalExecutor(self._scorers)
+        # Ray is loaded only by a box that has nodes, and reads these as it is loaded.
+        os.environ.update(cluster.environment(cluster.token_file(self._box.settings.data_dir)))
+        from appliance.worker.ray_executor import RayExecutor
+
+        return RayExecutor(self._box, lambda room: self._lanes.resize(lanes + min(room, MOST_SENT)))
 
     def stop(self) -> None:
         """Request the end; work in progress goes back to the queue."""
@@ -109,7 +136,7 @@ class Worker:
         leases.start_worker(self._box, self.id, self._provider, self._number, self._count)
         if self._number == 1:
             move_times(self._box, 0.0)  # the clock may have been set while no worker ran
-        self._scorers.load_default()
+        self._executor.start()
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),
             threading.Thread(target=self._repeat, args=(self._write_metrics, exposition.WRITE_SECONDS)),
@@ -133,6 +160,7 @@ class Worker:
         finally:
             for thread in helpers:
                 thread.join()
+            self._executor.close()
             self._scorers.close()
             if self._number == 1:
                 courier.join()
@@ -220,10 +248,11 @@ class Worker:
 
     def _handle(self, work: Work) -> None:
         names = {"kind": work.kind, "subject": work.subject_id}
-        lane = Lane(self._box, work, self._decoder(), self._scorers, self._stopping, self._active[work])
+        lane = Lane(self._box, work, self._decoder(), self._scorers, self._executor, self._stopping, self._active[work])
         started = time.monotonic()
         try:
-            HANDLERS[work.kind](lane)
+            with nullcontext() if work.kind in SENT else self._own_lanes:
+                HANDLERS[work.kind](lane)
             self._outage.ended()
             WORK.labels(work.kind, lane.meter.model, "completed").inc()
             AUDIO_SECONDS.labels(work.kind, lane.meter.model).inc(lane.meter.audio_ms / 1000)
@@ -249,8 +278,8 @@ class Worker:
                 self._failed = True  # a device that failed may not recover in this process
                 self.stop()
             again = leases.retry(self._box, work, error, counts=True)
-        elif isinstance(error, Stopped):
-            leases.retry(self._box, work, error, counts=False)
+        elif isinstance(error, (Stopped, EngineLost)):
+            again = leases.retry(self._box, work, error, counts=False)
         elif isinstance(error, (StorageUnavailable, StateError)):
             self._retry_later(work, error)
         elif isinstance(error, FATAL):

@@ -18,7 +18,7 @@ from appliance import ROOT
 def checkout(tmp_path: Path) -> Path:
     (tmp_path / "scripts" / "requirements").mkdir(parents=True)
     shutil.copy2(ROOT / "scripts" / "bootstrap", tmp_path / "scripts" / "bootstrap")
-    for name in ("runtime", "cuda", "test"):
+    for name in ("runtime", "cuda", "cluster", "test"):
         (tmp_path / "scripts" / "requirements" / f"{name}.txt").write_text(f"# {name}\n")
     (tmp_path / "appliance.py").write_text("")
     return tmp_path

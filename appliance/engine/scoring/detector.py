@@ -17,6 +17,8 @@ from appliance.engine.scoring.lost import with_losses
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import ScoreAverager
 
+Checkpoint = Callable[[float], None]
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -32,7 +34,7 @@ def analyse(
     decoder: Decoder,
     scorer: Scorer,
     config: DetectionConfig,
-    checkpoint: Callable[[float], None] = lambda _: None,
+    checkpoint: Checkpoint = lambda _: None,
     keeper: ScoreKeeper | None = None,
     *,
     look: bool = False,

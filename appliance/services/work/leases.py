@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from appliance.errors import ApplianceError, DecoderKilled, ObjectDamaged, WorkerLost
+from appliance.errors import ApplianceError, DecoderKilled, EngineLost, ObjectDamaged, WorkerLost
 from appliance.services.box import Box
 from appliance.services.kind import PoolName
 from appliance.services.work.kinds import KINDS
@@ -110,6 +110,8 @@ def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool, delay_se
     If the object cannot be read or its decoder was killed from outside, there are more tries, and each wait is twice
     the one before: the disk or the memory may recover.
     """
+    if isinstance(error, EngineLost):
+        return _lose_engine(box, work, error)
     tries = box.settings.max_decoder_deaths
     if isinstance(error, (ObjectDamaged, DecoderKilled)):
         tries, delay_seconds = OUTSIDE_TRIES, RETRY_SECONDS * 2**work.attempts
@@ -118,6 +120,18 @@ def retry(box: Box, work: Work, error: ApplianceError, *, counts: bool, delay_se
         return False
     with box.db.transaction() as tx:
         queue.release(tx, work, attempts=int(counts), delay_seconds=delay_seconds or RETRY_SECONDS)
+        KINDS[work.kind].release(tx, work.subject_id)
+    return True
+
+
+def _lose_engine(box: Box, work: Work, error: EngineLost) -> bool:
+    """Release work whose engine was lost; that is no try of its own. Give it up after too many."""
+    lost = work.lost_engines + 1
+    if lost >= box.settings.max_lost_engines:
+        fail(box, work, EngineLost(f"Engines were lost {lost} times while they processed this file. {error}"))
+        return False
+    with box.db.transaction() as tx:
+        queue.release(tx, work, attempts=0, delay_seconds=0.0, lost_engines=1)
         KINDS[work.kind].release(tx, work.subject_id)
     return True
 

@@ -1,0 +1,40 @@
+"""Analyzes recordings in the worker itself, with the lane's decoder and the scorers that all lanes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from appliance.services.inference.work import InferenceTask
+from appliance.worker.executor import Outcome, analyze_file
+from appliance.worker.lane import Lane
+from appliance.worker.scorers import Scorers
+
+
+class LocalExecutor:
+    """The executor of a box without nodes. See Executor."""
+
+    def __init__(self, scorers: Scorers) -> None:
+        self._scorers = scorers
+
+    def start(self) -> None:
+        """Load the default model."""
+        self._scorers.load_default()
+
+    @contextmanager
+    def analyze(self, lane: Lane, task: InferenceTask) -> Iterator[Outcome]:
+        """Analyze a recording on the thread that calls."""
+        settings = lane.box.settings
+        scorer = self._scorers.detector(task.model, task.tenant_id)
+        lane.meter.model = scorer.session.manifest.id
+        look = settings.waveform_seconds <= settings.max_duration_seconds
+        with ExitStack() as files:
+            scratch = None
+            if settings.keep_scores:
+                scratch = (files.enter_context(lane.scratch()), files.enter_context(lane.scratch()))
+            with lane.fetched(task.file.object_key, task.file.etag) as file:
+                outcome = analyze_file(file, lane.decoder, scorer, task.config, lane.checkpoint, scratch, look=look)
+            yield outcome
+
+    def close(self) -> None:
+        """Do nothing: the worker closes the scorers."""
