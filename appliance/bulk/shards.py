@@ -27,6 +27,7 @@ _DETECTION = pa.struct(
         pa.field("start_ms", pa.int64()),
         pa.field("end_ms", pa.int64()),
         pa.field("confidence", pa.float64()),
+        pa.field("source", pa.string()),
     ]
 )
 _DETECTIONS = pa.schema(

@@ -28,6 +28,7 @@ TIMES = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
+    "RAY_agent_register_timeout_ms": "120000",  # a machine that is busy takes longer to start them than 30 s
 }
 
 

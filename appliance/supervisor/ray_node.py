@@ -25,6 +25,7 @@ from appliance.engine.models.gpus import list_gpus
 from appliance.errors import ConfigurationError
 from appliance.log import configure_logging
 from appliance.services.cluster import LABEL, environment, ray_version, read_token, token_file, versions
+from appliance.supervisor.ports import free_port
 
 log = structlog.get_logger()
 
@@ -35,6 +36,13 @@ STEP_SECONDS = 0.5
 FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 30.0
 KEPT_OUTPUT = 4000
+# If the ports of its agents are not given, Ray gives up if an agent needs more than 15 s to start.
+AGENT_PORTS = (
+    "runtime-env-agent-port",
+    "dashboard-agent-grpc-port",
+    "dashboard-agent-listen-port",
+    "metrics-export-port",
+)
 INHERITED = ("LANG", "HOME", "APPLIANCE_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES")
 
 
@@ -111,6 +119,7 @@ def run_ray(arguments: list[str], variables: dict[str, str], data_dir: Path, sto
     with _folder(data_dir) as folder:
         command = [sys.executable, "-P", "-m", "ray.scripts.scripts", *arguments, f"--temp-dir={folder}"]
         command += [f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats", "--block"]
+        command += [f"--{name}={free_port('0.0.0.0')}" for name in AGENT_PORTS]
         inherited = {name: value for name, value in os.environ.items() if name in INHERITED}
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         process = subprocess.Popen(

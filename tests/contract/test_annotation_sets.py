@@ -277,7 +277,8 @@ def test_detections_become_annotations(api: Api, audio_id: str, draft: str) -> N
     body = {"audio_file_id": audio_id, "job_id": job_id, "file_id": file_id}
     answer = api.post(path, body, 201)
     fields = ("artifact_type", "start_ms", "end_ms", "confidence")
-    assert [{name: row[name] for name in fields} for row in answer["annotations"]] == LOUD_DETECTIONS
+    detections = [{name: detection[name] for name in fields} for detection in LOUD_DETECTIONS]
+    assert [{name: row[name] for name in fields} for row in answer["annotations"]] == detections
     assert {row["audio_file_id"] for row in answer["annotations"]} == {audio_id}
     assert api.post(path, body | {"artifact_types": ["hum"]}, 201) == {"annotations": [], "created": 0}
     assert api.post(path, body | {"threshold": 1}, 201)["created"] == 1

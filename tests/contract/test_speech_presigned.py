@@ -23,7 +23,7 @@ from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
 
 NEVER = 3600
-LOUD = [{"artifactType": "loud", "startMs": 1160, "endMs": 1742, "confidence": 1.0}]
+LOUD = [{"artifactType": "loud", "startMs": 1160, "endMs": 1742, "confidence": 1.0, "source": "model"}]
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tests.support.toy_recordings import loud_wav
 from tests.worker.test_worker import WorkerFixture
 
 BOX = "127.0.0.1:6399"
-PATIENCE_SECONDS = 250.0
+PATIENCE_SECONDS = 600.0
 OTHER_VERSION = (
     "import sys; from appliance.services import cluster; from appliance.supervisor import ray_node; "
     "ray_node.versions = lambda: '0.0.9_other'; from appliance.cli.node import node; node()"
@@ -57,7 +57,7 @@ class Run:
     def __init__(self, folder: Path, models: Path, server: FileServer) -> None:
         self.folder = folder
         self.fixture = WorkerFixture(
-            folder / "box", models, executor="ray", cluster_listen=BOX, provider="cpu", engine_deadline_seconds=10
+            folder / "box", models, executor="ray", cluster_listen=BOX, provider="cpu", engine_deadline_seconds=30
         )
         self.fixture.objects.contents = Contents(server)
         self.fixture.objects.node_url = lambda key, seconds: f"{server.url}/{key}"  # type: ignore[attr-defined]

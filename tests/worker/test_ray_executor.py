@@ -14,7 +14,7 @@ import pytest
 from tests.support.appliances import ROOT
 from tests.support.toy_recordings import LOUD_DURATION_MS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # Ray needs ten starts of Python, and may need a second try
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # Ray needs ten starts of Python, and may need a second try
 GOOD = ["completed", LOUD_DURATION_MS, [[1160, 1742]]]
 
 
@@ -24,7 +24,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Any:
     folder = tmp_path_factory.mktemp("c")
     alone = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     command = [*alone, sys.executable, "-m", "tests.support.cluster_run", str(folder), str(models)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=580)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=1700)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -106,7 +106,7 @@ def test_a_model_for_detection_gives_detections(make: Callable[..., SpeechFixtur
     assert transcript.duration_ms == LOUD_DURATION_MS
     assert transcript.result is not None
     (detection,) = transcript.result["detections"]
-    assert set(detection) == {"artifact_type", "start_ms", "end_ms", "confidence"}
+    assert set(detection) == {"artifact_type", "start_ms", "end_ms", "confidence", "source"}
     assert (detection["artifact_type"], detection["start_ms"], detection["end_ms"]) == ("loud", 1160, 1742)
     assert nothing.result == {"detections": [], "detections_truncated": False}
 

@@ -24,6 +24,7 @@ COLUMNS = (
     "threshold",
     "merge_window_ms",
     "min_duration_ms",
+    "source",
 )
 _WHOLE = ("start_ms", "end_ms", "merge_window_ms", "min_duration_ms")
 _REAL = ("confidence", "threshold")
@@ -90,5 +91,6 @@ def _rows(export: Export) -> Iterator[dict[str, Any]]:
                 item.config["threshold"],
                 item.config["merge_window_ms"],
                 item.config["min_duration_ms"],
+                detection.source,
             )
             yield dict(zip(COLUMNS, values, strict=True))
