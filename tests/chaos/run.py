@@ -1,7 +1,8 @@
 """A run: clients send recordings, processes are killed at random moments, clocks are set, and then the audit compares.
 
 ``python -m tests.chaos.run --minutes N`` is the long run (``scripts/chaos``); ``test_chaos.py`` is the short one. The
-seed decides which processes are killed and the pauses in between, but not what the processes do meanwhile.
+seed decides which processes are killed and the pauses in between, but not what the processes do meanwhile. SIGTERM ends
+the kills early; the audit and the table follow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import itertools
 import json
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -117,8 +119,17 @@ def sending(
             client.join()
 
 
-def run(folder: Path, models: Path, seed: int, kills: int, seconds: float, mean_pause_seconds: float) -> Run:
-    """Kill processes under load until ``kills`` or ``seconds`` are reached, then audit."""
+def run(
+    folder: Path,
+    models: Path,
+    seed: int,
+    kills: int,
+    seconds: float,
+    mean_pause_seconds: float,
+    ending: threading.Event | None = None,
+) -> Run:
+    """Kill processes under load until ``kills`` or ``seconds`` are reached or ``ending`` is set, then audit."""
+    ending = ending or threading.Event()
     started, ledger, result = time.monotonic(), Ledger(), Run(seed, 0.0)
     random_source, steps = random.Random(seed), itertools.cycle(STEPS_DAYS)
     clock = None if why_no_clock() else Clock(folder.with_name(f"{folder.name}-clock"))
@@ -127,7 +138,8 @@ def run(folder: Path, models: Path, seed: int, kills: int, seconds: float, mean_
             for number in range(1, kills + 1):
                 if time.monotonic() - started > seconds:
                     break
-                time.sleep(random_source.expovariate(1 / mean_pause_seconds))
+                if ending.wait(random_source.expovariate(1 / mean_pause_seconds)):
+                    break
                 result.faults[f"kill {faults.kill_one(box.appliance, random_source)}"] += 1
                 if clock and number % STEP_EVERY == 0:
                     days = next(steps)
@@ -154,10 +166,18 @@ def main() -> int:
     parser.add_argument("--pause-seconds", type=float, default=2.0, help="mean pause between two faults (2)")
     parser.add_argument("--json", type=Path, help="write the figures and every defect to this file")
     options = parser.parse_args()
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())  # ends the kills; the audit follows
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         models = make_models(Path(folder) / "models")
         result = run(
-            Path(folder) / "data", models, options.seed, options.kills, 60 * options.minutes, options.pause_seconds
+            Path(folder) / "data",
+            models,
+            options.seed,
+            options.kills,
+            60 * options.minutes,
+            options.pause_seconds,
+            ending,
         )
         if not result.audit.faultless:
             kept = Path(tempfile.mkdtemp(prefix="chaos-kept-"))
