@@ -71,7 +71,7 @@ def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
     The limit is cores ÷ (decode + graph CPU seconds for each second of audio). Both are measured before and after
     ``detect`` in each round.
     """
-    seconds, copies, num_clips, num_rounds = (50, 1, 50, 1) if quick else (100, 2, 300, 3)
+    seconds, copies, num_clips, num_rounds = (50, 1, 50, 1) if quick else (300, 4, 300, 2)
     files = recordings.in_containers(folder / "detect", seconds, copies)
     clip = recordings.wav(folder / "clip.wav", CLIP_SECONDS)
     clips = [folder / f"clip{number}.wav" for number in range(num_clips)]

@@ -45,8 +45,8 @@ def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
         for _ in range(1 if quick else 3):
             measure_uploads(appliance, rounds, size_bytes=32_000_000, pairs=3)
         measure_latency(appliance, folder, rounds, 10 if quick else 50)
-        for number in range(1 if quick else 3):
-            measure_throughput(appliance, folder / f"at-once-{number}", 20 if quick else 60, rounds)
+        for number in range(1 if quick else 2):
+            measure_throughput(appliance, folder / f"at-once-{number}", 20 if quick else 300, rounds)
         measure_requests(appliance, 5 if quick else 20, rounds)
     yield from rounds
 
