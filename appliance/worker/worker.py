@@ -101,7 +101,7 @@ class Worker:
         self._box = box
         self._provider = provider
         self._scorers = Scorers(box.settings, partial(resolve, box), provider)
-        self._clock = Clock()
+        self._clock = Clock(box.settings.data_dir)
         self._lanes = Pool("lanes", lanes, most=lanes + MOST_SENT if box.settings.executor == "ray" else None)
         self._executor = self._make_executor(lanes)
         self._own_lanes = threading.Semaphore(lanes)  # for what this process does itself
@@ -135,7 +135,8 @@ class Worker:
         threading.Thread(target=self._repeat, args=(self._beat, beat_seconds), daemon=True).start()
         leases.start_worker(self._box, self.id, self._provider, self._number, self._count)
         if self._number == 1:
-            move_times(self._box, 0.0)  # the clock may have been set while no worker ran
+            self._clock.follow(self._box)  # it may have been set while no worker ran,
+            move_times(self._box, 0.0)  # or while the machine was off
         self._executor.start()
         helpers = [
             threading.Thread(target=self._repeat, args=(self._heartbeat, self._box.settings.lease_seconds / 3)),

@@ -11,5 +11,5 @@ from appliance.services.work import reconcile
 
 if __name__ == "__main__":
     reconcile.WAIT_SECONDS = 1.0
-    reconcile.age_seconds = lambda box: 0.0
+    reconcile.age_seconds = lambda box: -2 * 86_400.0  # the run may have set the clock back
     sys.exit(reconcile.reconcile(open_box(load_settings()), threading.Event()))

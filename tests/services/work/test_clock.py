@@ -47,7 +47,7 @@ def test_after_a_step_back_a_retry_waits_as_long_as_it_would_have(box: Box, monk
     monkeypatch.setattr(leases, "RETRY_SECONDS", 600.0)
     new_file(box, new_job(box))
     leases.retry(box, claim(box), StorageUnavailable("It is away."), counts=False)
-    clock = Clock()
+    clock = Clock(box.settings.data_dir)
     set_back(box, DAY)
     now = time.time() - DAY
     monkeypatch.setattr(time, "time", lambda: now)
@@ -69,11 +69,12 @@ def test_after_a_step_while_no_worker_ran_nothing_waits_longer_than_the_longest_
 def test_after_a_step_forward_a_pending_upload_does_not_fail(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = new_job(box)
     file_id = new_file(box, job_id, None, confirm=False)
-    clock = Clock()
+    (box.settings.data_dir / "run").mkdir(exist_ok=True)
+    Clock(box.settings.data_dir).follow(box)
     set_back(box, -DAY)
     now = time.time() + DAY
     monkeypatch.setattr(time, "time", lambda: now)
-    clock.follow(box)
+    Clock(box.settings.data_dir).follow(box)  # of a worker that was started after the step
     sweep(box)
     file = inference_files.find_file(box.db, file_id)
     assert file is not None
@@ -116,7 +117,7 @@ for subject in ("retry", "leased"):
 with box.db.transaction() as tx:
     retry, leased = (work.claim(tx, "w", 60, "storage") for _ in range(2))
     work.release(tx, retry, attempts=1, delay_seconds=100)
-clock, before = Clock(), time.time()
+clock, before = Clock(box.settings.data_dir), time.time()
 for days in (-1, 1):
     set_clock.write_text(f"{days:+d}d")
     assert abs(time.time() - before - days * 86400) < 3600, "the clock was not set"
