@@ -30,7 +30,7 @@ from tests.support.browser import open_browser
 
 COLUMNS = [
     *("job_id", "file_id", "filename", "artifact_type", "start_ms", "end_ms", "confidence", "review", "reviewed_type"),
-    *("model", "threshold", "merge_window_ms", "min_duration_ms"),
+    *("model", "threshold", "merge_window_ms", "min_duration_ms", "source"),
 ]
 HOSTILE = "../<img onerror=x> a\tb.wav"
 
