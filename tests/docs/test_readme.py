@@ -104,7 +104,7 @@ def test_the_two_commands_print_what_the_readme_shows():
 def test_detect_without_a_server():
     result = bash(block("./scripts/appliance detect"))
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("file,artifact_type,start_ms,end_ms,confidence\n")
+    assert result.stdout.startswith("file,artifact_type,start_ms,end_ms,confidence,source\n")
     assert len(result.stdout.splitlines()) > 1
 
 
