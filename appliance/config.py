@@ -360,6 +360,11 @@ class Settings(BaseSettings):
         """The host at which this machine reaches the front door."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
 
+    @property
+    def looks(self) -> bool:
+        """Whether a recording may be long enough to get its waveform while it is analyzed."""
+        return self.waveform_seconds <= self.max_duration_seconds
+
     @classmethod
     def settings_customise_sources(
         cls,

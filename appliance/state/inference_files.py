@@ -259,7 +259,7 @@ def list_with_old_scores(db: Reader, seconds: float, limit: int, whose: Whose = 
 
 
 def set_scores(tx: Transaction, file_id: str, etag: str | None, size_bytes: int | None) -> None:
-    """Note which scores of a file are kept. If none are kept, ``etag`` and ``size_bytes`` are None."""
+    """Note the ETag and the size of the scores that are kept of a file; both are None if no scores are kept."""
     tx.change(
         """
         UPDATE inference_files SET scores_etag = ?1, scores_bytes = ?2,

@@ -27,13 +27,14 @@ class LocalExecutor:
         settings = lane.box.settings
         scorer = self._scorers.detector(task.model, task.tenant_id)
         lane.meter.model = scorer.session.manifest.id
-        look = settings.waveform_seconds <= settings.max_duration_seconds
         with ExitStack() as files:
             scratch = None
             if settings.keep_scores:
                 scratch = (files.enter_context(lane.scratch()), files.enter_context(lane.scratch()))
             with lane.fetched(task.file.object_key, task.file.etag) as file:
-                outcome = analyze_file(file, lane.decoder, scorer, task.config, lane.checkpoint, scratch, look=look)
+                outcome = analyze_file(
+                    file, lane.decoder, scorer, task.config, lane.checkpoint, scratch, look=settings.looks
+                )
             yield outcome
 
     def close(self) -> None:

@@ -137,7 +137,7 @@ class RayExecutor:
             digest=digest,
             config=task.config,
             keep_scores=settings.keep_scores,
-            look=settings.waveform_seconds <= settings.max_duration_seconds,
+            look=settings.looks,
             size_bytes=file.declared_size_bytes,
         )
         ticket = Ticket(ask, lane, alone=lane.work.lost_engines > 0)

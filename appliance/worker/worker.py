@@ -58,6 +58,7 @@ from appliance.services.pulse import beat, worker_name
 from appliance.services.work import leases
 from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.daily import run_due
+from appliance.services.work.kinds import KINDS
 from appliance.services.work.sweep import sweep
 from appliance.state.work import Work
 from appliance.worker.courier import Courier
@@ -87,14 +88,7 @@ class Worker:
     Of ``count`` workers, only the one with the number 1 also does what needs no accelerator.
     """
 
-    def __init__(
-        self,
-        box: Box,
-        provider: Provider,
-        lanes: int,
-        number: int = 1,
-        count: int = 1,
-    ) -> None:
+    def __init__(self, box: Box, provider: Provider, lanes: int, number: int = 1, count: int = 1) -> None:
         self._number = number
         self._count = count
         self.id = str(uuid.uuid4())
@@ -104,7 +98,7 @@ class Worker:
         self._clock = Clock(box.settings.data_dir)
         self._lanes = Pool("lanes", lanes, most=lanes + MOST_SENT if box.settings.executor == "ray" else None)
         self._executor = self._make_executor(lanes)
-        self._own_lanes = threading.Semaphore(lanes)  # for what this process does itself
+        self._own_lanes = threading.Semaphore(lanes)  # for the work of lanes that this process does itself
         self._storage = Pool("storage", box.settings.storage_threads)
         self._fetching = Pool("fetch", box.settings.fetch_threads, half_of(box.settings.fetch_threads))
         self._training = Pool("training", 1)
@@ -252,7 +246,8 @@ class Worker:
         lane = Lane(self._box, work, self._decoder(), self._scorers, self._executor, self._stopping, self._active[work])
         started = time.monotonic()
         try:
-            with nullcontext() if work.kind in SENT else self._own_lanes:
+            waits = KINDS[work.kind].pool == "lanes" and work.kind not in SENT
+            with self._own_lanes if waits else nullcontext():
                 HANDLERS[work.kind](lane)
             self._outage.ended()
             WORK.labels(work.kind, lane.meter.model, "completed").inc()

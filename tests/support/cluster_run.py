@@ -132,7 +132,8 @@ def tell(run: Run, running: list[subprocess.Popen[str]]) -> dict[str, Any]:
         wrong.touch(0o600)
         wrong.write_text("0" * 64)
         stranger = run.join("stranger", "127.0.0.5", token=wrong)
-        facts["stranger"], facts["stranger status"] = stranger.communicate(timeout=PATIENCE_SECONDS)[0], stranger.wait()
+        facts["output with a wrong token"], _ = stranger.communicate(timeout=PATIENCE_SECONDS)
+        facts["exit status with a wrong token"] = stranger.returncode
 
         first = [fixture.add(job_id, loud_wav()) for _ in range(12)]
         bad = fixture.add(job_id, b"text")

@@ -46,8 +46,8 @@ def test_a_drained_node_takes_no_more(facts: Any) -> None:
 
 
 def test_strangers_and_other_versions_are_refused_by_name(facts: Any) -> None:
-    assert facts["stranger status"] == 1
-    assert "refuses the token" in facts["stranger"]
+    assert facts["exit status with a wrong token"] == 1
+    assert "refuses the token" in facts["output with a wrong token"]
     assert "it has 0.0.9_other, and the box has " in facts["refused"]
 
 

@@ -33,7 +33,7 @@ class _Kept:
     def __init__(self, manifest: Manifest) -> None:
         self._rules = rules_of(manifest)
         self._pieces: list[Levels] = []
-        self.losses_ms: list[tuple[float, float]] = []  # set by ``analyse``; the new labels are none of them
+        self.losses_ms: list[tuple[float, float]] = []  # ``analyse`` sets them; no label of a training comes from them
 
     def add(self, piece: Levels) -> None:
         self._pieces.append(piece)
