@@ -16,6 +16,7 @@ from appliance.services.speech.durations import Durations
 from appliance.services.work import leases
 from appliance.services.work.kinds import KINDS
 from appliance.storage.objects import ObjectInfo
+from appliance.worker import worker
 from tests.support.appliances import wait_for
 from tests.support.toy_recordings import loud_wav
 from tests.worker.test_worker import Objects, WorkerFixture
@@ -67,9 +68,11 @@ def make(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("sent", [worker.SENT, frozenset()], ids=["with what nodes may do", "with what nodes never do"])
 def test_uploads_are_stored_and_objects_deleted_while_every_lane_is_busy(
-    make: Callable[..., StorageFixture], lanes: int
+    make: Callable[..., StorageFixture], monkeypatch: pytest.MonkeyPatch, lanes: int, sent: frozenset[str]
 ) -> None:
+    monkeypatch.setattr(worker, "SENT", sent)
     fixture = make()
     job_id = fixture.make_job()
     file_ids = [fixture.add(job_id, loud_wav()) for _ in range(lanes + 1)]
