@@ -60,6 +60,7 @@ from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.daily import run_due
 from appliance.services.work.kinds import KINDS
 from appliance.services.work.sweep import sweep
+from appliance.state.commits import Commits
 from appliance.state.work import Work
 from appliance.worker.courier import Courier
 from appliance.worker.executor import Executor
@@ -75,7 +76,6 @@ T = TypeVar("T")
 
 MOST_SENT = 2048  # recordings that may be at nodes; each has a thread here that waits
 SENT = {INFERENCE.name, REDETECT.name}  # what the executor may send elsewhere
-LOOK_SECONDS = 0.01  # a look takes 7 µs
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
 # Errors that a further try may not meet, a few times; ChangeRefused breaks a rule, so it is likely to come again.
 COUNTED = (DecoderDied, FetchFailed, ObjectDamaged, ScoringFailed, TrainerDied, ChangeRefused)
@@ -105,7 +105,7 @@ class Worker:
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
         self._stopping = threading.Event()
-        self._version = 0  # of the database, when the lanes last found no work
+        self._commits = Commits.of(box.db)
         self._outage = Outage("work", first_seconds=leases.RETRY_SECONDS)
         self._failed = False
 
@@ -157,6 +157,7 @@ class Worker:
                 thread.join()
             self._executor.close()
             self._scorers.close()
+            self._commits.close()
             if self._number == 1:
                 courier.join()
         return not self._failed
@@ -201,18 +202,10 @@ class Worker:
         if works:
             return
         if pool is self._lanes:
-            self._wait_for_change()
+            with suppress(StateError):  # the next claim meets it too
+                self._commits.wait(self._box.settings.poll_seconds, self._stopping)
         else:
             self._stopping.wait(self._box.settings.poll_seconds)
-
-    def _wait_for_change(self) -> None:
-        """Wait until the database is another one than at the last call, at most for ``poll_seconds``."""
-        until = time.monotonic() + self._box.settings.poll_seconds
-        while time.monotonic() < until and not self._stopping.wait(LOOK_SECONDS):
-            with suppress(StateError):  # the next claim meets it too
-                last, self._version = self._version, self._box.db.version()
-                if self._version != last:
-                    return
 
     def _claimed(self, claim: Callable[[], T], pool: Pool, nothing: T) -> T:
         """Return what was claimed for a pool. Returns ``nothing``, after a wait, if that failed."""
