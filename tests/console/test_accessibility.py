@@ -14,6 +14,7 @@ from tests.contract.test_annotation_sets import new_dataset
 from tests.contract.test_speech_raw import RawClient
 from tests.support.appliances import Api, Appliance
 from tests.support.toy_recordings import loud_wav
+from tests.support.trainings import REPORT, add_training
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -26,6 +27,7 @@ class Objects:
     job_id: str
     dataset_id: str
     transcript_id: str
+    training_job_id: str
 
     @property
     def places(self) -> dict[str, str]:
@@ -41,6 +43,8 @@ class Objects:
             "#/speech": "Speech",
             f"#/speech/{self.transcript_id}": "Transcript",
             "#/models": "Models",
+            "#/training": "Training",
+            f"#/training/{self.training_job_id}": "Training of knocks@1.0.0",
             "#/rules": "Rules",
             "#/status": "Status",
             "#/admin": "Keys and tenants",
@@ -61,6 +65,7 @@ def objects(appliance: Appliance) -> Objects:
         job_id,
         new_dataset(api).rpartition("/")[2],
         raw.request_transcript(raw.upload(loud_wav()))["id"],
+        add_training(appliance.data_dir, 1, "knocks", REPORT, labels=["knock"]),
     )
 
 

@@ -6,7 +6,7 @@ import "./pages/login.js";
 
 const PLACES = [
   ["jobs", "Jobs"], ["upload", "Upload", "write"], ["datasets", "Datasets"], ["speech", "Speech"],
-  ["models", "Models"], ["status", "Status"], ["admin", "Keys", "admin"],
+  ["models", "Models"], ["training", "Training"], ["status", "Status"], ["admin", "Keys", "admin"],
 ];
 const THEMES = ["system", "light", "dark"];
 

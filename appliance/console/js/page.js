@@ -109,17 +109,24 @@ export function label(labels, name) {
   return html`<span class="label label-${index}"><span aria-hidden="true">${shape}</span> ${name}</span>`;
 }
 
-// A table; columns is "Name, Size#": their headings, with # for a column of numbers.
-export const table = (caption, columns, rows) => html`<div class="table" tabindex="0" role="region" aria-label=${caption}>
-  <table><caption class="unseen">${caption}</caption>
-    <thead><tr>${columns.split(", ").map((text) => html`<th scope="col" class=${text.endsWith("#") ? "number" : ""}>
-      ${text.replace("#", "")}</th>`)}</tr></thead>
-    <tbody>${rows}</tbody></table></div>`;
-
 export const empty = (text) => html`<p class="table empty">${text}</p>`;
 
-export const select = (text, value, options, change) => html`<label>${text}
-  <select @change=${(event) => change(event.target.value)}>${options.map(([option, name = option]) =>
+const KINDS = { "#": "number", "…": "name" };
+
+// A table of items. columns is { heading: (item, index) => cell }: a heading that ends with # is of numbers, one with …
+// of long names. Without items there is the sentence none; before they are read, a word about that.
+export function list(caption, items, columns, none = "") {
+  if (!items) return html`<p class="soft">Loading …</p>`;
+  if (!items.length) return none && empty(none);
+  const cells = Object.entries(columns).map(([name, cell]) => [name.replace(/[#…]$/, ""), KINDS[name.at(-1)] ?? "", cell]);
+  return html`<div class="table" tabindex="0" role="region" aria-label=${caption}><table><caption class="unseen">${caption}</caption>
+    <thead><tr>${cells.map(([name, kind]) => html`<th scope="col" class=${kind}>${name}</th>`)}</tr></thead>
+    <tbody>${items.map((item, index) => html`<tr>${cells.map(([, kind, cell]) => html`<td class=${kind}>${cell(item, index)}</td>`)}</tr>`)}
+    </tbody></table></div>`;
+}
+
+export const select = (text, value, options, change, name = nothing) => html`<label>${text}
+  <select name=${name} @change=${(event) => change(event.target.value)}>${options.map(([option, name = option]) =>
     html`<option value=${option} ?selected=${option === (value ?? "")}>${name}</option>`)}</select></label>`;
 
 export function announce(text) {

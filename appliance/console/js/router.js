@@ -12,6 +12,8 @@ const ROUTES = [
   [/^speech\/(?<transcript>[^/]+)$/, "transcript", "Transcript"],
   [/^rules$/, "rules", "Rules"],
   [/^models$/, "models", "Models"],
+  [/^training$/, "trainings", "Training"],
+  [/^training\/(?<training>[^/]+)$/, "training", "Training"],
   [/^status$/, "status", "Status"],
   [/^admin$/, "admin", "Keys and tenants"],
 ];

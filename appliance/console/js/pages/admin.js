@@ -1,6 +1,6 @@
 import { get, post, remove } from "../api.js";
 import { date } from "../format.js";
-import { Page, html, nothing, status, table } from "../page.js";
+import { Page, html, list, nothing, status } from "../page.js";
 
 const ADMIN = "/api/v1/admin";
 const SCOPES = { read: "see everything of its tenant", write: "send, review and delete, too", admin: "manage keys and tenants", metrics: "read the metrics" };
@@ -58,17 +58,19 @@ class Admin extends Page {
   }
 
   all() {
-    const keys = "Key, Tenant, Scopes, Created, Last used, Expires, State";
-    return html`<h2>Keys</h2>${table("Keys", keys, this.keys.map((key) => html`<tr>
-        <td class="name">${key.name}</td><td class="name">${key.tenant}</td><td>${key.scopes.join(", ")}</td>
-        <td>${date(key.created_at)}</td><td>${date(key.last_used_at)}</td><td>${date(key.expires_at)}</td>
-        <td>${key.revoked_at ? "revoked" : html`<button class="danger" @click=${() => this.revoke(key)}
-          aria-label="Revoke ${key.name}">Revoke</button>`}</td></tr>`))}
-      <h2>Tenants</h2>${table("Tenants", "Tenant, Created, State, Change", this.tenants.map((tenant) => html`<tr>
-        <td class="name">${tenant.name}</td><td>${date(tenant.created_at)}</td>
-        <td>${status(tenant.disabled_at ? "disabled" : "ok")}</td>
-        <td><button @click=${() => this.change(() => post(`${ADMIN}/tenants/${tenant.id}/${tenant.disabled_at ? "enable" : "disable"}`))}
-          aria-label="${tenant.disabled_at ? "Enable" : "Disable"} ${tenant.name}">${tenant.disabled_at ? "Enable" : "Disable"}</button></td></tr>`))}`;
+    const other = (tenant) => (tenant.disabled_at ? "Enable" : "Disable");
+    return html`<h2>Keys</h2>${list("Keys", this.keys, {
+        "Key…": (key) => key.name, "Tenant…": (key) => key.tenant, "Scopes": (key) => key.scopes.join(", "),
+        "Created": (key) => date(key.created_at), "Last used": (key) => date(key.last_used_at), "Expires": (key) => date(key.expires_at),
+        "State": (key) => (key.revoked_at ? "revoked" : html`<button class="danger" @click=${() => this.revoke(key)}
+          aria-label="Revoke ${key.name}">Revoke</button>`),
+      })}
+      <h2>Tenants</h2>${list("Tenants", this.tenants, {
+        "Tenant…": (tenant) => tenant.name, "Created": (tenant) => date(tenant.created_at),
+        "State": (tenant) => status(tenant.disabled_at ? "disabled" : "ok"),
+        "Change": (tenant) => html`<button aria-label="${other(tenant)} ${tenant.name}"
+          @click=${() => this.change(() => post(`${ADMIN}/tenants/${tenant.id}/${other(tenant).toLowerCase()}`))}>${other(tenant)}</button>`,
+      })}`;
   }
 }
 

@@ -1,11 +1,12 @@
 import { filePath, get, jobPath, query } from "../api.js";
 import { count, date, percent, time } from "../format.js";
-import { Page, empty, html, label, nothing, select, table } from "../page.js";
+import { Page, html, label, list, nothing, select } from "../page.js";
 import { Clips, Player } from "../player.js";
 import "../timeline/timeline.js";
 
 const AROUND_MS = 1000;
 const SIDES = [["here", "this job"], ["there", "the other job"]];
+const unmatched = (detections) => detections.filter((one) => !one.matched);
 
 // What two jobs reported on the same recordings: two models, two versions, or two settings.
 class Compare extends Page {
@@ -42,7 +43,7 @@ class Compare extends Page {
 
   // What one job reported in a file and the other did not.
   differences(file) {
-    return SIDES.flatMap(([side, whose]) => file[side].filter((one) => !one.matched).map((one) => ({ ...one, whose })))
+    return SIDES.flatMap(([side, whose]) => unmatched(file[side]).map((one) => ({ ...one, whose })))
       .sort((a, b) => a.start_ms - b.start_ms);
   }
 
@@ -60,16 +61,18 @@ class Compare extends Page {
     return html`<h1>Compare</h1>${this.failure}
       <div class="bar"><a href="#/jobs/${this.params.job}">Job ${this.params.job.slice(0, 8)}</a>
         ${select("with", this.query.get("with"), [["", "choose another job"], ...names], (other) => this.goWith({ with: other }))}</div>
-      ${this.types.size ? table("By type", "Type, Both#, Only this job#, Only the other job#",
-        [...this.types].map(([name, sum]) => html`<tr><td>${label([...this.types.keys()], name)}</td><td class="number">${count(sum.both)}</td>
-          <td class="number">${count(sum.only_here)}</td><td class="number">${count(sum.only_there)}</td></tr>`)) : nothing}
+      ${list("By type", [...this.types], {
+        "Type": ([name]) => label([...this.types.keys()], name), "Both#": ([, sum]) => count(sum.both),
+        "Only this job#": ([, sum]) => count(sum.only_here), "Only the other job#": ([, sum]) => count(sum.only_there),
+      })}
       ${this.query.get("with") && !this.busy ? html`<p role="status">${count(this.files.length)} files${this.next ? " so far" : ""},
         ${count(differ.length)} of them differ, ${count(this.files.filter((file) => !file.other_file_id).length)} are only in this job.</p>` : nothing}
       ${this.file ? this.one() : nothing}
-      ${differ.length ? table("Files that differ", "File, Only this job#, Only the other job#", differ.map((file) => html`<tr>
-        <td class="name"><button class="plain" aria-pressed=${file === this.file} @click=${() => this.choose(file)}>${file.original_filename}</button></td>
-        ${SIDES.map(([side]) => html`<td class="number">${count(file[side].filter((one) => !one.matched).length)}</td>`)}</tr>`))
-        : this.files.length ? empty("No file differs.") : nothing}
+      ${list("Files that differ", differ, {
+        "File…": (file) => html`<button class="plain" aria-pressed=${file === this.file}
+          @click=${() => this.choose(file)}>${file.original_filename}</button>`,
+        "Only this job#": (file) => unmatched(file.here).length, "Only the other job#": (file) => unmatched(file.there).length,
+      }, this.files.length ? "No file differs." : "")}
       ${this.next ? html`<button @click=${() => this.attempt(() => this.more())}>More files</button>` : nothing}`;
   }
 
@@ -86,11 +89,11 @@ class Compare extends Page {
     const events = SIDES.flatMap(([side]) => file[side].map((one) => ({ ...one, artifact_type: lane(one.artifact_type, side) })));
     return html`<h2>${file.original_filename}</h2><div class="picture"><console-timeline .base=${filePath(this.params.job, file.file_id)}
         .durationMs=${file.duration_ms} .labels=${labels} .lanesOfLabel=${SIDES.length} .events=${events}></console-timeline></div>
-      ${table("Differences", "Type, Reported by, Start#, Length#, Confidence#, Listen",
-        this.differences(file).map((one) => html`<tr><td>${label(names, one.artifact_type)}</td><td>${one.whose}</td>
-          <td class="number">${time(one.start_ms, 3)}</td><td class="number">${time(one.end_ms - one.start_ms, 3)}</td>
-          <td class="number">${percent(one.confidence)}</td>
-          <td><button @click=${() => this.hear(one)} aria-label="Play ${one.artifact_type} at ${time(one.start_ms, 3)}">Play</button></td></tr>`))}`;
+      ${list("Differences", this.differences(file), {
+        "Type": (one) => label(names, one.artifact_type), "Reported by": (one) => one.whose, "Start#": (one) => time(one.start_ms, 3),
+        "Length#": (one) => time(one.end_ms - one.start_ms, 3), "Confidence#": (one) => percent(one.confidence),
+        "Listen": (one) => html`<button @click=${() => this.hear(one)} aria-label="Play ${one.artifact_type} at ${time(one.start_ms, 3)}">Play</button>`,
+      })}`;
   }
 }
 

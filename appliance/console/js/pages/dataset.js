@@ -1,6 +1,6 @@
 import { get, here, post, query, remove } from "../api.js";
 import { count, date, percent, time } from "../format.js";
-import { Page, empty, html, label, nothing, select, status, table } from "../page.js";
+import { Page, html, label, list, nothing, status } from "../page.js";
 import { Clips, Player } from "../player.js";
 import { parseHeader, samplesOf } from "../wav.js";
 
@@ -93,18 +93,14 @@ class Dataset extends Page {
 
   view() {
     return html`<h1>${this.dataset.name}</h1><p>${this.dataset.description}</p>${this.failure}
-      <div class="columns"><div>${this.audio?.length ? this.list() : empty("No recordings.")}
+      <div class="columns"><div>${list("Recordings", this.audio, {
+          "Recording…": (one) => html`<button class="plain" aria-pressed=${this.chosen?.id === one.id}
+            @click=${() => this.choose(one)}>${one.original_filename || one.id}</button>`,
+          "State": (one) => status(one.processing_status), "Length#": (one) => time(one.duration_ms), "Made": (one) => date(one.created_at),
+          "Listen": (one) => this.playButton(one.original_filename, () => this.listen(one), one.duration_ms === null),
+        }, "No recordings.")}
         ${this.next ? html`<button @click=${() => this.attempt(() => this.more())}>More</button>` : nothing}</div>
         <div class="side">${this.chosen ? this.one() : html`<p class="soft">Choose a recording to hear and annotate it.</p>`}</div></div>`;
-  }
-
-  list() {
-    const columns = "Recording, State, Length#, Made, Listen";
-    return table("Recordings", columns, this.audio.map((one) => html`<tr>
-      <td class="name"><button class="plain" aria-pressed=${this.chosen?.id === one.id}
-        @click=${() => this.choose(one)}>${one.original_filename || one.id}</button></td>
-      <td>${status(one.processing_status)}</td><td class="number">${time(one.duration_ms)}</td><td>${date(one.created_at)}</td>
-      <td>${this.playButton(one.original_filename, () => this.listen(one), one.duration_ms === null)}</td></tr>`));
   }
 
   playButton(what, listen, off = false) {

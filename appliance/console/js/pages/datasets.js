@@ -1,6 +1,6 @@
 import { get, post, query } from "../api.js";
 import { count, date } from "../format.js";
-import { Page, empty, html, nothing, table } from "../page.js";
+import { Page, html, list, nothing } from "../page.js";
 
 const DATASETS = "/api/v1/datasets";
 
@@ -26,12 +26,12 @@ class Datasets extends Page {
   }
 
   render() {
-    const columns = "Dataset, Description, Recordings#, Annotation sets#, Made";
     return html`<h1>Datasets</h1>${this.failure}
-      ${!this.datasets ? html`<p class="soft">Loading …</p>` : this.datasets.length ? table("Datasets", columns, this.datasets.map((one) => html`<tr>
-        <td class="name"><a href="#/datasets/${one.id}">${one.name}</a></td><td class="name">${one.description}</td>
-        <td class="number">${count(one.audio_count)}</td><td class="number">${count(one.annotation_set_count)}</td><td>${date(one.created_at)}</td></tr>`))
-      : empty("No datasets.")}
+      ${list("Datasets", this.datasets, {
+        "Dataset…": (one) => html`<a href="#/datasets/${one.id}">${one.name}</a>`, "Description…": (one) => one.description,
+        "Recordings#": (one) => count(one.audio_count), "Annotation sets#": (one) => count(one.annotation_set_count),
+        "Made": (one) => date(one.created_at),
+      }, "No datasets.")}
       ${this.next ? html`<button @click=${this.more}>More</button>` : nothing}
       ${this.may("write") ? html`<form class="card" @submit=${this.create}><h2>New dataset</h2><div class="bar">
         <label>Name <input name="name" required maxlength="200"></label><label>Description <input name="description" maxlength="10000"></label>

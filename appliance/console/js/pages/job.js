@@ -1,6 +1,6 @@
 import { get, jobPath, query, remove } from "../api.js";
 import { count, date, time } from "../format.js";
-import { ListPage, empty, html, label, nothing, notice, select, status, table } from "../page.js";
+import { ListPage, html, label, list, nothing, notice, select, status } from "../page.js";
 
 const EXPORTS = [
   ["csv", "CSV"], ["jsonl", "JSON Lines"], ["parquet", "Parquet"], ["audacity", "Audacity"], ["raven", "Raven"],
@@ -65,7 +65,7 @@ class Job extends ListPage {
         ${select("Verdict", this.query.get("verdict"), VERDICTS, (verdict) => this.goWith({ verdict }))}
         <label>Name <input type="search" .value=${this.query.get("q") ?? ""} @change=${(event) => this.goWith({ q: event.target.value.trim() })}></label>
         <a href="#/rules">Rules</a></form>
-      ${this.files.length ? this.list() : empty("No files.")}${this.pager("Previous files", "More files")}`;
+      ${this.list()}${this.pager("Previous files", "More files")}`;
   }
 
   actions(job) {
@@ -83,14 +83,16 @@ class Job extends ListPage {
   }
 
   list() {
-    const columns = "File, Status, Verdict, Length#, Detections#, By type";
-    return table("Files of the job", columns, this.files.map((file) => html`<tr>
-      <td class="name"><a href="#/jobs/${this.job.id}/review?file=${file.id}">${file.original_filename || file.id}</a>
-        ${file.error_message ? html`<br><span class="soft">${file.error_message}</span>` : nothing}</td>
-      <td>${status(file.status)}</td>
-      <td title=${file.verdict_reasons?.join("\n")}>${file.verdict ? status(file.verdict) : ""}</td><td class="number">${time(file.duration_ms, 0)}</td>
-      <td class="number">${count(file.detection_count)}${file.detections_truncated ? "+" : ""}</td>
-      <td><div class="chips">${counts(file.detections).map(([name, number]) => html`<span>${label(this.labels, name)} ${number}</span>`)}</div></td></tr>`));
+    return list("Files of the job", this.files, {
+      "File…": (file) => html`<a href="#/jobs/${this.job.id}/review?file=${file.id}">${file.original_filename || file.id}</a>
+        ${file.error_message ? html`<br><span class="soft">${file.error_message}</span>` : nothing}`,
+      "Status": (file) => status(file.status),
+      "Verdict": (file) => (file.verdict ? html`<span title=${file.verdict_reasons?.join("\n")}>${status(file.verdict)}</span>` : ""),
+      "Length#": (file) => time(file.duration_ms, 0),
+      "Detections#": (file) => `${count(file.detection_count)}${file.detections_truncated ? "+" : ""}`,
+      "By type": (file) => html`<div class="chips">${counts(file.detections).map(([name, number]) =>
+        html`<span>${label(this.labels, name)} ${number}</span>`)}</div>`,
+    }, "No files.");
   }
 }
 

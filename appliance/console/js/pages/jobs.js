@@ -1,6 +1,6 @@
 import { get, query } from "../api.js";
 import { count, date } from "../format.js";
-import { ListPage, empty, html, nothing, select, status, table } from "../page.js";
+import { ListPage, html, list, nothing, select, status } from "../page.js";
 
 const STATUSES = ["", "pending", "processing", "completed", "failed", "cancelled"];
 
@@ -36,18 +36,14 @@ class Jobs extends ListPage {
         ${this.may("write") ? html`<a class="button main" href="#/upload">New job</a>` : nothing}
       </form>
       ${this.failure}
-      ${this.jobs.length ? this.list() : empty("No jobs.")}${this.pager("Newer", "Older")}`;
-  }
-
-  list() {
-    const columns = "Job, Model, Status, Files#, Failed#, Progress, Made";
-    return table("Jobs", columns, this.jobs.map((job) => html`<tr>
-      <td><a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a></td>
-      <td class="name">${job.model_id}</td><td>${status(job.status)}</td>
-      <td class="number">${count(job.total_files)}</td><td class="number">${count(job.failed_files)}</td>
-      <td><progress max=${job.total_files || 1} value=${job.processed_files}
-        aria-label="${job.processed_files} of ${job.total_files} files of job ${job.id.slice(0, 8)}"></progress></td>
-      <td>${date(job.created_at)}</td></tr>`));
+      ${list("Jobs", this.jobs, {
+        "Job": (job) => html`<a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a>`,
+        "Model…": (job) => job.model_id, "Status": (job) => status(job.status),
+        "Files#": (job) => count(job.total_files), "Failed#": (job) => count(job.failed_files),
+        "Progress": (job) => html`<progress max=${job.total_files || 1} value=${job.processed_files}
+          aria-label="${job.processed_files} of ${job.total_files} files of job ${job.id.slice(0, 8)}"></progress>`,
+        "Made": (job) => date(job.created_at),
+      }, "No jobs.")}${this.pager("Newer", "Older")}`;
   }
 }
 

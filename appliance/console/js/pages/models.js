@@ -1,5 +1,5 @@
 import { get, send } from "../api.js";
-import { Page, html, label, nothing, table } from "../page.js";
+import { Page, html, label, list } from "../page.js";
 
 class Models extends Page {
   static properties = { models: { state: true }, cards: { state: true } };
@@ -23,17 +23,17 @@ class Models extends Page {
 
   one(model) {
     const names = model.labels.map((one) => one.name);
-    const columns = "Label, Threshold#, Merge window#, Least length#";
     return html`<section class="card"><h2>${model.id}</h2>
       <p>${model.description}</p>
       <dl class="facts"><dt>Task</dt><dd>${model.task}${model.language ? `, ${model.language}` : ""}</dd>
         <dt>Sample rate</dt><dd>${model.sample_rate_hz} Hz</dd>
         <dt>Runs on</dt><dd>${model.provider ?? "not started yet"}</dd>
         <dt>License</dt><dd>${model.licence}</dd></dl>
-      ${names.length ? table(`Labels of ${model.id}`, columns, model.labels.map((one) => html`<tr>
-        <td>${label(names, one.name)}${one.point ? html` <span class="soft">a point in time</span>` : nothing}</td>
-        <td class="number">${one.threshold}</td><td class="number">${one.merge_window_ms} ms</td>
-        <td class="number">${one.min_duration_ms} ms</td></tr>`)) : nothing}
+      ${list(`Labels of ${model.id}`, model.labels, {
+        "Label": (one) => html`${label(names, one.name)} <span class="soft">${one.point ? "a point in time" : ""}</span>`,
+        "Threshold#": (one) => one.threshold, "Merge window#": (one) => `${one.merge_window_ms} ms`,
+        "Least length#": (one) => `${one.min_duration_ms} ms`,
+      })}
       <details @toggle=${(event) => this.read(model, event.target.open)}><summary>Model card</summary>
         <div class="document" tabindex="0" role="region" aria-label="Card of ${model.id}">${this.cards[model.id] ?? "Loading …"}</div>
       </details></section>`;

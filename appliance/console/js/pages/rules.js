@@ -1,5 +1,5 @@
 import { get, put } from "../api.js";
-import { Page, empty, html, nothing, notice, status, table } from "../page.js";
+import { Page, html, list, nothing, notice, status } from "../page.js";
 
 const RULES = "/api/v1/verdict-rules";
 const MEASURES = { longest_ms: "the longest lasts over (ms)", total_ms: "all together last over (ms)", count: "there are more than" };
@@ -31,11 +31,12 @@ class Rules extends Page {
     const write = this.may("write");
     return html`<h1>Rules</h1><p>A file gets the gravest verdict of the rules that apply to it; a file to which none applies passes.</p>
       ${this.failure}${this.saved ? notice("good", "Saved. The verdicts of all files follow within seconds.") : nothing}
-      ${this.rules?.length ? table("Rules", "Type, If, Within, Verdict, Change", this.rules.map((rule, index) => html`<tr>
-        <td>${rule.artifact_type === "*" ? "any" : rule.artifact_type}</td><td>${MEASURES[rule.measure]} ${rule.over}</td>
-        <td>${rule.within_ms ? `any ${rule.within_ms / 1000} s` : "the whole file"}</td><td>${status(rule.verdict)}</td>
-        <td>${write ? html`<button @click=${() => this.save(this.rules.toSpliced(index, 1))} aria-label="Remove rule ${index + 1}">Remove</button>`
-          : nothing}</td></tr>`)) : empty("No rules yet.")}
+      ${list("Rules", this.rules, {
+        "Type…": (rule) => (rule.artifact_type === "*" ? "any" : rule.artifact_type), "If": (rule) => `${MEASURES[rule.measure]} ${rule.over}`,
+        "Within": (rule) => (rule.within_ms ? `any ${rule.within_ms / 1000} s` : "the whole file"), "Verdict": (rule) => status(rule.verdict),
+        "Change": (_, index) => (write ? html`<button @click=${() => this.save(this.rules.toSpliced(index, 1))}
+          aria-label="Remove rule ${index + 1}">Remove</button>` : nothing),
+      }, "No rules yet.")}
       ${write && this.rules ? html`<form class="card" @submit=${this.add}><h2>New rule</h2><div class="bar">
         <label>Type <input name="type" required maxlength="100" placeholder="dropout, or * for any"></label>
         <label>If <select name="measure">${Object.entries(MEASURES).map(([name, text]) => html`<option value=${name}>${text}</option>`)}</select></label>

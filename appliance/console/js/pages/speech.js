@@ -1,6 +1,6 @@
 import { get, post, query, send } from "../api.js";
 import { date } from "../format.js";
-import { Page, empty, html, nothing, status, table } from "../page.js";
+import { Page, html, list, nothing, status } from "../page.js";
 
 class Speech extends Page {
   static properties = { transcripts: { state: true } };
@@ -35,11 +35,10 @@ class Speech extends Page {
       ${this.may("write") ? html`<form class="card" @submit=${this.transcribe}><h2>New transcript</h2><div class="bar">
         <label>Recording in English <input type="file" name="file" required></label>
         <button class="main" ?disabled=${this.busy}>${this.busy ? "Sending …" : "Transcribe"}</button></div></form>` : nothing}
-      ${!this.transcripts ? html`<p class="soft">Loading …</p>` : this.transcripts.length
-      ? table("Transcripts", "Transcript, State, Made, Error",
-        this.transcripts.map((one) => html`<tr><td><a class="mono" href="#/speech/${one.id}">${one.id.slice(0, 8)}</a></td>
-          <td>${status(one.status === "error" ? "failed" : one.status)}</td><td>${date(one.created)}</td><td class="name">${one.error}</td></tr>`))
-      : empty("No transcripts.")}
+      ${list("Transcripts", this.transcripts, {
+        "Transcript": (one) => html`<a class="mono" href="#/speech/${one.id}">${one.id.slice(0, 8)}</a>`,
+        "State": (one) => status(one.status === "error" ? "failed" : one.status), "Made": (one) => date(one.created), "Error…": (one) => one.error,
+      }, "No transcripts.")}
       <div class="bar">${this.query.get("before") ? html`<button @click=${() => this.goWith({ before: "" })}>Newest</button>` : nothing}
         ${this.transcripts?.length === 50 ? html`<button @click=${() => this.goWith({ before: last })}>Older</button>` : nothing}</div>`;
   }

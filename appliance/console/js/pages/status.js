@@ -1,6 +1,6 @@
 import { ApiError, get, query } from "../api.js";
 import { bytes, count, date } from "../format.js";
-import { Page, html, nothing, status, table } from "../page.js";
+import { Page, html, list, nothing, status } from "../page.js";
 
 const UNITS = { bytes, seconds: (value) => `${count(Math.round(value / 60))} min`, files: count, uploads: count };
 
@@ -40,19 +40,21 @@ class Status extends Page {
   usage() {
     const show = (quota, value) => (value === null ? "no limit" : UNITS[quota.name.split("_").at(-1)]?.(value) ?? count(value));
     return html`<h2>What this tenant uses</h2>
-      ${table("Quotas", "Limit, Used#, Allowed#", this.quotas.map((quota) => html`<tr>
-        <td>${quota.name.replace("tenant_", "").replaceAll("_", " ")}</td><td class="number">${show(quota, quota.used)}</td>
-        <td class="number">${show(quota, quota.allowed)}</td></tr>`))}`;
+      ${list("Quotas", this.quotas, {
+        "Limit": (quota) => quota.name.replace("tenant_", "").replaceAll("_", " "),
+        "Used#": (quota) => show(quota, quota.used), "Allowed#": (quota) => show(quota, quota.allowed),
+      })}`;
   }
 
   errors() {
     return html`<h2>Errors</h2>
-      ${this.failed.length ? table("Failed jobs", "Job, Model, What failed, Changed", this.failed.map((job) => html`<tr>
-        <td><a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a></td><td>${job.model_id}</td>
-        <td>${job.error_message}</td><td>${date(job.updated_at)}</td></tr>`)) : html`<p>No job has failed.</p>`}
-      ${this.webhooks.length ? html`<h2>Webhooks that were not delivered</h2>${table("Webhooks", "Event, To, Last error",
-        this.webhooks.map((one) => html`<tr><td>${one.event_type}</td><td class="name">${one.url}</td>
-          <td>${one.last_error ?? one.last_status}</td></tr>`))}` : nothing}`;
+      ${list("Failed jobs", this.failed, {
+        "Job": (job) => html`<a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a>`, "Model…": (job) => job.model_id,
+        "What failed…": (job) => job.error_message, "Changed": (job) => date(job.updated_at),
+      }, "No job has failed.")}
+      ${this.webhooks.length ? html`<h2>Webhooks that were not delivered</h2>${list("Webhooks", this.webhooks, {
+        "Event": (one) => one.event_type, "To…": (one) => one.url, "Last error…": (one) => one.last_error ?? one.last_status,
+      })}` : nothing}`;
   }
 }
 

@@ -1,6 +1,6 @@
 import { get, jobPath, post } from "../api.js";
 import { bytes, count } from "../format.js";
-import { Page, empty, html, nothing, notice, select, status, table } from "../page.js";
+import { Page, empty, html, list, nothing, notice, select, status } from "../page.js";
 import { chosen, dropped } from "../upload/collect.js";
 import { Uploads } from "../upload/queue.js";
 
@@ -15,7 +15,7 @@ class Upload extends Page {
     this.attempt(async () => {
       const { models } = await get("/api/v1/models", this);
       this.models = models.filter((model) => model.task === "detection");
-      this.model ??= this.models[0]?.name;
+      this.model ??= this.query.get("model") ?? this.models[0]?.name;
       const job = this.query.get("job");
       if (job) this.use(await get(`${jobPath(job)}?files=false`, this));
     });
@@ -83,11 +83,11 @@ class Upload extends Page {
         <span role="status">${count(done)} of ${count(rows.length)} files, ${bytes(sent)} of ${bytes(total)}</span>
         <button @click=${() => this.uploads.pause(!paused)}>${paused ? "Go on" : "Pause"}</button>
         ${refused.length ? html`<button @click=${() => this.uploads.retry()}>Try ${refused.length} again</button>` : nothing}</div>
-      ${table("Files", "File, Size#, State, Sent", [...refused, ...rows.filter((row) => row.state !== "refused")]
-        .slice(0, SHOWN).map((row) => html`<tr><td class="name">${row.name}
-          ${row.problem ? html`<br><span class="soft">${row.problem}</span>` : nothing}</td><td class="number">${bytes(row.file.size)}</td>
-          <td>${status(row.state === "refused" ? "failed" : row.state)}</td>
-          <td><progress max=${row.file.size || 1} value=${row.sent} aria-label="Sent of ${row.name}"></progress></td></tr>`))}
+      ${list("Files", [...refused, ...rows.filter((row) => row.state !== "refused")].slice(0, SHOWN), {
+        "File…": (row) => html`${row.name} ${row.problem ? html`<br><span class="soft">${row.problem}</span>` : nothing}`,
+        "Size#": (row) => bytes(row.file.size), "State": (row) => status(row.state === "refused" ? "failed" : row.state),
+        "Sent": (row) => html`<progress max=${row.file.size || 1} value=${row.sent} aria-label="Sent of ${row.name}"></progress>`,
+      })}
       ${rows.length > SHOWN ? html`<p class="soft">and ${count(rows.length - SHOWN)} more</p>` : nothing}`;
   }
 }
