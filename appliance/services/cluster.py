@@ -55,7 +55,9 @@ def read_token(path: Path) -> str:
             token = file.read().strip()
     except OSError as error:
         raise ConfigurationError(f"The token file {path} cannot be read: {error.strerror}.") from error
-    if mode & 0o077:
+    # systemd shows a credential to its service alone, by an access list, which looks like a mode for the group.
+    is_credential = str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY")
+    if mode & 0o077 and not is_credential:
         raise ConfigurationError(f"Other users can read the token file {path} (mode {mode:04o}): chmod 600 {path}")
     if len(token) < TOKEN_BYTES:
         raise ConfigurationError(f"{path} has no token; `appliance cluster token` on the box prints it.")
@@ -69,6 +71,8 @@ def environment(token_path: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token_path.absolute()),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",  # decoders have limits of their own, and the kernel decides
+        "RAY_enable_worker_prestart": "0",  # an engine starts its own process; a node needs no other
+        "RAY_prestart_worker_first_driver": "0",
         **TIMES,
     }
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from appliance.engine.models.gpus import list_gpus
 from appliance.errors import ConfigurationError
 from appliance.log import configure_logging
 from appliance.services.cluster import LABEL, environment, ray_version, read_token, token_file, versions
+from appliance.supervisor import tether
+from appliance.supervisor.notices import notify
 from appliance.supervisor.ports import free_port
 
 log = structlog.get_logger()
@@ -35,15 +38,20 @@ STOP_SECONDS = 8.0
 STEP_SECONDS = 0.5
 FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 30.0
+STEADY_SECONDS = 60.0  # if it was in the cluster for so long, the waits begin anew
 KEPT_OUTPUT = 4000
-# If the ports of its agents are not given, Ray gives up if an agent needs more than 15 s to start.
+# If the ports of its agents are not given, Ray gives up if an agent needs more than 15 s to start. If they are, it
+# still does so for one of them.
 AGENT_PORTS = (
     "runtime-env-agent-port",
     "dashboard-agent-grpc-port",
     "dashboard-agent-listen-port",
     "metrics-export-port",
 )
-INHERITED = ("LANG", "HOME", "APPLIANCE_CONFIG", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES")
+INHERITED = (
+    *("LANG", "HOME", "PYTHONPATH", "APPLIANCE_CONFIG"),  # a node also has all other settings
+    *("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES"),
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ def head_command(settings: Settings) -> list[str]:
     """Return what Ray is started with on the box, without its folder. No engine runs there."""
     host, _, port = settings.cluster_listen.rpartition(":")
     return [
-        *("start", "--head", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false"),
+        *("start", "--head", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false", "--no-monitor"),
         *(f"--node-ip-address={host.strip('[]')}", f"--port={port}", "--node-name=box"),
     ]
 
@@ -95,16 +103,25 @@ def serve_node(settings: Settings, join: Join, stopping: threading.Event) -> Non
     if ray_version() is None:
         raise ConfigurationError("A node needs Ray, which is not installed: run scripts/bootstrap cluster.")
     read_token(join.token)
-    variables = environment(join.token) | {
-        "APPLIANCE_DATA_DIR": str(settings.data_dir.absolute()),
-        "APPLIANCE_PROVIDER": settings.provider,
-    }
+    chosen = {name: value for name, value in os.environ.items() if name.startswith("APPLIANCE_")}
+    variables = (
+        environment(join.token)
+        | chosen
+        | {
+            "APPLIANCE_DATA_DIR": str(settings.data_dir.absolute()),
+            "APPLIANCE_PROVIDER": settings.provider,
+        }
+    )
     command, wait_seconds = join_command(settings, join), FIRST_WAIT_SECONDS
     log.info("node joins", box=join.box, name=join.name, versions=versions())
+    notify("READY=1")  # as a service it runs, also while the box is away
     while not stopping.is_set():
+        started = time.monotonic()
         output = run_ray(command, variables, settings.data_dir, stopping)
         if reason := _for_ever(output, join):
             raise ConfigurationError(reason)
+        if time.monotonic() - started > STEADY_SECONDS:
+            wait_seconds = FIRST_WAIT_SECONDS
         if not stopping.is_set():
             log.warning("node is not in the cluster", box=join.box, again_in_seconds=wait_seconds, output=output[-300:])
             stopping.wait(wait_seconds)
@@ -117,8 +134,10 @@ def run_ray(arguments: list[str], variables: dict[str, str], data_dir: Path, sto
     When this returns, no process of it is left.
     """
     with _folder(data_dir) as folder:
-        command = [sys.executable, "-P", "-m", "ray.scripts.scripts", *arguments, f"--temp-dir={folder}"]
+        command = [sys.executable, "-IS", tether.__file__, str(os.getpid())]  # Ray ends all of its own then
+        command += [sys.executable, "-P", "-m", "ray.scripts.scripts", *arguments, f"--temp-dir={folder}"]
         command += [f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats", "--block"]
+        command += ["--include-log-monitor=false"]  # it would send what engines print to the box
         command += [f"--{name}={free_port('0.0.0.0')}" for name in AGENT_PORTS]
         inherited = {name: value for name, value in os.environ.items() if name in INHERITED}
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
@@ -134,7 +153,7 @@ def run_ray(arguments: list[str], variables: dict[str, str], data_dir: Path, sto
         output = _Output(process)
         try:
             while process.poll() is None and not stopping.wait(STEP_SECONDS):
-                pass
+                notify("WATCHDOG=1")
         finally:
             _end(process)
         return output.text()

@@ -5,9 +5,7 @@ The service is ready when its process answers, and its watchdog is fed by the sa
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from appliance.supervisor import parts
 from appliance.supervisor.child import Child
 from appliance.supervisor.folders import lock_folder
 from appliance.supervisor.hangs import HangWatch
+from appliance.supervisor.notices import notify
 from appliance.supervisor.parts import Part
 from appliance.supervisor.ports import is_free
 
@@ -53,13 +52,6 @@ def serve(settings: Settings, name: Name) -> int:
             notify("STOPPING=1")
             for part, child in running:
                 child.stop(part.patience_seconds)
-
-
-def notify(message: str) -> None:
-    """Tell systemd about the state of this service, if systemd started it. Raises OSError."""
-    if address := os.environ.get("NOTIFY_SOCKET"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-            connection.sendto(message.encode(), address.replace("@", "\0", 1))
 
 
 @contextmanager

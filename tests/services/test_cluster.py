@@ -42,6 +42,16 @@ def test_the_token_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -
         cluster.read_token(tmp_path / "none")
 
 
+def test_a_credential_of_systemd_is_accepted_with_the_mode_that_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = cluster.make_token(tmp_path)
+    path = cluster.token_file(tmp_path)
+    path.chmod(0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert cluster.read_token(path) == token
+
+
 def test_a_box_is_no_head_without_a_token_or_with_bundled_storage(tmp_path: Path) -> None:
     bundled = Settings(data_dir=tmp_path, executor="ray")
     external = Settings(data_dir=tmp_path, executor="ray", storage_secret_key="s", **S3)  # type: ignore[arg-type]

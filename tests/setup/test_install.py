@@ -52,7 +52,7 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path / "machine"
 
 
-def install(source: Path, machine: Path, *options: str, status: int = 0) -> str:
+def install(source: Path, machine: Path, *options: str | Path, status: int = 0) -> str:
     """Run the script. Returns what it printed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
     kept = {name: os.environ[name] for name in ("APPLIANCE_CACHE", "APPLIANCE_MINIO") if name in os.environ}
@@ -122,3 +122,41 @@ def test_it_is_installed_upgraded_brought_back_and_removed(source: Path, machine
     install(source, machine, "--uninstall", "--purge")
     assert not data.exists()
     assert not settings.exists()
+
+
+def test_a_node_is_installed_upgraded_brought_back_and_removed(source: Path, machine: Path, tmp_path: Path) -> None:
+    token, settings = tmp_path / "token", machine / "etc" / "appliance"
+    token.write_text("0" * 64)
+    assert "go together" in install(source, machine, "--node", "10.9.0.1", status=1)
+    assert "has no token" in install(source, machine, "--node", "10.9.0.1", "--token-file", tmp_path / "no", status=1)
+    install(source, machine, "--node", "10.9.0.1", "--token-file", token)
+    assert "BOX=10.9.0.1\n" in (settings / "environment").read_text()
+    secret = settings / "secrets" / "cluster-token"
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("0" * 64, 0o600)
+    old_release = (machine / "opt" / "appliance" / "current").resolve()
+    assert [*(old_release / "bin").iterdir()] == []
+    assert not (machine / "var" / "lib" / "appliance" / "appliance.db").exists()
+    unit = (machine / "etc" / "systemd" / "system" / "appliance-node.service").read_text()
+    (options,) = re.findall(r"-m appliance.cli (node join .*)", unit)
+    given = options.replace("${BOX}", "10.9.0.1").replace("%d", str(tmp_path / "none")).split()
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        appliance(machine, *given)  # so it knows these options
+    assert "The token file" in error.value.stderr
+
+    with (source / "setup.cfg").open("a") as file:
+        file.write("\n")
+    install(source, machine, "--upgrade")
+    assert (machine / "opt" / "appliance" / "current").resolve() != old_release
+    assert "is back." in install(source, machine, "--rollback")
+    assert (machine / "opt" / "appliance" / "current").resolve() == old_release
+
+    install(source, machine, "--uninstall")
+    assert not [*(machine / "etc" / "systemd" / "system").iterdir()]
+    assert secret.is_file()
+
+
+def test_a_bundle_without_the_packages_for_nodes_installs_no_node(source: Path, machine: Path, tmp_path: Path) -> None:
+    (source / "scripts" / "requirements" / "cluster.txt").unlink()
+    (tmp_path / "token").write_text("0" * 64)
+    said = install(source, machine, "--node", "10.9.0.1", "--token-file", tmp_path / "token", status=1)
+    assert "scripts/bundle --cluster" in said
