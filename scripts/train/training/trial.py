@@ -1,10 +1,12 @@
-"""Measures the appliance's own training on recordings with invented labels, and prints its report and its cost.
+"""Measures the appliance's own training on recordings with invented labels: quality by number of events, and the cost.
 
-    OPENBLAS_NUM_THREADS=1 PYTHONPATH=scripts/train .venv/bin/python -m training.trial FOLDER [MINUTES]
+    OPENBLAS_NUM_THREADS=1 PYTHONPATH=scripts/train .venv/bin/python -m training.trial FOLDER [EVENTS ...]
 
 FOLDER takes the recordings: minutes of speech and music of the packages for evaluation that scripts/train/fetch
 fetches, into which keystrokes (bucklespring-data), notifications (lomiri-sounds), thumps and muffled stretches are
-mixed. A third of the minutes has none of them. Each source recording is a group.
+mixed, but for a third of the minutes. A track, or a minute of speech, is a group. Each training learns from so many
+EVENTS of each label (10, 25 and 50) and is measured on the same other groups, in which no sound is one that was learned
+from. It prints a line of JSON and the model card for each.
 """
 
 from __future__ import annotations
@@ -13,21 +15,29 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from appliance.engine.decode.decoder import DecodeLimits
+from appliance.engine.decode.parent import DecodeLimits
 from appliance.engine.training.request import Phase, Stretch, TrainingRecording, TrainingRequest
 from appliance.engine.training.run import train
 from training.places import ARTIFACTS, CACHE
 
+BASE = "0.1.1"
 RATE_HZ = 32_000
+MINUTE = 60 * RATE_HZ
 LABELS = ("keystroke", "notification", "thump", "muffled")
 EVENTS_A_MINUTE = 2  # of each label, in minutes that have any
+EVENTS = (50, 10, 25)
+MUSIC = ("drascula-music", "lincity-ng-data", "pushover-data", "unknown-horizons", "widelands-data")
 EVALUATION = CACHE / "sources" / "evaluate"
+
+Sounds = dict[str, list[np.ndarray]]
 
 
 def mono(path: Path, start: float = 0.0, seconds: float = 60.0) -> np.ndarray:
@@ -36,26 +46,26 @@ def mono(path: Path, start: float = 0.0, seconds: float = 60.0) -> np.ndarray:
     return soxr.resample(audio.mean(axis=1), rate, RATE_HZ)
 
 
-def grounds(minutes: int) -> list[tuple[str, np.ndarray]]:
-    """Return minutes of music, and of utterances one after another, each with its source."""
-    music = [p for p in sorted(EVALUATION.rglob("*.ogg")) if "music" in str(p) and soundfile.info(p).duration > 70]
-    spoken = sorted(EVALUATION.rglob("asterisk*/**/*.wav"))
-    out = []
-    for number in range(minutes):
-        if number % 2:
-            path = music[number // 2 % len(music)]
-            out.append((path.stem, mono(path, 5.0 * (number // 2 // len(music)))))
-        else:
-            some = spoken[number * 8 :] + spoken
-            parts, size = [], 0
-            while size < 60 * RATE_HZ:
-                parts.append(mono(some.pop(0)))
-                size += len(parts[-1])
-            out.append((f"speech-{number}", np.concatenate(parts)[: 60 * RATE_HZ]))
-    return out
+def minutes_of_music() -> Iterator[tuple[str, np.ndarray]]:
+    """Yield whole minutes with their track."""
+    tracks = {path.name: path for package in MUSIC for path in sorted((EVALUATION / package).rglob("*.ogg"))}
+    for path in tracks.values():
+        for start in range(0, int(soundfile.info(path).duration) - 59, 60):
+            yield path.stem, mono(path, start)[:MINUTE]
 
 
-def mixed(x: np.ndarray, label: str, start: int, sounds: dict[str, list[np.ndarray]], rng: np.random.Generator) -> int:
+def minutes_of_speech() -> Iterator[tuple[str, np.ndarray]]:
+    """Yield minutes of prompts, one after another, of one voice. No prompt is in two of them."""
+    spoken = {path.name: path for path in sorted(EVALUATION.rglob("asterisk*/**/*.wav"))}
+    parts, number = [], 0
+    for path in spoken.values():
+        parts.append(mono(path))
+        if sum(map(len, parts)) >= MINUTE:
+            yield f"speech-{number}", np.concatenate(parts)[:MINUTE]
+            parts, number = [], number + 1
+
+
+def mixed(x: np.ndarray, label: str, start: int, sounds: Sounds, rng: np.random.Generator) -> int:
     """Put an event into x, in place, and return its length in samples."""
     level = float(np.sqrt(np.mean(x[start : start + RATE_HZ] ** 2))) + 0.01
     if label == "muffled":
@@ -80,51 +90,111 @@ def trimmed(audio: np.ndarray, seconds: float) -> np.ndarray:
     return audio[loud[0] : loud[-1] + 1][: int(seconds * RATE_HZ)] if len(loud) else audio[:1]
 
 
-def recordings(folder: Path, minutes: int) -> list[TrainingRecording]:
-    rng = np.random.default_rng(0)
+def all_sounds() -> Sounds:
     keys = sorted(EVALUATION.rglob("bucklespring*/**/*.wav"))
     tones = sorted(EVALUATION.rglob("lomiri-sounds/**/*.ogg"))
-    sounds = {
-        "keystroke": [trimmed(mono(p), 0.3) for p in keys],
-        "notification": [trimmed(mono(p), 2.0) for p in tones],
+    return {
+        "keystroke": [trimmed(mono(path), 0.3) for path in keys],
+        "notification": [trimmed(mono(path), 2.0) for path in tones],
     }
-    out = []
-    for number, (group, x) in enumerate(grounds(minutes)):
-        places = iter(rng.permutation(np.arange(1, 55, 3)) * RATE_HZ)
-        events = []
-        for label in LABELS if number % 3 else ():
-            for _ in range(EVENTS_A_MINUTE):
-                start = int(next(places))
-                size = mixed(x, label, start, sounds, rng)
-                events.append(Stretch(label, 1000 * start // RATE_HZ, 1000 * (start + size) // RATE_HZ + 1))
-        path = folder / f"{number}.flac"
-        soundfile.write(path, np.clip(x, -1, 1), RATE_HZ)
-        duration_ms = 1000 * len(x) // RATE_HZ
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        reviewed = tuple(Stretch(label, 0, duration_ms) for label in LABELS)
-        made = TrainingRecording(str(number), path, digest, group, duration_ms, tuple(events), reviewed=reviewed)
-        out.append(made)
-    return out
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    minutes = int(sys.argv[2]) if len(sys.argv) > 2 else 60
+def recordings(folder: Path, num_fitted: int) -> tuple[list[TrainingRecording], list[TrainingRecording]]:
+    """Write minutes and return those to learn from, of at least ``num_fitted`` events of each label, and the others.
+
+    The first ones to learn from are each of another group.
+    """
+    rng = np.random.default_rng(0)
+    sounds = all_sounds()
+    by_group: dict[str, list[np.ndarray]] = {}
+    for group, x in (*minutes_of_speech(), *minutes_of_music()):
+        by_group.setdefault(group, []).append(x)
+    fitted: list[TrainingRecording] = []
+    others: list[TrainingRecording] = []
+    for group in rng.permutation(np.array(sorted(by_group), object)):
+        is_fitted = sum(bool(r.events) for r in fitted) * EVENTS_A_MINUTE < num_fitted
+        side, parity = (fitted, 0) if is_fitted else (others, 1)
+        mine = {label: some[parity::2] for label, some in sounds.items()}
+        for x in by_group[group][: 1 if is_fitted else None]:
+            number = len(fitted) + len(others)
+            events = mix_events(x, mine, rng) if len(side) % 3 else ()
+            side.append(write(folder / f"{number}.flac", x, group, events, held_out=not is_fitted))
+    return fitted, others
+
+
+def mix_events(x: np.ndarray, sounds: Sounds, rng: np.random.Generator) -> tuple[Stretch, ...]:
+    places = iter(rng.permutation(np.arange(1, 55, 3)) * RATE_HZ)
+    events = []
+    for label in LABELS * EVENTS_A_MINUTE:
+        start = int(next(places))
+        size = mixed(x, label, start, sounds, rng)
+        events.append(Stretch(label, 1000 * start // RATE_HZ, 1000 * (start + size) // RATE_HZ + 1))
+    return tuple(events)
+
+
+def write(path: Path, x: np.ndarray, group: str, events: tuple[Stretch, ...], *, held_out: bool) -> TrainingRecording:
+    soundfile.write(path, np.clip(x, -1, 1), RATE_HZ)
+    duration_ms = 1000 * len(x) // RATE_HZ
+    return TrainingRecording(
+        id=path.stem,
+        read=partial(path.open, "rb"),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        group=group,
+        duration_ms=duration_ms,
+        events=events,
+        reviewed=tuple(Stretch(label, 0, duration_ms) for label in LABELS),
+        held_out=held_out,
+    )
+
+
+def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others: list[TrainingRecording]) -> None:
+    """Train with the first recordings that have so many events of each label, and print how it went."""
+    with_events = np.cumsum([EVENTS_A_MINUTE * bool(recording.events) for recording in fitted])
+    some = fitted[: int(np.searchsorted(with_events, num_events)) + 1]
     request = TrainingRequest(
-        "trial", "1.0.0", LABELS, "append", ARTIFACTS / "0.1.0", tuple(recordings(folder, minutes)), DecodeLimits()
+        name="trial",
+        version="1.0.0",
+        labels=LABELS,
+        mode="append",
+        base_model=ARTIFACTS / BASE,
+        recordings=(*some, *others),
+        limits=DecodeLimits(),
+        min_reviewed_seconds=0.0,
+        cache=folder / "cache",
     )
     began: dict[Phase, float] = {}
 
     def progress(phase: Phase, share: float) -> None:
         began.setdefault(phase, time.process_time())
-        print(f"{phase} {share:.0%} {time.process_time():.0f} CPU-s", file=sys.stderr)
+        print(f"{num_events} events: {phase} {share:.0%} {time.process_time():.0f} CPU-s", file=sys.stderr)
 
-    report = train(request, folder / "work", progress, lambda: False)
-    times = [*began.values(), time.process_time()]
-    print({phase: round(end - start) for phase, start, end in zip(began, times, times[1:], strict=False)}, "CPU-s")
-    print(json.dumps(report.report["controls"] | {"ece": report.report["calibration_error"]}))
-    print((report.model / "MODEL_CARD.md").read_text())
+    answer = train(request, folder / f"work-{num_events}", progress, lambda: False)
+    report = answer.report
+    ends = [*[*began.values()][1:], time.process_time()]
+    print(
+        json.dumps(
+            {
+                "events": num_events,
+                "split": report["split"],
+                "macro_f1": report["macro_f1"],
+                "f1": {row["label"]: [row["f1"], row["use"]] for row in report["per_label"]},
+                "alarms_per_hour": {row["label"]: row["false_alarms_per_hour"] for row in report["per_label"]},
+                "calibration_error": report["calibration_error"],
+                "controls": report["controls"],
+                "cpu_s": {phase: round(end - start) for (phase, start), end in zip(began.items(), ends, strict=True)},
+            }
+        )
+    )
+    print((answer.model / "MODEL_CARD.md").read_text(), flush=True)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    events = [int(text) for text in sys.argv[2:]] or [*EVENTS]
+    fitted, others = recordings(folder, max(events))
+    for num_events in events:
+        trial(folder, num_events, fitted, others)
 
 
 if __name__ == "__main__":
