@@ -18,22 +18,26 @@ from appliance.engine.models.manifest import Manifest
 from appliance.engine.models.session import Parallel, Session, Slot
 from appliance.engine.models.store import StoredModel
 from appliance.engine.scoring.scorer import Scorer
+from appliance.engine.training.fingerprint import Fingerprinter
 from appliance.engine.training.request import Read, TrainingRecording
 from appliance.errors import InvalidManifest
 
 KIND = ".features"
+Identity = tuple[int, str, np.ndarray]  # number of channels, SHA-256 of the samples, fingerprint
 
 
 @dataclass(frozen=True)
 class Heard:
     """What is known of a recording after it was decoded.
 
-    ``path`` holds the features, (num_frames, num_channels) float16; ``samples_sha256`` is of the decoded samples.
+    ``path`` holds the features, (num_frames, num_channels) float16; ``samples_sha256`` is of the decoded samples, and
+    ``fingerprint`` holds what ``fingerprint.copies`` compares.
     """
 
     path: Path
     num_channels: int
     samples_sha256: str
+    fingerprint: np.ndarray
 
     def features(self) -> np.ndarray:
         """Return the features, read from the disk only where they are used."""
@@ -54,28 +58,28 @@ class FeatureCache:
         path = self._path(recording, model)
         try:
             about = json.loads(path.with_suffix(".json").read_text())
+            fingerprint = np.load(path.with_suffix(".npy"))
             os.utime(path)
         except (OSError, ValueError):
             return None
         self._in_use.add(path)
-        return Heard(path, about["num_channels"], about["samples_sha256"])
+        return Heard(path, about["num_channels"], about["samples_sha256"], fingerprint)
 
-    def put(
-        self, recording: TrainingRecording, model: StoredModel, hear: Callable[[BinaryIO], tuple[int, str]]
-    ) -> Heard:
-        """Have ``hear`` write the features, and keep them. It returns the number of channels and the checksum."""
+    def put(self, recording: TrainingRecording, model: StoredModel, hear: Callable[[BinaryIO], Identity]) -> Heard:
+        """Have ``hear`` write the features, and keep them with what it returns."""
         path = self._path(recording, model)
         part = path.with_suffix(".part")
         with part.open("wb") as out:
-            num_channels, digest = hear(out)
+            num_channels, digest, fingerprint = hear(out)
         about = {"num_channels": num_channels, "samples_sha256": digest}
         part.replace(path)
+        np.save(path.with_suffix(".npy"), fingerprint)
         text = path.with_suffix(".part")
         text.write_text(json.dumps(about))
         text.replace(path.with_suffix(".json"))
         self._in_use.add(path)
         self._shrink()
-        return Heard(path, num_channels, digest)
+        return Heard(path, num_channels, digest, fingerprint)
 
     def _path(self, recording: TrainingRecording, model: StoredModel) -> Path:
         return self._folder / f"{recording.sha256}-{model.scoring.sha256[:16]}{KIND}"
@@ -91,6 +95,7 @@ class FeatureCache:
                 total -= size
                 with suppress(OSError):
                     path.with_suffix(".json").unlink()
+                    path.with_suffix(".npy").unlink()
                     path.unlink()
 
 
@@ -138,23 +143,24 @@ class Hearer:
     def _run(self, slot: Slot, num_windows: int) -> np.ndarray:
         return slot.run(num_windows, self._name)
 
-    def hear(self, read: Read, out: BinaryIO, checkpoint: Callable[[float], None]) -> tuple[int, str]:
-        """Write a recording's features to ``out``. Returns their number of channels and the SHA-256 of the samples.
+    def hear(self, read: Read, out: BinaryIO, checkpoint: Callable[[float], None]) -> Identity:
+        """Write a recording's features to ``out``. Returns what the recording is told by.
 
         ``checkpoint`` gets the seconds heard so far and may raise. Raises AudioError, ScoringFailed, ScoresNotFinite.
         """
         sink = _FeatureSink(out, self._manifest)
-        digest = hashlib.sha256()
+        digest, fingerprinter = hashlib.sha256(), Fingerprinter(self._manifest.input.sample_rate_hz)
 
         def listened(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             for block in blocks:
                 digest.update(np.ascontiguousarray(block, "<f4").tobytes())
+                fingerprinter.add(block)
                 yield block
 
         with read() as file, self._decoder.decode(file, self._manifest.input.sample_rate_hz) as audio:
             self._scorer.score(listened(audio), sink, checkpoint)
         sink.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
-        return sink.num_channels, digest.hexdigest()
+        return sink.num_channels, digest.hexdigest(), fingerprinter.finish()
 
     def close(self) -> None:
         """Stop the scorer's thread."""

@@ -20,6 +20,7 @@ from appliance.engine.training.calibrate import Calibration, calibrate, detectio
 from appliance.engine.training.card import card
 from appliance.engine.training.evaluate import evaluate, from_json, per_label, to_json
 from appliance.engine.training.features import FeatureCache, Heard, Hearer
+from appliance.engine.training.fingerprint import copies
 from appliance.engine.training.fit import fit_head, scores_of
 from appliance.engine.training.graph import write_model
 from appliance.engine.training.head import Head, probabilities
@@ -128,11 +129,13 @@ class _Training:
             raise type(error)(f"The recording {recording.id}: {error}") from error
 
     def _joined(self, heard: dict[str, Heard]) -> TrainingRequest:
-        """Return the request with the groups joined that have recordings with the same samples."""
+        """Return the request with the groups joined that have recordings with the same samples, or copies of one."""
         same: dict[str, list[str]] = {}
         for name, one in heard.items():
             same.setdefault(one.samples_sha256, []).append(name)
-        recordings = joined(self._request.recordings, same.values())
+        names = list(heard)
+        alike = [[names[a], names[b]] for a, b in copies([one.fingerprint for one in heard.values()])]
+        recordings = joined(self._request.recordings, [*same.values(), *alike])
         return replace(self._request, recordings=recordings)
 
     def _marked(self, recording: TrainingRecording, heard: Heard) -> Marked:

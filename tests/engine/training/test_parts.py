@@ -11,6 +11,7 @@ import pytest
 from appliance.engine.decode.decoder import DecodeLimits
 from appliance.engine.scoring.events import Detection
 from appliance.engine.training import intervals
+from appliance.engine.training.fingerprint import Fingerprinter, copies
 from appliance.engine.training.head import backward, forward, initial
 from appliance.engine.training.judge import calibration_error, f1_interval, poisson_upper, tally
 from appliance.engine.training.marks import ABSENT, PRESENT, UNKNOWN, UNSURE, frame_states
@@ -92,6 +93,26 @@ def test_held_out_recordings_with_the_bytes_of_fitted_ones_are_left_out() -> Non
     assert [r.id for r in parts.fit] == ["id-0", "id-1", "id-2"]
     assert [r.id for r in parts.held_out] == ["id-4", "id-5"]
     assert [r.id for r in parts.left_out] == ["id-3"]
+
+
+def fingerprint(audio: np.ndarray, block: int) -> np.ndarray:
+    fingerprinter = Fingerprinter(16_000)
+    for first in range(0, len(audio), block):
+        fingerprinter.add(audio[first : first + block])
+    return fingerprinter.finish()
+
+
+def test_a_copy_is_told_from_another_recording_of_the_same_machine() -> None:
+    """Each has the same hum and the same knock each second; a part that is quieter and noisier is a copy."""
+    time = np.arange(40 * 16_000) / 16_000
+    machine = sum(np.sin(2 * np.pi * hz * time) for hz in (400, 800, 1200))
+    machine += 3 * np.sin(2 * np.pi * 1000 * time) * (time % 1 < 0.05)
+    noises = [np.random.default_rng(seed).standard_normal(len(time)) for seed in range(3)]
+    recordings = [0.05 * machine + 0.02 * noise for noise in noises]
+    part = 0.3 * recordings[1][100_000:400_000] + 0.002 * noises[2][:300_000]
+    prints = [fingerprint(audio, 7_000) for audio in (*recordings, part, np.zeros(1000))]
+    assert copies(prints) == [(1, 3)]
+    assert np.array_equal(prints[0], fingerprint(recordings[0], len(time)))
 
 
 def test_each_lack_is_named_with_its_label() -> None:

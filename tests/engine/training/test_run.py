@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, add_model
 from appliance.engine.training.request import Phase, TrainingReport, TrainingRequest
 from appliance.engine.training.run import train
 from appliance.errors import Stopped, TrainingRefused
-from tests.engine.training.recordings import reader, recording, request
+from tests.engine.training.recordings import RATE_HZ, reader, recording, request
 
 
 def trained(asked: TrainingRequest, workspace: Path) -> TrainingReport:
@@ -92,17 +95,31 @@ def test_a_cancelled_training_goes_on_where_it_ended_and_ends_with_the_same_file
     assert {path: path.stat().st_mtime_ns for path in features} == {path: kept[path] for path in features}
 
 
-def test_copies_under_other_names_are_of_one_group_so_there_is_too_little(tmp_path: Path) -> None:
+def same_samples(audio: np.ndarray, number: int, path: Path) -> None:
+    soundfile.write(path, audio, RATE_HZ)
+    path.write_bytes(path.read_bytes() + bytes(number + 1))  # no two files have the same bytes
+
+
+def coded_again(audio: np.ndarray, number: int, path: Path) -> None:
+    copy = audio[number * 400 :] * 0.9**number
+    soundfile.write(path, copy + 0.0005 * np.random.default_rng(number).standard_normal(len(copy)), RATE_HZ)
+
+
+@pytest.mark.parametrize("write", [same_samples, coded_again])
+def test_copies_under_other_names_are_of_one_group_so_there_is_too_little(
+    tmp_path: Path, write: Callable[[np.ndarray, int, Path], None]
+) -> None:
     one = recording(tmp_path, 0, "original")
-    flac = []
-    for number in range(12):  # 12 files with the same samples, and no two with the same bytes
+    with one.read() as original:
+        audio, _ = soundfile.read(original)
+    copies = []
+    for number in range(12):
         path = tmp_path / f"copy-{number}.wav"
-        with one.read() as original:
-            path.write_bytes(original.read() + bytes(number + 1))
+        write(audio, number, path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        flac.append(replace(one, id=f"copy-{number}", read=reader(path), sha256=digest, group=f"group-{number}"))
+        copies.append(replace(one, id=f"copy-{number}", read=reader(path), sha256=digest, group=f"group-{number}"))
     with pytest.raises(TrainingRefused, match="beep: its events held out are of 1 groups; 3 are needed"):
-        trained(request(tmp_path, tuple(flac)), tmp_path / "work")
+        trained(request(tmp_path, tuple(copies)), tmp_path / "work")
 
 
 def test_features_are_kept_under_a_cap(made: Any, tmp_path: Path) -> None:
