@@ -38,6 +38,9 @@ class Failure(BaseModel):
     error: str = Field(description="A sentence for the person who can fix it.")
 
 
+MALFORMED = "The body must be a JSON object, sent as application/json"
+
+
 def register_error_handlers(app: Flask) -> None:
     """Turn every error into a problem, also the framework's own and unexpected ones."""
     app.register_error_handler(ApplianceError, _domain_error)
@@ -57,11 +60,12 @@ def has_plain_errors(path: str) -> bool:
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    if not location:
-        return "The body must be a JSON object, sent as application/json"
+    message = message.removeprefix("Value error, ")
+    if not location:  # a model's own check names the fields
+        return f"The body {message}" if kind == "value_error" else MALFORMED
     if kind == "extra_forbidden":
         message = "Unknown key"
-    return f"{'.'.join(map(str, location))}: {message.removeprefix('Value error, ')}"
+    return f"{'.'.join(map(str, location))}: {message}"
 
 
 def _domain_error(error: ApplianceError) -> Response:

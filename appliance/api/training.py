@@ -28,17 +28,7 @@ Answer = tuple[dict[str, Any], int]
 @blueprint.post("", responses={202: schemas.TrainingJob, 200: schemas.TrainingPlan})
 def create_training_job(query: schemas.DryRun, body: schemas.CreateTrainingJob) -> Answer:
     """Train a detector. With `dry_run`, say what would be refused, and start nothing."""
-    choices = TrainingChoices(
-        name=body.name,
-        dataset_ids=body.dataset_ids,
-        labels=body.labels,
-        base_model=body.base_model,
-        mode=body.mode,
-        holdout_share=body.holdout.share,
-        holdout_dataset_ids=body.holdout.dataset_ids,
-        max_false_alarms_per_hour=body.max_false_alarms_per_hour,
-        seed=body.seed,
-    )
+    choices = _choices(body)
     if query.dry_run:
         plan = jobs.plan(box(), tenant_id(), choices)
         return {"refusals": plan.refusals, "warnings": plan.warnings, "counts": plan.counts}, 200
@@ -77,6 +67,23 @@ def get_training_report(path: schemas.TrainingJobPath) -> Answer:
     return {"report": jobs.get_report(box(), tenant_id(), path.training_job_id)}, 200
 
 
+def _choices(body: schemas.CreateTrainingJob) -> TrainingChoices:
+    dataset_ids = body.dataset_ids or [body.dataset_id or ""]
+    share = body.config.validation_split
+    return TrainingChoices(
+        name=body.name or f"dataset-{dataset_ids[0][:8]}",
+        dataset_ids=dataset_ids,
+        labels=body.labels or body.config.artifact_types or [],
+        base_model=body.base_model,
+        mode=body.mode,
+        holdout_share=body.holdout.share if share is None else share,
+        holdout_dataset_ids=body.holdout.dataset_ids,
+        max_false_alarms_per_hour=body.max_false_alarms_per_hour,
+        seed=body.seed,
+        annotation_set_ids=body.annotation_set_ids or ([body.annotation_set_id] if body.annotation_set_id else []),
+    )
+
+
 def render_job(report: TrainingReport) -> dict[str, Any]:
     """Return the JSON of a training."""
     job = report.job
@@ -91,6 +98,7 @@ def render_job(report: TrainingReport) -> dict[str, Any]:
         "base_model": job.base_model,
         "labels": choices.get("labels", []),
         "dataset_ids": choices.get("dataset_ids", []),
+        "annotation_set_ids": choices.get("annotation_set_ids", []),
         "mode": choices.get("mode", ""),
         "holdout": {"share": choices.get("holdout_share"), "dataset_ids": choices.get("holdout_dataset_ids")},
         "max_false_alarms_per_hour": choices.get("max_false_alarms_per_hour", 0.0),

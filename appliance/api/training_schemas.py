@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, model_validator
 from appliance.api.schemas import Body, CallbackDelivery, NumberedAnswer, NumberedPage, Query, Text, WholeNumber
 from appliance.state.moves import TrainingStatus
 
+Labels = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], Field(min_length=1, max_length=200)]
+IGNORED = "Accepted, and without effect."
 DatasetIds = Annotated[list[Text], Field(min_length=1, max_length=100)]
 SUMMARY = "Counts of recordings, groups and seconds, and of each label its events, groups and audio without it."
 
@@ -26,17 +28,36 @@ class Holdout(Body):
         return self
 
 
-class CreateTrainingJob(Body):
-    """A new training."""
+class TrainingConfig(Body):
+    """What a client of the hosted service asks for. The training chooses all but the first two by itself."""
 
-    name: Text = Field(
+    artifact_types: Labels | None = Field(None, description="Another name of `labels`.")
+    validation_split: float | None = Field(
+        None, ge=0.1, le=0.5, allow_inf_nan=False, description="Another name of `holdout.share`."
+    )
+    epochs: WholeNumber | None = Field(None, ge=1, le=100, description=IGNORED)
+    learning_rate: float | None = Field(None, gt=0, le=1, allow_inf_nan=False, description=IGNORED)
+    batch_size: WholeNumber | None = Field(None, ge=1, le=1024, description=IGNORED)
+    chunk_size_ms: WholeNumber | None = Field(None, ge=1, le=600_000, description=IGNORED)
+    stride_ms: WholeNumber | None = Field(None, ge=1, le=600_000, description=IGNORED)
+
+
+class CreateTrainingJob(Body):
+    """A new training. It needs `labels` and `dataset_ids`, or what a client of the hosted service sends instead."""
+
+    name: Text | None = Field(
+        None,
         pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$",
-        description="Name of the model; each training of a name makes its next version.",
+        description="Name of the model; each training of a name makes its next version. "
+        "If it is left out, it is `dataset-` and the first eight characters of the first dataset's id.",
     )
-    dataset_ids: DatasetIds = Field(description="Datasets to learn from.")
-    labels: list[Annotated[Text, Field(min_length=1, max_length=100)]] = Field(
-        min_length=1, max_length=200, description="Types of annotations that the model is to find, up to 20."
+    dataset_ids: DatasetIds | None = Field(None, description="Datasets to learn from.")
+    dataset_id: Text | None = Field(None, description="Another name of `dataset_ids`, for one.")
+    annotation_set_ids: list[Text] = Field(
+        [], max_length=100, description="Published annotation sets of these datasets to learn from too."
     )
+    annotation_set_id: Text | None = Field(None, description="Another name of `annotation_set_ids`, for one.")
+    labels: Labels | None = Field(None, description="Types of annotations that the model is to find, up to 20.")
     base_model: Text = Field("artifacts", min_length=1, max_length=200, description="The model to begin with.")
     mode: Literal["append", "replace"] = Field(
         "append", description="Whether the model also has the labels of the base model, unchanged."
@@ -47,6 +68,28 @@ class CreateTrainingJob(Body):
     callback_url: Text | None = Field(
         None, description="Gets `training.completed`, `training.failed` or `training.cancelled`; see webhooks.md."
     )
+    config: TrainingConfig = Field(TrainingConfig())
+
+    @model_validator(mode="after")
+    def _one_name_of_each(self) -> CreateTrainingJob:
+        both = (
+            ("dataset_ids", self.dataset_ids, "dataset_id", self.dataset_id, True),
+            ("labels", self.labels, "config.artifact_types", self.config.artifact_types, True),
+            ("annotation_set_ids", self.annotation_set_ids or None, "annotation_set_id", self.annotation_set_id, False),
+            (
+                "holdout",
+                self.holdout if "holdout" in self.model_fields_set else None,
+                "config.validation_split",
+                self.config.validation_split,
+                False,
+            ),
+        )
+        for ours, value, theirs, other, is_needed in both:
+            if value is not None and other is not None:
+                raise ValueError(f"must not have both {ours} and {theirs}, which mean the same")
+            if is_needed and value is None and other is None:
+                raise ValueError(f"must have {ours}")
+        return self
 
 
 class DryRun(Query):
@@ -86,6 +129,7 @@ class TrainingJob(BaseModel):
     base_model: str
     labels: list[str]
     dataset_ids: list[str]
+    annotation_set_ids: list[str]
     mode: str
     holdout: dict[str, Any]
     max_false_alarms_per_hour: float

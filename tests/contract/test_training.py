@@ -37,6 +37,33 @@ def test_what_is_refused_is_named(api: Api) -> None:
     assert "knocks" not in [job["name"] for job in api.get(JOBS)["items"]]  # nothing was started
 
 
+def test_a_training_is_asked_for_as_on_the_hosted_services_page(api: Api, other: Api) -> None:
+    dataset = new_dataset(api)
+    audio_id, dataset_id = add_audio(api, dataset, loud_wav()), dataset.rpartition("/")[2]
+    set_id = api.post(f"{dataset}/annotation-sets", None, 201)["id"]
+    mark = {"audio_file_id": audio_id, "artifact_type": "knock", "start_ms": 1, "end_ms": 9}
+    api.post(f"{dataset}/annotation-sets/{set_id}/annotations", mark, 201)
+    config: dict[str, Any] = {"epochs": 20, "validation_split": 0.2, "learning_rate": 0.001, "batch_size": 32}
+    config |= {"artifact_types": ["knock"], "chunk_size_ms": 500, "stride_ms": 250}
+    body = {"dataset_id": dataset_id, "annotation_set_id": set_id, "config": config}
+    draft = api.post(JOBS, body, 422)
+    assert f"annotation_set_ids: '{set_id}' is a draft; publish it first." in draft["detail"]
+    api.post(f"{dataset}/annotation-sets/{set_id}/publish", None)
+    plan = api.post(JOBS, body, 200, params={"dry_run": True})
+    ours = {"name": "knocks", "dataset_ids": [dataset_id], "labels": ["knock"], "annotation_set_ids": [set_id]}
+    assert api.post(JOBS, ours, 200, params={"dry_run": True}) == plan
+    assert plan["counts"]["labels"][0]["events"] == 1
+    assert plan["refusals"][-1] == "labels: 'knock' has no reviewed audio without it, to tell it from the rest."
+    unread = api.post(JOBS, ours | {"annotation_set_ids": []}, 200, params={"dry_run": True})
+    assert unread["counts"]["recordings"] == 0
+    others = new_dataset(other).rpartition("/")[2]
+    problem = other.post(JOBS, body | {"dataset_id": others}, 404)
+    assert problem["detail"] == f"annotation_set_ids: There is no annotation set '{set_id}' in these datasets."
+    for twice in ({"dataset_ids": [dataset_id]}, {"labels": ["knock"]}, {"holdout": {"share": 0.2}}):
+        assert f"both {next(iter(twice))}" in api.post(JOBS, body | twice, 400)["detail"]
+    assert "must have labels" in api.post(JOBS, body | {"config": {}}, 400)["detail"]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -51,6 +78,8 @@ def test_what_is_refused_is_named(api: Api) -> None:
         ({"seed": -1}, "seed"),
         ({"max_false_alarms_per_hour": 0}, "max_false_alarms_per_hour"),
         ({"epochs": 3}, "epochs"),
+        ({"config": {"validation_split": 0.9}}, "config.validation_split"),
+        ({"annotation_set_ids": "v1"}, "annotation_set_ids"),
         ({"callback_url": "ftp://127.0.0.1/"}, "callback_url"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from appliance.engine.models.manifest import Manifest
@@ -22,6 +22,7 @@ from appliance.services.training.snapshot import Heard, freeze, gather
 from appliance.services.training.work import TRAINING
 from appliance.services.webhooks.reports import newest_reports
 from appliance.services.webhooks.urls import check_callback
+from appliance.state import annotation_sets as set_rows
 from appliance.state import training_jobs
 from appliance.state.training_jobs import TrainingJob
 
@@ -39,6 +40,7 @@ class TrainingChoices:
     holdout_dataset_ids: list[str] | None
     max_false_alarms_per_hour: float
     seed: int
+    annotation_set_ids: list[str] = field(default_factory=list)  # published sets of these datasets, to be read too
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,21 @@ class TrainingReport:
 
 
 def plan(box: Box, tenant_id: int, choices: TrainingChoices) -> Plan:
-    """Return what a training would learn from, and all reasons to refuse it. Raises NotFound for a dataset."""
-    for field, dataset_ids in (("dataset_ids", choices.dataset_ids), ("holdout", choices.holdout_dataset_ids or [])):
+    """Return what a training would learn from, and all reasons to refuse it. Raises NotFound for a dataset or a set."""
+    for name, dataset_ids in (("dataset_ids", choices.dataset_ids), ("holdout", choices.holdout_dataset_ids or [])):
         for dataset_id in dataset_ids:
             try:
                 find_dataset(box, tenant_id, dataset_id)
             except NotFound as error:
-                raise NotFound(f"{field}: There is no dataset {dataset_id!r}.") from error
+                raise NotFound(f"{name}: There is no dataset {dataset_id!r}.") from error
     base_model, refusals = _base_model(box, tenant_id, choices)
     refusals += _name_and_labels(box, choices)
-    held_out = choices.holdout_dataset_ids
+    held_out, set_ids = choices.holdout_dataset_ids, choices.annotation_set_ids
+    refusals += _drafts(box, choices)
     fitted_ids = [i for i in dict.fromkeys(choices.dataset_ids) if i not in (held_out or [])]
-    recordings = gather(box.db, fitted_ids, choices.labels, held_out=None if held_out is None else False)
-    recordings += gather(box.db, dict.fromkeys(held_out or []), choices.labels, held_out=True)
+    side = None if held_out is None else False
+    recordings = gather(box.db, fitted_ids, choices.labels, held_out=side, set_ids=set_ids)
+    recordings += gather(box.db, dict.fromkeys(held_out or []), choices.labels, held_out=True, set_ids=set_ids)
     seconds = sum(recording.duration_ms for recording in recordings) / 1000
     if seconds > limits.MAX_AUDIO_SECONDS:
         hours = limits.MAX_AUDIO_SECONDS / 3600
@@ -91,8 +95,8 @@ def plan(box: Box, tenant_id: int, choices: TrainingChoices) -> Plan:
 def create_job(box: Box, tenant_id: int, choices: TrainingChoices, callback_url: str | None = None) -> TrainingReport:
     """Freeze the annotations and queue the training.
 
-    Raises NotFound for a dataset, TrainingRefused with every reason, InvalidRequest for a URL that may not be called,
-    and QuotaExceeded.
+    Raises NotFound for a dataset or an annotation set, TrainingRefused with every reason, InvalidRequest for a URL that
+    may not be called, and QuotaExceeded.
     """
     check_callback(box, callback_url, "callback_url")
     planned = plan(box, tenant_id, choices)
@@ -179,6 +183,19 @@ def _base_model(box: Box, tenant_id: int, choices: TrainingChoices) -> tuple[str
         for label in choices.labels
         if label in known
     ]
+
+
+def _drafts(box: Box, choices: TrainingChoices) -> list[str]:
+    """Return a sentence for each annotation set that is a draft. Raises NotFound for one of no dataset of these."""
+    sentences = []
+    for set_id in choices.annotation_set_ids:
+        dataset_ids = [*choices.dataset_ids, *(choices.holdout_dataset_ids or [])]
+        rows = [row for dataset_id in dataset_ids if (row := set_rows.get_set(box.db, dataset_id, set_id))]
+        if not rows:
+            raise NotFound(f"annotation_set_ids: There is no annotation set {set_id!r} in these datasets.")
+        if rows[0].status == "draft":
+            sentences.append(f"annotation_set_ids: {set_id!r} is a draft; publish it first.")
+    return sentences
 
 
 def _name_and_labels(box: Box, choices: TrainingChoices) -> list[str]:

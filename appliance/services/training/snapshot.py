@@ -1,6 +1,7 @@
 """The annotations that a training learns from, frozen when it is requested: one JSON line for each recording.
 
-Only recordings of which somebody said something about one of the labels are in it.
+Only recordings of which somebody said something about one of the labels are in it. The annotations of a recording come
+first: what an annotation set says of a stretch about which they say something is left out.
 """
 
 from __future__ import annotations
@@ -8,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from appliance.engine.training.request import Stretch
+from appliance.state import annotation_sets as set_rows
 from appliance.state import annotations as annotation_rows
 from appliance.state import audio, reviewed_stretches
+from appliance.state.annotation_sets import SetAnnotation
 from appliance.state.audio import Audio
 from appliance.state.database import Reader
+
+SURE = 0.5  # an annotation of a set with less confidence is unsure
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,27 @@ class Heard:
     reviewed: list[Stretch]
 
 
-def gather(db: Reader, dataset_ids: Iterable[str], labels: Collection[str], *, held_out: bool | None) -> list[Heard]:
-    """Return what people said about these labels in the ready recordings of these datasets, oldest first."""
+def gather(
+    db: Reader,
+    dataset_ids: Iterable[str],
+    labels: Collection[str],
+    *,
+    held_out: bool | None,
+    set_ids: Sequence[str] = (),
+) -> list[Heard]:
+    """Return what people said about these labels in the ready recordings of these datasets, oldest first.
+
+    ``set_ids`` are the annotation sets to read too.
+    """
+    of_sets: dict[str, list[SetAnnotation]] = {}
+    for set_id in set_ids:
+        rows = set_rows.list_annotations(db, set_id, audio_id=None, artifact_type=None, after=None, limit=-1, offset=0)
+        for row in rows:
+            of_sets.setdefault(row.audio_id, []).append(row)
     recordings = []
     for dataset_id in dataset_ids:
         for recording in reversed(audio.list_audio(db, dataset_id, status="ready")):
-            heard = _heard(db, recording, labels, held_out)
+            heard = _heard(db, recording, labels, held_out, of_sets.get(recording.id, []))
             if heard.events or heard.absents or heard.unsures or heard.reviewed:
                 recordings.append(heard)
     return recordings
@@ -56,12 +76,17 @@ def thaw(frozen: bytes) -> list[Heard]:
     return [_read(json.loads(line)) for line in zlib.decompress(frozen).decode().split("\n") if line]
 
 
-def _heard(db: Reader, recording: Audio, labels: Collection[str], held_out: bool | None) -> Heard:
-    marks = [a for a in annotation_rows.list_annotations(db, recording.id) if a.artifact_type in labels]
-    said = {
-        presence: [Stretch(a.artifact_type, a.start_ms, a.end_ms) for a in marks if a.presence == presence]
-        for presence in ("present", "absent", "unsure")
-    }
+def _heard(
+    db: Reader, recording: Audio, labels: Collection[str], held_out: bool | None, of_sets: Iterable[SetAnnotation]
+) -> Heard:
+    said: dict[str, list[Stretch]] = {"present": [], "absent": [], "unsure": []}
+    for mark in annotation_rows.list_annotations(db, recording.id):
+        said[mark.presence].append(Stretch(mark.artifact_type, mark.start_ms, mark.end_ms))
+    for row in of_sets:
+        stretch = Stretch(row.artifact_type, row.start_ms, row.end_ms)
+        if not any(_overlap(stretch, other) for stretches in said.values() for other in stretches):
+            said["present" if row.confidence >= SURE else "unsure"].append(stretch)
+    said = {presence: [s for s in stretches if s.label in labels] for presence, stretches in said.items()}
     return Heard(
         audio_id=recording.id,
         dataset_id=recording.dataset_id,
@@ -79,6 +104,10 @@ def _heard(db: Reader, recording: Audio, labels: Collection[str], held_out: bool
             if label in labels
         ],
     )
+
+
+def _overlap(one: Stretch, other: Stretch) -> bool:
+    return one.label == other.label and one.start_ms < other.end_ms and other.start_ms < one.end_ms
 
 
 def _read(row: dict[str, object]) -> Heard:

@@ -9,6 +9,14 @@ import pytest
 
 from appliance.errors import NotFound, NotReady, TrainingRefused
 from appliance.services.box import Box
+from appliance.services.datasets.annotation_sets import (
+    NewAnnotation,
+    SetPath,
+    add_annotations,
+    create_set,
+    publish_set,
+)
+from appliance.services.datasets.datasets import create_dataset
 from appliance.services.training import jobs
 from appliance.services.training.snapshot import thaw
 from appliance.services.training.work import request_of
@@ -115,6 +123,18 @@ def test_what_is_held_out_by_name_is_counted_apart(trainer: Box) -> None:
         f"holdout: A recording with the SHA-256 '{'0' * 64}' is to be learned from and held out.",
         "holdout: The group 'both' is to be learned from and held out.",
     ]
+
+
+def test_what_people_said_of_a_recording_comes_before_what_a_published_set_says(trainer: Box) -> None:
+    dataset_id = create_dataset(trainer, 1, "takes", "").id
+    audio_id = add_recording(trainer, dataset_id, events=1)  # from 0 to 100 ms
+    path = SetPath(1, dataset_id, create_set(trainer, 1, dataset_id).id)
+    stretches = [(50, 150, 1.0), (500, 600, 1.0), (800, 900, 0.4)]
+    add_annotations(trainer, path, [NewAnnotation(audio_id, "knock", *stretch) for stretch in stretches])
+    publish_set(trainer, path)
+    sets = {"annotation_set_ids": [path.set_id]}
+    counts = jobs.plan(trainer, 1, choices([dataset_id], **sets)).counts["labels"][0]
+    assert (counts["events"], counts["unsures"]) == (2, 1)
 
 
 def test_nobody_trains_on_what_another_tenant_has(trainer: Box) -> None:
