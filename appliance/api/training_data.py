@@ -42,7 +42,8 @@ def learn_from_reviews(path: DatasetPath, body: AnnotateFromReviews) -> Answer:
 def evaluate(path: DatasetPath, query: schemas.Evaluate) -> Answer:
     """Compare the detections of a job, or of two side by side, with what people annotated in the same recordings."""
     job_ids = [query.job_id, *([query.with_] if query.with_ else [])]
-    return asdict(evaluation.evaluate(box(), tenant_id(), path.dataset_id, job_ids)), 200
+    compared = evaluation.evaluate(box(), tenant_id(), path.dataset_id, job_ids, query.differences)
+    return asdict(compared), 200
 
 
 @blueprint.get("/suggestions", responses={200: schemas.SuggestionList})

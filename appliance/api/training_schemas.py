@@ -187,6 +187,7 @@ class Evaluate(Query):
 
     job_id: Text = Field(description="A job whose files are recordings of the dataset.")
     with_: Text | None = Field(None, alias="with", description="Another job on the same recordings.")
+    differences: int = Field(100, ge=0, le=1000, description="The most differences to list.")
 
 
 class JobFigures(BaseModel):
@@ -206,11 +207,42 @@ class JobFigures(BaseModel):
     false_alarms_per_hour_at_most: float | None = Field(description="With 95 % confidence.")
 
 
+class Change(BaseModel):
+    """How much higher a figure of the second job is than the first's."""
+
+    value: float
+    interval: list[float] = Field(description="95 %, by drawing the same groups of both again and again.")
+
+
+class Changes(BaseModel):
+    """How much better the second job is than the first. An interval without 0 says that this is no accident."""
+
+    f1: Change
+    precision: Change
+    recall: Change
+
+
 class LabelFigures(BaseModel):
     """A label, and the figures of each job."""
 
     label: str
     jobs: list[JobFigures]
+    change: Changes | None = Field(description="From the first job to the second; null for one job.")
+
+
+class Difference(BaseModel):
+    """A stretch that only one of both jobs reported, to listen to."""
+
+    audio_id: str
+    group: str
+    label: str
+    start_ms: int
+    end_ms: int
+    reported_by: str = Field(description="Id of the job.")
+    confidence: float
+    truth: Literal["present", "absent", "unknown"] = Field(
+        description="What people said of it: an event, whose times these are; nothing; or nobody listened there."
+    )
 
 
 class Evaluation(BaseModel):
@@ -219,6 +251,8 @@ class Evaluation(BaseModel):
     recordings: int
     learned_from: int = Field(description="Recordings that were left out: a model of the jobs was trained on them.")
     labels: list[LabelFigures]
+    differences: list[Difference] = Field(description="By label, recording and time.")
+    num_differences: int
 
 
 class Learned(BaseModel):

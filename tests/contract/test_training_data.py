@@ -115,7 +115,17 @@ def test_two_models_are_compared_with_what_people_annotated(api: Api, other: Api
     counts = [[job[key] for key in ("hits", "misses", "false_alarms")] for job in row["jobs"]]
     assert (row["label"], counts) == ("loud", [[2, 0, 1], [1, 1, 0]])
     assert row["jobs"][0]["false_alarms_per_hour"] > 0
-    assert api.get(path, params={"job_id": first.id})["labels"][0]["jobs"] == row["jobs"][:1]
+    # One recording is drawn again and again, so that the interval has no width.
+    assert row["change"]["recall"] == {"value": -0.5, "interval": [-0.5, -0.5]}
+    places = [(d["audio_id"], d["start_ms"], d["end_ms"], d["reported_by"], d["truth"]) for d in both["differences"]]
+    assert places == [
+        (audio.rpartition("/")[2], spans[number]["start_ms"], spans[number]["end_ms"], first.id, truth)
+        for number, truth in ((0, "present"), (2, "absent"))
+    ]
+    few = api.get(path, params={"job_id": first.id, "with": second, "differences": 1})
+    assert (few["differences"], few["num_differences"]) == (both["differences"][:1], 2)
+    alone = api.get(path, params={"job_id": first.id})
+    assert (alone["labels"], alone["differences"]) == ([row | {"jobs": row["jobs"][:1], "change": None}], [])
     assert "job_id" in api.get(path, 400, params={"job_id": api.make_job()})["detail"]
     other.get(path, 404, params={"job_id": first.id})
     api.get(path, 404, params={"job_id": first.id, "with": other.make_job()})

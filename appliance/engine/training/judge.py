@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +17,21 @@ from appliance.engine.training.split import negatives_of
 
 COLLAR_MS = 200  # a detection this near to an event is of it
 RESAMPLINGS = 1000
+
+Kind = Literal["hit", "miss", "alarm", "unknown"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an event, found or missed, or of a detection that is none: false, or where nobody listened.
+
+    The times are the event's, or the detection's if there is none; ``confidence`` is None for a missed event.
+    """
+
+    kind: Kind
+    start_ms: int
+    end_ms: int
+    confidence: float | None
 
 
 @dataclass
@@ -62,30 +79,63 @@ class Tally:
         return poisson_upper(self.alarms) / max(self.absent_ms / 3_600_000, 1e-9)
 
 
-def tally(recording: Said, label: str, detections: Sequence[Detection]) -> Tally:
+def outcomes(recording: Said, label: str, detections: Sequence[Detection]) -> list[Outcome]:
     """Compare one label's detections in a recording with its events, one to one, in order of time.
 
-    A detection that is no hit counts as a false alarm if its middle is where the label is known to be absent.
+    A detection that is no hit is a false alarm if its middle is where the label is known to be absent.
     """
-    events = sorted((e for e in recording.events if e.label == label), key=lambda e: (e.start_ms, e.end_ms))
+    left = sorted((e for e in recording.events if e.label == label), key=lambda e: (e.start_ms, e.end_ms))
     negatives = negatives_of(recording, label)
-    out = Tally(absent_ms=total_ms(negatives))
-    left = list(events)
+    out = []
     for detection in detections:
         hit = next((event for event in left if _near(event, detection)), None)
+        middle = (detection.start_ms + detection.end_ms) // 2
         if hit:
             left.remove(hit)
-            out.hits += 1
-        middle = (detection.start_ms + detection.end_ms) // 2
-        wrong = hit is None and any(start <= middle < end for start, end in negatives)
-        out.alarms += wrong
-        if hit or wrong:
-            out.peaks.append((detection.confidence, hit is not None))
-    out.misses = len(left)
-    return out
+            out.append(Outcome("hit", hit.start_ms, hit.end_ms, detection.confidence))
+        else:
+            kind: Kind = "alarm" if any(start <= middle < end for start, end in negatives) else "unknown"
+            out.append(Outcome(kind, detection.start_ms, detection.end_ms, detection.confidence))
+    return out + [Outcome("miss", event.start_ms, event.end_ms, None) for event in left]
 
 
-def _near(event: Stretch, detection: Detection) -> bool:
+def tally(recording: Said, label: str, detections: Sequence[Detection]) -> Tally:
+    """Count the outcomes of one label's detections in a recording."""
+    rows = outcomes(recording, label, detections)
+    counts = Counter(row.kind for row in rows)
+    return Tally(
+        hits=counts["hit"],
+        misses=counts["miss"],
+        alarms=counts["alarm"],
+        absent_ms=total_ms(negatives_of(recording, label)),
+        peaks=[
+            (row.confidence, row.kind == "hit") for row in rows if row.confidence is not None and row.kind != "unknown"
+        ],
+    )
+
+
+def differences(first: Sequence[Outcome], second: Sequence[Outcome]) -> list[tuple[Outcome, int]]:
+    """Return what only one of two has reported, of the same label and recording, and which: 0 or 1. In order of time.
+
+    Of both, an event is found or not; any other detection is the other's too if one of them is near.
+    """
+    mine = [[row for row in rows if row.kind != "miss"] for rows in (first, second)]
+    alone = []
+    for number, rows in enumerate(mine):
+        others = mine[1 - number]
+        for row in rows:
+            others_too = (
+                (row.start_ms, row.end_ms, "hit") == (other.start_ms, other.end_ms, other.kind)
+                if row.kind == "hit"
+                else other.kind != "hit" and _near(row, other)
+                for other in others
+            )
+            if not any(others_too):
+                alone.append((row, number))
+    return sorted(alone, key=lambda one: (one[0].start_ms, one[0].end_ms, one[1]))
+
+
+def _near(event: Stretch | Outcome, detection: Detection | Outcome) -> bool:
     return event.start_ms - COLLAR_MS < detection.end_ms and detection.start_ms < event.end_ms + COLLAR_MS
 
 
@@ -96,13 +146,36 @@ def total(tallies: Sequence[Tally]) -> Tally:
 
 def f1_interval(by_group: Mapping[str, Tally], seed: int) -> tuple[float, float]:
     """Return the 95 % interval of F1, by drawing as many groups as there are, again and again."""
-    counts = np.array([(t.hits, t.misses, t.alarms) for _, t in sorted(by_group.items())]).reshape(-1, 3)
-    if not len(counts):
+    if not by_group:
         return 0.0, 1.0
+    return _interval(_drawn(by_group, seed)["f1"])
+
+
+def change_intervals(
+    first: Mapping[str, Tally], second: Mapping[str, Tally], seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % intervals of how much the second's f1, precision and recall are above the first's.
+
+    Both have the same groups, and the same groups are drawn of both.
+    """
+    before, after = (_drawn(by_group, seed) for by_group in (first, second))
+    return {name: _interval(after[name] - before[name]) for name in before}
+
+
+def _drawn(by_group: Mapping[str, Tally], seed: int) -> dict[str, np.ndarray]:
+    """Return the figures of as many groups as there are, drawn again and again: each (RESAMPLINGS,)."""
+    counts = np.array([(t.hits, t.misses, t.alarms) for _, t in sorted(by_group.items())]).reshape(-1, 3)
     drawn = np.random.default_rng(seed).integers(len(counts), size=(RESAMPLINGS, len(counts)))
     hits, misses, alarms = counts[drawn].sum(axis=1).T
-    f1 = 2 * hits / np.maximum(1, 2 * hits + misses + alarms)
-    low, high = np.quantile(f1, [0.025, 0.975])
+    return {
+        "f1": 2 * hits / np.maximum(1, 2 * hits + misses + alarms),
+        "precision": hits / np.maximum(1, hits + alarms),
+        "recall": hits / np.maximum(1, hits + misses),
+    }
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 

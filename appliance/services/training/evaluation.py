@@ -6,12 +6,12 @@ that a model was trained on, or that its training may have fitted, are left out 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from appliance.engine.scoring.events import Detection
-from appliance.engine.training.judge import Tally, f1_interval, tally, total
+from appliance.engine.training.judge import Tally, change_intervals, differences, f1_interval, outcomes, tally, total
 from appliance.errors import InvalidRequest
 from appliance.services.box import Box
 from appliance.services.datasets.datasets import find_dataset
@@ -23,19 +23,41 @@ from appliance.state import reviews as review_rows
 from appliance.state.inference_jobs import JobSettings
 
 SEED = 0  # of the intervals
+Truth = Literal["present", "absent", "unknown"]
+TRUTHS: dict[str, Truth] = {"hit": "present", "alarm": "absent", "unknown": "unknown"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A stretch that only one of two jobs reported, to listen to."""
+
+    audio_id: str
+    group: str
+    label: str
+    start_ms: int
+    end_ms: int
+    reported_by: str  # id of the job
+    confidence: float
+    truth: Truth
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was compared, and of each label the figures of each job, in the order of the jobs."""
+    """What was compared, and of each label the figures of each job, in the order of the jobs.
+
+    With two jobs, a label has the change from the first to the second, and ``differences`` are the first ones of
+    ``num_differences``.
+    """
 
     recordings: int
     learned_from: int  # recordings that were left out
     labels: list[dict[str, Any]]
+    differences: list[Difference]
+    num_differences: int
 
 
-def evaluate(box: Box, tenant_id: int, dataset_id: str, job_ids: Sequence[str]) -> Evaluation:
-    """Compare jobs with the annotations of a dataset, on the recordings that all of them have.
+def evaluate(box: Box, tenant_id: int, dataset_id: str, job_ids: Sequence[str], most_differences: int) -> Evaluation:
+    """Compare one job or two with the annotations of a dataset, on the recordings that all of them have.
 
     Raises NotFound, and InvalidRequest if there is no such recording.
     """
@@ -51,14 +73,17 @@ def evaluate(box: Box, tenant_id: int, dataset_id: str, job_ids: Sequence[str]) 
         heard for heard in gather(box.db, [dataset_id], labels, held_out=None) if heard.audio_id in shared - learned
     ]
     detections = [_detections(box, by_audio) for by_audio in files]
-    rows = []
+    rows: list[dict[str, Any]] = []
+    places: list[Difference] = []
     for label in labels:
+        by_job = [_tallies(recordings, label, mine) for mine in detections]
         figures = [
-            {"job_id": job.id, "model": job.model} | _figures(recordings, label, mine)
-            for job, mine in zip(jobs, detections, strict=True)
+            {"job_id": job.id, "model": job.model} | _figures(groups) for job, groups in zip(jobs, by_job, strict=True)
         ]
-        rows.append({"label": label, "jobs": figures})
-    return Evaluation(len(recordings), len(learned), rows)
+        rows.append({"label": label, "jobs": figures, "change": _change(*by_job) if len(jobs) == 2 else None})
+        if len(jobs) == 2:
+            places += _differences(recordings, label, detections, job_ids)
+    return Evaluation(len(recordings), len(learned), rows, places[:most_differences], len(places))
 
 
 def _files_by_audio(box: Box, job: JobSettings, dataset_id: str) -> dict[str, str]:
@@ -86,11 +111,19 @@ def _detections(box: Box, files: dict[str, str]) -> dict[str, list[Detection]]:
     return by_audio
 
 
-def _figures(recordings: Sequence[Heard], label: str, detections: dict[str, list[Detection]]) -> dict[str, Any]:
+def _of_label(heard: Heard, label: str, detections: Mapping[str, list[Detection]]) -> list[Detection]:
+    return [d for d in detections[heard.audio_id] if d.artifact_type == label]
+
+
+def _tallies(recordings: Sequence[Heard], label: str, detections: Mapping[str, list[Detection]]) -> dict[str, Tally]:
     groups: dict[str, Tally] = {}
     for heard in recordings:
-        mine = [d for d in detections[heard.audio_id] if d.artifact_type == label]
+        mine = _of_label(heard, label, detections)
         groups[heard.group] = groups.get(heard.group, Tally()) + tally(heard, label, mine)
+    return groups
+
+
+def _figures(groups: Mapping[str, Tally]) -> dict[str, Any]:
     counted = total([*groups.values()])
     known = bool(counted.absent_ms)
     return {
@@ -105,3 +138,36 @@ def _figures(recordings: Sequence[Heard], label: str, detections: dict[str, list
         "false_alarms_per_hour": counted.alarms_per_hour if known else None,
         "false_alarms_per_hour_at_most": counted.most_alarms_per_hour if known else None,
     }
+
+
+def _change(first: Mapping[str, Tally], second: Mapping[str, Tally]) -> dict[str, Any] | None:
+    """Return how much better the second is, with intervals by drawing the same groups of both; None without groups."""
+    if not first:
+        return None
+    before, after = (total([*groups.values()]) for groups in (first, second))
+    return {
+        name: {"value": getattr(after, name) - getattr(before, name), "interval": [*interval]}
+        for name, interval in change_intervals(first, second, SEED).items()
+    }
+
+
+def _differences(
+    recordings: Sequence[Heard],
+    label: str,
+    detections: Sequence[Mapping[str, list[Detection]]],
+    job_ids: Sequence[str],
+) -> Iterable[Difference]:
+    """Yield what only one of both jobs reported."""
+    for heard in recordings:
+        first, second = (outcomes(heard, label, _of_label(heard, label, mine)) for mine in detections)
+        for outcome, number in differences(first, second):
+            yield Difference(
+                audio_id=heard.audio_id,
+                group=heard.group,
+                label=label,
+                start_ms=outcome.start_ms,
+                end_ms=outcome.end_ms,
+                reported_by=job_ids[number],
+                confidence=outcome.confidence or 0.0,
+                truth=TRUTHS[outcome.kind],
+            )

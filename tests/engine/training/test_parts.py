@@ -13,7 +13,16 @@ from appliance.engine.scoring.events import Detection
 from appliance.engine.training import intervals
 from appliance.engine.training.fingerprint import Fingerprinter, copies
 from appliance.engine.training.head import backward, forward, initial
-from appliance.engine.training.judge import calibration_error, f1_interval, poisson_upper, tally
+from appliance.engine.training.judge import (
+    Tally,
+    calibration_error,
+    change_intervals,
+    differences,
+    f1_interval,
+    outcomes,
+    poisson_upper,
+    tally,
+)
 from appliance.engine.training.marks import ABSENT, PRESENT, UNKNOWN, UNSURE, frame_states
 from appliance.engine.training.request import Stretch, TrainingRecording, TrainingRequest
 from appliance.engine.training.split import folds, lacks, split
@@ -140,6 +149,27 @@ def test_detections_are_compared_with_events_one_to_one_and_alarms_count_only_wh
     assert (counted.hits, counted.misses, counted.alarms) == (1, 1, 2)  # not the unsure, not the unheard
     assert counted.absent_ms == 10_000 - 200 - 1000
     assert (counted.precision, counted.recall, counted.f1) == (1 / 3, 1 / 2, 0.4)
+
+
+def test_two_detectors_are_compared_on_the_same_groups() -> None:
+    """Groups differ much, and the second detector finds one event more in each: so it is surely better."""
+    groups = {f"group-{number}": 10 * number for number in range(1, 10)}
+    first = {group: Tally(hits=hits, misses=10) for group, hits in groups.items()}
+    second = {group: Tally(hits=hits + 1, misses=9) for group, hits in groups.items()}
+    low, high = change_intervals(first, second, 0)["recall"]
+    assert 0 < low < high < 0.05
+    assert f1_interval(first, 0)[1] > f1_interval(second, 0)[0]  # their own intervals overlap
+
+
+def test_what_only_one_of_two_detectors_reports() -> None:
+    recording = said(0, "a", events=ticks(3), reviewed=(Stretch("tick", 0, 10_000),))
+    times = ([(0, 50), (1000, 1100), (6000, 6100), (20_000, 20_100)], [(1100, 1200), (2000, 2100), (6150, 6200)])
+    first, second = (outcomes(recording, "tick", [Detection("tick", a, b, 0.9) for a, b in some]) for some in times)
+    assert [(row.kind, row.start_ms, number) for row, number in differences(first, second)] == [
+        ("hit", 0, 0),
+        ("hit", 2000, 1),
+        ("unknown", 20_000, 0),
+    ]
 
 
 def test_intervals_of_figures() -> None:
