@@ -177,6 +177,9 @@ class Settings(BaseSettings):
         description="Minutes of reviewed audio without a label that a training of it needs, to tell it from the rest.",
     )
     training_seconds: float = Field(7200.0, gt=0, description="How long one training may take.")
+    training_memory_bytes: int = Field(
+        2 * 1024**3, ge=256 * 1024**2, description="How much memory the process of a training may allocate."
+    )
     training_cache_bytes: int = Field(
         20 * 1024**3, ge=0, description="Size of the cache of features of recordings, 350 MB for an hour of audio."
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -50,6 +51,8 @@ def main(job_id: str, train: Train, open_box: Callable[[Settings], Box] = open_b
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threading.Thread(target=_end_with_input, daemon=True).start()
     settings = load_settings()
+    limit = settings.training_memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # features in mapped files are no data
     configure_logging(settings.log_level, "training")
     box = open_box(settings)
     workspace = training_work.workspace_of(box, job_id)
@@ -59,6 +62,8 @@ def main(job_id: str, train: Train, open_box: Callable[[Settings], Box] = open_b
             request = training_work.request_of(box, training_work.load_job(box, job_id))
             result = train(request, workspace, _say_progress, stopping.is_set)
         except Exception as error:
+            if isinstance(error, MemoryError):
+                error = TrainingRefused(f"The training needs more than {limit} bytes (training_memory_bytes).")
             _say(**_named(error))
             return 1
     _say(report=result.report, model=str(result.model))

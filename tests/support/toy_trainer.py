@@ -1,7 +1,8 @@
 """``python -m tests.support.toy_trainer JOB_ID``: the process that trains, with a training that waits and counts.
 
 Each phase notes that it began, waits until the workspace has a file ``go-PHASE``, and leaves a file, by which the next
-process knows that it is over. A file ``refuse`` makes it refuse, and the model is the toy model of the tests.
+process knows that it is over. A file ``refuse`` makes it refuse, and ``hog`` makes it take a gigabyte. The model is the
+toy model of the tests.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def train(
             time.sleep(0.01)
         if (workspace / "refuse").exists():
             raise TrainingRefused("labels: 'knock' is one recording in many copies.")
+        if (workspace / "hog").exists():
+            bytearray(1024**3)
         (workspace / f"done-{phase}").touch()
     model = toy_models.frame_model(workspace, request.name, request.version)
     return TrainingReport({"begun": (workspace / "begun").read_text().split()}, model)

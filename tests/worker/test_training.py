@@ -169,6 +169,20 @@ def test_a_training_that_takes_too_long_is_given_up(make: Callable[..., Training
     assert "took longer than 0.2 s (training_seconds)" in str(job.error_message)
 
 
+def test_a_training_that_needs_too_much_memory_is_given_up(
+    make: Callable[..., TrainingFixture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPLIANCE_TRAINING_MEMORY_BYTES", str(512 * 1024**2))  # the process reads it
+    fixture = make()
+    job_id = fixture.start()
+    with fixture.working():
+        fixture.reached(job_id, "preparing")
+        (fixture.workspace(job_id) / "hog").touch()
+        fixture.go(job_id, "preparing")
+        job = fixture.reached(job_id, "failed")
+    assert job.error_message == "The training needs more than 536870912 bytes (training_memory_bytes)."
+
+
 def test_a_training_whose_process_dies_again_and_again_is_given_up(
     make: Callable[..., TrainingFixture], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,8 +138,14 @@ def scores_of(head: Head, features: np.ndarray) -> np.ndarray:
 
 def _moments(recordings: Sequence[Marked]) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of each feature and one over its spread, over frames of all recordings."""
-    sample = np.concatenate([marked.features[::10].astype(np.float64) for marked in recordings])
-    return sample.mean(axis=0).astype(np.float32), (1 / (sample.std(axis=0) + 1e-3)).astype(np.float32)
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for marked in recordings:  # one after another: all of ten hours would fill the memory
+        sample = marked.features[::10].astype(np.float64)
+        count += len(sample)
+        total, squares = total + sample.sum(axis=0), squares + (sample**2).sum(axis=0)
+    mean = total / count
+    spread = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    return mean.astype(np.float32), (1 / (spread + 1e-3)).astype(np.float32)
 
 
 def _balance(recordings: Sequence[Marked]) -> np.ndarray:
