@@ -96,7 +96,7 @@ def test_a_detector_is_trained_and_used_although_its_worker_dies(
     (row,) = report["per_label"]
     assert row["held_out_groups"] >= 3
     assert row["f1"] > 0.9, row
-    assert not list((appliance.data_dir / "training").glob(job_id))
+    wait_for(lambda: not list((appliance.data_dir / "training").glob(job_id)))
     event = wait_for(lambda: [call for call in receiver.calls if job_id in str(call)])
     assert "training.completed" in str(event[0])
     model = api.get("/api/v1/models/beeps")
