@@ -47,6 +47,7 @@ Train = Callable[[TrainingRequest, Path, Callable[[Phase, float], None], Callabl
 def main(job_id: str, train: Train, open_box: Callable[[Settings], Box] = open_box) -> int:
     """Train, and say how it went. Returns 0 if there is a model."""
     os.nice(LOWEST)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # nice alone lets it end its turn before inference
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threading.Thread(target=_end_with_input, daemon=True).start()
