@@ -34,6 +34,7 @@ MINUTE = 60 * RATE_HZ
 LABELS = ("keystroke", "notification", "thump", "muffled")
 EVENTS_A_MINUTE = 2  # of each label, in minutes that have any
 EVENTS = (50, 10, 25)
+HELD_OUT = 60  # minutes
 MUSIC = ("drascula-music", "lincity-ng-data", "pushover-data", "unknown-horizons", "widelands-data")
 EVALUATION = CACHE / "sources" / "evaluate"
 
@@ -102,7 +103,7 @@ def all_sounds() -> Sounds:
 def recordings(folder: Path, num_fitted: int) -> tuple[list[TrainingRecording], list[TrainingRecording]]:
     """Write minutes and return those to learn from, of at least ``num_fitted`` events of each label, and the others.
 
-    The first ones to learn from are each of another group.
+    Those to learn from are each of another group. There are up to HELD_OUT others.
     """
     rng = np.random.default_rng(0)
     sounds = all_sounds()
@@ -116,6 +117,8 @@ def recordings(folder: Path, num_fitted: int) -> tuple[list[TrainingRecording], 
         side, parity = (fitted, 0) if is_fitted else (others, 1)
         mine = {label: some[parity::2] for label, some in sounds.items()}
         for x in by_group[group][: 1 if is_fitted else None]:
+            if len(others) == HELD_OUT:
+                return fitted, others
             number = len(fitted) + len(others)
             events = mix_events(x, mine, rng) if len(side) % 3 else ()
             side.append(write(folder / f"{number}.flac", x, group, events, held_out=not is_fitted))
