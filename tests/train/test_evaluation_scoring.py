@@ -47,7 +47,7 @@ def test_collars_and_type(event, detection, right):
 def test_an_event_is_found_once():
     file = scored([("click", 1.0, 1.001)], [("click", 1.0, 1.01, 0.9), ("click", 1.05, 1.06, 0.8)])
     counts = file.counts["click"]
-    assert (counts.found, counts.missed, counts.false) == (1, 0, 1)
+    assert (counts.hits, counts.misses, counts.alarms) == (1, 0, 1)
     assert file.right == [True, False]
 
 
@@ -55,7 +55,7 @@ def test_the_matching_is_the_largest():
     # The surer detection fits both events; giving it the wrong one would lose the other detection its only event.
     events = [("click", 1.0, 1.001), ("click", 1.15, 1.151)]
     file = scored(events, [("click", 1.08, 1.09, 0.9), ("click", 0.95, 0.96, 0.5)])
-    assert file.counts["click"].found == 2
+    assert file.counts["click"].hits == 2
 
 
 def test_unsure_labels_count_neither_way():

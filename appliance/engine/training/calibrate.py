@@ -9,10 +9,10 @@ import numpy as np
 
 from appliance.engine.scoring.events import Detection
 from appliance.engine.scoring.spans import find_spans
+from appliance.engine.training.figures import logit
 from appliance.engine.training.judge import Tally, tally, total
 from appliance.engine.training.request import TrainingRecording
 
-LEAST_SCORE = 1e-6
 LOW_THRESHOLD = 0.1  # of the scores before calibration: what is below is never reported
 HYSTERESIS_RATIO = 0.5
 MERGE_WINDOW_MS = 200
@@ -35,12 +35,6 @@ class Calibration:
         """Return the confidences of scores."""
         z = self.scale * logit(scores) + self.offset
         return 0.5 * (1.0 + np.tanh(0.5 * z))
-
-
-def logit(p: np.ndarray) -> np.ndarray:
-    """Return the logit, finite for 0 and 1 too."""
-    p = np.clip(p.astype(np.float64), LEAST_SCORE, 1 - LEAST_SCORE)
-    return np.log(p) - np.log1p(-p)
 
 
 def detections_in(

@@ -15,7 +15,8 @@ from appliance.engine.scoring.detector import analyse
 from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, rules_of
 from appliance.engine.scoring.levels import Levels
 from appliance.engine.scoring.scorer import Scorer
-from appliance.engine.training.judge import Tally, calibration_error, f1_interval, tally, total
+from appliance.engine.training.figures import calibration_error
+from appliance.engine.training.judge import Tally, f1_interval, tally, total
 from appliance.engine.training.limits import WARN_CLEAN_SECONDS, WARN_EVENTS
 from appliance.engine.training.request import TrainingRecording, TrainingRequest
 from appliance.engine.training.split import Split

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from appliance.engine.models.manifest import Manifest
 from appliance.engine.models.store import GRAPH, MANIFEST, StoredModel
-from appliance.engine.training.calibrate import HYSTERESIS_RATIO, LEAST_SCORE, MERGE_WINDOW_MS, Calibration
+from appliance.engine.training.calibrate import HYSTERESIS_RATIO, MERGE_WINDOW_MS, Calibration
+from appliance.engine.training.figures import LEAST_SCORE
 from appliance.engine.training.head import DILATIONS, Head
 from appliance.engine.training.request import TrainingRequest
 from appliance.errors import InvalidManifest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from appliance.engine.scoring.events import Detection
+from appliance.engine.training.figures import Counts, poisson_upper
 from appliance.engine.training.intervals import total_ms
 from appliance.engine.training.request import Said, Stretch
 from appliance.engine.training.split import negatives_of
@@ -35,12 +35,9 @@ class Outcome:
 
 
 @dataclass
-class Tally:
+class Tally(Counts):
     """What was counted for one label in some recordings, and in how much reviewed time without the label."""
 
-    hits: int = 0
-    misses: int = 0
-    alarms: int = 0
     absent_ms: int = 0
     peaks: list[tuple[float, bool]] = field(default_factory=list)  # confidence of a detection, and whether it is right
 
@@ -52,21 +49,6 @@ class Tally:
             self.absent_ms + other.absent_ms,
             self.peaks + other.peaks,
         )
-
-    @property
-    def precision(self) -> float:
-        """Share of the detections that are right; 0 without any."""
-        return self.hits / max(1, self.hits + self.alarms)
-
-    @property
-    def recall(self) -> float:
-        """Share of the events that were detected; 0 without any."""
-        return self.hits / max(1, self.hits + self.misses)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of both."""
-        return 2 * self.hits / max(1, 2 * self.hits + self.misses + self.alarms)
 
     @property
     def alarms_per_hour(self) -> float:
@@ -177,28 +159,3 @@ def _drawn(by_group: Mapping[str, Tally], seed: int) -> dict[str, np.ndarray]:
 def _interval(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
-
-
-def poisson_upper(count: int, confidence: float = 0.95) -> float:
-    """Return the mean below which a Poisson count lies with this confidence: about 3 for none."""
-    low, high = 0.0, 10.0 + 3.0 * count
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = sum(math.exp(k * math.log(middle) - middle - math.lgamma(k + 1)) for k in range(count + 1))
-        low, high = (middle, high) if below > 1 - confidence else (low, middle)
-    return high
-
-
-def calibration_error(peaks: Sequence[tuple[float, bool]], bins: int = 10) -> float:
-    """Return by how much confidences differ from the share that is right, weighed by their number; 0 without any."""
-    if not peaks:
-        return 0.0
-    confidences, right = (np.array(column, float) for column in zip(*peaks, strict=True))
-    which = np.minimum((confidences * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(confidences[which == b].mean() - right[which == b].mean()) * np.mean(which == b)
-            for b in range(bins)
-            if np.any(which == b)
-        )
-    )

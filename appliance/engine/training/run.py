@@ -20,11 +20,12 @@ from appliance.engine.training.calibrate import Calibration, calibrate, detectio
 from appliance.engine.training.card import card
 from appliance.engine.training.evaluate import evaluate, from_json, per_label, to_json
 from appliance.engine.training.features import FeatureCache, Heard, Hearer
+from appliance.engine.training.figures import calibration_error
 from appliance.engine.training.fingerprint import copies
 from appliance.engine.training.fit import fit_head, scores_of
 from appliance.engine.training.graph import write_model
 from appliance.engine.training.head import Head, probabilities
-from appliance.engine.training.judge import calibration_error, tally, total
+from appliance.engine.training.judge import tally, total
 from appliance.engine.training.marks import Marked, frame_states
 from appliance.engine.training.request import Phase, TrainingRecording, TrainingReport, TrainingRequest
 from appliance.engine.training.split import Split, folds, joined, lacks, split

@@ -65,7 +65,7 @@ def interval(
         for column, label in enumerate(labels):
             if mechanism is None:
                 counts = scored.counts[label]
-                row[column, :HOURS] += counts.found, counts.missed, counts.false
+                row[column, :HOURS] += counts.hits, counts.misses, counts.alarms
             else:
                 for event, ok in zip(scored.events, scored.found, strict=True):
                     row[column, FOUND if ok else MISSED] += (event.label, event.mechanism) == (label, mechanism)

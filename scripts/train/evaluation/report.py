@@ -101,7 +101,7 @@ def label_table(files: list[ScoredFile]) -> str:
     for name, labels in [*((label, [label]) for label in LABELS), ("all (micro)", list(LABELS))]:
         c, errors = total(faulty, labels), onset_errors(faulty, labels)
         onset = " / ".join(f"{1000 * np.quantile(errors, q):.0f}" for q in (0.5, 0.9)) if errors else "–"
-        rows.append((name, c.found + c.missed, c.precision, c.recall, _f1(faulty, labels), _rate(clean, labels), onset))
+        rows.append((name, c.hits + c.misses, c.precision, c.recall, _f1(faulty, labels), _rate(clean, labels), onset))
     header = ["label", "events", "precision", "recall", "F1", "false alarms / h", "onset error in ms, median / 90 %"]
     return table(header, rows)
 
@@ -148,7 +148,7 @@ def clean_table(files: list[ScoredFile]) -> str:
     groups |= grouped(clean, lambda scored: scored.entry["package"])
     rows = [
         (name, f"{hours(part) * 60:.1f}", _rate(part),
-         ", ".join(f"{label} {n}" for label in LABELS if (n := total(part, [label]).false)) or "–")
+         ", ".join(f"{label} {n}" for label in LABELS if (n := total(part, [label]).alarms)) or "–")
         for name, part in groups.items()
     ]  # fmt: skip
     return table(["clean recordings", "minutes", "false alarms / h", "which"], rows)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from appliance.engine.training import figures
+from appliance.engine.training.figures import Bin, Counts
 from evaluation.labels import LABELS
 
 ONSET_COLLAR_SECONDS = 0.1
@@ -22,33 +24,6 @@ class Span:
     end_seconds: float
     confidence: float = 1.0
     mechanism: str = ""
-
-
-@dataclass
-class Counts:
-    """Events that were detected, events that were missed, and false detections."""
-
-    found: int = 0
-    missed: int = 0
-    false: int = 0
-
-    def __iadd__(self, other: Counts) -> Counts:
-        self.found += other.found
-        self.missed += other.missed
-        self.false += other.false
-        return self
-
-    @property
-    def precision(self) -> float:
-        return self.found / max(1, self.found + self.false)
-
-    @property
-    def recall(self) -> float:
-        return self.found / max(1, self.found + self.missed)
-
-    @property
-    def f1(self) -> float:
-        return 2 * self.found / max(1, 2 * self.found + self.missed + self.false)
 
 
 @dataclass
@@ -125,11 +100,8 @@ def score_file(entry: dict, answer: dict) -> ScoredFile:
 
 
 def total(files: Iterable[ScoredFile], labels: Iterable[str] = LABELS) -> Counts:
-    counts = Counts()
-    for scored in files:
-        for label in labels:
-            counts += scored.counts[label]
-    return counts
+    counts = [scored.counts[label] for scored in files for label in labels]
+    return Counts(*(sum(getattr(one, name) for one in counts) for name in ("hits", "misses", "alarms")))
 
 
 def by_label(files: list[ScoredFile]) -> dict[str, Counts]:
@@ -152,7 +124,7 @@ def hours(files: list[ScoredFile]) -> float:
 
 
 def false_alarms_per_hour(files: list[ScoredFile], labels: Iterable[str] = LABELS) -> float:
-    return total(files, labels).false / max(hours(files), 1e-9)
+    return total(files, labels).alarms / max(hours(files), 1e-9)
 
 
 def by_mechanism(files: list[ScoredFile]) -> dict[str, Counter]:
@@ -179,16 +151,11 @@ def onset_errors(files: Iterable[ScoredFile], labels: Iterable[str] = LABELS) ->
     return [error for scored in files for label, error in scored.onset_errors if label in labels]
 
 
-def calibration_error(files: list[ScoredFile], num_bins: int = 10) -> tuple[float, list[tuple[float, float, int]]]:
+def calibration_error(files: list[ScoredFile]) -> tuple[float, list[Bin]]:
     """Expected calibration error over the confidences of detections, and its bins (confidence, share right, count)."""
-    confidences = np.array([d.confidence for scored in files for d in scored.detections])
-    right = np.array([ok for scored in files for ok in scored.right], dtype=float)
-    if not len(confidences):
-        return 0.0, []
-    numbers = np.minimum((confidences * num_bins).astype(int), num_bins - 1)
-    bins = [
-        (float(confidences[numbers == b].mean()), float(right[numbers == b].mean()), int(np.sum(numbers == b)))
-        for b in range(num_bins)
-        if np.any(numbers == b)
+    peaks = [
+        (detection.confidence, ok)
+        for scored in files
+        for detection, ok in zip(scored.detections, scored.right, strict=True)
     ]
-    return sum(abs(c - r) * count for c, r, count in bins) / len(confidences), bins
+    return figures.calibration_error(peaks), figures.calibration_bins(peaks)

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from appliance.engine.training import figures
+from appliance.engine.training.figures import logit
 from training.events import Event, Rule, detect, matched
 from training.labels import LABELS
 
 Scored = list[tuple[np.ndarray, list[Event]]]  # (scores (frames, labels), true events) of each recording
 
 LOGIT_RANGE = 13.0
-
-
-def logit(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(p) - np.log1p(-p)
 
 
 def maxima(scored: Scored, label: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
@@ -75,17 +72,10 @@ def fit_curve(scored: Scored, label: str) -> Curve:
     return curve
 
 
-def calibration_error(scored: Scored, bins: int = 10) -> float:
+def calibration_error(scored: Scored) -> float:
     """Return the expected calibration error of event maxima over all labels, events cut at 0.3."""
     tops, right = (np.concatenate(parts) for parts in zip(*(maxima(scored, name, 0.3) for name in LABELS), strict=True))
-    which = np.minimum((tops * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(tops[which == b].mean() - right[which == b].mean()) * np.mean(which == b)
-            for b in range(bins)
-            if np.any(which == b)
-        )
-    )
+    return figures.calibration_error([*zip(tops.tolist(), right.tolist(), strict=True)])
 
 
 def apply(scores: np.ndarray, curves: dict[str, Curve]) -> np.ndarray:

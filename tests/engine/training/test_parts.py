@@ -11,16 +11,15 @@ import pytest
 from appliance.engine.decode.decoder import DecodeLimits
 from appliance.engine.scoring.events import Detection
 from appliance.engine.training import intervals
+from appliance.engine.training.figures import calibration_error, poisson_upper
 from appliance.engine.training.fingerprint import Fingerprinter, copies
 from appliance.engine.training.head import backward, forward, initial
 from appliance.engine.training.judge import (
     Tally,
-    calibration_error,
     change_intervals,
     differences,
     f1_interval,
     outcomes,
-    poisson_upper,
     tally,
 )
 from appliance.engine.training.marks import ABSENT, PRESENT, UNKNOWN, UNSURE, frame_states
