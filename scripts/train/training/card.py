@@ -16,6 +16,15 @@ LICENCES = {
     "asterisk-core-sounds-fr-wav": "CC-BY-SA-3.0",
     "asterisk-core-sounds-ru-wav": "CC-BY-SA-3.0",
     "singularity-music": "CC-BY-SA-3.0",
+    "hedgewars-data": "GPL-2, sounds GFDL-1.3 and CC-BY-SA-3.0",
+    "openarena-data": "GPL-2+",
+    "wesnoth-1.16-data": "GPL-2+",
+    "supertux-data": "GPL-3+, music GPL-2+",
+    "megaglest-data": "CC-BY-SA-3.0",
+    "ktuberling-data": "GPL-2+",
+    "sonic-pi-samples": "CC0-1.0",
+    "frozen-bubble-data": "GPL-2",
+    "pingus-data": "GPL-2+",
 }
 
 MEANINGS = {

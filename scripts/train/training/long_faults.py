@@ -79,7 +79,9 @@ def hum(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Place
     base_hz = float(rng.choice([50.0, 60.0])) * (1 + rng.uniform(-0.002, 0.002))
     harmonics = int(rng.integers(3, 20))
     slope = rng.uniform(0.5, 2.0)
-    odd_only, even_strong = rng.random() < 0.3, rng.random() < 0.4
+    odd_only, even_strong, even_only = rng.random() < 0.3, rng.random() < 0.4, rng.random() < 0.25
+    drift = rng.uniform(0, 0.01) * np.sin(2 * np.pi * rng.uniform(0.1, 0.6) * t) if rng.random() < 0.25 else 0.0
+    turns = np.cumsum(base_hz * (1 + drift) * np.ones(len(t))) / rate_hz
     tone = np.zeros(len(t))
     for k in range(1, harmonics + 1):
         weight = k**-slope * rng.uniform(0.3, 1.0)
@@ -87,13 +89,15 @@ def hum(rng: np.random.Generator, x: np.ndarray, rate_hz: int, at: int) -> Place
             weight *= 0.1
         if even_strong and not odd_only and k % 2 == 0:
             weight *= 2.5
+        if even_only and not odd_only and k % 2:
+            weight *= 0.02
         if k * base_hz < 0.45 * rate_hz:
-            tone += weight * np.sin(2 * np.pi * k * base_hz * t + rng.uniform(0, 6.3))
+            tone += weight * np.sin(2 * np.pi * k * turns + rng.uniform(0, 6.3))
     edge = int(log_uniform(rng, 0.005, 0.25) * rate_hz)
     shape = np.ones(len(t), np.float32) if whole else envelope(len(t), edge)
     sos = bandpass(rate_hz, 200 if rate_hz <= 8000 else 30, 1000)
     in_band = rms(sosfilt(sos, x[start:end]))
-    level = max(in_band, 10 ** (-58 / 20)) * gain(rng.uniform(-14, 12)) / max(rms(sosfilt(sos, tone)), 1e-9)
+    level = max(in_band, 10 ** (-58 / 20)) * gain(rng.uniform(-17, 12)) / max(rms(sosfilt(sos, tone)), 1e-9)
     level = min(level, 0.5 / np.abs(tone).max())
     y = x.copy()
     y[start:end] += (level * tone * shape).astype(np.float32)

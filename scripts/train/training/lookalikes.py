@@ -11,6 +11,7 @@ import numpy as np
 from scipy import signal
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
+from training.effects import EFFECTS
 from training.faults import log_uniform
 from training.levels import bandpass, envelope, fade_in, gain, rms
 
@@ -244,6 +245,7 @@ LOOKALIKES: tuple[tuple[Lookalike, float], ...] = (
     (steady_noise, 0.1),
     (limited, 0.06),
     (loop, 0.07),
+    *EFFECTS,
 )
 
 

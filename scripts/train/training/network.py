@@ -27,13 +27,14 @@ POOL_FRAMES = 15  # an event is named from the 70 ms around each of its frames
 
 
 class Block(nn.Module):
-    """Residual block on (batch, CHANNELS, T): a dilated convolution over three frames, then a mix."""
+    """Residual block on (batch, CHANNELS, T): a dilated convolution over three frames to ``inner`` channels, a mix."""
 
-    def __init__(self, channels: int, dilation: int) -> None:
+    def __init__(self, channels: int, dilation: int, inner: int | None = None) -> None:
         super().__init__()
-        self.wide = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm = nn.BatchNorm1d(channels)
-        self.mix = nn.Conv1d(channels, channels, 1)
+        inner = inner or channels
+        self.wide = nn.Conv1d(channels, inner, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm1d(inner)
+        self.mix = nn.Conv1d(inner, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.mix(F.relu(self.norm(self.wide(x))))
@@ -74,19 +75,26 @@ class Network(nn.Module):
         """event (batch, 1, T), type (batch, 4, T), long (batch, 2, T), overload (batch, 1, T) logits, embedding
         (batch, CHANNELS) and hidden (batch, CHANNELS, T)."""
         frames = features.shape[2]
-        mel = features[:, :MEL_CHANNELS].transpose(1, 2).reshape(-1, 2 * frames, MEL_BANDS)
-        around = F.avg_pool1d(mel.transpose(1, 2), 41, 1, 20, count_include_pad=False).transpose(1, 2)
-        image = torch.stack([mel, mel - around], 1)
-        spectral = self.spectral(image).permute(0, 1, 3, 2).flatten(1, 2)
-        spread = F.avg_pool1d(low, 25, 1, 12, count_include_pad=False)
-        bass = self.low(torch.cat([low, spread], 1))
-        bass = bass[:, :, :, None].expand(-1, -1, -1, 4).reshape(bass.shape[0], -1, frames)
-        x = torch.cat([self.spectral_out(spectral), self.fine(features[:, MEL_CHANNELS:]), bass], 1)
+        spectral = self.spectral(self.image(features)).permute(0, 1, 3, 2).flatten(1, 2)
+        fine = self.fine(features[:, MEL_CHANNELS:])
+        x = torch.cat([self.spectral_out(spectral), fine, self.bass(low, frames)], 1)
         x = self.out(self.trunk(self.join(x)))
         event, kind, long, overload = self.heads(x).split([1, len(SHORT_LABELS), 2, 1], 1)
         weight = torch.sigmoid(event) + 1e-3
         pooled = _pool(weight * kind) / _pool(weight)
         return {"event": event, "type": pooled, "long": long, "overload": overload, "embedding": x.mean(2), "hidden": x}
+
+    def image(self, features: Tensor) -> Tensor:
+        """Return the log-mel, and its difference from the 200 ms around: (batch, 2, 2 * T, MEL_BANDS)."""
+        mel = features[:, :MEL_CHANNELS].transpose(1, 2).reshape(-1, 2 * features.shape[2], MEL_BANDS)
+        around = F.avg_pool1d(mel.transpose(1, 2), 41, 1, 20, count_include_pad=False).transpose(1, 2)
+        return torch.stack([mel, mel - around], 1)
+
+    def bass(self, low: Tensor, frames: int) -> Tensor:
+        """Return what the low bins show, at each frame: (batch, 48, T)."""
+        spread = F.avg_pool1d(low, 25, 1, 12, count_include_pad=False)
+        bass = self.low(torch.cat([low, spread], 1))
+        return bass[:, :, :, None].expand(-1, -1, -1, 4).reshape(bass.shape[0], -1, frames)
 
 
 class Committee(nn.Module):
@@ -169,7 +177,7 @@ def evened(p: Tensor) -> Tensor:
     level = torch.tensor([EXTENT_LEVELS[name] for name in LABELS])[:, None]
     filled = closed(p).transpose(1, 2)
     inside = (filled >= level).to(filled.dtype)
-    return _spread(_spread(filled, inside, True), inside, False).transpose(1, 2)
+    return torch.maximum(*_spread(filled, inside)).transpose(1, 2)
 
 
 def trimmed(extent: Tensor, active: Tensor) -> Tensor:
@@ -178,27 +186,27 @@ def trimmed(extent: Tensor, active: Tensor) -> Tensor:
     So an event begins and ends at what is active on both sides of a frame, not at the extent alone.
     """
     inside = (extent >= EXTENT_LEVELS["clipping"]).to(extent.dtype)
-    before, after = (_spread(active * inside, inside, forward) for forward in (True, False))
+    before, after = _spread(active * inside, inside)
     return torch.maximum(torch.minimum(before, after), torch.minimum(extent, active))
 
 
-def _spread(top: Tensor, inside: Tensor, forward: bool) -> Tensor:
-    """Return ``top`` (batch, labels, T) with each frame at the highest of its stretch so far, or from there on.
+def _spread(top: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``top`` (batch, labels, T) with each frame at the highest of its stretch so far, and from there on.
 
-    It works by doubling steps. ``inside`` is 1 in the frames of stretches.
+    It works by doubling steps, for both directions at once. ``inside`` is 1 in the frames of stretches.
     """
-    step, joined = 1, inside * _shifted(inside, 1, forward)
-    while step < top.shape[2]:
-        top = torch.maximum(top, _shifted(top, step, forward) * joined)
-        joined = joined * _shifted(joined, step, forward)
+    top, inside = torch.stack([top, top.flip(2)]), torch.stack([inside, inside.flip(2)])
+    step, joined = 1, inside * _later(inside, 1)
+    while step < top.shape[3]:
+        top = torch.maximum(top, _later(top, step) * joined)
+        joined = joined * _later(joined, step)
         step *= 2
-    return top
+    return top[0], top[1].flip(2)
 
 
-def _shifted(x: Tensor, step: int, forward: bool) -> Tensor:
-    """x (batch, labels, T) later (or earlier) by ``step`` frames, zeros coming in."""
-    frames = x.shape[2]
-    return F.pad(x, (step, 0))[:, :, :frames] if forward else F.pad(x, (0, step))[:, :, step:]
+def _later(x: Tensor, step: int) -> Tensor:
+    """x (2, batch, labels, T) later by ``step`` frames, zeros coming in."""
+    return F.pad(x, (step, 0))[:, :, :, : x.shape[3]]
 
 
 def calibrated(p: Tensor, scale: Tensor, offset: Tensor) -> Tensor:

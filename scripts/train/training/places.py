@@ -18,6 +18,15 @@ FIT_PACKAGES = (
     "festvox-ru",
     "asterisk-core-sounds-en-wav",
     "asterisk-core-sounds-ru-wav",
+    "hedgewars-data",
+    "openarena-data",
+    "wesnoth-1.16-data",
+    "supertux-data",
+    "megaglest-data",
+    "ktuberling-data",
+    "sonic-pi-samples",
+    "frozen-bubble-data",
+    "pingus-data",
 )
 
 # These packages are kept out of fitting: epochs are compared, and calibration is fitted, on them.

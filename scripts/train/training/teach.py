@@ -1,0 +1,115 @@
+"""Fits the student to its lessons: to the truth, and on clips with faults to the teacher's answers as well."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from training.clips import CLIP_FRAMES
+from training.fit import SHORT, Average, _near_an_edge, retimbred
+from training.front_end import LOW_BINS
+from training.labels import SHORT_LABELS
+from training.lean_front_end import FEATURE_CHANNELS
+from training.lessons import SPLITS, load
+from training.network import LONG
+from training.places import WORK
+from training.student import Student
+
+TEACHERS_SHARE = 0.4  # of the targets on clips with faults; the rest is the truth
+BATCH, PEAK_RATE, WARM_UP = 16, 0.8e-3, 100
+NAMES = len(SHORT_LABELS)
+
+
+def unpacked(rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return (features (batch, FEATURE_CHANNELS, T), low (batch, LOW_BINS, T // 4)) of rows (batch, ROW) float16."""
+    x, split = torch.from_numpy(rows), FEATURE_CHANNELS * CLIP_FRAMES
+    features = x[:, :split].float().reshape(-1, FEATURE_CHANNELS, CLIP_FRAMES)
+    return features, x[:, split:].float().reshape(-1, LOW_BINS, CLIP_FRAMES // 4)
+
+
+def loss(logits: dict[str, Tensor], truth: Tensor, taught: Tensor) -> Tensor:
+    """Return the mean loss of a batch.
+
+    truth : (batch, T, TARGETS) in {0, 1}. taught : (batch, T, TAUGHT) in [0, 1], all 0 of a clip without faults. The
+    weights of frames are those of ``fit.loss``.
+    """
+    truth, taught = truth.transpose(1, 2), taught.transpose(1, 2)
+    share = TEACHERS_SHARE * (taught[:, 1:2].amax(2, keepdim=True) > 0).float()
+
+    def mixed(hard: Tensor, soft: Tensor) -> Tensor:
+        return hard + share * (soft - hard)
+
+    short, long = truth[:, SHORT], truth[:, LONG]
+    any_short, click = short.amax(1, keepdim=True), short[:, :1]
+    weight = 1 + 3 * any_short + 3 * click
+    wanted = mixed(any_short, taught[:, :1])
+    event = F.binary_cross_entropy_with_logits(logits["event"].float(), wanted, weight=weight)
+    names = F.log_softmax(logits["type"].float(), 1)
+    named = mixed(short * (1 + 4 * click), taught[:, :1] * taught[:, 1 : 1 + NAMES])
+    naming = -(named * names).sum() / named.sum().clamp(min=1)
+    wanted = mixed(long, taught[:, 1 + NAMES : 3 + NAMES])
+    follow = F.binary_cross_entropy_with_logits(logits["long"].float(), wanted, weight=1 + 3 * _near_an_edge(long))
+    wanted = mixed(truth[:, -1:], taught[:, -1:])
+    overload = F.binary_cross_entropy_with_logits(logits["overload"].float(), wanted)
+    return 4 * event + 0.4 * naming + 3 * follow + 2 * overload
+
+
+def teach(name: str, steps: int, seed: int, start_from: str | None = None) -> None:
+    """Fit for so many steps of BATCH clips; keep the averaged weights as WORK/<name>.pt."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
+    student = Student()
+    if start_from:
+        student.load_state_dict(torch.load(WORK / f"{start_from}.pt"))
+    student.spectral.to(memory_format=torch.channels_last)
+    average = Average(student)
+    plain = [p for p in student.parameters() if p.ndim <= 1]
+    groups = [{"params": [p for p in student.parameters() if p.ndim > 1], "weight_decay": 0.02}]
+    optimiser = torch.optim.AdamW([*groups, {"params": plain, "weight_decay": 0.0}], lr=PEAK_RATE)
+    began, step, total, order, files = time.monotonic(), 0, 0.0, [], []
+    while step < steps:
+        if len(order) < BATCH:
+            files = [part for split in SPLITS for part in load(split)]
+            order = [(file, row) for file, part in enumerate(files) for row in range(len(part))]
+            order = [order[i] for i in rng.permutation(len(order))]
+        chosen, order = sorted(order[:BATCH]), order[BATCH:]
+        batch = np.stack([files[file][row] for file, row in chosen])
+        progress = step / steps
+        for group in optimiser.param_groups:
+            group["lr"] = PEAK_RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+        student.train()
+        features, low = unpacked(batch["row"])
+        features = retimbred(features, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = student(features, low)
+        truth, taught = torch.from_numpy(batch["truth"]).float(), torch.from_numpy(batch["taught"]).float() / 255
+        value = loss(logits, truth, taught)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 2.0)
+        optimiser.step()
+        average.update(student)
+        step += 1
+        total = 0.98 * total + 0.02 * float(value.detach()) if step > 1 else float(value.detach())
+        if step % 50 == 0:
+            minutes, clips = (time.monotonic() - began) / 60, sum(len(part) for part in files)
+            print(f"step {step} of {steps}, {clips} clips, loss {total:.4f}, minute {minutes:.1f}", flush=True)
+            torch.save(average.network.state_dict(), WORK / f"{name}.pt")
+    torch.save(average.network.state_dict(), WORK / f"{name}.pt")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="the weights are kept as <name>.pt")
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start-from", metavar="NAME", help="start from the weights of this network")
+    options = parser.parse_args()
+    teach(options.name, options.steps, options.seed, options.start_from)
