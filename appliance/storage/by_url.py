@@ -8,10 +8,15 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from appliance.errors import ObjectChanged, ObjectMissing, StorageError, StorageUnavailable
+from appliance.errors import NoEngine, ObjectChanged, ObjectMissing, StorageError, StorageUnavailable
 from appliance.storage.seam import connection_pool
 
 BLOCK_BYTES = 1024**2
+OUT_OF_REACH = (
+    urllib3.exceptions.NewConnectionError,  # also a name that is not known
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.SSLError,
+)
 
 
 class UrlReader:
@@ -24,7 +29,8 @@ class UrlReader:
     def fetch(self, url: str, etag: str, file: BinaryIO) -> None:
         """Stream an object's bytes into ``file``.
 
-        Raises ObjectMissing; ObjectChanged if its tag is not ``etag``; StorageUnavailable, StorageError.
+        Raises ObjectMissing; ObjectChanged if its tag is not ``etag``; StorageUnavailable, StorageError; NoEngine if
+        this machine cannot connect to storage at all, so that another one should do the work.
         """
         name = urlsplit(url).path  # the rest of the URL is as good as a key
         try:
@@ -34,8 +40,17 @@ class UrlReader:
                 _check(response.status, name)
                 for block in response.stream(BLOCK_BYTES):
                     file.write(block)
+        except urllib3.exceptions.MaxRetryError as error:
+            if isinstance(error.reason, OUT_OF_REACH):
+                raise NoEngine(f"it cannot connect to object storage ({_words(error.reason)})") from None
+            raise StorageUnavailable(f"Object storage did not respond for {name}: {_words(error.reason)}.") from None
         except (urllib3.exceptions.HTTPError, ConnectionError) as error:
             raise StorageUnavailable(f"Object storage did not respond for {name}: {type(error).__name__}.") from None
+
+
+def _words(reason: Exception | None) -> str:
+    """Return what happened, without the URL."""
+    return str(reason) if isinstance(reason, urllib3.exceptions.SSLError) else type(reason).__name__
 
 
 def _check(status: int, name: str) -> None:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,16 @@ from appliance.engine.models.runtime import choose_provider
 from appliance.engine.models.store import check_checksum
 from appliance.errors import ApplianceError, ConfigurationError, EngineLost, InvalidManifest, NoEngine
 from appliance.services.box import Box
-from appliance.services.cluster import LABEL, versions
 from appliance.services.damage import damage_noticed
 from appliance.services.inference.work import InferenceTask
 from appliance.services.models import resolve
 from appliance.state import nodes as node_rows
-from appliance.state.nodes import Node, NodeState
 from appliance.worker.asks import Answer, Ask
 from appliance.worker.crew import Crew, Member, Shipment, Ticket
 from appliance.worker.engine import Engine, lanes_of
 from appliance.worker.executor import Outcome
 from appliance.worker.lane import Lane
+from appliance.worker.places import Place
 
 log = structlog.get_logger()
 
@@ -73,24 +71,6 @@ class EngineActor:
             if not self._engine.has_model(model_id, digest):
                 self._engine.add_model(model_id, ray.get(reference[0]), digest)
         return self._engine.analyze(asks)
-
-
-@dataclass
-class Place:
-    """A node as the box sees it, and when an engine may be started there again."""
-
-    id: str
-    name: str
-    address: str
-    engines: int
-    has_gpus: bool
-    cores: int
-    refusal: str
-    lost: int = 0
-    failures: int = 0
-    retry_at: float = 0.0
-    fault: str = ""
-    files: int = 0  # of engines that are gone
 
 
 class RayExecutor:
@@ -223,18 +203,21 @@ class RayExecutor:
         alive = {row["NodeID"]: row for row in rows if row["Alive"] and ENGINE in row["Resources"]}
         self._drains = node_rows.drains(self._box.db)
         for node_id in self._places.keys() - alive.keys():
-            for member in [member for member in self._crew.members if member.node_id == node_id]:
+            for member in self._members_of(self._places[node_id]):
                 self._lose(member, "its node left the cluster")
             log.warning("node left", node=self._places.pop(node_id).name)
         for node_id in alive.keys() - self._places.keys():
-            place = self._places[node_id] = _place(alive[node_id])
+            place = self._places[node_id] = Place.of(alive[node_id], ENGINE)
             log.info("node joined", node=place.name, address=place.address, engines=place.engines, why=place.refusal)
         for place in self._places.values():
             self._staff(place, now)
 
+    def _members_of(self, place: Place) -> list[Member]:
+        return [member for member in self._crew.members if member.node_id == place.id]
+
     def _staff(self, place: Place, now: float) -> None:
         """Start the engines that a node lacks, or let those of a node go that is to be drained."""
-        members = [member for member in self._crew.members if member.node_id == place.id]
+        members = self._members_of(place)
         if place.id in self._drains:
             for member in members:
                 self._drain(member, place)
@@ -324,20 +307,25 @@ class RayExecutor:
         member.models |= digests
         for ticket, answer in zip(tickets, future.result(), strict=True):
             ticket.end(answer)
+        if blind := next((answer for answer in future.result() if isinstance(answer, NoEngine)), None):
+            self._lose(member, str(blind), type(blind), LONGEST_WAIT_SECONDS)
 
-    def _lose(self, member: Member, why: str) -> None:
-        """Give an engine up: what it has goes back to the queue."""
+    def _lose(
+        self, member: Member, why: str, error: type[EngineLost | NoEngine] = EngineLost, wait_seconds: float = 0.0
+    ) -> None:
+        """Give an engine up: what it has goes back to the queue. A new one is started after ``wait_seconds``."""
         if member not in self._pulses:
             return
         place = self._places[member.node_id]
         place.lost += 1
         place.failures = 0 if member.lanes and member.files else place.failures + 1
-        place.retry_at = time.monotonic() + min(2.0**place.failures - 1, LONGEST_WAIT_SECONDS)
+        wait_seconds = max(wait_seconds, min(2.0**place.failures - 1, LONGEST_WAIT_SECONDS))
+        place.retry_at = time.monotonic() + wait_seconds
         place.fault, place.files = f"an engine was lost: {why}", place.files + member.files
         log.warning("engine lost", node=place.name, reason=why, files=member.busy)
         for shipment in member.shipments.values():
             for ticket in shipment.tickets:
-                ticket.end(EngineLost(f"The engine on the node {place.name} was lost: {why}."))
+                ticket.end(error(f"The engine on the node {place.name} was lost: {why}."))
         self._forget(member)
 
     def _forget(self, member: Member) -> None:
@@ -350,27 +338,11 @@ class RayExecutor:
         key.future().add_done_callback(lambda future: self._events.put(lambda: action(future)))
 
     def _write_nodes(self) -> None:
-        rows = [self._row(place) for place in self._places.values()]
+        rows = [
+            place.node(self._members_of(place), is_drained=place.id in self._drains) for place in self._places.values()
+        ]
         with self._box.db.transaction() as tx:
             node_rows.replace_all(tx, rows)
-
-    def _row(self, place: Place) -> Node:
-        members = [member for member in self._crew.members if member.node_id == place.id]
-        ready = sum(bool(member.lanes) for member in members)
-        state: NodeState = "ready" if ready else "failing" if place.fault else "starting"
-        if place.id in self._drains:
-            state = "draining" if members else "drained"
-        return Node(
-            id=place.id,
-            name=place.name,
-            address=place.address,
-            state="refused" if place.refusal else state,
-            reason=place.refusal or place.fault,
-            engines=ready,
-            busy=sum(member.busy for member in members),
-            lost_engines=place.lost,
-            files=place.files + sum(member.files for member in members),
-        )
 
 
 def _joined(address: str) -> bool:
@@ -387,21 +359,6 @@ def _joined(address: str) -> bool:
         log.warning("the cluster does not answer", address=address, error=str(error))
         return False
     return True
-
-
-def _place(row: dict[str, Any]) -> Place:
-    resources, theirs = row["Resources"], row.get("Labels", {}).get(LABEL, "nothing")
-    refusal = "" if theirs == versions() else f"it has {theirs}, and the box has {versions()}"
-    engines = int(resources[ENGINE])
-    return Place(
-        id=row["NodeID"],
-        name=row["NodeName"],
-        address=row["NodeManagerAddress"],
-        engines=engines,
-        has_gpus=resources.get("GPU", 0) >= engines,
-        cores=int(resources.get("CPU", 1)),
-        refusal=refusal,
-    )
 
 
 def _why(error: BaseException) -> str:

@@ -46,10 +46,13 @@ class Audit:
         return {name: len(value) if isinstance(value, list) else value for name, value in vars(self).items()}
 
 
-def audit(ledger: Ledger, receiver: Receiver, appliance: Appliance, patience_seconds: float) -> Audit:
+def audit(
+    ledger: Ledger, receiver: Receiver, appliance: Appliance, patience_seconds: float, storage: Path | None = None
+) -> Audit:
     """Wait until everything confirmed has ended, then compare the ledger with the database, the calls and the bucket.
 
-    What has not ended when nothing ended for ``patience_seconds`` is stuck.
+    What has not ended when nothing ended for ``patience_seconds`` is stuck. ``storage`` is the folder of a MinIO that
+    is not the bundled one.
     """
     database = Database(appliance.data_dir / "appliance.db")
     subjects = {"inference_files": ledger.files, "audio": ledger.audio, "media": ledger.media}
@@ -72,7 +75,7 @@ def audit(ledger: Ledger, receiver: Receiver, appliance: Appliance, patience_sec
     integrity = database.one("PRAGMA integrity_check")
     report.integrity = integrity["integrity_check"] if integrity else "no answer"
     report.missing = _reconcile(appliance)
-    report.orphans = sorted(_object_keys(appliance.data_dir) - _known_keys(database))
+    report.orphans = sorted(_object_keys(storage or appliance.data_dir) - _known_keys(database))
     return report
 
 

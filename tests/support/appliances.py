@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no other setting of the caller's shell counts
 WITHOUT_CALIBRATION = {"APPLIANCE_SCORING_CALLS": "2"}  # a start of the worker would take about 3 s longer
 PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy", "storage": "minio", "weed": "weed"}
+PROGRAMS |= {"head": "appliance.supervisor.ray_node"}
 
 T = TypeVar("T")
 

@@ -1,0 +1,125 @@
+"""``python -m tests.chaos.cluster_run FOLDER MODELS``: a box with nodes, and what becomes of files there.
+
+For a network namespace of its own. It prints what happened as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import sys
+from functools import partial
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+from typing import Any
+
+import certifi
+
+from tests.chaos.audit import audit
+from tests.chaos.clients import Ledger
+from tests.chaos.cluster import PATIENCE_SECONDS, Cluster, loopback_up, send_signal
+from tests.chaos.cluster_faults import Faults
+from tests.chaos.run import sending
+from tests.support.receivers import receiving
+from tests.support.toy_recordings import loud_wav
+
+OTHER_VERSION = (
+    "import sys; from appliance.services import cluster; from appliance.supervisor import ray_node; "
+    "ray_node.versions = lambda: '0.0.9_other'; from appliance.cli.node import node; node()"
+)
+
+
+def send(cluster: Cluster, count: int, *bad: bytes) -> str:
+    """Send good recordings, and bad ones. Returns their job."""
+    api = cluster.box.appliance.api
+    job_id = api.make_job()
+    for content in [*[loud_wav()] * count, *bad]:
+        api.send(job_id, content)
+    return job_id
+
+
+def ends(cluster: Cluster, job_id: str) -> list[list[Any]]:
+    """Wait until a job has ended. Returns the status, error and detections of each of its files."""
+    api = cluster.box.appliance.api
+    cluster.wait_for(lambda: (job := api.job(job_id))["total_files"] == job["processed_files"])
+    files = api.job(job_id)["files"]
+    return [[file["status"], file["error_code"], file["detections"]] for file in files]
+
+
+def frozen_with_files(cluster: Cluster, count: int) -> tuple[list[int], str]:
+    """Stop the engines and send files until each node has some. Returns the engines and the job."""
+    engines = cluster.engines("one") + cluster.engines("two")
+    send_signal(engines, SIGSTOP)
+    job_id = send(cluster, count)
+    cluster.wait_for(lambda: all(cluster.listed()[name].busy for name in ("one", "two")))
+    return engines, job_id
+
+
+def tell(cluster: Cluster) -> dict[str, Any]:
+    """Go through everything that can happen once."""
+    cluster.join_all("one", "two")
+    cluster.join("old", "-c", OTHER_VERSION)
+    wrong = cluster.token.with_name("wrong")
+    wrong.touch(0o600)
+    wrong.write_text("0" * 64)
+    cluster.wait_for_states(one="ready", two="ready", old="refused")
+    stranger = cluster.join("stranger", token=wrong)
+    facts: dict[str, Any] = {"refused": cluster.listed()["old"].reason}
+    facts["first"] = ends(cluster, send(cluster, 12, b"text"))
+    facts["exit status with a wrong token"] = stranger.wait(PATIENCE_SECONDS)
+    facts["output with a wrong token"] = cluster.output("stranger").read_text()
+    for name in ("old", "stranger"):
+        cluster.nodes.pop(name).terminate()
+
+    engines, job_id = frozen_with_files(cluster, 12)
+    cluster.box.appliance.api.cancel(job_id)
+    send_signal(engines, SIGCONT)
+    facts["cancelled"] = sorted({file[0] for file in ends(cluster, job_id)})
+
+    engines, job_id = frozen_with_files(cluster, 12)
+    send_signal(engines[:1], SIGKILL)  # the other one hangs
+    facts["second"] = ends(cluster, job_id)
+    cluster.wait_for(lambda: not set(cluster.engines()) & set(engines))
+    cluster.wait_for(lambda: all(cluster.listed()[name].lost_engines for name in ("one", "two")))
+
+    cluster.box.appliance.command("cluster", "drain", "one", "--data-dir", str(cluster.box.appliance.data_dir))
+    cluster.wait_for_states(one="drained", two="ready")
+    before = cluster.listed()["one"].files
+    facts["third"] = ends(cluster, send(cluster, 4))
+    facts["drained took"] = cluster.listed()["one"].files - before
+
+    cluster.kill_node("one")
+    cluster.join("one", APPLIANCE_STORAGE_CA_FILE=certifi.where())  # it does not trust storage
+    cluster.wait_for_states(one="ready", two="ready")
+    facts["fourth"] = ends(cluster, send(cluster, 8))
+    facts["blind"] = cluster.wait_for(lambda: cluster.listed()["one"].reason)
+    cluster.kill_node("one")
+    cluster.join("one")
+    facts["work"] = [dict(row) for row in cluster.database.all("SELECT * FROM work")]
+    return facts | kill_each(cluster)
+
+
+def kill_each(cluster: Cluster) -> dict[str, Any]:
+    """Kill a node, the worker and the head under load, each when files are completed again."""
+    ledger, old = Ledger(), set[int]()
+    with receiving() as receiver, contextlib.closing(Faults(cluster, random.Random(0))) as faults:
+        with sending(cluster.box, receiver, ledger, 0, 1):
+            for name in ("kill node", "kill worker", "kill head"):
+                old.update(cluster.engines())
+                cluster.wait_for(partial(faults.do, name))
+                cluster.wait_for(lambda: not old.issuperset(cluster.engines()))
+                ends(cluster, send(cluster, 2))
+        result = audit(ledger, receiver, cluster.box.appliance, PATIENCE_SECONDS, cluster.storage)
+    left = old.intersection(cluster.engines())
+    return {"audit": result.row(), "faultless": result.faultless, "engines left": [*left], "sent": len(ledger)}
+
+
+def main(folder: Path, models: Path) -> dict[str, Any]:
+    with contextlib.closing(Cluster(folder, models, engine_deadline_seconds=30)) as cluster:
+        return tell(cluster)
+
+
+if __name__ == "__main__":
+    loopback_up()
+    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]))))
