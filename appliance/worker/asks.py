@@ -9,18 +9,22 @@ from dataclasses import dataclass
 
 from appliance.engine.scoring.detector import Analysis
 from appliance.engine.scoring.events import DetectionConfig
+from appliance.engine.speech.transcriber import Transcription
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A recording to analyze. ``digest`` is the SHA-256 of the packed model."""
+    """A recording to analyze; one without a ``config`` is to be transcribed.
+
+    ``digest`` is the SHA-256 of the packed model.
+    """
 
     id: str
     url: str
     etag: str
     model: str
     digest: str
-    config: DetectionConfig
+    config: DetectionConfig | None
     keep_scores: bool
     look: bool
     size_bytes: int
@@ -30,5 +34,5 @@ class Ask:
 class Answer:
     """What became of an ask. ``scores`` is the archive of its scores, None if they are not to be kept."""
 
-    analysis: Analysis
+    analysis: Analysis | Transcription
     scores: bytes | None

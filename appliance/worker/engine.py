@@ -17,6 +17,7 @@ from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.models.packing import is_unpacked, unpack
 from appliance.engine.models.runtime import Provider
 from appliance.engine.models.store import ModelStore
+from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import ApplianceError, Stopped
 from appliance.storage.by_url import UrlReader
 from appliance.worker.asks import Answer, Ask
@@ -75,11 +76,14 @@ class Engine:
                 raise Stopped("The box needs no answer any more.")
 
         checkpoint()
-        scorer = self._scorers_of(ask.digest).detector(ask.model)
+        scorers = self._scorers_of(ask.digest)
         with ExitStack() as files:
             file, spool, archive = (files.enter_context(tempfile.TemporaryFile(dir=self._temporary)) for _ in range(3))
             self._reader.fetch(ask.url, ask.etag, file)
             file.flush()
+            if ask.config is None:
+                return Answer(transcribe(file, self._decoder(), scorers.transcriber(ask.model), checkpoint), None)
+            scorer = scorers.detector(ask.model)
             scratch = (spool, archive) if ask.keep_scores else None
             outcome = analyze_file(file, self._decoder(), scorer, ask.config, checkpoint, scratch, look=ask.look)
             archive.seek(0)

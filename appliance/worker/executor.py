@@ -11,7 +11,10 @@ from appliance.engine.scoring.detector import Analysis, Checkpoint, analyse
 from appliance.engine.scoring.events import DetectionConfig, rules_of
 from appliance.engine.scoring.kept import ScoreKeeper
 from appliance.engine.scoring.scorer import Scorer
+from appliance.engine.speech.transcriber import Transcription
 from appliance.services.inference.work import InferenceTask
+from appliance.state.media import Media
+from appliance.state.transcripts import Transcript
 from appliance.worker.lane import Lane
 
 
@@ -34,6 +37,14 @@ class Executor(Protocol):
 
         Raises Stopped and LeaseLost if the lane is not to go on, EngineLost if it is not known what became of the
         recording, and what ``analyse`` and ``Lane.fetched`` raise.
+        """
+
+    def listen(
+        self, lane: Lane, transcript: Transcript, media: Media, config: DetectionConfig | None
+    ) -> Analysis | Transcription:
+        """Transcribe the media of a transcript, or find detections in it if there is a ``config``.
+
+        Raises what ``analyze`` raises, and what ``transcribe`` raises.
         """
 
     def close(self) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import structlog
 
 from appliance.engine.decode.normalize import SAMPLE_BYTES, SAMPLE_RATE_HZ, normalize
-from appliance.engine.scoring.detector import Analysis, analyse
+from appliance.engine.scoring.detector import Analysis
 from appliance.engine.scoring.embedding import embed, mean_direction
 from appliance.engine.scoring.events import DetectionConfig, strongest
-from appliance.engine.speech.transcriber import transcribe
+from appliance.engine.speech.transcriber import Transcription
 from appliance.errors import LeaseLost, QuotaExceeded, StorageFull, UnexpectedStatus
 from appliance.metrics import stage
 from appliance.services.datasets import work as dataset_work
@@ -37,10 +37,8 @@ from appliance.services.speech.fetch import fetch as fetch_media
 from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.training.work import TRAINING
 from appliance.state.audio import Audio, Properties
-from appliance.state.transcripts import Transcript
 from appliance.storage.objects import ObjectInfo
 from appliance.worker.lane import Lane, sha256_of
-from appliance.worker.progress import Progress
 from appliance.worker.training import train
 
 log = structlog.get_logger()
@@ -167,28 +165,22 @@ def transcribe_media(lane: Lane) -> None:
     transcript, media = speech_work.load_transcript(lane.box, lane.work)
     manifest = resolve(lane.box, transcript.tenant_id, transcript.model).manifest
     lane.meter.model = manifest.id
-    analyze = _transcribe if manifest.task == "transcription" else _detect
-    with lane.fetched(media.object_key, media.etag) as file:
-        progress = Progress(lane, media.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
-        duration_ms, result = analyze(lane, transcript, file, progress)
-    lane.meter.audio_ms = duration_ms
+    config = None
+    if manifest.task != "transcription":
+        names = [field.name for field in fields(DetectionConfig)]
+        config = DetectionConfig(**{name: transcript.options.get(name) for name in names})
+    heard = lane.executor.listen(lane, transcript, media, config)
+    lane.meter.audio_ms = heard.duration_ms
     with stage("commit"):
-        speech_work.complete(lane.box, lane.work, duration_ms, result)
+        speech_work.complete(lane.box, lane.work, heard.duration_ms, _result(heard))
 
 
-def _transcribe(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
-    speech = transcribe(file, lane.decoder, lane.scorers.transcriber(transcript.model), progress)
-    segments, words = ([asdict(span) for span in spans] for spans in (speech.segments, speech.words))
-    return speech.duration_ms, {"text": speech.text, "segments": segments, "words": words}
-
-
-def _detect(lane: Lane, transcript: Transcript, file: BinaryIO, progress: Progress) -> tuple[int, dict[str, Any]]:
-    config = DetectionConfig(**{field.name: transcript.options.get(field.name) for field in fields(DetectionConfig)})
-    scorer = lane.scorers.detector(transcript.model, transcript.tenant_id)
-    analysis = analyse(file, lane.decoder, scorer, config, progress)
-    kept = strongest(analysis.detections, MAX_DETECTIONS)
-    truncated = len(kept) < len(analysis.detections)
-    return analysis.duration_ms, {"detections": [*map(asdict, kept)], "detections_truncated": truncated}
+def _result(heard: Analysis | Transcription) -> dict[str, Any]:
+    if isinstance(heard, Transcription):
+        segments, words = ([asdict(span) for span in spans] for spans in (heard.segments, heard.words))
+        return {"text": heard.text, "segments": segments, "words": words}
+    kept = strongest(heard.detections, MAX_DETECTIONS)
+    return {"detections": [*map(asdict, kept)], "detections_truncated": len(kept) < len(heard.detections)}
 
 
 def store(lane: Lane) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from appliance.engine.scoring.detector import Analysis, analyse
+from appliance.engine.scoring.events import DetectionConfig
+from appliance.engine.speech.transcriber import Transcription, transcribe
 from appliance.services.inference.work import InferenceTask
+from appliance.state.media import Media
+from appliance.state.transcripts import Transcript
 from appliance.worker.executor import Outcome, analyze_file
 from appliance.worker.lane import Lane
+from appliance.worker.progress import Progress
 from appliance.worker.scorers import Scorers
 
 
@@ -36,6 +42,17 @@ class LocalExecutor:
                     file, lane.decoder, scorer, task.config, lane.checkpoint, scratch, look=settings.looks
                 )
             yield outcome
+
+    def listen(
+        self, lane: Lane, transcript: Transcript, media: Media, config: DetectionConfig | None
+    ) -> Analysis | Transcription:
+        """Work on the thread that calls, and report the progress."""
+        with lane.fetched(media.object_key, media.etag) as file:
+            progress = Progress(lane, media.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
+            if config is None:
+                return transcribe(file, lane.decoder, self._scorers.transcriber(transcript.model), progress)
+            scorer = self._scorers.detector(transcript.model, transcript.tenant_id)
+            return analyse(file, lane.decoder, scorer, config, progress)
 
     def close(self) -> None:
         """Do nothing: the worker closes the scorers."""

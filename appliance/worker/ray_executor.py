@@ -25,12 +25,17 @@ from appliance.config import load_settings
 from appliance.engine.models.packing import digest_of, pack
 from appliance.engine.models.runtime import choose_provider
 from appliance.engine.models.store import check_checksum
+from appliance.engine.scoring.detector import Analysis
+from appliance.engine.scoring.events import DetectionConfig
+from appliance.engine.speech.transcriber import Transcription
 from appliance.errors import ApplianceError, ConfigurationError, EngineLost, InvalidManifest, NoEngine
 from appliance.services.box import Box
 from appliance.services.damage import damage_noticed
 from appliance.services.inference.work import InferenceTask
 from appliance.services.models import resolve
 from appliance.state import nodes as node_rows
+from appliance.state.media import Media
+from appliance.state.transcripts import Transcript
 from appliance.worker.asks import Answer, Ask
 from appliance.worker.crew import Crew, Member, Shipment, Ticket
 from appliance.worker.engine import Engine, lanes_of
@@ -107,7 +112,7 @@ class RayExecutor:
     def analyze(self, lane: Lane, task: InferenceTask) -> Iterator[Outcome]:
         """Send a recording to an engine and wait for its outcome."""
         settings, file = lane.box.settings, task.file
-        model_id, digest = self._model(task)
+        model_id, digest = self._model(task.tenant_id, task.model)
         lane.meter.model = model_id
         ask = Ask(
             id=f"{lane.work.id}-{lane.work.lease_token}",
@@ -120,15 +125,38 @@ class RayExecutor:
             look=settings.looks,
             size_bytes=file.declared_size_bytes,
         )
+        answer = self._answer(lane, ask, file.object_key)
+        assert isinstance(answer.analysis, Analysis)
+        yield Outcome(answer.analysis, None if answer.scores is None else io.BytesIO(answer.scores))
+
+    def listen(
+        self, lane: Lane, transcript: Transcript, media: Media, config: DetectionConfig | None
+    ) -> Analysis | Transcription:
+        """Send media to an engine and wait for the result. No progress is reported meanwhile."""
+        model_id, digest = self._model(transcript.tenant_id, transcript.model)
+        ask = Ask(
+            id=f"{lane.work.id}-{lane.work.lease_token}",
+            url=lane.box.objects.node_url(media.object_key, URL_SECONDS),
+            etag=media.etag or "",
+            model=model_id,
+            digest=digest,
+            config=config,
+            keep_scores=False,
+            look=False,
+            size_bytes=media.size_bytes or 0,
+        )
+        return self._answer(lane, ask, media.object_key).analysis
+
+    def _answer(self, lane: Lane, ask: Ask, key: str) -> Answer:
+        """Send an ask, and wait for its answer."""
         ticket = Ticket(ask, lane, alone=lane.work.lost_engines > 0)
         self._events.put(lambda: self._crew.waiting.append(ticket))
         ticket.ended.wait()
-        with damage_noticed(lane.box, file.object_key):
+        with damage_noticed(lane.box, key):
             if isinstance(ticket.result, ApplianceError):
                 raise ticket.result
         assert ticket.result
-        scores = ticket.result.scores
-        yield Outcome(ticket.result.analysis, None if scores is None else io.BytesIO(scores))
+        return ticket.result
 
     def close(self) -> None:
         """End the engines and leave the cluster."""
@@ -139,9 +167,9 @@ class RayExecutor:
             ticket.end(NoEngine("The worker leaves the cluster."))
         ray.shutdown()
 
-    def _model(self, task: InferenceTask) -> tuple[str, str]:
+    def _model(self, tenant_id: int, name: str) -> tuple[str, str]:
         """Return the id of a version and its digest. Its files are in Ray's store from the first call on."""
-        model = resolve(self._box, task.tenant_id, task.model)
+        model = resolve(self._box, tenant_id, name)
         with self._lock:
             if model.folder not in self._digests:
                 check_checksum(model)

@@ -55,6 +55,7 @@ from appliance.services.inference.redetect import REDETECT
 from appliance.services.inference.work import INFERENCE
 from appliance.services.models import resolve
 from appliance.services.pulse import beat, worker_name
+from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.work import leases
 from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.daily import run_due
@@ -75,7 +76,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 MOST_SENT = 2048  # recordings that may be at nodes; each has a thread here that waits
-SENT = {INFERENCE.name, REDETECT.name}  # what the executor may send elsewhere
+SENT = {INFERENCE.name, REDETECT.name, TRANSCRIPTION.name}  # what the executor may send elsewhere
 NOT_OURS = (LeaseLost, SubjectGone, UnexpectedStatus)  # errors after which nothing may be written for the work
 # Errors that a further try may not meet, a few times; ChangeRefused breaks a rule, so it is likely to come again.
 COUNTED = (DecoderDied, FetchFailed, ObjectDamaged, ScoringFailed, TrainerDied, ChangeRefused)

@@ -60,7 +60,6 @@ def run(
 def main() -> int:
     """Run in namespaces of its own until the time is over. Returns 1 if the audit found a defect."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", action="store_true", help="faults in a cluster, not in a box alone")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long there are faults (10)")
     parser.add_argument("--kills", type=int, default=10**6, help="end after this many faults")
     parser.add_argument("--seed", type=int, default=0, help="chooses the faults and the pauses (0)")

@@ -22,6 +22,7 @@ from tests.chaos.cluster import PATIENCE_SECONDS, Cluster, loopback_up, send_sig
 from tests.chaos.cluster_faults import Faults
 from tests.chaos.run import sending
 from tests.support.receivers import receiving
+from tests.support.speech_sample import SAMPLE
 from tests.support.toy_recordings import loud_wav
 
 OTHER_VERSION = (
@@ -47,6 +48,22 @@ def ends(cluster: Cluster, job_id: str) -> list[list[Any]]:
     return [[file["status"], file["error_code"], file["detections"]] for file in files]
 
 
+def spoken(cluster: Cluster) -> dict[str, Any]:
+    """Have the spoken sample transcribed. Returns the transcript."""
+    api = cluster.box.appliance.api
+    headers = {"Authorization": api.key or ""}
+    upload = api.session.post(f"{api.url}/v2/upload", data=SAMPLE.read_bytes(), headers=headers).json()
+    body = {"audio_url": upload["upload_url"]}
+    url = f"{api.url}/v2/transcript"
+    url += "/" + api.session.post(url, json=body, headers=headers).json()["id"]
+
+    def ended() -> Any:
+        transcript = api.session.get(url, headers=headers).json()
+        return transcript if transcript["status"] in ("completed", "error") else None
+
+    return cluster.wait_for(ended)
+
+
 def frozen_with_files(cluster: Cluster, count: int) -> tuple[list[int], str]:
     """Stop the engines and send files until each node has some. Returns the engines and the job."""
     engines = cluster.engines("one") + cluster.engines("two")
@@ -67,6 +84,14 @@ def tell(cluster: Cluster) -> dict[str, Any]:
     stranger = cluster.join("stranger", token=wrong)
     facts: dict[str, Any] = {"refused": cluster.listed()["old"].reason}
     facts["first"] = ends(cluster, send(cluster, 12, b"text"))
+
+    def analyzed() -> int:
+        return sum(node.files for node in cluster.listed().values())
+
+    cluster.wait_for(lambda: analyzed() >= len(facts["first"]))
+    before = analyzed()
+    facts["transcript"] = spoken(cluster)
+    facts["transcribed"] = cluster.wait_for(lambda: analyzed() - before)
     facts["exit status with a wrong token"] = stranger.wait(PATIENCE_SECONDS)
     facts["output with a wrong token"] = cluster.output("stranger").read_text()
     for name in ("old", "stranger"):

@@ -8,10 +8,12 @@ serve one shipment after another.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
+ARRIVAL = -1
 SLOTS = 2  # shipments that a GPU holds: one is read while the other is analyzed
 
 
@@ -97,6 +99,8 @@ def simulate(costs: Costs, cluster: Cluster, files: int, *, load: float | None =
     events = [(0.0, number, number % cluster.gpus, 0) for number in range(SLOTS * cluster.gpus)]
     order = len(events)
     to_read: list[tuple[float, int, int, int]] = []
+    idle: deque[int] = deque()  # GPUs with room, for which nothing waits; one more is in an event for the next arrival
+    is_awaited = False
     num_claimed = 0
     end = 0.0
     while events or to_read:
@@ -108,13 +112,18 @@ def simulate(costs: Costs, cluster: Cluster, files: int, *, load: float | None =
             order += 1
             continue
         now, _, gpu, results = heapq.heappop(events)
-        if results:
+        if results == ARRIVAL:
+            is_awaited = False
+        elif results:
             now = end = coordinator.serve(now, costs.transaction + costs.flush + results * costs.finish)
         if num_claimed == files:
             continue
         if arrivals[num_claimed] > now:  # nothing waits
-            heapq.heappush(events, (arrivals[num_claimed], order, gpu, 0))
-            order += 1
+            idle.append(gpu)
+            if not is_awaited:
+                is_awaited = True
+                heapq.heappush(events, (arrivals[num_claimed], order, idle.popleft(), ARRIVAL))
+                order += 1
             continue
         waiting = int(np.searchsorted(arrivals, now, "right")) - num_claimed
         count = min(cluster.shipment_files, waiting)
@@ -122,6 +131,10 @@ def simulate(costs: Costs, cluster: Cluster, files: int, *, load: float | None =
         sent = coordinator.serve(now, costs.transaction + costs.flush + count * (costs.claim + costs.presign))
         heapq.heappush(to_read, (sent, order, gpu, count))
         order += 1
+        if idle and not is_awaited and num_claimed < files:
+            is_awaited = True
+            heapq.heappush(events, (max(now, arrivals[num_claimed]), order, idle.popleft(), ARRIVAL))
+            order += 1
     busy = sum(gpu.busy for gpu in gpus) / (cluster.gpus * end)
     return Run(files, end, busy, coordinator.busy / end, storage.busy / end)
 

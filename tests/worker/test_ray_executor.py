@@ -13,6 +13,7 @@ import pytest
 
 from tests.chaos.cluster import ALONE
 from tests.support.appliances import ROOT
+from tests.support.speech_sample import SAMPLE_MS, wrong_words
 from tests.support.toy_recordings import LOUD_DETECTIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # Ray needs many starts of Python, and may try again
@@ -20,7 +21,7 @@ GOOD = ["completed", None, LOUD_DETECTIONS]
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Any:
+def facts(tmp_path_factory: pytest.TempPathFactory, models: Path, speech_model: None) -> Any:
     """What happened in the run. When its first process has ended, the kernel has ended all others."""
     folder = tmp_path_factory.mktemp("c")
     command = [*ALONE, sys.executable, "-m", "tests.chaos.cluster_run", str(folder), str(models)]
@@ -31,6 +32,14 @@ def facts(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Any:
 
 def test_files_are_scored_on_nodes_as_here(facts: Any) -> None:
     assert facts["first"] == [GOOD] * 12 + [["failed", "corrupt_audio", None]]
+
+
+def test_speech_is_transcribed_on_a_node(facts: Any) -> None:
+    transcript = facts["transcript"]
+    assert transcript["status"] == "completed"
+    assert transcript["audio_duration"] == round(SAMPLE_MS / 1000)
+    assert wrong_words(transcript["text"]) <= 2
+    assert facts["transcribed"] == 1
 
 
 def test_files_on_nodes_are_cancelled(facts: Any) -> None:
