@@ -117,8 +117,12 @@ def tell(cluster: Cluster) -> dict[str, Any]:
     cluster.kill_node("one")
     cluster.join("one", APPLIANCE_STORAGE_CA_FILE=certifi.where())  # it does not trust storage
     cluster.wait_for_states(one="ready", two="ready")
-    facts["fourth"] = ends(cluster, send(cluster, 8))
+    other = cluster.engines("two")
+    send_signal(other, SIGSTOP)  # so that some files go to the first
+    job_id = send(cluster, 8)
     facts["blind"] = cluster.wait_for(lambda: cluster.listed()["one"].reason)
+    send_signal(other, SIGCONT)
+    facts["fourth"] = ends(cluster, job_id)
     cluster.kill_node("one")
     cluster.join("one")
     facts["work"] = [dict(row) for row in cluster.database.all("SELECT * FROM work")]
