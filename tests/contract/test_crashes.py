@@ -23,6 +23,7 @@ from tests.support.appliances import (
     ROOT,
     Api,
     Appliance,
+    bundled_storage,
     children,
     command_of,
     descendants,
@@ -187,7 +188,7 @@ def test_only_the_confirmed_bytes_are_scored(appliance: Appliance, api: Api) -> 
     assert (file["status"], file["detections"]) == ("completed", LOUD_DETECTIONS)
 
 
-@pytest.mark.parametrize("name", ["api", "frontdoor", "storage"])
+@pytest.mark.parametrize("name", ["api", "frontdoor", pytest.param("storage", marks=bundled_storage)])
 def test_a_killed_process_is_restarted_and_works_again(appliance: Appliance, api: Api, name: str) -> None:
     job_id = api.make_job()
     content = loud_wav()
@@ -201,6 +202,7 @@ def test_a_killed_process_is_restarted_and_works_again(appliance: Appliance, api
     assert requests.get(appliance.url + "/healthz").status_code == 200
 
 
+@bundled_storage
 def test_files_wait_while_storage_is_down(appliance: Appliance, api: Api) -> None:
     """If storage does not answer, the file is not at fault: the worker retries until storage is back."""
     worker, job_id = appliance.pid("worker"), api.make_job()
@@ -289,6 +291,7 @@ def test_sigterm_stops_all_in_order_and_a_second_start_keeps_everything(
         assert_detected(api.finished_file(job_id, unfinished))
 
 
+@bundled_storage
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path, models: Path) -> None:
     settings = {"storage_server": "minio"}
     with running_appliance(tmp_path / "data", models, **settings) as first:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.appliances import Api, Appliance, children, running_appliance, wait_for
+from tests.support.appliances import Api, Appliance, bundled_storage, children, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 THREADS = 2
@@ -47,6 +47,7 @@ def pids(appliance: Appliance, *names: str) -> dict[str, int]:
     return {name: appliance.pid(name) for name in names}
 
 
+@bundled_storage
 def test_processes_that_hang_are_restarted_and_no_other(appliance: Appliance, api: Api) -> None:
     before, bystander = pids(appliance, "storage", "worker", "frontdoor"), appliance.pid("api")
     for pid in before.values():
@@ -83,6 +84,7 @@ def test_no_worker_of_the_api_outlives_its_arbiter(appliance: Appliance, api: Ap
     assert_works(appliance, api)
 
 
+@bundled_storage
 def test_ports_that_another_program_took_are_given_up(appliance: Appliance, api: Api) -> None:
     access = json.loads((appliance.data_dir / "secrets" / "storage-access.json").read_text())
     with contextlib.ExitStack() as stack:

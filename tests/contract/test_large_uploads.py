@@ -16,7 +16,7 @@ from appliance.storage.access import load_access
 from appliance.storage.objects import ObjectStore
 from tests.contract.test_crashes import pause_worker, restarted
 from tests.contract.test_datasets import Dataset
-from tests.support.appliances import Api, Appliance, post_form, running_appliance, wait_for
+from tests.support.appliances import Api, Appliance, bundled_storage, post_form, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 CONTENT = loud_wav() + bytes(65 * 1024**2)
@@ -89,7 +89,7 @@ def test_a_file_that_is_deleted_before_its_copy_leaves_no_object(appliance: Appl
     wait_for(lambda: not stored_keys(appliance, form["file_id"]))
 
 
-@pytest.mark.parametrize("name", ["worker", "api", "storage"])
+@pytest.mark.parametrize("name", ["worker", "api", pytest.param("storage", marks=bundled_storage)])
 def test_a_process_that_is_killed_before_or_during_the_copy_loses_nothing(
     appliance: Appliance, api: Api, name: str
 ) -> None:

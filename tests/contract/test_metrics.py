@@ -8,7 +8,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.appliances import Api, Appliance, wait_for
+from tests.support.appliances import Api, Appliance, bundled_storage, wait_for
 from tests.support.toy_recordings import loud_wav
 
 
@@ -54,6 +54,7 @@ def test_a_file_that_fails_is_counted_with_its_code(appliance: Appliance, api: A
     wait_for(lambda: page(appliance, scraper).get(failed))
 
 
+@bundled_storage
 def test_storage_and_the_front_door_are_on_the_page(appliance: Appliance, api: Api, scraper: str) -> None:
     size = len(loud_wav())
     before = page(appliance, scraper)
@@ -75,6 +76,7 @@ def test_storage_and_the_front_door_are_on_the_page(appliance: Appliance, api: A
     assert shown[upload] - before.get(upload, 0.0) == 1
 
 
+@bundled_storage
 def test_no_series_of_storage_changes_its_name_at_a_restart(appliance: Appliance, scraper: str) -> None:
     named = [line for line in page(appliance, scraper) if line.startswith("minio_")]
     assert len(named) > 20

@@ -17,7 +17,15 @@ import pytest
 import requests
 
 from tests.contract.test_speech_raw import assert_sample_text
-from tests.support.appliances import Api, Appliance, descendants, peak_bytes, running_appliance, wait_for
+from tests.support.appliances import (
+    Api,
+    Appliance,
+    bundled_storage,
+    descendants,
+    peak_bytes,
+    running_appliance,
+    wait_for,
+)
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import loud_wav
 
@@ -230,6 +238,7 @@ def test_slow_uploads_leave_the_api_free(small: Appliance) -> None:
     wait_for(lambda: accepts(small, b"x"))
 
 
+@bundled_storage
 def test_kills_between_spool_and_storage_lose_nothing(small: Appliance) -> None:
     batches = BatchClient(small.url, small.key)
     storage = small.pid("storage")

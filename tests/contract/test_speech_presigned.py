@@ -17,7 +17,7 @@ import requests
 
 from appliance.storage.access import StorageAccess, load_access
 from tests.contract.test_speech_raw import assert_sample_text
-from tests.support.appliances import Api, Appliance, children, running_appliance, wait_for
+from tests.support.appliances import Api, Appliance, bundled_storage, children, running_appliance, wait_for
 from tests.support.receivers import Receiver
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
@@ -32,7 +32,7 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     settings = {
         "webhook_networks": '["127.0.0.0/8"]',
         "webhook_retry_seconds": str([0.1] * 50),
-        "sweep_seconds": NEVER,
+        "sweep_seconds": 1 if "TEST_STORAGE" in os.environ else NEVER,  # storage elsewhere sends no events
         "max_upload_bytes": 1_000_000,
     }
     folder = tmp_path_factory.mktemp("putting")
@@ -194,6 +194,7 @@ def test_an_empty_file_fails(api: Api) -> None:
     assert (result["status"], result["errorCode"]) == ("failed", "empty_file")
 
 
+@bundled_storage
 def test_only_storage_may_report_arrivals(appliance: Appliance, api: Api, access: StorageAccess) -> None:
     """The port of the listener takes its token alone and does not serve the API. The front door does not lead to it."""
     listener = f"http://127.0.0.1:{access.arrivals_port}"
@@ -214,6 +215,7 @@ def test_only_storage_may_report_arrivals(appliance: Appliance, api: Api, access
     assert status("POST", f"{api.url}/arrivals", f"Bearer {access.arrivals_token}") == 404
 
 
+@bundled_storage
 def test_the_appliance_does_not_call_its_own_listener(api: Api, access: StorageAccess) -> None:
     assert (
         "the appliance itself"

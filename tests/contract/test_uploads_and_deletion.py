@@ -11,7 +11,7 @@ import requests
 
 from appliance.state import inference_files
 from appliance.state.database import Database
-from tests.support.appliances import Api, Appliance, post_form, wait_for
+from tests.support.appliances import Api, Appliance, bundled_storage, post_form, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 JOBS = "/api/v1/inference-jobs"
@@ -99,6 +99,7 @@ def test_a_confirmation_of_a_failed_file_answers_with_its_own_error(api: Api, jo
     assert api.file(job_id, file_id) == failed
 
 
+@bundled_storage
 def test_a_file_can_be_deleted_and_a_job_is_not_held_open_by_it(api: Api, appliance: Appliance, job_id: str) -> None:
     done = api.send(job_id, loud_wav())
     abandoned = api.request_upload(job_id, 1000)["file_id"]
@@ -120,6 +121,7 @@ def test_another_tenant_cannot_delete(api: Api, other: Api, job_id: str) -> None
     assert api.finished_file(job_id, file_id)["status"] == "completed"
 
 
+@bundled_storage
 def test_a_purged_job_is_gone_with_its_results_and_objects(api: Api, appliance: Appliance, job_id: str) -> None:
     api.send(job_id, loud_wav())
     api.upload(job_id, loud_wav())

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import requests
 
 from appliance.supervisor import tether
@@ -25,6 +26,8 @@ INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no oth
 WITHOUT_CALIBRATION = {"APPLIANCE_SCORING_CALLS": "2"}  # a start of the worker would take about 3 s longer
 PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy", "storage": "minio", "weed": "weed"}
 PROGRAMS |= {"head": "appliance.supervisor.ray_node"}
+
+bundled_storage = pytest.mark.skipif("TEST_STORAGE" in os.environ, reason="it concerns the bundled storage server")
 
 T = TypeVar("T")
 
@@ -168,6 +171,7 @@ class Appliance:
     def kill(self, name: str) -> int:
         """Kill a child with SIGKILL. Returns its process id."""
         pid = self.pid(name)
+        assert pid, f"{name} does not run"  # 0 would be the tests themselves
         os.kill(pid, signal.SIGKILL)
         return pid
 
