@@ -25,7 +25,7 @@ WEIGHTS = {
     "stop engine": 1,
     "stop node": 1,
 }
-FIND_SECONDS = 10.0  # then another fault is chosen
+FIND_SECONDS = 2.0  # then another fault is chosen
 GIVE_UP_SECONDS = 300.0
 STOPPED_SECONDS = 30.0  # of a node, as if its machine stood still
 ALL_NODES = ("worker", "head", "gcs")  # what no engine outlives

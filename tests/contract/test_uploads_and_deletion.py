@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
@@ -11,7 +10,9 @@ import requests
 
 from appliance.state import inference_files
 from appliance.state.database import Database
-from tests.support.appliances import Api, Appliance, bundled_storage, post_form, wait_for
+from appliance.storage.access import load_access
+from appliance.storage.objects import ObjectStore
+from tests.support.appliances import Api, Appliance, post_form, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 JOBS = "/api/v1/inference-jobs"
@@ -28,10 +29,9 @@ def original_of(api: Api, job_id: str, file_id: str) -> bytes:
 
 
 def objects_in(appliance: Appliance, folder: str) -> list[str]:
-    """The objects on the disk of the bundled server whose path contains a folder."""
-    root = appliance.data_dir / "objects" / "minio" / "audio"
-    # os.walk passes over folders that the server deletes meanwhile; Path.rglob does not.
-    return [path for path, _, names in os.walk(root) if "xl.meta" in names and folder in path]
+    """The objects whose key contains a folder."""
+    store = ObjectStore(load_access(appliance.data_dir))
+    return [stored.key for stored in store.list("", 100_000) if folder in stored.key]
 
 
 def test_a_confirmed_original_cannot_be_replaced_through_its_form(api: Api, job_id: str) -> None:
@@ -99,7 +99,6 @@ def test_a_confirmation_of_a_failed_file_answers_with_its_own_error(api: Api, jo
     assert api.file(job_id, file_id) == failed
 
 
-@bundled_storage
 def test_a_file_can_be_deleted_and_a_job_is_not_held_open_by_it(api: Api, appliance: Appliance, job_id: str) -> None:
     done = api.send(job_id, loud_wav())
     abandoned = api.request_upload(job_id, 1000)["file_id"]
@@ -121,7 +120,6 @@ def test_another_tenant_cannot_delete(api: Api, other: Api, job_id: str) -> None
     assert api.finished_file(job_id, file_id)["status"] == "completed"
 
 
-@bundled_storage
 def test_a_purged_job_is_gone_with_its_results_and_objects(api: Api, appliance: Appliance, job_id: str) -> None:
     api.send(job_id, loud_wav())
     api.upload(job_id, loud_wav())

@@ -18,13 +18,16 @@ CERTIFICATE = CA.with_name("storage.pem")  # for 127.0.0.1, with its key
 def external_storage(name: str, folder: Path) -> Iterator[dict[str, object]]:
     """Run MinIO or SeaweedFS in a folder. Yields the settings of an appliance that uses it."""
     folder.mkdir(parents=True, exist_ok=True)
+    certificates = folder / "objects" / "minio-certificates"
+    for old in certificates.glob("*"):  # from an earlier start in this folder
+        old.unlink()
     with running_storage(name, folder) as storage:  # makes its bucket and its keys over http
         access, server = storage.access, storage.server
     command = server.command() or []
     if name == "minio":
         certificate, begin, key = CERTIFICATE.read_text().partition("-----BEGIN PRIVATE KEY-----")
         for file, content in (("public.crt", certificate), ("private.key", begin + key)):
-            (folder / "objects" / "minio-certificates" / file).write_text(content)
+            (certificates / file).write_text(content)
     else:
         command += [f"-s3.cert.file={CERTIFICATE}", f"-s3.key.file={CERTIFICATE}"]
     endpoint = access.endpoint.replace("http://", "https://")
