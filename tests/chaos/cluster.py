@@ -102,7 +102,7 @@ class Cluster:
 
     def wait_for(self, question: Callable[[], Any]) -> Any:
         """Ask until the answer is truthy, on a machine that may be slow. Returns that answer."""
-        return wait_for(question, PATIENCE_SECONDS, 0.2)
+        return wait_for(question, PATIENCE_SECONDS, 0.5)
 
     def kill_node(self, name: str) -> None:
         """End a node and all that belongs to it at once, as if its machine lost its power."""

@@ -9,6 +9,7 @@ import contextlib
 import json
 import random
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
@@ -29,6 +30,9 @@ OTHER_VERSION = (
     "import sys; from appliance.services import cluster; from appliance.supervisor import ray_node; "
     "ray_node.versions = lambda: '0.0.9_other'; from appliance.cli.node import node; node()"
 )
+
+
+CLIENT_PAUSE_SECONDS = 1.0
 
 
 def send(cluster: Cluster, count: int, *bad: bytes) -> str:
@@ -133,7 +137,7 @@ def kill_each(cluster: Cluster) -> dict[str, Any]:
     """Kill a node, the worker and the head under load, each when files are completed again."""
     ledger, old = Ledger(), set[int]()
     with receiving() as receiver, contextlib.closing(Faults(cluster, random.Random(0))) as faults:
-        with sending(cluster.box, receiver, ledger, 0, 1):
+        with sending(cluster.box, receiver, ledger, 0, 1, lambda: time.sleep(CLIENT_PAUSE_SECONDS)):
             for name in ("kill node", "kill worker", "kill head"):
                 old.update(cluster.engines())
                 cluster.wait_for(partial(faults.do, name))

@@ -31,7 +31,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory, models: Path, speech_model: 
 
 
 def test_files_are_scored_on_nodes_as_here(facts: Any) -> None:
-    assert facts["first"] == [GOOD] * 12 + [["failed", "corrupt_audio", None]]
+    assert facts["first"] == [GOOD] * 12 + [["failed", "corrupt_audio", []]]
 
 
 def test_speech_is_transcribed_on_a_node(facts: Any) -> None:
