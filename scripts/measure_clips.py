@@ -3,7 +3,8 @@
 
 ``.venv/bin/python scripts/measure_clips.py --hours 6`` makes a recording of that length in each container, in the
 folder ``--folder``, from ten minutes of noise and tones that are encoded once and whose packets are repeated. A clip of
-10 s is compared, sample by sample, with the same stretch of a whole decode.
+10 s is compared, sample by sample, with the same stretch of a whole decode. With ``--damaged`` there are 300 bytes of
+junk at a quarter, the middle and three quarters of each file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import soundfile
 
 from appliance.engine.decode.decoder import DecodeLimits, Decoder
 from appliance.engine.decode.recording import open_audio
+from appliance.errors import ApplianceError
 from tests.support.encoded_files import encode, joined
 
 RATE_HZ, PIECE_SECONDS, CLIP_MS = 48_000, 600, 10_000
@@ -69,6 +71,15 @@ def make(kind: str, source: np.ndarray, pieces: int, path: Path) -> None:
     joined(kind, encode(kind, source, RATE_HZ, **PLAIN.get(kind, {})), pieces, path)
 
 
+def damage(path: Path) -> None:
+    """Write junk into a recording."""
+    random, size = np.random.default_rng(3), path.stat().st_size
+    with path.open("r+b") as file:
+        for place in (0.25, 0.5, 0.75):
+            file.seek(int(place * size))
+            file.write(random.bytes(300))
+
+
 def timed(action: Callable[[], object]) -> float:
     """Return the milliseconds that an action takes."""
     began = time.perf_counter()
@@ -91,8 +102,8 @@ def between(path: Path, starts: list[int], length: int) -> Iterator[np.ndarray]:
             position += len(block)
 
 
-def measure(kind: str, path: Path, decoder: Decoder) -> str:
-    """Return a row of the table."""
+def measure(kind: str, path: Path, decoder: Decoder, costs: bool) -> str:
+    """Return a row of the table. ``costs``: also what the envelope adds to a decode, which decodes it twice."""
     recording = File(path)
     began = time.perf_counter()
     outline = decoder.look(recording).outline
@@ -102,22 +113,31 @@ def measure(kind: str, path: Path, decoder: Decoder) -> str:
     starts = [0, last_ms // 2, last_ms]
     clips, exact = [], True
     whole = between(path, [ms * rate // 1000 for ms in starts], CLIP_MS * rate // 1000)
-    for start in starts:
-        clip = decoder.clip(recording, start, start + CLIP_MS, outline).samples
+    for start, expected in zip(starts, whole, strict=True):
+        try:
+            clip = decoder.clip(recording, start, start + CLIP_MS, outline).samples
+        except ApplianceError as error:
+            clips.append(f"refused ({error.code})")
+            continue
         taken = min(
             timed(lambda at=start: decoder.clip(recording, at, at + CLIP_MS, outline))
             for _ in range(3)  # type: ignore[misc]
         )
         clips.append(f"{taken:.0f}")
-        exact = exact and np.array_equal(clip, next(whole))
+        exact = exact and np.array_equal(clip, expected)
     tile = outline.num_samples // 2
-    tiles = [timed(lambda k=level: decoder.tile(recording, k, tile, outline)) for level in (0, 3)]  # type: ignore[misc]
-    with path.open("rb") as file:
-        plain, looking = (cpu_seconds(decoder, file, look) for look in (False, True))
+    tiles = [0.0, 0.0]
+    if not any(clip.startswith("refused") for clip in clips):
+        tiles = [timed(lambda k=level: decoder.tile(recording, k, tile, outline)) for level in (0, 3)]  # type: ignore[misc]
+    added = ""
+    if costs:
+        with path.open("rb") as file:
+            plain, looking = (cpu_seconds(decoder, file, look) for look in (False, True))
+        added = f"{100 * (looking / plain - 1):+.0f} %"
     return (
         f"| {kind} | {outline.seconds / 3600:.2f} h, {recording.size_bytes / 1e6:.0f} MB | {look_seconds:.0f} s "
         f"| {' / '.join(clips)} ms | {'yes' if exact else 'NO'} | {tiles[0]:.0f} / {tiles[1]:.0f} ms "
-        f"| {100 * (looking / plain - 1):+.0f} % |"
+        f"| {added} |"
     )
 
 
@@ -141,6 +161,8 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=6.0)
     parser.add_argument("--kinds", nargs="*", default=[*WRITTEN, *REPEATED])
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--damaged", action="store_true")
+    parser.add_argument("--no-costs", action="store_true")
     arguments = parser.parse_args()
     pieces = max(1, round(arguments.hours * 3600 / PIECE_SECONDS))
     source = sound()
@@ -150,7 +172,9 @@ def main() -> None:
         for kind in arguments.kinds:
             path = Path(folder) / kind
             make(kind, source, pieces, path)
-            print(measure(kind, path, decoder), flush=True)
+            if arguments.damaged:
+                damage(path)
+            print(measure(kind, path, decoder, not arguments.no_costs), flush=True)
             path.unlink()
     print(
         f"\nLoad average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, "

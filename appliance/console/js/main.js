@@ -1,6 +1,7 @@
 // The frame around the pages: who is signed in, where to go, what is announced to screen readers.
 import { LitElement, html, nothing } from "../vendor/lit.js";
 import { ApiError, forget, remove } from "./api.js";
+import { state } from "./page.js";
 import { open } from "./router.js";
 import "./pages/login.js";
 
@@ -11,10 +12,7 @@ const PLACES = [
 const THEMES = ["system", "light", "dark"];
 
 class App extends LitElement {
-  static properties = {
-    session: { state: true }, page: { state: true }, place: { state: true }, reason: { state: true },
-    theme: { state: true }, said: { state: true },
-  };
+  static properties = state("session", "page", "place", "reason", "theme", "said");
 
   createRenderRoot() {
     return this;

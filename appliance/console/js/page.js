@@ -5,8 +5,11 @@ import { poll } from "./poll.js";
 
 export { html, nothing };
 
+// The properties of an element that it changes itself.
+export const state = (...names) => Object.fromEntries(names.map((name) => [name, { state: true }]));
+
 export class Page extends LitElement {
-  static properties = { params: {}, query: {}, session: {}, problem: { state: true }, busy: { state: true } };
+  static properties = { params: {}, query: {}, session: {}, ...state("problem", "busy") };
 
   createRenderRoot() {
     return this;

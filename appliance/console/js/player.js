@@ -1,5 +1,6 @@
 // Plays stretches of recordings from exact clips: what is heard is what the box decoded for these times.
 import { whenMade } from "./api.js";
+import { Page } from "./page.js";
 import { parseWav } from "./wav.js";
 
 const RUN_MS = 10_000; // length of the clips that follow each other in a long listen
@@ -112,5 +113,14 @@ export class Player extends EventTarget {
     if (this.playing) this.dispatchEvent(new CustomEvent("stop"));
     this.sources = [];
     return ++this.turn;
+  }
+}
+
+// A page where people listen: it falls silent when it is left.
+export class ListenPage extends Page {
+  player = new Player();
+
+  closed() {
+    this.player.stop();
   }
 }

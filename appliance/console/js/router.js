@@ -12,7 +12,7 @@ const ROUTES = [
   [/^speech\/(?<transcript>[^/]+)$/, "transcript", "Transcript"],
   [/^rules$/, "rules", "Rules"],
   [/^models$/, "models", "Models"],
-  [/^training$/, "trainings", "Training"],
+  [/^training$/, "trainings", "Training", "training"],
   [/^training\/(?<training>[^/]+)$/, "training", "Training"],
   [/^status$/, "status", "Status"],
   [/^admin$/, "admin", "Keys and tenants"],
@@ -21,10 +21,10 @@ const ROUTES = [
 // Returns the page of an address. The page that is open is kept if only its query changed.
 export async function open(hash, session, current) {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?");
-  for (const [pattern, name, title] of ROUTES) {
+  for (const [pattern, name, title, file = name] of ROUTES) {
     const match = pattern.exec(path || "jobs");
     if (!match) continue;
-    await import(`./pages/${name}.js`);
+    await import(`./pages/${file}.js`);
     const kept = current?.path === path && current.localName === `console-${name}`;
     const page = kept ? current : document.createElement(`console-${name}`);
     const params = Object.fromEntries(Object.entries(match.groups ?? {}).map(([key, text]) => [key, decodeURIComponent(text)]));

@@ -2,29 +2,21 @@
 
 // Returns { rate, channels: [Float32Array] } of a WAV file with 8, 16, 24 or 32 bits, or 32-bit floats.
 export function parseWav(buffer) {
-  const view = new DataView(buffer);
-  const tag = (at) => String.fromCharCode(...new Uint8Array(buffer, at, 4));
-  if (tag(0) !== "RIFF" || tag(8) !== "WAVE") throw new Error("The clip is not a WAV file.");
-  let format = null;
-  for (let at = 12; at + 8 <= buffer.byteLength; ) {
-    const size = view.getUint32(at + 4, true);
-    if (tag(at) === "fmt ") format = formatAt(view, at + 8);
-    if (tag(at) === "data") return samplesOf(view, at + 8, Math.min(size, buffer.byteLength - at - 8), format);
-    at += 8 + size + (size % 2);
-  }
-  throw new Error("The clip has no samples.");
+  const format = parseHeader(buffer);
+  return samplesOf(new DataView(buffer), format.start, Math.min(format.size, buffer.byteLength - format.start), format);
 }
 
 // Returns the format of the bytes of a header, and where its samples begin.
 export function parseHeader(buffer) {
   const view = new DataView(buffer);
+  const tag = (at) => String.fromCharCode(...new Uint8Array(buffer, at, 4));
   for (let at = 12, format = null; at + 8 <= buffer.byteLength; ) {
-    const name = view.getUint32(at);
-    if (name === 0x666d7420) format = formatAt(view, at + 8); // "fmt "
-    if (name === 0x64617461) return { ...format, start: at + 8, size: view.getUint32(at + 4, true) }; // "data"
-    at += 8 + view.getUint32(at + 4, true);
+    const size = view.getUint32(at + 4, true);
+    if (tag(at) === "fmt ") format = formatAt(view, at + 8);
+    if (tag(at) === "data") return { ...format, start: at + 8, size };
+    at += 8 + size + (size % 2);
   }
-  throw new Error("The header of the recording was not understood.");
+  throw new Error("The recording is not a WAV file, or has no samples.");
 }
 
 function formatAt(view, at) {

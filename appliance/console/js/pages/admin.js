@@ -1,12 +1,12 @@
 import { get, post, remove } from "../api.js";
 import { date } from "../format.js";
-import { Page, html, list, nothing, status } from "../page.js";
+import { Page, html, list, nothing, state, status } from "../page.js";
 
 const ADMIN = "/api/v1/admin";
 const SCOPES = { read: "see everything of its tenant", write: "send, review and delete, too", admin: "manage keys and tenants", metrics: "read the metrics" };
 
 class Admin extends Page {
-  static properties = { keys: { state: true }, tenants: { state: true }, made: { state: true } };
+  static properties = state("keys", "tenants", "made");
 
   opened() {
     this.load();

@@ -1,7 +1,7 @@
 import { filePath, get, jobPath, query } from "../api.js";
 import { count, date, percent, time } from "../format.js";
-import { Page, html, label, list, nothing, select } from "../page.js";
-import { Clips, Player } from "../player.js";
+import { html, label, list, nothing, select, state } from "../page.js";
+import { Clips, ListenPage } from "../player.js";
 import "../timeline/timeline.js";
 
 const AROUND_MS = 1000;
@@ -9,17 +9,12 @@ const SIDES = [["here", "this job"], ["there", "the other job"]];
 const unmatched = (detections) => detections.filter((one) => !one.matched);
 
 // What two jobs reported on the same recordings: two models, two versions, or two settings.
-class Compare extends Page {
+class Compare extends ListenPage {
   static needs = "jobs";
-  static properties = { jobs: { state: true }, files: { state: true }, types: { state: true }, next: { state: true }, file: { state: true } };
+  static properties = state("jobs", "files", "types", "next", "file");
 
   opened() {
-    this.player = new Player();
     this.requery();
-  }
-
-  closed() {
-    this.player.stop();
   }
 
   requery() {

@@ -1,7 +1,7 @@
 import { get, here, post, query, remove } from "../api.js";
 import { count, date, percent, time } from "../format.js";
-import { Page, html, label, list, nothing, status } from "../page.js";
-import { Clips, Player } from "../player.js";
+import { html, label, list, nothing, state, status } from "../page.js";
+import { Clips, ListenPage } from "../player.js";
 import { parseHeader, samplesOf } from "../wav.js";
 
 const HEADER_BYTES = 4096;
@@ -20,25 +20,17 @@ class StoredClips extends Clips {
   }
 }
 
-class Dataset extends Page {
+class Dataset extends ListenPage {
   static needs = "dataset";
-  static properties = {
-    dataset: { state: true }, audio: { state: true }, next: { state: true }, chosen: { state: true },
-    annotations: { state: true }, similar: { state: true }, place: { state: true },
-  };
+  static properties = state("dataset", "audio", "next", "chosen", "annotations", "similar", "place");
 
   opened() {
-    this.player = new Player();
     this.clips = new Map();
     this.path = `/api/v1/datasets/${encodeURIComponent(this.params.dataset)}`;
     this.attempt(async () => {
       this.dataset = await get(this.path, this);
       await this.more();
     });
-  }
-
-  closed() {
-    this.player.stop();
   }
 
   async more() {

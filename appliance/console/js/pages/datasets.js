@@ -1,11 +1,11 @@
 import { get, post, query } from "../api.js";
 import { count, date } from "../format.js";
-import { Page, html, list, nothing } from "../page.js";
+import { Page, html, list, nothing, state } from "../page.js";
 
 const DATASETS = "/api/v1/datasets";
 
 class Datasets extends Page {
-  static properties = { datasets: { state: true }, next: { state: true } };
+  static properties = state("datasets", "next");
 
   opened() {
     this.more();

@@ -1,6 +1,6 @@
 import { get, jobPath, query, remove } from "../api.js";
 import { count, date, time } from "../format.js";
-import { ListPage, html, label, list, nothing, notice, select, status } from "../page.js";
+import { ListPage, html, label, list, nothing, notice, select, state, status } from "../page.js";
 
 const EXPORTS = [
   ["csv", "CSV"], ["jsonl", "JSON Lines"], ["parquet", "Parquet"], ["audacity", "Audacity"], ["raven", "Raven"],
@@ -11,7 +11,7 @@ const STATUSES = ["", "pending", "queued", "processing", "completed", "failed", 
 
 class Job extends ListPage {
   static needs = "job";
-  static properties = { job: { state: true }, files: { state: true }, next: { state: true } };
+  static properties = state("job", "files", "next");
 
   opened() {
     this.poll(() => this.load());

@@ -1,12 +1,12 @@
 import { get, query } from "../api.js";
 import { count, date } from "../format.js";
-import { ListPage, html, list, nothing, select, status } from "../page.js";
+import { ListPage, html, list, nothing, select, state, status } from "../page.js";
 
 const STATUSES = ["", "pending", "processing", "completed", "failed", "cancelled"];
 
 class Jobs extends ListPage {
   static needs = "jobs";
-  static properties = { jobs: { state: true }, next: { state: true } };
+  static properties = state("jobs", "next");
 
   opened() {
     this.poll(() => this.look());

@@ -1,8 +1,8 @@
 import { get, send } from "../api.js";
-import { Page, html, label, list } from "../page.js";
+import { Page, html, label, list, state } from "../page.js";
 
 class Models extends Page {
-  static properties = { models: { state: true }, cards: { state: true } };
+  static properties = state("models", "cards");
 
   async opened() {
     this.cards = {};

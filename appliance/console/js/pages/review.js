@@ -2,8 +2,8 @@ import { filePath, get, jobPath, query } from "../api.js";
 import { count, percent, time } from "../format.js";
 import { help, press } from "../keys.js";
 import { Outbox } from "../outbox.js";
-import { Page, announce, empty, html, nothing, notice, select } from "../page.js";
-import { Clips, Player } from "../player.js";
+import { announce, empty, html, nothing, notice, select, state } from "../page.js";
+import { Clips, ListenPage } from "../player.js";
 import { Decisions } from "../review/decisions.js";
 import { decisions, filters, list } from "../review/parts.js";
 import { Queue, spanOf } from "../review/queue.js";
@@ -19,16 +19,14 @@ const FILTERS = ["order", "state", "type", "min_confidence", "max_confidence"];
 const SWITCHES = [["looped", "Loop"], ["slow", "Half speed"], ["loud", "18 dB louder"], ["scores", "Scores"]];
 const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_type}/${detection.start_ms}/${detection.end_ms}`;
 
-class Review extends Page {
+class Review extends ListenPage {
   static needs = "queue";
-  static properties = {
-    job: { state: true }, file: { state: true }, reviews: { state: true }, index: { state: true }, headMs: { state: true },
-    preview: { state: true }, waiting: { state: true }, late: { state: true }, contextMs: { state: true },
-    playing: { state: true }, slow: { state: true }, loud: { state: true }, looped: { state: true }, scores: { state: true },
-  };
+  static properties = state(
+    "job", "file", "reviews", "index", "headMs", "preview", "waiting", "late", "contextMs", "playing", "slow", "loud", "looped", "scores"
+  );
 
   opened() {
-    Object.assign(this, { player: new Player(), index: 0, headMs: null, contextMs: 500, clips: new Map(), files: new Map() });
+    Object.assign(this, { index: 0, headMs: null, contextMs: 500, clips: new Map(), files: new Map() });
     this.player.addEventListener("play", () => this.sounds());
     this.player.addEventListener("stop", () => (this.playing = false));
     this.outbox = new Outbox(this.session.tenant);
@@ -40,10 +38,6 @@ class Review extends Page {
     this.decisions = new Decisions(this.params.job, this.outbox);
     this.shortcuts = shortcuts(this);
     this.requery();
-  }
-
-  closed() {
-    this.player.stop();
   }
 
   // Read the queue from its beginning, with the filters of the address.
@@ -70,7 +64,11 @@ class Review extends Page {
   }
 
   // Select an item of the queue: show it, play it, and fetch the clip of the next one.
-  async go(index, play = true) {
+  go(index, play = true) {
+    return this.attempt(() => this.select(index, play));
+  }
+
+  async select(index, play) {
     const item = await this.queue.at(index);
     if (!item) return announce(index < 0 ? "This is the first one." : "This was the last one.");
     this.index = index;
@@ -80,13 +78,14 @@ class Review extends Page {
     if (play) this.play();
     const { start_ms: start, end_ms: end } = spanOf(item);
     announce(`${index + 1} of ${this.queue.total}, ${item.detection.artifact_type} ${percent(item.detection.confidence)}, ${time(start)}`);
+    await this.updateComplete;
+    const row = this.querySelector("tr[aria-selected=true]");
+    if (this.querySelector("tbody")?.contains(document.activeElement)) row?.focus();
     await shown;
     await this.updateComplete;
     const timeline = this.querySelector("console-timeline");
     await timeline?.updateComplete;
     timeline?.reveal(start, end);
-    const row = this.querySelector("tr[aria-selected=true]");
-    if (this.querySelector("tbody")?.contains(document.activeElement)) row?.focus();
     for (const next of this.queue.items.slice(index + 1, index + 3)) this.clipsOf(next.file_id).get(...this.stretch(next)).catch(() => {});
   }
 

@@ -1,12 +1,12 @@
 import { get, put } from "../api.js";
-import { Page, html, list, nothing, notice, status } from "../page.js";
+import { Page, html, list, nothing, notice, state, status } from "../page.js";
 
 const RULES = "/api/v1/verdict-rules";
 const MEASURES = { longest_ms: "the longest lasts over (ms)", total_ms: "all together last over (ms)", count: "there are more than" };
 
 // The rules of a tenant: they say which files pass, and which must be looked at or recorded again.
 class Rules extends Page {
-  static properties = { rules: { state: true }, saved: { state: true } };
+  static properties = state("rules", "saved");
 
   opened() {
     this.attempt(async () => (this.rules = (await get(RULES, this)).rules));

@@ -1,9 +1,9 @@
 import { get, post, query, send } from "../api.js";
 import { date } from "../format.js";
-import { Page, html, list, nothing, status } from "../page.js";
+import { Page, html, list, nothing, state, status } from "../page.js";
 
 class Speech extends Page {
-  static properties = { transcripts: { state: true } };
+  static properties = state("transcripts");
 
   opened() {
     this.poll(() => this.load());

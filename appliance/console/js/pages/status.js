@@ -1,12 +1,12 @@
 import { ApiError, get, query } from "../api.js";
 import { bytes, count, date } from "../format.js";
-import { Page, html, list, nothing, status } from "../page.js";
+import { Page, html, list, nothing, state, status } from "../page.js";
 
 const UNITS = { bytes, seconds: (value) => `${count(Math.round(value / 60))} min`, files: count, uploads: count };
 
 class Status extends Page {
   static needs = "checks";
-  static properties = { checks: { state: true }, quotas: { state: true }, failed: { state: true }, webhooks: { state: true } };
+  static properties = state("checks", "quotas", "failed", "webhooks");
 
   opened() {
     this.poll(() => this.load());

@@ -1,19 +1,18 @@
 import { get, query } from "../api.js";
 import { time } from "../format.js";
-import { Page, html, nothing, notice, status } from "../page.js";
-import { Clips, Player } from "../player.js";
+import { html, nothing, notice, state, status } from "../page.js";
+import { Clips, ListenPage } from "../player.js";
 import "../timeline/timeline.js";
 
 const AROUND_MS = 3000; // of the picture, before and after the word
 const HEARD_MS = 8000; // from a word on
 
-class Transcript extends Page {
+class Transcript extends ListenPage {
   static needs = "transcript";
-  static properties = { transcript: { state: true }, word: { state: true } };
+  static properties = state("transcript", "word");
 
   opened() {
     this.path = `/v2/transcript/${encodeURIComponent(this.params.transcript)}`;
-    this.player = new Player();
     const stretch = (name) => (start, end) => query(`${this.path}/${name}`, { start_ms: start, end_ms: end });
     this.clips = new Clips(stretch("clip"));
     this.pictureOf = stretch("spectrogram.png");
@@ -22,10 +21,6 @@ class Transcript extends Page {
       this.transcript = await get(this.path, this);
       return ["queued", "processing"].includes(this.transcript.status);
     });
-  }
-
-  closed() {
-    this.player.stop();
   }
 
   get lengthMs() {

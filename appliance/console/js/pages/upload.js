@@ -1,13 +1,13 @@
 import { get, jobPath, post } from "../api.js";
 import { bytes, count } from "../format.js";
-import { Page, empty, html, list, nothing, notice, select, status } from "../page.js";
+import { Page, empty, html, list, nothing, notice, select, state, status } from "../page.js";
 import { chosen, dropped } from "../upload/collect.js";
 import { Uploads } from "../upload/queue.js";
 
 const SHOWN = 200;
 
 class Upload extends Page {
-  static properties = { models: { state: true }, model: { state: true }, uploads: { state: true }, over: { state: true }, ignored: { state: true } };
+  static properties = state("models", "model", "uploads", "over", "ignored");
 
   opened() {
     this.leaving = (event) => this.uploads?.rows.some((row) => row.state === "sending" || row.state === "waiting") && event.preventDefault();

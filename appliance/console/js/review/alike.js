@@ -1,12 +1,12 @@
 // Detections that sound like the selected one, to reject at once.
 import { jobPath, query, whenMade } from "../api.js";
 import { count, percent, time } from "../format.js";
-import { Page, html, nothing } from "../page.js";
+import { Page, html, nothing, state } from "../page.js";
 
 const SHOWN = 12;
 
 class Alike extends Page {
-  static properties = { job: {}, item: { state: true }, items: { state: true }, least: { state: true }, compared: { state: true } };
+  static properties = { job: {}, ...state("item", "items", "least", "compared") };
 
   constructor() {
     super();

@@ -1,10 +1,10 @@
 // How good the model is, by what was decided so far.
 import { get, jobPath, query } from "../api.js";
 import { count, percent } from "../format.js";
-import { Page, html, label, list, select } from "../page.js";
+import { Page, html, label, list, select, state } from "../page.js";
 
 class Summary extends Page {
-  static properties = { job: {}, labels: {}, rows: { state: true }, target: { state: true } };
+  static properties = { job: {}, labels: {}, ...state("rows", "target") };
 
   constructor() {
     super();

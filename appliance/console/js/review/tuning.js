@@ -1,7 +1,7 @@
 // Sliders: what other settings would find, from the kept scores, before anything is kept.
 import { filePath, get, jobPath, post, query } from "../api.js";
 import { count } from "../format.js";
-import { Page, html, nothing, notice } from "../page.js";
+import { Page, html, nothing, notice, state } from "../page.js";
 
 const SLIDERS = [
   ["threshold", "Threshold", 0.01, 0.99, 0.01, (value) => value.toFixed(2)],
@@ -10,7 +10,7 @@ const SLIDERS = [
 ];
 
 class Tuning extends Page {
-  static properties = { job: {}, file: {}, config: { state: true }, found: { state: true }, done: { state: true } };
+  static properties = { job: {}, file: {}, ...state("config", "found", "done") };
 
   willUpdate(changed) {
     if (changed.has("file") && this.file?.id !== changed.get("file")?.id) this.reset();

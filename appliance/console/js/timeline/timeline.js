@@ -1,7 +1,7 @@
 // The picture of one recording: <console-timeline>. Wheel and pinch zoom, drag moves, a click places the head.
 import { get, query, whenMade } from "../api.js";
 import { time } from "../format.js";
-import { Page, html, nothing } from "../page.js";
+import { Page, html, nothing, state } from "../page.js";
 import { Axis } from "./axis.js";
 import { AXIS, ENVELOPE, SPECTROGRAM, draw, heightOf, laneOf, lanesTop } from "./draw.js";
 import { Peaks } from "./peaks.js";
@@ -11,8 +11,8 @@ const NAMED = ["surface", "text", "soft", "line", "accent", "bad", "warn"];
 
 class Timeline extends Page {
   static properties = {
-    base: {}, clips: {}, durationMs: {}, labels: {}, events: {}, selected: {}, preview: {}, headMs: {}, showScores: {}, lanesOfLabel: {}, pictureOf: {},
-    readout: { state: true },
+    base: {}, clips: {}, durationMs: {}, labels: {}, events: {}, selected: {}, preview: {}, headMs: {}, showScores: {}, lanesOfLabel: {},
+    pictureOf: {}, ...state("readout"),
   };
 
   constructor() {
