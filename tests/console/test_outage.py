@@ -72,6 +72,29 @@ def test_a_reviewer_loses_and_doubles_nothing(browser: Browser, appliance: Appli
     assert [len(of_file) for of_file in reviews] == [len(SPANS)] * FILES
 
 
+def test_what_has_to_wait_its_turn_is_asked_for_again(browser: Browser, appliance: Appliance) -> None:
+    """A tenant may only have some clips and pictures made at a time; whoever reviews quickly need not know."""
+    api = appliance.api
+    job_id = api.make_job(merge_window_ms=0)
+    api.finished_file(job_id, api.send(job_id, loud_wav(num_frames=400, loud=SPANS)))
+    refused: list[str] = []
+
+    def busy(route: Route) -> None:
+        if route.request.url in refused:
+            return route.continue_()
+        refused.append(route.request.url)
+        return route.fulfill(status=429, json={"code": "too_many_requests", "detail": "Try again."})
+
+    with console(browser, appliance) as tab:
+        tab.page.route(re.compile("/(clip|waveform|spectrogram)"), busy)
+        tab.open(f"#/jobs/{job_id}/review")
+        tab.page.locator("tr[aria-rowindex='1']").click()
+        expect(tab.page.get_by_role("button", name="Stop")).to_be_visible()
+        tab.page.wait_for_function("document.querySelector('console-timeline').tiles")
+        expect(tab.page.get_by_role("alert")).to_have_count(0)
+        assert len(refused) > 2
+
+
 def verdicts_of(api: Api, job_id: str) -> set[str | None]:
     """The verdicts of a job's detections; None is in it if some have no review."""
     reviews = [item["review"] for item in queue_of(api, job_id)]

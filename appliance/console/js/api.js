@@ -50,14 +50,15 @@ export async function get(path, { signal } = {}) {
   return body;
 }
 
-// As get, but waits while the appliance is still making the answer, and returns the response.
+// As get, but waits while the appliance is still making the answer, or has too much to make for this tenant. Returns
+// the response.
 export async function whenMade(path, { signal } = {}) {
   for (;;) {
     try {
       return await send("GET", path, { signal });
     } catch (error) {
-      if (error.status !== 503 || signal?.aborted) throw error;
-      await wait(Math.min(error.retrySeconds || 1, 2) * 1000, signal);
+      if (![429, 503].includes(error.status) || signal?.aborted) throw error;
+      await wait(error.status === 429 ? 250 : Math.min(error.retrySeconds || 1, 2) * 1000, signal);
     }
   }
 }

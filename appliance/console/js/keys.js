@@ -25,8 +25,8 @@ export function press(event, shortcuts) {
 
 export const help = (shortcuts) => html`<dialog class="help" aria-labelledby="help-title"><h2 id="help-title">Keys</h2>
   <p class="soft">They act while the list or the timeline has the focus.</p>
+  <div class="bar"><label><input type="checkbox" ?checked=${shortcutsOn()} @change=${(event) => switchShortcuts(event.target.checked)}>
+    Single-key shortcuts</label><form method="dialog"><button>Close</button></form></div>
   <table><thead><tr><th scope="col">Key</th><th scope="col">What it does</th></tr></thead>
     <tbody>${shortcuts.map(([keys, meaning]) => html`<tr><td>${keys.map((key) => html`<kbd>${NAMES[key] ?? key}</kbd> `)}</td>
-      <td>${meaning}</td></tr>`)}</tbody></table>
-  <div class="bar"><label><input type="checkbox" ?checked=${shortcutsOn()} @change=${(event) => switchShortcuts(event.target.checked)}>
-    Single-key shortcuts</label><form method="dialog"><button>Close</button></form></div></dialog>`;
+      <td>${meaning}</td></tr>`)}</tbody></table></dialog>`;

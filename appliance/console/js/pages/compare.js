@@ -3,6 +3,7 @@ import { count, date, percent, time } from "../format.js";
 import { html, label, list, nothing, select, state } from "../page.js";
 import { Clips, ListenPage } from "../player.js";
 import "../timeline/timeline.js";
+import { labelsOf } from "./job.js";
 
 const AROUND_MS = 1000;
 const SIDES = [["here", "this job"], ["there", "the other job"]];
@@ -21,6 +22,7 @@ class Compare extends ListenPage {
     Object.assign(this, { files: [], types: new Map(), next: null, file: null });
     this.attempt(async () => {
       this.jobs ??= (await get("/api/v1/inference-jobs?limit=200", this)).inference_jobs.filter((job) => job.id !== this.params.job);
+      this.names ??= await labelsOf(await get(`${jobPath(this.params.job)}?files=false`, this), this);
       if (this.query.get("with")) await this.more();
     });
   }
@@ -57,7 +59,7 @@ class Compare extends ListenPage {
       <div class="bar"><a href="#/jobs/${this.params.job}">Job ${this.params.job.slice(0, 8)}</a>
         ${select("with", this.query.get("with"), [["", "choose another job"], ...names], (other) => this.goWith({ with: other }))}</div>
       ${list("By type", [...this.types], {
-        "Type": ([name]) => label([...this.types.keys()], name), "Both#": ([, sum]) => count(sum.both),
+        "Type": ([name]) => label(this.names, name), "Both#": ([, sum]) => count(sum.both),
         "Only this job#": ([, sum]) => count(sum.only_here), "Only the other job#": ([, sum]) => count(sum.only_there),
       })}
       ${this.query.get("with") && !this.busy ? html`<p role="status">${count(this.files.length)} files${this.next ? " so far" : ""},
@@ -78,7 +80,7 @@ class Compare extends ListenPage {
   // Both jobs in one picture: a lane for each type and job.
   one() {
     const { file } = this;
-    const names = [...new Set(SIDES.flatMap(([side]) => file[side].map((one) => one.artifact_type)))].sort();
+    const names = [...new Set([...this.names, ...SIDES.flatMap(([side]) => file[side].map((one) => one.artifact_type))])];
     const lane = (name, side) => `${name}, ${side === "here" ? "this job" : "other job"}`;
     const labels = names.flatMap((name) => SIDES.map(([side]) => lane(name, side)));
     const events = SIDES.flatMap(([side]) => file[side].map((one) => ({ ...one, artifact_type: lane(one.artifact_type, side) })));

@@ -118,7 +118,7 @@ class Dataset extends ListenPage {
         <label>to <input name="end" type="number" min="0" step="0.001" required size="8"> s</label><button>Add</button></div></form>` : nothing}
       ${this.similar ? html`<h3>${count(this.similar.length)} similar recordings</h3>${this.similar.map((one) => html`<div class="bar">
         ${this.playButton(one.original_filename, () => this.listen(one))} <span class="name">${one.original_filename}</span>
-        <span class="soft">${percent(one.similarity)}</span></div>`)}` : nothing}</section>`;
+        <span class="soft">${percent(Math.max(0, one.similarity))}</span></div>`)}` : nothing}</section>`;
   }
 }
 

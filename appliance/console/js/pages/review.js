@@ -16,7 +16,7 @@ import { labelsOf } from "./job.js";
 
 const FILTERS = ["order", "state", "type", "min_confidence", "max_confidence"];
 
-const SWITCHES = [["looped", "Loop"], ["slow", "Half speed"], ["loud", "18 dB louder"], ["scores", "Scores"]];
+const SWITCHES = [["looped", "Loop"], ["slow", "½ speed"], ["loud", "+18 dB"], ["scores", "Scores"]];
 const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_type}/${detection.start_ms}/${detection.end_ms}`;
 
 class Review extends ListenPage {
@@ -86,7 +86,9 @@ class Review extends ListenPage {
     const timeline = this.querySelector("console-timeline");
     await timeline?.updateComplete;
     timeline?.reveal(start, end);
-    for (const next of this.queue.items.slice(index + 1, index + 3)) this.clipsOf(next.file_id).get(...this.stretch(next)).catch(() => {});
+    for (const next of this.queue.items.slice(index + 1, index + 3)) {
+      if (this.index === index) await this.clipsOf(next.file_id).get(...this.stretch(next)).catch(() => {});
+    }
   }
 
   async showFile(id) {

@@ -163,7 +163,8 @@ class Training extends Page {
   phases() {
     const now = PHASES.indexOf(this.job.status);
     return html`<ol class="bar phases">${PHASES.map((name, index) => html`<li aria-current=${index === now ? "step" : nothing}>
-      ${status(index < now ? "completed" : index === now ? "running" : "later")} ${name} ${index === now ? phase(this.job) : nothing}</li>`)}</ol>`;
+      <span class="status ${index < now ? "completed" : index === now ? "running" : ""}">${name}</span>
+      ${index === now ? phase(this.job) : nothing}</li>`)}</ol>`;
   }
 
   results() {

@@ -25,7 +25,7 @@ export function list(page) {
   const shown = queue.items.slice(first, first + ROWS);
   const write = page.may("write");
   return html`<div class="table"><table class="queue" role="grid" aria-rowcount=${queue.total} aria-label="Detections">
-    <thead><tr><th scope="col">Type</th><th scope="col">File</th><th scope="col" class="number">Start</th>
+    <thead><tr><th scope="col">Type</th><th scope="col" class="name">File</th><th scope="col" class="number">Start</th>
       <th scope="col" class="number">Length</th><th scope="col" class="number">Confidence</th><th scope="col">Review</th></tr></thead>
     <tbody>${shown.map((item, row) => line(page, item, first + row))}</tbody></table></div>
     <div class="bar"><button ?disabled=${first === 0} @click=${() => page.go(first - ROWS, false)}>Previous</button>
