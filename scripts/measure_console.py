@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measures the console over a real appliance with toy models, in Chromium.
 
-``.venv/bin/python scripts/measure_console.py tabs sliders robot folder hours`` prints a line for each of them.
+``.venv/bin/python scripts/measure_console.py tabs sliders folder`` prints a line for each of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from playwright.sync_api import Browser, Page, expect
 
 from appliance.config import load_settings
@@ -108,65 +107,6 @@ def sliders(appliance: Appliance, browser: Browser) -> str:
     return "sliders: " + "; ".join(lines)
 
 
-# Notes how long it takes from a key to the sound of the next detection.
-EAR = """() => {
-  const page = document.querySelector("console-review");
-  window.delays = [];
-  addEventListener("keydown", () => (window.pressed = performance.now()), true);
-  page.player.addEventListener("play", () => window.delays.push(performance.now() - window.pressed));
-}"""
-
-
-def robot(appliance: Appliance, browser: Browser) -> str:
-    """1,000 detections in 300 files, one key each. After 400 the network is away for 5 s, then the page is reloaded."""
-    api, spans = appliance.api, [(20, 40), (100, 120), (200, 220), (300, 320)]
-    job_id = api.make_job(merge_window_ms=0)
-    for number in range(300):
-        api.send(job_id, wav(loud_frames(400, spans[: 4 if number < 100 else 3]), RATE_HZ), name=f"{number:03}.wav")
-    api.finished_job(job_id, 280)
-    decided, delays = 0, list[float]()
-
-    def decide(page: Page, number: int, with_sound: bool) -> None:
-        nonlocal decided
-        for _ in range(number):
-            heard = page.evaluate("window.delays.length") if with_sound else 0
-            page.wait_for_timeout(100)  # a listener's quickest decision
-            page.keyboard.press("x" if decided % 3 == 0 else "c")
-            decided += 1
-            if with_sound and decided < 1000:
-                page.wait_for_function("heard => window.delays.length > heard", arg=heard)
-
-    with console(browser, appliance) as tab:
-        for last in (400, 1000):
-            tab.open("#/jobs")
-            tab.open(f"#/jobs/{job_id}/review?state=unreviewed")
-            tab.page.reload()
-            tab.page.locator("table.queue tbody tr").first.focus()
-            tab.page.evaluate(EAR)
-            decide(tab.page, last - decided, with_sound=True)
-            delays += tab.page.evaluate("window.delays")
-            if last < 1000:
-                tab.page.context.set_offline(True)
-                began = time.monotonic()
-                while time.monotonic() < began + 5:
-                    decide(tab.page, 1, with_sound=False)
-                tab.page.context.set_offline(False)
-                tab.page.reload()  # with decisions that still wait
-            expect(tab.page.get_by_text("to be stored")).to_have_count(0, timeout=60_000)
-        memory = tab.page.evaluate("performance.memory.usedJSHeapSize") / 1e6
-    items, cursor = list[dict[str, object]](), None
-    while not items or cursor:
-        page = api.get(f"/api/v1/inference-jobs/{job_id}/review-queue", params={"limit": 200, "cursor": cursor})
-        items, cursor = items + page["items"], page["next_cursor"]
-    files = {str(item["file_id"]) for item in items}
-    stored = sum(len(api.get(f"/api/v1/inference-jobs/{job_id}/files/{one}/reviews")["reviews"]) for one in files)
-    lost = sum(item["review"] is None for item in items)
-    return (
-        f"robot: {len(items)} detections in {len(files)} files, {lost} lost, {stored - len(items) + lost} doubled; "
-        f"the next one sounds after {quantiles(delays)}; {memory:.0f} MB of scripts' memory at the end"
-    )
-
-
 def folder(appliance: Appliance, browser: Browser) -> str:
     """1,000 files in three levels of folders; the tab is closed at half, and the folder is chosen again."""
     api, posts = appliance.api, list[str]()
@@ -208,71 +148,6 @@ def folder(appliance: Appliance, browser: Browser) -> str:
     )
 
 
-LOOK = """() => {
-  const timeline = document.querySelector("console-timeline");
-  const { axis, peaks, tiles } = timeline ?? {};
-  if (!tiles || !peaks) return null;
-  const fit = Math.max(0, tiles.levels.findLastIndex((level) => tiles.msOf(level) <= axis.msPerPx * 1.5));
-  const level = tiles.levels[fit], long = tiles.msOf(level) * tiles.tile_width;
-  const last = Math.min(level.num_tiles - 1, Math.floor(axis.endMs / long));
-  let missing = 0;
-  for (let n = Math.floor(axis.startMs / long); n <= last; n++) {
-    missing += !tiles.kept.get(`${level.level}/${n}`)?.picture;
-  }
-  const painted = peaks.columns(axis).low.some((one) => !Number.isNaN(one));
-  return { missing, painted, samplesPerPx: axis.msPerPx * peaks.sample_rate_hz / 1000 };
-}"""
-
-
-def hours(appliance: Appliance, browser: Browser) -> str:
-    """Six hours in mono at 48 kHz with 360 detections: open it, zoom to one sample a pixel, and look at 20 places."""
-    api, rate = appliance.api, 48_000
-    minute = (0.01 * np.sin(2 * np.pi * 440 * np.arange(60 * rate) / rate)).astype(np.float32)
-    minute[10 * rate : 11 * rate] = 0.5
-    content = io.BytesIO()
-    with soundfile.SoundFile(content, "w", rate, 1, "PCM_16", format="FLAC") as sound:
-        for _ in range(360):
-            sound.write(minute)
-    job_id = api.make_job()
-    file_id = api.send(job_id, content.getvalue(), name="six-hours.flac")
-    detections = api.finished_file(job_id, file_id, 280)["detection_count"]
-    with console(browser, appliance) as tab:
-        tab.open(f"#/jobs/{job_id}")
-        tab.page.get_by_role("link", name="six-hours.flac").wait_for()
-        tab.page.evaluate("performance.clearResourceTimings()")
-        painted = f"(() => document.querySelector('tr[aria-selected=true]') && ({LOOK})()?.painted)()"
-        began = time.monotonic()
-        tab.page.get_by_role("link", name="six-hours.flac").click()
-        tab.page.wait_for_function(painted, polling=10)
-        opened = time.monotonic() - began
-        sent = tab.page.evaluate(
-            "performance.getEntriesByType('resource').reduce((sum, one) => sum + one.transferSize, 0)"
-        )
-        tab.page.wait_for_function(f"(() => ({LOOK})()?.missing === 0)()", polling=50, timeout=250_000)
-        whole = time.monotonic() - began
-        box = tab.page.locator("canvas").bounding_box()
-        assert box
-        tab.page.mouse.move(box["x"] + box["width"] / 3, box["y"] + 60)
-        tab.page.evaluate("document.querySelector('console-timeline').frames.length = 0")
-        while tab.page.evaluate(LOOK)["samplesPerPx"] > 1:
-            tab.page.mouse.wheel(0, -100)
-        frames = tab.page.evaluate("document.querySelector('console-timeline').frames")
-        places = []
-        for number in range(20):
-            start = (number * 977 % 360) * 60_000
-            tab.page.evaluate("at => document.querySelector('console-timeline').show(at, at + 2000)", start)
-            began = time.monotonic()
-            tab.page.wait_for_function(f"(() => ({LOOK})()?.missing === 0)()", polling=10)
-            places.append(1000 * (time.monotonic() - began))
-        memory = tab.page.evaluate("performance.memory.usedJSHeapSize") / 1e6
-    return (
-        f"hours: {len(content.getvalue()) / 1e6:.0f} MB, {detections} detections; envelope and list after "
-        f"{1000 * opened:.0f} ms and {sent / 1000:.0f} kB; the whole spectrogram after {whole:.0f} s; zoom to a sample "
-        f"a pixel: {len(frames)} frames, p95 {np.percentile(frames, 95):.1f} ms; spectrogram of two seconds: "
-        f"{quantiles(places)}; {memory:.0f} MB of scripts' memory"
-    )
-
-
 def main() -> None:
     """Measure what the command line names."""
     with (
@@ -281,7 +156,7 @@ def main() -> None:
     ):
         models = make_models(Path(temporary) / "models")
         with running_appliance(Path(temporary) / "data", models, storage_server="minio") as appliance:
-            for measure in (tabs, sliders, robot, folder, hours):
+            for measure in (tabs, sliders, folder):
                 if measure.__name__ in sys.argv[1:]:
                     print(measure(appliance, browser), f"(load average {os.getloadavg()[0]:.1f})", flush=True)
 

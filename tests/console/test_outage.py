@@ -90,7 +90,7 @@ def test_what_has_to_wait_its_turn_is_asked_for_again(browser: Browser, applianc
         tab.open(f"#/jobs/{job_id}/review")
         tab.page.locator("tr[aria-rowindex='1']").click()
         expect(tab.page.get_by_role("button", name="Stop")).to_be_visible()
-        tab.page.wait_for_function("document.querySelector('console-timeline').tiles")
+        wait_for(lambda: tab.page.evaluate("Boolean(document.querySelector('console-timeline').tiles)"))
         expect(tab.page.get_by_role("alert")).to_have_count(0)
         assert len(refused) > 2
 

@@ -67,6 +67,7 @@ def test_a_report_is_read_its_model_is_used_and_given_to_all(browser: Browser, a
         tab.page.go_back()
         expect(tab.page.get_by_role("button", name="Give it to all tenants")).to_have_count(0)  # no administrator
         tab.page.get_by_role("link", name="Use it on recordings").click()
+        tab.heading("Upload")
         expect(tab.page.get_by_label("Model")).to_have_value("taps")
         tab.page.get_by_role("button", name="Sign out").click()
         data_dir = str(appliance.data_dir)
