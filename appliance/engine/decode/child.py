@@ -133,9 +133,9 @@ def _send_look(pipe_fd: int, looker: _Looker) -> None:
         "num_points": len(points),
     }
     _write_json(pipe_fd, LOOK, sizes)
-    whole = memoryview(pixels.astype("<i2").tobytes() + points.tobytes())
-    for start in range(0, len(whole), wire.PIECE_BYTES):
-        _write(pipe_fd, PIECE, whole[start : start + wire.PIECE_BYTES])
+    for part in (np.ascontiguousarray(pixels, "<i2").reshape(-1).view(np.uint8).data, memoryview(points.tobytes())):
+        for start in range(0, len(part), wire.PIECE_BYTES):
+            _write(pipe_fd, PIECE, part[start : start + wire.PIECE_BYTES])
 
 
 def _clip(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -60,6 +61,6 @@ class Look:
     outline: Outline
     pixels: np.ndarray
 
-    def pyramid(self) -> bytes:
-        """Return the files of all levels, one after the other."""
+    def pyramid(self) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of the files of all levels, one after the other."""
         return peaks.pyramid(self.pixels, self.outline.info.sample_rate_hz, self.outline.samples_per_pixel)

@@ -8,6 +8,7 @@ and the maximum of four pixels of the level below, so that a click of one sample
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -50,7 +51,9 @@ class PeakMaker:
         if self._rest.shape[1]:
             self._keep(_pixels(self._rest, self.samples_per_pixel))
             self._rest = self._rest[:, :0]
-        return np.concatenate([np.empty((0, self._num_channels, 2), np.int16), *self._pixels])
+        pixels = np.concatenate([np.empty((0, self._num_channels, 2), np.int16), *self._pixels])
+        self._pixels = []
+        return pixels
 
     def _keep(self, pixels: np.ndarray) -> None:
         self._pixels.append(pixels)
@@ -77,17 +80,16 @@ def coarser(pixels: np.ndarray) -> np.ndarray:
     return np.stack([np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)], axis=-1)
 
 
-def pyramid(pixels: np.ndarray, sample_rate_hz: int, samples_per_pixel: int) -> bytes:
-    """Return all levels, the finest first, each as a whole waveform data file.
+def pyramid(pixels: np.ndarray, sample_rate_hz: int, samples_per_pixel: int) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of all levels, the finest first, each a whole waveform data file.
 
     pixels : (num_pixels, num_channels, 2) int16, at least one.
     """
-    files = []
     while True:
-        header = HEADER.pack(VERSION, FLAGS, sample_rate_hz, samples_per_pixel, len(pixels), pixels.shape[1])
-        files.append(header + pixels.astype("<i2").tobytes())
+        yield HEADER.pack(VERSION, FLAGS, sample_rate_hz, samples_per_pixel, len(pixels), pixels.shape[1])
+        yield np.ascontiguousarray(pixels, "<i2").data.cast("B")
         if len(pixels) <= LEAST_PIXELS:
-            return b"".join(files)
+            return
         pixels, samples_per_pixel = coarser(pixels), samples_per_pixel * FACTOR
 
 

@@ -6,6 +6,7 @@ first, then the outline. The header of the first level says how long they are.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -75,10 +76,15 @@ def waveform_key(file: InferenceFile) -> str:
 
 def store_look(box: Box, file: InferenceFile, look: Look) -> None:
     """Store what a whole decode learned. If the file was deleted meanwhile, nothing stays behind."""
-    key, content = waveform_key(file), look.pyramid() + look.outline.to_bytes()
-    box.objects.put(key, content, content_type="application/octet-stream")
+    key = waveform_key(file)
+    with tempfile.TemporaryFile(dir=box.settings.data_dir / "tmp") as content:  # 21 MB for six hours of one channel
+        content.writelines(look.pyramid())
+        content.write(look.outline.to_bytes())
+        size_bytes = content.tell()
+        content.seek(0)
+        box.objects.put(key, content, size_bytes=size_bytes, content_type="application/octet-stream")
     with box.db.transaction() as tx:
-        is_there = inference_files.set_waveform(tx, file.id, len(content))
+        is_there = inference_files.set_waveform(tx, file.id, size_bytes)
     if not is_there:
         with suppress(StorageError):
             box.objects.delete(key)

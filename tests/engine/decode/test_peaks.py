@@ -32,7 +32,7 @@ def test_a_click_of_one_sample_is_in_every_level() -> None:
     samples = np.zeros((3_000_000, 1), np.float32)
     samples[1_234_567] = 0.5
     pixels, _ = pixels_of(samples, [])
-    file, offset, seen = pyramid(pixels, 48_000, 256), 0, []
+    file, offset, seen = b"".join(pyramid(pixels, 48_000, 256)), 0, []
     for length in level_lengths(len(pixels)):
         version, flags, rate, spp, num_pixels, channels = struct.unpack_from("<iIiiIi", file, offset)
         assert (version, flags, rate, num_pixels, channels) == (2, 0, 48_000, length, 1)
