@@ -13,6 +13,7 @@ import os
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,14 @@ def measure(appliance: Appliance, seconds: float) -> dict[str, list[list[float]]
         wait_for(lambda: api.get(training)["status"] == phase, 300)  # noqa: B023
         halves: list[list[float]] = [[], []]
         trainer, end = trainer_of(appliance), time.monotonic() + seconds
-        while time.monotonic() < end and api.get(training)["status"] == phase:
-            for half, what in zip(halves, (signal.SIGSTOP, signal.SIGCONT), strict=True):
-                os.kill(trainer, what)
-                half.append(latency(api, job_id, content))
+        try:
+            while time.monotonic() < end and api.get(training)["status"] == phase:
+                for half, what in zip(halves, (signal.SIGSTOP, signal.SIGCONT), strict=True):
+                    os.kill(trainer, what)
+                    half.append(latency(api, job_id, content))
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(trainer, signal.SIGCONT)  # one that is stopped would outlive the appliance
         times[phase] = halves
     api.post(f"{training}/cancel", None)
     return times
