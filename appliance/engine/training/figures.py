@@ -14,7 +14,7 @@ LEAST_SCORE = 1e-6
 
 @dataclass
 class Counts:
-    """Events that were detected, events that were missed, and detections that are none."""
+    """Numbers of events that were detected, of events that were missed, and of false alarms."""
 
     hits: int = 0
     misses: int = 0

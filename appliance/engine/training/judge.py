@@ -23,7 +23,7 @@ Kind = Literal["hit", "miss", "alarm", "unknown"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an event, found or missed, or of a detection that is none: false, or where nobody listened.
+    """A hit, a missed event, a false alarm, or a detection in a stretch that nobody listened to.
 
     The times are the event's, or the detection's if there is none; ``confidence`` is None for a missed event.
     """

@@ -23,12 +23,12 @@ from training.events import FRAME_SECONDS, Event, Tally, detect
 from training.export import manifest, session, write_graph
 from training.front_end import LOW_BINS
 from training.labels import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
-from training.lean_front_end import FEATURE_CHANNELS
+from training.lean_front_end import FEATURE_CHANNELS, LeanFrontEnd
 from training.lessons import ROW, features
-from training.network import evened, probabilities
+from training.network import Detector, evened, probabilities
 from training.places import ARTIFACTS, WORK
 from training.recordings import HOP_SAMPLES
-from training.student import Student, StudentDetector
+from training.student import Student
 
 # What may be added to a label's calibrated logits.
 SHIFTS = tuple(np.round(np.arange(-2.0, 1.01, 0.2), 1).tolist())
@@ -189,7 +189,7 @@ def export(name: str, version: str, most_alarms_per_hour: float) -> None:
     offset = torch.tensor([curves[label].offset for label in LABELS])
     target = ARTIFACTS / version
     target.mkdir(parents=True, exist_ok=True)
-    write_graph(StudentDetector(student, scale, offset), target / "model.onnx")
+    write_graph(Detector(student, scale, offset, LeanFrontEnd()), target / "model.onnx")
     digest = hashlib.sha256((target / "model.onnx").read_bytes()).hexdigest()
     (target / "manifest.toml").write_text(manifest(digest, version))
 

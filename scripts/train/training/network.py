@@ -145,9 +145,9 @@ class Detector(nn.Module):
     detected events, makes them confidences: scale, offset (labels,).
     """
 
-    def __init__(self, network: nn.Module, scale: Tensor, offset: Tensor) -> None:
+    def __init__(self, network: nn.Module, scale: Tensor, offset: Tensor, front_end: nn.Module | None = None) -> None:
         super().__init__()
-        self.front_end = FrontEnd()
+        self.front_end = front_end or FrontEnd()
         self.network = network
         self.register_buffer("scale", scale)
         self.register_buffer("offset", offset)

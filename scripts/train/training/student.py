@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from training.lean_front_end import FEATURE_CHANNELS, MEL_BANDS, MEL_CHANNELS, LeanFrontEnd
-from training.network import CHANNELS, DILATIONS, Block, Network, _layer, calibrated, evened, probabilities
+from training.lean_front_end import FEATURE_CHANNELS, MEL_BANDS, MEL_CHANNELS
+from training.network import CHANNELS, DILATIONS, Block, Network, _layer
 
 INNER, NARROW = 48, 16  # channels inside a block, and of the image's second layer
 
@@ -36,20 +36,3 @@ class Student(Network):
         around = F.avg_pool1d(by_frame, 21, 1, 10, count_include_pad=False).transpose(1, 2) * 0.5
         change = (mel.reshape(-1, frames, 2, MEL_BANDS) - around[:, :, None]).reshape(-1, 2 * frames, MEL_BANDS)
         return torch.stack([mel, change], 1)
-
-
-class StudentDetector(nn.Module):
-    """The graph: waveform (batch, samples) to scores, embedding and head_features, as ``network.Detector`` has them."""
-
-    def __init__(self, network: nn.Module, scale: Tensor, offset: Tensor) -> None:
-        super().__init__()
-        self.front_end = LeanFrontEnd()
-        self.network = network
-        self.register_buffer("scale", scale)
-        self.register_buffer("offset", offset)
-
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features, low = self.front_end(waveform)
-        logits = self.network(features, low)
-        scores = calibrated(evened(probabilities(logits)), self.scale, self.offset)
-        return scores, logits["embedding"], torch.cat([logits["hidden"], features], 1).transpose(1, 2)
