@@ -10,7 +10,7 @@ from appliance.log import current_request_id
 from appliance.state import work
 from appliance.state.database import Transaction
 
-PoolName = Literal["lanes", "storage", "fetch", "courier", "training"]
+PoolName = Literal["lanes", "storage", "fetch", "courier", "hearing", "training"]
 
 
 def _no_move(tx: Transaction, subject_id: str) -> bool:
@@ -27,8 +27,9 @@ class Kind:
     not the status that it would leave.
 
     ``pool`` names the threads of the worker that do it: ``lanes`` have a decoder and the models, ``storage`` only
-    moves bytes, ``fetch`` waits for other machines, ``courier`` delivers webhooks, and ``training`` trains one model at
-    a time. So storing an upload does not wait behind inference, nor behind a slow machine.
+    moves bytes, ``fetch`` waits for other machines, ``courier`` delivers webhooks, ``hearing`` embeds one recording at
+    a time for the learned search, and ``training`` trains one model at a time. So storing an upload does not wait
+    behind inference, nor behind a slow machine.
     """
 
     name: str

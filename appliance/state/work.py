@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from appliance.errors import LeaseLost
@@ -233,12 +233,13 @@ def release_expired(tx: Transaction) -> list[Work]:
     return _release(tx, "lease_until < ?", "1", [time.monotonic()])
 
 
-def release_strangers(tx: Transaction, counted_pool: str) -> list[Work]:
-    """Free all work that no registered worker holds, and count a lost lease on that of one pool. Returns all of it.
+def release_strangers(tx: Transaction, counted_pools: Sequence[str]) -> list[Work]:
+    """Free all work that no registered worker holds, and count a lost lease on that of some pools. Returns all of it.
 
     For a worker that starts and knows that its predecessor is dead, because it holds the worker's lock.
     """
-    return _release(tx, "lease_owner NOT IN (SELECT id FROM workers)", "pool = ?", [counted_pool])
+    counted = "pool IN (SELECT value FROM json_each(?))"
+    return _release(tx, "lease_owner NOT IN (SELECT id FROM workers)", counted, [json.dumps(counted_pools)])
 
 
 def discard(tx: Transaction, work_ids: Iterable[int]) -> None:

@@ -149,9 +149,9 @@ def embed_audio(lane: Lane) -> None:
 
 
 def hear_audio(lane: Lane) -> None:
-    """Embed a normalized recording for the learned search."""
+    """Embed a normalized recording for the learned search, while nobody waits for another one."""
     recording = dataset_work.load_audio(lane.box, lane.work)
-    scorer = lane.scorers.embedder(lane.box.settings.sound_model)
+    scorer = lane.scorers.embedder(lane.box.settings.sound_model, background=True)
     manifest = scorer.session.manifest
     lane.meter.model = manifest.id
     with lane.fetched(recording.normalized_key, None) as file:

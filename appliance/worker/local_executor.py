@@ -37,6 +37,7 @@ class LocalExecutor:
             scratch = None
             if settings.keep_scores:
                 scratch = (files.enter_context(lane.scratch()), files.enter_context(lane.scratch()))
+            files.enter_context(self._scorers.foreground)
             with lane.fetched(task.file.object_key, task.file.etag) as file:
                 outcome = analyze_file(
                     file, lane.decoder, scorer, task.config, lane.checkpoint, scratch, look=settings.looks
@@ -47,7 +48,7 @@ class LocalExecutor:
         self, lane: Lane, transcript: Transcript, media: Media, config: DetectionConfig | None
     ) -> Analysis | Transcription:
         """Work on the thread that calls, and report the progress."""
-        with lane.fetched(media.object_key, media.etag) as file:
+        with self._scorers.foreground, lane.fetched(media.object_key, media.etag) as file:
             progress = Progress(lane, media.estimated_duration_seconds or lane.decoder.claimed_seconds(file))
             if config is None:
                 return transcribe(file, lane.decoder, self._scorers.transcriber(transcript.model), progress)

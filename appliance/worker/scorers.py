@@ -18,8 +18,11 @@ from appliance.engine.models.store import StoredModel, check_checksum
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.speech.transcriber import Transcriber
 from appliance.errors import ApplianceError
+from appliance.worker.foreground import Foreground
 
 log = structlog.get_logger()
+
+BACKGROUND = "vectors in the background"
 
 Resolve = Callable[[int | None, str], StoredModel]  # the model of an id, for a tenant that may have its own
 
@@ -28,6 +31,7 @@ class Scorers:
     """One scorer for each model and use, loaded when first needed."""
 
     def __init__(self, settings: Settings, resolve: Resolve, provider: Provider) -> None:
+        self.foreground = Foreground()  # embedders in the background give way to it
         self._settings = settings
         self._resolve = resolve
         self._provider = provider
@@ -47,12 +51,12 @@ class Scorers:
         """
         return self._get(model_id, "scores", Slot.score, tenant_id)
 
-    def embedder(self, model_id: str) -> Scorer:
-        """Return the scorer that gives a model's vectors.
+    def embedder(self, model_id: str, *, background: bool = False) -> Scorer:
+        """Return the scorer that gives a model's vectors, with half of the cores if it is for the background.
 
         Raises ModelNotFound, InvalidManifest, ProviderUnavailable.
         """
-        return self._get(model_id, "vectors", Slot.embed)
+        return self._get(model_id, BACKGROUND if background else "vectors", Slot.embed)
 
     def transcriber(self, model_id: str) -> Transcriber:
         """Return a loaded model for transcription. Raises ModelNotFound, InvalidManifest."""
@@ -77,19 +81,22 @@ class Scorers:
             key = (model.folder, use)
             if key not in self._loaded:
                 check_checksum(model)
-                session = Session(model, self._provider, self._settings.batch_size, self._how)
-                if session.provider == "cpu" and self._cores is None:
-                    self._cores = threading.Semaphore(session.calls)
-                self._loaded[key] = Scorer(session, score, self._cores)
-                log.info(
-                    "model loaded",
-                    model=model.manifest.id,
-                    use=use,
-                    provider=session.provider,
-                    batch=session.batch_size,
-                )
+                self._loaded[key] = self._load(model, use, score)
             self._known[tenant_id, model.manifest.id, use] = self._loaded[key]
             return self._loaded[key]
+
+    def _load(self, model: StoredModel, use: str, score: Callable[[Slot, int], np.ndarray]) -> Scorer:
+        how, is_patient = self._how, use == BACKGROUND
+        if self._provider == "cpu" and is_patient:  # a call that has begun cannot give way, so some cores stay free
+            whole = how if isinstance(how, Parallel) else Parallel.of(0, 0)
+            how = Parallel(max(1, whole.calls // 2), whole.threads)
+        session = Session(model, self._provider, self._settings.batch_size, how)
+        if session.provider == "cpu" and self._cores is None and not is_patient:
+            self._cores = threading.Semaphore(session.calls)
+        log.info("model loaded", model=model.manifest.id, use=use, provider=session.provider, batch=session.batch_size)
+        if is_patient:
+            return Scorer(session, score, self._cores, self.foreground.give_way)
+        return Scorer(session, score, self._cores)
 
     def load_default(self) -> None:
         """Load the default model before the first file, and measure at the first start how it uses the cores best.

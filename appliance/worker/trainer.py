@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,7 @@ Train = Callable[[TrainingRequest, Path, Callable[[Phase, float], None], Callabl
 
 def main(job_id: str, train: Train, open_box: Callable[[Settings], Box] = open_box) -> int:
     """Train, and say how it went. Returns 0 if there is a model."""
-    os.nice(LOWEST)
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # nice alone lets it end its turn before inference
+    _come_last()
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threading.Thread(target=_end_with_input, daemon=True).start()
@@ -69,6 +69,16 @@ def main(job_id: str, train: Train, open_box: Callable[[Settings], Box] = open_b
             return 1
     _say(report=result.report, model=str(result.model))
     return 0
+
+
+def _come_last() -> None:
+    """Leave the processor to everything else."""
+    os.nice(LOWEST)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # nice alone lets it end its turn before inference
+    # Both count only within a session if Linux shares the processor between sessions (sched_autogroup): beside
+    # the API, storage and the front door, which have sessions of their own, it would get half of a core.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(LOWEST))
 
 
 def _named(error: Exception) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def _run(lane: Lane, job_id: str) -> dict[str, Any]:
         cwd=ROOT,
         stdin=subprocess.PIPE,  # it ends when this closes
         stdout=subprocess.PIPE,
+        start_new_session=True,  # Linux may share the processor between sessions; it is the last of them too
     ) as process:
         try:
             for line in _lines(process):

@@ -2,8 +2,9 @@
 
 The main thread claims work and gives each piece to a lane, a thread with a decoder process of its own; the lanes of one
 model share a scorer. Work that only moves bytes has threads of its own, so that it does not wait behind inference; so
-have fetches and webhooks, so that a slow machine blocks no lane. A heartbeat keeps the leases and a sweep handles what
-expires.
+have fetches and webhooks, so that a slow machine blocks no lane. What is done in the background, for the learned search
+and for a training, has threads of its own too, so that inference does not wait behind it. A heartbeat keeps the leases
+and a sweep handles what expires.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class Worker:
         self._own_lanes = threading.Semaphore(lanes)  # for the work of lanes that this process does itself
         self._storage = Pool("storage", box.settings.storage_threads)
         self._fetching = Pool("fetch", box.settings.fetch_threads, half_of(box.settings.fetch_threads))
+        self._hearing = Pool("hearing", 1)
         self._training = Pool("training", 1)
         self._local = threading.local()
         self._active: dict[Work, threading.Event] = {}  # set when the lease is lost
@@ -144,6 +146,7 @@ class Worker:
                 threading.Thread(target=self._repeat, args=(self._do_chores, self._box.settings.sweep_seconds)),
                 threading.Thread(target=self._serve_beside, args=(self._storage,)),
                 threading.Thread(target=self._serve_beside, args=(self._fetching,)),
+                threading.Thread(target=self._serve_beside, args=(self._hearing,)),
                 threading.Thread(target=self._serve_beside, args=(self._training,)),
             ]
             courier.start()

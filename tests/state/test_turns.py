@@ -170,7 +170,7 @@ def test_the_counts_agree_with_the_work_after_any_history(db: Database, seed: in
 
     def lose(tx: Transaction) -> None:
         workers.register(tx, "v", "cpu")
-        lost = {item.id for item in work.release_strangers(tx, POOL)}
+        lost = {item.id for item in work.release_strangers(tx, (POOL,))}
         held[:] = [item for item in held if item.id not in lost]
 
     def forget(tx: Transaction) -> None:

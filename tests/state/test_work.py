@@ -209,7 +209,7 @@ def test_a_new_worker_releases_the_work_of_a_dead_one(db: Database) -> None:
     theirs, ours = claim(db, "dead"), claim(db, "alive")
     with db.transaction() as tx:
         workers.register(tx, "alive", "cpu")
-        released = work.release_strangers(tx, "lanes")
+        released = work.release_strangers(tx, ("lanes", "hearing"))
     assert [item.id for item in released] == [theirs.id]
     assert_fenced_off(db, theirs)
     with db.transaction() as tx:

@@ -107,5 +107,6 @@ def test_work_that_waits_for_bytes_or_other_machines_never_holds_a_lane() -> Non
         "purge": "storage",
         "fetch": "fetch",
         "webhook": "courier",
+        "hear": "hearing",
         "training": "training",
     }

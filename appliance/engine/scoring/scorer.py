@@ -72,7 +72,8 @@ class Scorer:
     """Owns a session. Any number of threads may call ``score`` at once.
 
     ``run_slot`` runs a filled slot: ``Slot.score`` for scores, ``Slot.embed`` for vectors, which are of whole windows.
-    ``cores`` is shared by scorers that run on the same cores: one for each call that may run.
+    ``cores`` is shared by scorers that run on the same cores: one for each call that may run. ``give_way`` is called
+    before each call of the graph, and may wait.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class Scorer:
         session: Session,
         run_slot: Callable[[Slot, int], np.ndarray] = Slot.score,
         cores: threading.Semaphore | None = None,
+        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
         self._run_slot = run_slot
         self._length_for = None if run_slot is Slot.embed else session.last_window_samples
         self._cores = cores or threading.Semaphore(session.calls)
+        self._give_way = give_way
         source = session.manifest.input
         self._lane_length = max(2, LANE_BYTES // (4 * source.window_samples))
         self._changed = threading.Condition()
@@ -167,6 +170,7 @@ class Scorer:
             for row, (_, _, window) in zip(slot.windows, batch, strict=False):
                 row[:] = window
             try:
+                self._give_way()
                 slot.load(len(batch))
                 with self._cores, metrics.stage("graph"):
                     self._calls[slot] = time.monotonic()

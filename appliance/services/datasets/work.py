@@ -1,6 +1,6 @@
 """The work on a dataset's audio: copy its upload if that is large, normalize, embed; for the learned search, hear.
 
-Audio is ready before it is heard: the learned model takes fifteen times as long.
+Audio is ready before it is heard: the learned model takes fifteen times as long, and gives way to all that is analyzed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ EMBED = Kind(
     "embed",
     fail=lambda tx, audio_id, code, message: audio.mark_failed(tx, audio_id, "embedding", code, message),
 )
-HEAR = Kind("hear", fail=lambda tx, audio_id, code, message: True)  # the audio stays ready, and is tried another day
+# If it fails, the audio stays ready, and is tried another day.
+HEAR = Kind("hear", fail=lambda tx, audio_id, code, message: True, pool="hearing")
 PAGE = 1000
 
 

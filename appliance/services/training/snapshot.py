@@ -1,7 +1,8 @@
 """The annotations that a training learns from, frozen when it is requested: one JSON line for each recording.
 
 Only recordings of which somebody said something about one of the labels are in it. The annotations of a recording come
-first: what an annotation set says of a stretch about which they say something is left out.
+first, then the annotation sets in the order in which they are named: what a set says of a stretch about which one
+before it says something is left out.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from appliance.engine.training.intervals import Interval, union
 from appliance.engine.training.request import Stretch
 from appliance.state import annotation_sets as set_rows
 from appliance.state import annotations as annotation_rows
@@ -51,15 +54,15 @@ def gather(
 
     ``set_ids`` are the annotation sets to read too.
     """
-    of_sets: dict[str, list[SetAnnotation]] = {}
+    of_sets: dict[str, dict[str, list[SetAnnotation]]] = {}  # by recording, then by set
     for set_id in set_ids:
         rows = set_rows.list_annotations(db, set_id, audio_id=None, artifact_type=None, after=None, limit=-1, offset=0)
         for row in rows:
-            of_sets.setdefault(row.audio_id, []).append(row)
+            of_sets.setdefault(row.audio_id, {}).setdefault(set_id, []).append(row)
     recordings = []
     for dataset_id in dataset_ids:
         for recording in reversed(audio.list_audio(db, dataset_id, status="ready")):
-            heard = _heard(db, recording, labels, held_out, of_sets.get(recording.id, []))
+            heard = _heard(db, recording, labels, held_out, of_sets.get(recording.id, {}).values())
             if heard.events or heard.absents or heard.unsures or heard.reviewed:
                 recordings.append(heard)
     return recordings
@@ -77,16 +80,22 @@ def thaw(frozen: bytes) -> list[Heard]:
 
 
 def _heard(
-    db: Reader, recording: Audio, labels: Collection[str], held_out: bool | None, of_sets: Iterable[SetAnnotation]
+    db: Reader,
+    recording: Audio,
+    labels: Collection[str],
+    held_out: bool | None,
+    sets: Iterable[Sequence[SetAnnotation]],
 ) -> Heard:
     said: dict[str, list[Stretch]] = {"present": [], "absent": [], "unsure": []}
     for mark in annotation_rows.list_annotations(db, recording.id):
-        said[mark.presence].append(Stretch(mark.artifact_type, mark.start_ms, mark.end_ms))
-    for row in of_sets:
-        stretch = Stretch(row.artifact_type, row.start_ms, row.end_ms)
-        if not any(_overlap(stretch, other) for stretches in said.values() for other in stretches):
-            said["present" if row.confidence >= SURE else "unsure"].append(stretch)
-    said = {presence: [s for s in stretches if s.label in labels] for presence, stretches in said.items()}
+        if mark.artifact_type in labels:
+            said[mark.presence].append(Stretch(mark.artifact_type, mark.start_ms, mark.end_ms))
+    for rows in sets:
+        is_known = _overlapping([stretch for stretches in said.values() for stretch in stretches])
+        for row in rows:
+            stretch = Stretch(row.artifact_type, row.start_ms, row.end_ms)
+            if row.artifact_type in labels and not is_known(stretch):
+                said["present" if row.confidence >= SURE else "unsure"].append(stretch)
     return Heard(
         audio_id=recording.id,
         dataset_id=recording.dataset_id,
@@ -106,8 +115,19 @@ def _heard(
     )
 
 
-def _overlap(one: Stretch, other: Stretch) -> bool:
-    return one.label == other.label and one.start_ms < other.end_ms and other.start_ms < one.end_ms
+def _overlapping(stretches: Iterable[Stretch]) -> Callable[[Stretch], bool]:
+    """Return what says whether a stretch overlaps one of these that has the same label."""
+    by_label: dict[str, list[Interval]] = {}
+    for stretch in stretches:
+        by_label.setdefault(stretch.label, []).append((stretch.start_ms, stretch.end_ms))
+    unions = {label: union(intervals) for label, intervals in by_label.items()}
+
+    def overlaps(stretch: Stretch) -> bool:
+        known = unions.get(stretch.label, [])
+        before = bisect_left(known, (stretch.end_ms,))  # so many begin before it ends, and the last ends last
+        return before > 0 and known[before - 1][1] > stretch.start_ms
+
+    return overlaps
 
 
 def _read(row: dict[str, object]) -> Heard:

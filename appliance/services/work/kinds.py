@@ -13,6 +13,6 @@ from appliance.services.speech.work import TRANSCRIPTION
 from appliance.services.training.work import TRAINING
 from appliance.services.webhooks.events import WEBHOOK
 
-_LANES = (INFERENCE, REDETECT, NORMALIZE, EMBED, HEAR, TRANSCRIPTION)
-_OTHERS = (COPY_FILE, COPY_AUDIO, STORE, JUDGE, PURGE, FETCH, WEBHOOK, TRAINING)
+_LANES = (INFERENCE, REDETECT, NORMALIZE, EMBED, TRANSCRIPTION)
+_OTHERS = (COPY_FILE, COPY_AUDIO, STORE, JUDGE, PURGE, FETCH, WEBHOOK, HEAR, TRAINING)
 KINDS = {kind.name: kind for kind in (*_LANES, *_OTHERS)}

@@ -26,8 +26,8 @@ def start_worker(box: Box, worker_id: str, provider: str, number: int = 1, count
     """Register a worker. It holds the lock of its number, so the work of its predecessor is free at once."""
     with box.db.transaction() as tx:
         workers.register(tx, worker_id, provider, number, count)
-        # Only what a lane has decoded and scored can have killed the worker.
-        release_lost(box, tx, queue.release_strangers(tx, "lanes"))
+        # Only what was decoded and scored here can have killed the worker.
+        release_lost(box, tx, queue.release_strangers(tx, ("lanes", "hearing")))
 
 
 def claim(
