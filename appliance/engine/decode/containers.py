@@ -98,11 +98,18 @@ def _end_of_id3(file: BinaryIO) -> int:
     start = 0
     while True:
         file.seek(start)
-        tag = file.read(10)
-        if len(tag) < 10 or tag[:3] != b"ID3" or any(byte & 0x80 for byte in tag[6:10]):
+        length = id3_length(file.read(10))
+        if not length:
             return start
-        size = tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]
-        start += 10 + size + (10 if tag[5] & 0x10 else 0)
+        start += length
+
+
+def id3_length(head: bytes) -> int:
+    """Return the length in bytes of the ID3v2 tag that begins with these ten bytes, 0 if they begin none."""
+    if len(head) < 10 or head[:3] != b"ID3" or any(byte & 0x80 for byte in head[6:10]):
+        return 0
+    size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+    return 10 + size + (10 if head[5] & 0x10 else 0)
 
 
 def _by_magic(head: bytes) -> str | None:
@@ -124,8 +131,8 @@ def _by_frames(head: bytes) -> tuple[str, int] | None:
 
     None if there are no such frames.
     """
-    for offset in _sync_bytes(head):
-        for name, length_of in (("aac", _adts_length), ("mp3", _mp3_length)):
+    for offset in sync_bytes(head):
+        for name, length_of in (("aac", adts_length), ("mp3", mp3_length)):
             position = offset
             for _ in range(3):
                 length = length_of(head[position : position + 6])
@@ -140,14 +147,15 @@ def _by_frames(head: bytes) -> tuple[str, int] | None:
     return None
 
 
-def _sync_bytes(head: bytes) -> Iterator[int]:
-    offset = head.find(b"\xff")
+def sync_bytes(head: bytes, start: int = 0, end: int | None = None) -> Iterator[int]:
+    """Yield where a frame may begin, from ``start`` up to before ``end``."""
+    offset = head.find(b"\xff", start, end)
     while offset >= 0:
         yield offset
-        offset = head.find(b"\xff", offset + 1)
+        offset = head.find(b"\xff", offset + 1, end)
 
 
-def _adts_length(header: bytes) -> int:
+def adts_length(header: bytes) -> int:
     """Return the length in bytes of the ADTS frame that begins with these six bytes, 0 if they begin none."""
     if len(header) < 6 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return 0
@@ -162,7 +170,7 @@ _KILOBITS_PER_SECOND = {
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
-def _mp3_length(header: bytes) -> int:
+def mp3_length(header: bytes) -> int:
     """Return the length in bytes of the MPEG layer III frame that begins with these bytes, 0 if they begin none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return 0

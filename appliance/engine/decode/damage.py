@@ -12,7 +12,8 @@ class Damage:
     """The damage that was met so far.
 
     num_places : how often something could not be read or decoded. losses : the stretches of audio that are missing in
-    the stream, as pairs of samples at the recording's own rate, in order; silence is in their places.
+    the stream, as pairs of samples at the recording's own rate, in order. Silence is in their places, or what the coder
+    made of a frame without its data.
     """
 
     num_places: int = 0

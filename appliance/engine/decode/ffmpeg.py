@@ -6,19 +6,19 @@ file states no delay, the usual one is removed: 1,105 samples of MP3, the first 
 of AAC.
 
 Audio lost to damage becomes silence of the same length. The length comes from the time stamps if the container has a
-clock, and from the number of damaged bytes in MP3. In raw AAC FFmpeg drops damaged bytes without a trace, so there only
-the frames that it reports as bad count. FFmpeg's "out of memory" is damage too: nearly always an impossible size in the
-file. What was lost is noted (``damage.py``). WebM's recorders leave packets out in pauses, so there a gap in the time
-stamps is a loss only if something in it could not be decoded.
+clock, and from the number of damaged bytes in MP3 and raw AAC (``framing.py``). FFmpeg's "out of memory" is damage too:
+nearly always an impossible size in the file. What was lost is noted (``damage.py``). Recorders of Opus in WebM leave
+packets out in pauses, so there a gap in the time stamps is a loss only if something in it could not be read or decoded.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, BinaryIO, NamedTuple
+from itertools import chain, pairwise
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import av
 import av.subtitles.stream  # PyAV imports it with the first file, when the decoder process can open nothing
@@ -28,6 +28,8 @@ from av.stream import Discard
 
 from appliance.engine.decode.containers import MAX_CHANNELS, AudioInfo, check_info
 from appliance.engine.decode.damage import Damage
+from appliance.engine.decode.framing import WholeFrames
+from appliance.engine.decode.matroska import is_readable_between
 from appliance.engine.decode.seek_points import SeekPoints
 from appliance.errors import AudioTooShort, CorruptAudio, NoAudioStream, UnsupportedAudio
 
@@ -35,6 +37,7 @@ MP3_DELAY_SAMPLES = 1105  # 576 of LAME's encoder, 528 + 1 of every decoder (LAM
 MAX_GAP_SECONDS = 3600  # a longer jump in the time stamps is a damaged stamp, not lost audio
 MAX_PADDING_SAMPLES = 4096  # an encoder pads its last frame and no more
 MAX_ERRORS_IN_A_ROW = 1000
+ALMOST_ALL = 0.9  # of a packet; a gap that is shorter comes from time stamps that are not exact
 
 _DEMUXERS = {"mp4": "mov", "webm": "matroska"}
 _CODECS = {"mp3", "mp3float", "aac", "alac", "flac", "opus", "libopus", "vorbis"}
@@ -54,6 +57,7 @@ class Frame:
     packet_samples: float  # duration of its packet in samples; 0 if the packet states none
     stamp: float | None  # when it begins, in samples; None if it has no time stamp
     place: Place | None = None  # of the packet that begins with this frame
+    is_missing: bool = False  # its data are missing or damaged; the coder made something of the rest
 
 
 class Place(NamedTuple):
@@ -77,9 +81,9 @@ def open_packets(
     The points from which decoding can begin are added to ``points`` on the way.
     Raises CorruptAudio, NoAudioStream, UnsupportedAudio or AudioTooShort.
     """
-    source = open_container(file, container)
+    packets = Packets(file, container)
+    source = packets.source
     try:
-        packets = Packets(source, container)
         frames = packets.frames()
         first = next(frames, None)
         if first is None:
@@ -93,7 +97,7 @@ def open_packets(
         raise
     pieces = _trim(align(chain([first], frames), packets, rate_hz, points), packets, rate_hz, points)
     blocks = close_after(source, join_blocks(pieces, rate_hz))
-    return info, blocks, packets.damage, _claimed_seconds(source, container)
+    return info, blocks, packets.damage, packets.claimed_seconds
 
 
 def open_container(file: BinaryIO, container: str) -> av.container.InputContainer:
@@ -112,11 +116,6 @@ def open_container(file: BinaryIO, container: str) -> av.container.InputContaine
         raise CorruptAudio(f"The file looks like {container} but cannot be read: {error.strerror}.") from error
 
 
-def _claimed_seconds(source: av.container.InputContainer, container: str) -> float | None:
-    """Return the duration in the header. For raw AAC FFmpeg guesses from the first frames, which can be far off."""
-    return source.duration / av.time_base if source.duration and container != "aac" else None
-
-
 def close_after(source: av.container.InputContainer, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield the blocks and then close the container they come from."""
     try:
@@ -126,11 +125,31 @@ def close_after(source: av.container.InputContainer, blocks: Iterator[np.ndarray
 
 
 class Packets:
-    """The first audio stream of an opened container. Decoding goes on after damage."""
+    """The first audio stream of a file. Decoding goes on after damage. The caller closes ``source``."""
 
-    def __init__(self, source: av.container.InputContainer, container: str) -> None:
-        self._source = source
+    def __init__(self, file: BinaryIO, container: str) -> None:
+        """Open the file. Raises CorruptAudio, NoAudioStream or UnsupportedAudio."""
+        self._file = file
+        self._whole = WholeFrames(file, container) if container in SELF_FRAMED else None
         self.container = container
+        self.source = open_container(cast(BinaryIO, self._whole or file), container)
+        try:
+            self._choose_stream(self.source, container)
+        except BaseException:
+            self.source.close()
+            raise
+        self.metadata = {**self.source.metadata, **self.stream.metadata}
+        self.seconds = float(self.stream.time_base)
+        self.delay_is_stated = False
+        self.damage = Damage()
+        self.good_bytes = self.good_packets = self.lost_frames = 0
+        self._byte: int | None = None
+        self._bytes = deque[int](maxlen=3)  # where the last packets begin, if not together
+        self._nth = 0
+        self._num_damaged = 0  # bytes between frames so far
+        self._places_before = 0  # num_places of the damage at the last gap
+
+    def _choose_stream(self, source: av.container.InputContainer, container: str) -> None:
         if not source.streams.audio:
             kinds = " and ".join(sorted({stream.type for stream in source.streams}))
             if not kinds:
@@ -142,42 +161,54 @@ class Packets:
         if name not in _CODECS:
             raise UnsupportedAudio(f"The audio in the {container} file is {name}, which is not supported.")
         context.thread_count = 1
+        if name == "flac":
+            context.options = {"err_detect": "crccheck+explode"}  # a frame whose checksum is wrong is not decoded
         if container == "ogg" and name == "vorbis":
             # If all audio is in one page, FFmpeg miscounts by a block and cuts too much or nothing; see _stated_end.
             context.flags2 |= Flags2.skip_manual
         for other in source.streams:
             if other is not self.stream:
                 other.discard = Discard.all
-        self.metadata = {**source.metadata, **self.stream.metadata}
         self.codec = name.removesuffix("float").removeprefix("lib")
-        self.seconds = float(self.stream.time_base)
-        self.delay_is_stated = False
-        self.damage = Damage()
-        self.good_bytes = self.good_packets = self.lost_frames = 0
-        self._byte: int | None = None
-        self._nth = 0
-        self._places_before = 0  # num_places of the damage at the last gap
 
-    def lose(self, position: int, num_samples: int) -> None:
-        """Note that the time stamps skip audio. ``position`` is counted with the encoder's delay."""
-        if self.container != "webm" or self.damage.num_places > self._places_before:
+    @property
+    def claimed_seconds(self) -> float | None:
+        """The duration in the header. For raw AAC FFmpeg guesses from the first frames, which can be far off."""
+        return self.source.duration / av.time_base if self.source.duration and self.container != "aac" else None
+
+    def lose(self, position: int, num_samples: int, frame_samples: int) -> None:
+        """Note that the time stamps skip audio before a frame. ``position`` is counted with the encoder's delay."""
+        if self._is_loss(num_samples, frame_samples):
             self.damage.lose(position, num_samples)
         self._places_before = self.damage.num_places
+
+    def note_frame(self, frame: Frame, position: int, num_samples: int) -> None:
+        """Note a frame that was decoded without its data."""
+        if frame.is_missing:
+            self.damage.lose(position, num_samples)
+
+    def _is_loss(self, num_samples: int, frame_samples: int) -> bool:
+        """Return whether a gap in the time stamps shows that something is missing."""
+        if self.codec == "opus" and num_samples < ALMOST_ALL * frame_samples:
+            return False  # a recording that is joined to another one begins with a delay, shorter than a packet
+        if self.container != "webm" or self.damage.num_places > self._places_before:
+            return True
+        if self.codec != "opus":
+            return num_samples >= ALMOST_ALL * frame_samples
+        # The decoder gives a packet's audio with the next packet.
+        return not all(is_readable_between(self._file, *blocks) for blocks in pairwise(self._bytes))
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame that can be decoded, at a time that counts the frames that cannot."""
         for packet in self._demuxed():
-            self._nth = self._nth + 1 if packet.pos == self._byte else 0
-            self._byte = packet.pos
+            self._locate(packet.pos)
+            is_missing = bool(self._whole and packet.pos is not None and self._whole.is_missing(packet.pos))
             if not self.good_packets:
                 self.delay_is_stated = self.delay_is_stated or _skips_samples(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError:
                 self.damage.num_places += 1
-                if self.container in SELF_FRAMED and self.good_packets:
-                    # The parser puts all damaged bytes into one packet; its size shows how many frames they were.
-                    self.lost_frames += max(0, round(packet.size * self.good_packets / self.good_bytes) - 1)
                 continue
             if decoded and packet.size:
                 self.good_packets += 1
@@ -188,8 +219,21 @@ class Packets:
                 stamp = None
                 if audio.pts is not None:
                     stamp = audio.pts * self.seconds * rate + self.lost_frames * audio.samples
-                yield Frame(audio, (packet.duration or 0) * self.seconds * rate, stamp, place)
+                yield Frame(audio, (packet.duration or 0) * self.seconds * rate, stamp, place, is_missing)
                 place = None
+
+    def _locate(self, byte: int | None) -> None:
+        """Note where in the file a packet begins, and what was left out before it."""
+        if self._whole and byte is not None:
+            skip = self._whole.skip_before(byte)
+            byte += skip.num_bytes
+            num_damaged = skip.num_damaged - self._num_damaged
+            self.lost_frames += round(num_damaged * self.good_packets / max(1, self.good_bytes))
+            self._num_damaged = skip.num_damaged
+        self._nth = self._nth + 1 if byte == self._byte else 0
+        if byte is not None and byte != self._byte:
+            self._bytes.append(byte)
+        self._byte = byte
 
     def _place_of(self, packet: av.Packet) -> Place | None:
         if packet.pts is None or self._byte is None:
@@ -200,7 +244,7 @@ class Packets:
         errors_in_a_row = 0
         while errors_in_a_row < MAX_ERRORS_IN_A_ROW:
             try:
-                for packet in self._source.demux(self.stream):
+                for packet in self.source.demux(self.stream):
                     errors_in_a_row = 0
                     yield packet
                 return
@@ -237,7 +281,7 @@ def align(
             origin = frame.stamp if origin is None else origin
             gap = round(frame.stamp - origin - position)
             if tolerance < gap <= MAX_GAP_SECONDS * rate_hz:
-                packets.lose(position, gap)
+                packets.lose(position, gap, frame.audio.samples)
                 position += gap
                 yield from _silence(gap, frame.audio.layout.nb_channels, rate_hz)
             elif abs(gap) > tolerance:
@@ -253,6 +297,7 @@ def align(
             )
         if is_last and packets.container == "mp4" and frame.packet_samples:
             samples = samples[:, : round(frame.packet_samples)]
+        packets.note_frame(frame, position, samples.shape[1])
         position += samples.shape[1]
         yield samples
 

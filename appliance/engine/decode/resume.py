@@ -22,7 +22,6 @@ from appliance.engine.decode.ffmpeg import (
     align,
     close_after,
     join_blocks,
-    open_container,
 )
 from appliance.engine.decode.seek_points import Resume
 
@@ -46,14 +45,13 @@ def resume_packets(file: BinaryIO, container: str, resume: Resume) -> Iterator[n
         head, begin = _cut_of(file, container, resume)
         moved = begin - head
         file = cast(BinaryIO, io.BufferedReader(_Cut(file, head, begin), 1 << 17))
-    source = open_container(file, container)
-    packets = Packets(source, container)
+    packets = Packets(file, container)
     if container not in _CUT:
-        source.seek(int(resume.begin["pts"]), stream=packets.stream)
+        packets.source.seek(int(resume.begin["pts"]), stream=packets.stream)
     frames = _taken_over(packets, resume, moved)
     state = resume.take_over
     pieces = align(frames, packets, rate_hz, origin=state["origin"], position=int(state["position"]))
-    return close_after(source, join_blocks(pieces, rate_hz))
+    return close_after(packets.source, join_blocks(pieces, rate_hz))
 
 
 def _taken_over(packets: Packets, resume: Resume, moved: int) -> Iterator[Frame]:

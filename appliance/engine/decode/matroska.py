@@ -1,0 +1,57 @@
+"""Reads what lies between two blocks of a WebM file, to know whether a block between them was damaged."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+_BLOCKS = (0xA1, 0xA3)
+_ENTERED = (0x18538067, 0x1F43B675, 0xA0)  # a segment, a cluster and a group hold what follows
+_MOST_ELEMENTS = 10_000
+
+
+def is_readable_between(file: BinaryIO, block: int, next_block: int) -> bool:
+    """Return whether elements alone lead from one block to another; true also if they are too many to tell.
+
+    The blocks are given by the byte at which their content begins. The file keeps its position.
+    """
+    position = file.tell()
+    try:
+        end = _end_of(file, block)
+        for _ in range(_MOST_ELEMENTS):
+            if end is None or end >= next_block:
+                return False
+            file.seek(end)
+            element = _element(file.read(12))
+            if element is None:
+                return False
+            name, head, size = element
+            if name in _BLOCKS and end + head == next_block:
+                return True
+            end += head if name in _ENTERED else head + size
+        return True
+    finally:
+        file.seek(position)
+
+
+def _end_of(file: BinaryIO, block: int) -> int | None:
+    """Return the byte after a block, whose size stands before its content."""
+    start = max(0, block - 9)
+    file.seek(start)
+    head = file.read(block - start)
+    for length in range(1, len(head)):
+        element = _element(head[-length - 1 :])
+        if element and element[0] in _BLOCKS and element[1] == length + 1:
+            return block + element[2]
+    return None
+
+
+def _element(head: bytes) -> tuple[int, int, int] | None:
+    """Return the identifier of an element, the length of its head in bytes and the size of its content."""
+    if not head or not 0 < (length := 9 - head[0].bit_length()) <= 4 or len(head) <= length:
+        return None
+    name, first = int.from_bytes(head[:length], "big"), head[length]
+    size_length = 9 - first.bit_length()
+    if size_length > 8 or len(head) < length + size_length:
+        return None
+    size = int.from_bytes(head[length : length + size_length], "big") & (1 << 7 * size_length) - 1
+    return name, length + size_length, size
