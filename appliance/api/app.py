@@ -48,6 +48,7 @@ from appliance.api.errors import (
     register_error_handlers,
     validation_problem,
 )
+from appliance.api.unread import read_on
 from appliance.errors import TooManyCalls, TooManyUploads
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
@@ -103,6 +104,7 @@ def create_app(box: Box) -> OpenAPI:
     app.after_request(_show_request_id)
     app.after_request(metrics.count)
     app.after_request(_log_request)
+    app.after_request(read_on)
     app.teardown_request(_forget_request_id)
     app.teardown_request(end_slow_call)
     register_error_handlers(app)

@@ -127,6 +127,7 @@ def run(
     seconds: float,
     mean_pause_seconds: float,
     ending: threading.Event | None = None,
+    num_clients: int = NUM_CLIENTS,
 ) -> Run:
     """Kill processes under load until ``kills`` or ``seconds`` are reached or ``ending`` is set, then audit."""
     ending = ending or threading.Event()
@@ -134,7 +135,7 @@ def run(
     random_source, steps = random.Random(seed), itertools.cycle(STEPS_DAYS)
     clock = None if why_no_clock() else Clock(folder.with_name(f"{folder.name}-clock"))
     with receiving() as receiver, contextlib.closing(Box(folder, models, clock)) as box:
-        with sending(box, receiver, ledger, seed, large_share=LARGE_SHARE):
+        with sending(box, receiver, ledger, seed, num_clients, large_share=LARGE_SHARE):
             for number in range(1, kills + 1):
                 if time.monotonic() - started > seconds:
                     break
@@ -164,6 +165,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10**6, help="end after this many kills")
     parser.add_argument("--seed", type=int, default=0, help="chooses the victims and the pauses (0)")
     parser.add_argument("--pause-seconds", type=float, default=2.0, help="mean pause between two faults (2)")
+    parser.add_argument("--clients", type=int, default=NUM_CLIENTS, help=f"clients that send ({NUM_CLIENTS})")
     parser.add_argument("--json", type=Path, help="write the figures and every defect to this file")
     options = parser.parse_args()
     ending = threading.Event()
@@ -178,6 +180,7 @@ def main() -> int:
             60 * options.minutes,
             options.pause_seconds,
             ending,
+            options.clients,
         )
         if not result.audit.faultless:
             kept = Path(tempfile.mkdtemp(prefix="chaos-kept-"))
