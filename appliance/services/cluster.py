@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import secrets
+import socket
 import stat
 from importlib import metadata
 from pathlib import Path
@@ -21,13 +22,16 @@ from appliance.storage.access import secrets_dir
 
 LABEL = "appliance"  # of a node in Ray, with the versions that it has
 TOKEN_BYTES = 32
-# How soon a frozen machine is noticed, and a lost head. Ray's own values are 64 s and 60 s.
+CONNECT_SECONDS = 10.0
+# How soon a frozen machine is noticed, a lost head, and by a node that the head was started again, so that it must join
+# again. Ray's own values are 64 s, 60 s and 60 s.
 TIMES = {
     "RAY_health_check_initial_delay_ms": "5000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
+    "RAY_raylet_liveness_self_check_interval_ms": "5000",
     "RAY_agent_register_timeout_ms": "120000",  # a machine that is busy takes longer to start them than 30 s
 }
 
@@ -97,15 +101,37 @@ def versions() -> str:
 
 def check_box(settings: Settings) -> None:
     """Raise ConfigurationError, with the fix, if this box cannot be the head of a cluster."""
-    if ray_version() is None:
-        raise ConfigurationError("executor = ray needs Ray, which is not installed: run scripts/bootstrap cluster.")
+    _check_ray()
     if settings.storage_server != "external":
         raise ConfigurationError(
             "executor = ray needs storage_server = external: nodes read recordings from storage, and the bundled "
             "server listens on the loopback only."
         )
+    _check_token(settings)
+
+
+def check_driver(settings: Settings) -> None:
+    """Raise ConfigurationError, with the fix, if no program of this machine can use the nodes of a cluster."""
+    _check_ray()
+    _check_token(settings)
+    host, _, port = settings.cluster_listen.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"No head of a cluster listens at {settings.cluster_listen} ({error.strerror or error}): `appliance up` "
+            "with executor = ray starts one, and so does `appliance serve head`."
+        ) from error
+
+
+def _check_ray() -> None:
+    if ray_version() is None:
+        raise ConfigurationError("A cluster needs Ray, which is not installed: run scripts/bootstrap cluster.")
+
+
+def _check_token(settings: Settings) -> None:
     if not token_file(settings.data_dir).exists():
-        raise ConfigurationError("executor = ray needs a token: `appliance cluster token` makes it.")
+        raise ConfigurationError("A cluster needs a token: `appliance cluster token` makes it.")
     read_token(token_file(settings.data_dir))
 
 

@@ -29,7 +29,7 @@ from appliance.supervisor.ports import is_free
 
 log = structlog.get_logger()
 
-Name = Literal["storage", "worker", "api", "frontdoor"]
+Name = Literal["storage", "head", "worker", "api", "frontdoor"]
 START_SECONDS = 300.0
 POLL_SECONDS = 0.2
 
@@ -43,7 +43,7 @@ def serve(settings: Settings, name: Name) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with _held(settings, name):
-        running = [(part, Child(part.name, part.command, part.environment)) for part in _parts(settings, name)]
+        running = [(part, Child(part.name, part.command, part.environment)) for part in parts_of(settings, name)]
         try:
             for part, child in running:
                 _start(part, child)
@@ -68,16 +68,19 @@ def _held(settings: Settings, name: Name) -> Iterator[None]:
         yield
 
 
-def _parts(settings: Settings, name: Name) -> list[Part]:
+def parts_of(settings: Settings, name: Name) -> list[Part]:
+    """Return the processes of a part. Raises ConfigurationError if the settings want none."""
     if name == "storage":
         server = choose_server(settings, kept_ports(settings.data_dir))
         part = parts.storage(server)
         if part is None:
             raise ConfigurationError("storage_server = external: there is no storage server to start.")
         return [part]
+    if name == "head":
+        if (head := parts.head(settings)) is None:
+            raise ConfigurationError("executor = local: there is no head of a cluster to start.")
+        return [head]
     if name == "worker":
-        if settings.executor == "ray":
-            raise ConfigurationError("The units of systemd start no head of a cluster: executor = ray needs `up`.")
         return parts.workers(settings)
     socket_path = parts.api_socket(settings.data_dir)
     if name == "api":

@@ -14,7 +14,7 @@ from appliance.services import cluster
 from appliance.state import nodes
 from appliance.state.database import Database
 from appliance.state.nodes import Node
-from appliance.supervisor import parts
+from appliance.supervisor import parts, unit
 
 S3 = {"storage_server": "external", "storage_endpoint": "http://127.0.0.1:1", "storage_access_key": "a"}
 
@@ -67,6 +67,15 @@ def test_a_box_is_no_head_without_a_token_or_with_bundled_storage(tmp_path: Path
     with pytest.raises(ConfigurationError, match="Other users can read"):
         parts.head(external)
     assert parts.head(Settings(data_dir=tmp_path)) is None
+
+
+def test_the_units_serve_a_head_and_a_worker_with_nodes(tmp_path: Path) -> None:
+    box = Settings(data_dir=tmp_path, executor="ray", storage_secret_key="s", **S3)  # type: ignore[arg-type]
+    cluster.make_token(tmp_path)
+    assert [part.name for part in unit.parts_of(box, "head")] == ["head"]
+    assert [part.name for part in unit.parts_of(box, "worker")] == ["worker"]
+    with pytest.raises(ConfigurationError, match="executor = local"):
+        unit.parts_of(Settings(data_dir=tmp_path), "head")
 
 
 def test_a_box_without_ray_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ release=$(dirname "$(dirname "$(readlink -f "$0")")")
 {os.path.realpath(sysconfig.get_path("scripts"))}/python -m venv --without-pip "$release/.venv"
 cd "$release"/.venv/lib/python*/site-packages
 printf '%s\\n' "$release" {sysconfig.get_path("purelib")} >release.pth
+echo "$1" >>"$release/bootstraps"
 """
 MIGRATION = """
 
@@ -86,6 +87,11 @@ def test_it_is_installed_upgraded_brought_back_and_removed(source: Path, machine
     first = install(source, machine)
     assert len(re.findall(r"shown this once: ak_\S+", first)) == 1
     assert "ak_" not in install(source, machine)
+    assert "or a node" in install(source, machine, "--cluster", "--node", "b", "--token-file", source, status=1)
+    install(source, machine, "--cluster")
+    bootstraps = machine / "opt" / "appliance" / "current" / "bootstraps"
+    assert bootstraps.read_text().split() == ["runtime", "cluster"]
+    assert (machine / "etc" / "systemd" / "system" / "appliance-head.service").is_file()
     assert (machine / "etc" / "systemd" / "system" / "appliance-.service.d" / "common.conf").is_file()
     assert 'host = "0.0.0.0"' in (settings / "appliance.toml").read_text()
     assert {path.name for path in (settings / "secrets").iterdir()} == {
@@ -101,6 +107,7 @@ def test_it_is_installed_upgraded_brought_back_and_removed(source: Path, machine
     shutil.copytree(source / "model_store" / "spectrum" / "1.0.0", source / "model_store" / "spectrum" / "2.0.0")
     assert "--upgrade" in install(source, machine, status=1)
     install(source, machine, "--upgrade")
+    assert bootstraps.read_text().split() == ["cluster"]
     assert "new_table" in tables(machine)
     assert (data / "models" / "spectrum" / "2.0.0").is_dir()
     appliance(machine, "keys", "create", "later")

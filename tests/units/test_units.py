@@ -11,7 +11,7 @@ import pytest
 
 from appliance import ROOT
 
-LIMITS = {"api": 1.5, "frontdoor": 1.5, "storage": 2.0, "worker": 2.0, "node": 2.0}
+LIMITS = {"api": 1.5, "frontdoor": 1.5, "storage": 2.0, "worker": 2.0, "node": 2.0, "head": 2.0}
 NAMES = [f"appliance-{name}.service" for name in LIMITS]
 VENDOR = Path("/lib/systemd/system")
 
