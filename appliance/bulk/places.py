@@ -69,11 +69,11 @@ def source_name(text: str) -> str:
     return text if text.startswith(S3) else os.path.abspath(text)
 
 
-def open_source(name: str, settings: Settings) -> Source:
-    """Return the source with a name. Raises ConfigurationError."""
+def open_source(name: str, settings: Settings, temporary: Path | None = None) -> Source:
+    """Return the source with a name. ``temporary`` is the folder for copies of objects. Raises ConfigurationError."""
     if name.startswith(S3):
         bucket, prefix = _split(name)
-        return BucketSource(Bucket.of(settings, bucket, reads_only=True), prefix)
+        return BucketSource(Bucket.of(settings, bucket, reads_only=True), prefix, temporary)
     return FolderSource(name)
 
 
@@ -142,9 +142,10 @@ def _tag(status: os.stat_result) -> str:
 class BucketSource:
     """The recordings of a bucket whose keys start with a prefix. See Source."""
 
-    def __init__(self, bucket: Bucket, prefix: str) -> None:
+    def __init__(self, bucket: Bucket, prefix: str, temporary: Path | None = None) -> None:
         self._bucket = bucket
         self._prefix = prefix
+        self._temporary = str(temporary or tempfile.gettempdir())
 
     def entries(self) -> Iterator[Entry]:
         """Yield the recordings, in the order of the server."""
@@ -155,7 +156,7 @@ class BucketSource:
     @contextmanager
     def open(self, entry: Entry) -> Iterator[BinaryIO]:
         """Copy a recording to a file without a name, which nothing leaves behind."""
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile(dir=self._temporary) as file:
             try:
                 self._bucket.fetch(entry.key, entry.etag, file)
                 file.flush()
@@ -166,7 +167,7 @@ class BucketSource:
             except StorageError as error:
                 raise self._meaning(error) from error
             except OSError as error:
-                raise StorageFull(f"{tempfile.gettempdir()} cannot hold a recording: {error.strerror}.") from error
+                raise StorageFull(f"{self._temporary} cannot hold a recording: {error.strerror}.") from error
             yield file
 
     def _meaning(self, error: StorageError) -> ApplianceError:

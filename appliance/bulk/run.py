@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import BinaryIO
 
 from appliance.bulk import shards
@@ -85,20 +86,20 @@ def done_shards(plan: Plan, output: Output) -> dict[int, Totals]:
     """
     names = output.names("detections")
     numbers = [number for number in range(len(plan.shards)) if detections_name(number).partition("/")[2] in names]
-    plan_id = plan.id
-
-    def read(number: int) -> Totals:
-        name = detections_name(number)
-        try:
-            totals = shards.read_totals(output.read(name, TAIL_BYTES))
-        except (NotReadable, ObjectMissing) as error:
-            raise ConfigurationError(f"{name} is not a file of results: remove it, and run again.") from error
-        if totals.plan != plan_id:
-            raise ConfigurationError(f"{name} is of another plan than plan.json.")
-        return totals
-
     with ThreadPoolExecutor(READERS) as pool:
-        return dict(zip(numbers, pool.map(read, numbers), strict=True))
+        return dict(zip(numbers, pool.map(partial(read_shard, plan.id, output), numbers), strict=True))
+
+
+def read_shard(plan_id: str, output: Output, number: int) -> Totals:
+    """Return the totals of a shard that is done. Raises ConfigurationError if it is not, or is of another plan."""
+    name = detections_name(number)
+    try:
+        totals = shards.read_totals(output.read(name, TAIL_BYTES))
+    except (NotReadable, ObjectMissing) as error:
+        raise ConfigurationError(f"{name} is not a file of results: remove it, and run again.") from error
+    if totals.plan != plan_id:
+        raise ConfigurationError(f"{name} is of another plan than plan.json.")
+    return totals
 
 
 def finish(plan: Plan, output: Output) -> Totals:

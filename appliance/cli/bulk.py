@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import click
@@ -22,6 +23,8 @@ from appliance.engine.models.store import ModelStore, check_checksum
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.engine.scoring.scorer import Scorer
 from appliance.errors import ConfigurationError
+from appliance.log import configure_logging
+from appliance.state.nodes import Node
 
 
 @click.group()
@@ -71,7 +74,10 @@ def plan(
 
 @bulk.command()
 @click.argument("out")
-def run(out: str) -> None:
+@click.option(
+    "--cluster", "on_cluster", is_flag=True, help="By the nodes of the cluster whose head is at cluster_listen here."
+)
+def run(out: str, on_cluster: bool) -> None:
     """Analyze the shards of OUT that are not done.
 
     A shard is done when its file in detections/ is there. So a run that was stopped or killed goes on with the same
@@ -85,11 +91,18 @@ def run(out: str) -> None:
         missing = [number for number in range(len(made.shards)) if number not in done]
         before = runs.add(made, done.values())
         if missing:
-            source = open_source(made.configuration.source, settings)
-            session = open_session(settings, plans.planned_model(ModelStore(settings.model_store), made))
+            model = plans.planned_model(ModelStore(settings.model_store), made)
             progress = Progress(before.files, before.failed, lambda: made.files)
-            with Scorer(session) as scorer, progress:
-                runs.Shards(made, source, output, scorer, settings, progress).make(missing)
+            if on_cluster:
+                from appliance.worker.bulk_on_nodes import make_on_nodes  # much that a run here does not need
+
+                configure_logging("error", "bulk")
+                with progress, redirect_stdout(sys.stderr):  # Ray prints to it if a node is lost
+                    make_on_nodes(settings, made, out, model, missing, progress, _NodeStates().show)
+            else:
+                source = open_source(made.configuration.source, settings)
+                with Scorer(open_session(settings, model)) as scorer, progress:
+                    runs.Shards(made, source, output, scorer, settings, progress).make(missing)
         totals = runs.finish(made, output)
     _show(made, totals)
     raise SystemExit(1 if totals.failed else 0)
@@ -125,6 +138,23 @@ def verify(out: str) -> None:
 def _show(made: Plan, totals: Totals) -> None:
     hours = totals.audio_ms / 3_600_000
     click.echo(f"{totals.files:,} of {made.files:,} recordings, {totals.failed:,} failed, {hours:,.2f} hours of audio.")
+
+
+class _NodeStates:
+    """Says on standard error what changes at the nodes, and why one takes no work."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def show(self, nodes: list[Node]) -> None:
+        """Say what is new."""
+        states = {node.name: f"{node.state}: {node.reason}" if node.reason else node.state for node in nodes}
+        for name in sorted(self._known.keys() - states.keys()):
+            click.echo(f"Node {name}: left", err=True)
+        for name, state in sorted(states.items()):
+            if self._known.get(name) != state:
+                click.echo(f"Node {name}: {state}", err=True)
+        self._known = states
 
 
 @contextmanager

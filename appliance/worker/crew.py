@@ -1,4 +1,4 @@
-"""Who does what in a cluster: recordings that wait, the engines, and how many recordings go out together.
+"""Who does what in a cluster: asks that wait, the engines, and how many asks go out together. Most asks are recordings.
 
 It knows no Ray, no database and no clock of its own.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.errors import ApplianceError
-from appliance.worker.asks import Answer, Ask
+from appliance.worker.asks import Ask, Reply
 from appliance.worker.lane import Lane
 
 SHIPMENT_FILES = 64  # above it a call costs little for each file (measured: 9 µs at 64, 370 µs at 1)
@@ -21,20 +22,27 @@ SHIPMENT_SECONDS = 2.0  # a shipment is made about so large that an engine needs
 
 
 class Ticket:
-    """A recording whose lane waits for its end. ``alone``: an engine was lost that had it, so it travels alone."""
+    """An ask whose end is waited for, maybe by a lane. ``alone``: an engine was lost that had it, so it travels alone.
 
-    def __init__(self, ask: Ask, lane: Lane | None, *, alone: bool) -> None:
+    ``told`` is called when it ends.
+    """
+
+    def __init__(
+        self, ask: Ask, lane: Lane | None = None, *, alone: bool, told: Callable[[], None] = lambda: None
+    ) -> None:
         self.ask = ask
         self.lane = lane
         self.alone = alone
         self.ended = threading.Event()
-        self.result: Answer | ApplianceError | None = None
+        self.result: Reply | ApplianceError | None = None
+        self._told = told
 
-    def end(self, result: Answer | ApplianceError) -> None:
-        """Give the lane its answer. Only the first counts: a late one is dropped."""
+    def end(self, result: Reply | ApplianceError) -> None:
+        """Give it its result. Only the first counts: a late one is dropped."""
         if not self.ended.is_set():
             self.result = result
             self.ended.set()
+            self._told()
 
 
 @dataclass

@@ -20,7 +20,7 @@ from appliance.engine.models.store import ModelStore
 from appliance.engine.speech.transcriber import transcribe
 from appliance.errors import ApplianceError, Stopped
 from appliance.storage.by_url import UrlReader
-from appliance.worker.asks import Answer, Ask
+from appliance.worker.asks import Answer, Ask, RecordingAsk, Reply
 from appliance.worker.executor import analyze_file
 from appliance.worker.scorers import Scorers
 
@@ -29,6 +29,7 @@ class Engine:
     """Lanes with a decoder each, and the models that they share. Threads may share it."""
 
     def __init__(self, settings: Settings, provider: Provider, lanes: int) -> None:
+        self.lanes = lanes
         self._settings = settings
         self._provider: Provider = provider
         self._folder = settings.data_dir / "models"
@@ -36,7 +37,7 @@ class Engine:
         for folder in (self._folder, self._temporary):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._reader = UrlReader(settings.storage_ca_file)
-        self._lanes = ThreadPoolExecutor(lanes, "lanes")
+        self._threads = ThreadPoolExecutor(lanes, "lanes")
         self._local = threading.local()
         self._lock = threading.Lock()
         self._scorers: dict[str, Scorers] = {}  # by the digest of the packed model
@@ -58,19 +59,21 @@ class Engine:
         """Return for how long the oldest call of a graph has been running that has not returned; 0 without one."""
         return max((scorers.longest_call_seconds() for scorers in [*self._scorers.values()]), default=0.0)
 
-    def analyze(self, asks: Sequence[Ask]) -> list[Answer | ApplianceError]:
-        """Analyze recordings, each on a lane, and return an answer or an error for each, in their order."""
-        return list(self._lanes.map(self._answer, asks))
+    def do(self, asks: Sequence[Ask]) -> list[Reply | ApplianceError]:
+        """Do what is asked, each on a lane, and return a reply or an error for each, in their order."""
+        return list(self._threads.map(self._reply, asks))
 
-    def _answer(self, ask: Ask) -> Answer | ApplianceError:
+    def _reply(self, ask: Ask) -> Reply | ApplianceError:
         try:
-            return self._analyze(ask)
+            return self._do(ask)
         except ApplianceError as error:
             return error
         except Exception as error:
             return ApplianceError(f"The engine failed on this file: {type(error).__name__}: {error}.")
 
-    def _analyze(self, ask: Ask) -> Answer:
+    def _do(self, ask: Ask) -> Reply:
+        assert isinstance(ask, RecordingAsk)
+
         def checkpoint(_: float = 0.0) -> None:
             if ask.id in self._cancelled:
                 raise Stopped("The box needs no answer any more.")

@@ -1,18 +1,17 @@
-"""Analyzes recordings on the nodes of a Ray cluster. The only module that imports ray.
+"""Engines on the nodes of a Ray cluster. The only module that imports ray.
 
-Ray places engines and carries calls; it repeats nothing. What was sent and not answered goes back to the queue, whose
-leases decide who may write a result. Ray reports a dead process, but no hung one, so each engine is asked for a sign of
-life again and again; one that gives none is killed and replaced.
+Ray places engines and carries calls; it repeats nothing. What was sent and not answered goes back to who sent it: to
+the queue, whose leases decide who may write a result, or to a run of ``bulk``. Ray reports a dead process, but no hung
+one, so each engine is asked for a sign of life again and again; one that gives none is killed and replaced.
 """
 
 from __future__ import annotations
 
-import io
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,15 @@ import structlog
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from appliance.config import load_settings
+from appliance.config import Settings, load_settings
 from appliance.engine.models.packing import digest_of, pack
 from appliance.engine.models.runtime import choose_provider
-from appliance.engine.models.store import check_checksum
-from appliance.engine.scoring.detector import Analysis
-from appliance.engine.scoring.events import DetectionConfig
-from appliance.engine.speech.transcriber import Transcription
+from appliance.engine.models.store import StoredModel, check_checksum
 from appliance.errors import ApplianceError, ConfigurationError, EngineLost, InvalidManifest, NoEngine
-from appliance.services.box import Box
-from appliance.services.damage import damage_noticed
-from appliance.services.inference.work import InferenceTask
-from appliance.services.models import resolve
-from appliance.state import nodes as node_rows
-from appliance.state.media import Media
-from appliance.state.transcripts import Transcript
-from appliance.worker.asks import Answer, Ask
+from appliance.state.nodes import Node
+from appliance.worker.asks import Ask, Reply
 from appliance.worker.crew import Crew, Member, Shipment, Ticket
 from appliance.worker.engine import Engine, lanes_of
-from appliance.worker.executor import Outcome
-from appliance.worker.lane import Lane
 from appliance.worker.places import Place
 
 log = structlog.get_logger()
@@ -48,42 +36,57 @@ log = structlog.get_logger()
 ENGINE = "engine"  # Ray's name for the places for engines on a node
 STEP_SECONDS = 0.2
 LOOK_SECONDS = 1.0
-WRITE_SECONDS = 5.0
+SHOW_SECONDS = 5.0  # if nothing changes; what changes is shown at the next look
 START_SECONDS = 180.0  # of an engine, until its first sign of life
 LONGEST_WAIT_SECONDS = 60.0
-URL_SECONDS = 3600
-# What a node takes from the box instead of its own settings: what it may spend on a recording.
-LIMITS = ("decoder_memory_bytes", "decoder_cpu_seconds", "decoder_stall_seconds", "max_duration_seconds")
 
 
 class EngineActor:
     """An engine in a process of its own on a node, which ends with the worker."""
 
-    def __init__(self, limits: dict[str, Any], engines: int) -> None:
+    def __init__(self, kind: type[Engine], limits: dict[str, Any], engines: int) -> None:
         settings = load_settings(**limits)
-        self._lanes = lanes_of(settings, engines)
-        self._engine = Engine(settings, choose_provider(settings.provider), self._lanes)
+        self._engine = kind(settings, choose_provider(settings.provider), lanes_of(settings, engines))
 
     @ray.method(concurrency_group="pulse")
     def pulse(self, cancelled: Sequence[str]) -> tuple[int, float]:
         """Return the number of lanes, and for how long a model has not answered. It also takes what to give up."""
         self._engine.cancel(cancelled)
-        return self._lanes, self._engine.longest_call_seconds()
+        return self._engine.lanes, self._engine.longest_call_seconds()
 
-    def analyze(self, asks: Sequence[Ask], models: dict[str, tuple[str, list[Any]]]) -> list[Answer | ApplianceError]:
-        """Analyze recordings. ``models`` has, by digest, the id of each model and the reference to its files."""
+    def do(self, asks: Sequence[Ask], models: dict[str, tuple[str, list[Any]]]) -> list[Reply | ApplianceError]:
+        """Do what is asked. ``models`` has, by digest, the id of each model and the reference to its files."""
         for digest, (model_id, reference) in models.items():
             if not self._engine.has_model(model_id, digest):
                 self._engine.add_model(model_id, ray.get(reference[0]), digest)
-        return self._engine.analyze(asks)
+        return self._engine.do(asks)
 
 
-class RayExecutor:
-    """Engines on the nodes of the cluster. See Executor. ``resized`` is told how many recordings to claim at a time."""
+class RayEngines:
+    """Engines of one kind on the nodes of the cluster, and what they are asked.
 
-    def __init__(self, box: Box, resized: Callable[[int], None] = lambda _: None) -> None:
-        self._box = box
+    limits : settings that a node takes from here instead of its own
+    resized : is told how many asks there is room for
+    drains : returns the ids of the nodes that are to have no engine
+    shown : is told what the nodes do, when that changes and now and then
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        kind: type[Engine],
+        limits: tuple[str, ...],
+        *,
+        resized: Callable[[int], None] = lambda _: None,
+        drains: Callable[[], set[str]] = set,
+        shown: Callable[[list[Node]], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._kind = kind
+        self._limits = {name: getattr(settings, name) for name in limits}
         self._resized = resized
+        self._drains_now = drains
+        self._shown = shown
         self._crew = Crew()
         self._places: dict[str, Place] = {}
         self._drains: set[str] = set()
@@ -94,12 +97,12 @@ class RayExecutor:
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
-        self._next_look = self._next_write = 0.0
+        self._next_look = self._next_show = 0.0
+        self._last_shown: list[Node] = []
 
     def start(self) -> None:
         """Join the cluster as its driver. Raises ConfigurationError."""
-        settings = self._box.settings
-        address = settings.cluster_listen
+        address = self._settings.cluster_listen
         deadline = time.monotonic() + START_SECONDS
         while not _joined(address):
             if time.monotonic() > deadline:
@@ -108,68 +111,12 @@ class RayExecutor:
         self._actor = ray.remote(concurrency_groups={"pulse": 1})(EngineActor)  # type: ignore[call-overload]
         self._thread.start()
 
-    @contextmanager
-    def analyze(self, lane: Lane, task: InferenceTask) -> Iterator[Outcome]:
-        """Send a recording to an engine and wait for its outcome."""
-        settings, file = lane.box.settings, task.file
-        model_id, digest = self._model(task.tenant_id, task.model)
-        lane.meter.model = model_id
-        ask = Ask(
-            id=f"{lane.work.id}-{lane.work.lease_token}",
-            url=lane.box.objects.node_url(file.object_key, URL_SECONDS),
-            etag=file.etag or "",
-            model=model_id,
-            digest=digest,
-            config=task.config,
-            keep_scores=settings.keep_scores,
-            look=settings.looks,
-            size_bytes=file.declared_size_bytes,
-        )
-        answer = self._answer(lane, ask, file.object_key)
-        assert isinstance(answer.analysis, Analysis)
-        yield Outcome(answer.analysis, None if answer.scores is None else io.BytesIO(answer.scores))
-
-    def listen(
-        self, lane: Lane, transcript: Transcript, media: Media, config: DetectionConfig | None
-    ) -> Analysis | Transcription:
-        """Send media to an engine and wait for the result. No progress is reported meanwhile."""
-        model_id, digest = self._model(transcript.tenant_id, transcript.model)
-        ask = Ask(
-            id=f"{lane.work.id}-{lane.work.lease_token}",
-            url=lane.box.objects.node_url(media.object_key, URL_SECONDS),
-            etag=media.etag or "",
-            model=model_id,
-            digest=digest,
-            config=config,
-            keep_scores=False,
-            look=False,
-            size_bytes=media.size_bytes or 0,
-        )
-        return self._answer(lane, ask, media.object_key).analysis
-
-    def _answer(self, lane: Lane, ask: Ask, key: str) -> Answer:
-        """Send an ask, and wait for its answer."""
-        ticket = Ticket(ask, lane, alone=lane.work.lost_engines > 0)
+    def send(self, ticket: Ticket) -> None:
+        """Let an engine do what a ticket asks, as soon as one can. Its model was offered before."""
         self._events.put(lambda: self._crew.waiting.append(ticket))
-        ticket.ended.wait()
-        with damage_noticed(lane.box, key):
-            if isinstance(ticket.result, ApplianceError):
-                raise ticket.result
-        assert ticket.result
-        return ticket.result
 
-    def close(self) -> None:
-        """End the engines and leave the cluster."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(10)
-        for ticket in self._crew.tickets:
-            ticket.end(NoEngine("The worker leaves the cluster."))
-        ray.shutdown()
-
-    def _model(self, tenant_id: int, name: str) -> tuple[str, str]:
-        """Return the id of a version and its digest. Its files are in Ray's store from the first call on."""
-        model = resolve(self._box, tenant_id, name)
+    def offer(self, model: StoredModel) -> str:
+        """Return the digest of a model, whose files are in Ray's store from now on. Raises InvalidManifest."""
         with self._lock:
             if model.folder not in self._digests:
                 check_checksum(model)
@@ -177,7 +124,16 @@ class RayExecutor:
                 digest = digest_of(files)
                 self._files[digest] = ray.put(files)
                 self._digests[model.folder] = digest
-            return model.manifest.id, self._digests[model.folder]
+            return self._digests[model.folder]
+
+    def close(self) -> None:
+        """End the engines and leave the cluster."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        for ticket in self._crew.tickets:
+            ticket.end(NoEngine("The driver leaves the cluster."))
+        ray.shutdown()
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -185,7 +141,7 @@ class RayExecutor:
             try:
                 self._take_events()
                 now = time.monotonic()
-                if now - last > self._box.settings.engine_deadline_seconds / 2:  # this process was frozen, not they
+                if now - last > self._settings.engine_deadline_seconds / 2:  # this process was frozen, not they
                     self._pulses = {member: (key, now) for member, (key, _) in self._pulses.items()}
                 last = now
                 self._step(now)
@@ -203,15 +159,20 @@ class RayExecutor:
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._follow_nodes(now)
+            self._show(now)
         self._end_cancelled()
         for member in list(self._crew.members):
             self._check_pulse(member, now)
         while shipment := self._crew.next_shipment():
             self._send(*shipment, now)
         self._resized(self._crew.capacity())
-        if now >= self._next_write:
-            self._next_write = now + WRITE_SECONDS
-            self._write_nodes()
+
+    def _show(self, now: float) -> None:
+        places = self._places.values()
+        nodes = [place.node(self._members_of(place), is_drained=place.id in self._drains) for place in places]
+        if nodes != self._last_shown or now >= self._next_show:
+            self._shown(nodes)
+            self._last_shown, self._next_show = nodes, now + SHOW_SECONDS
 
     def _end_cancelled(self) -> None:
         """End what its lane may not go on with: the worker stops, the lease is lost, or there is no engine at all."""
@@ -222,14 +183,15 @@ class RayExecutor:
             except ApplianceError as error:
                 ticket.end(error)
         if not self._crew.members:
-            while self._crew.waiting:
-                self._crew.waiting.popleft().end(NoEngine("No node of the cluster takes work now."))
+            for ticket in [ticket for ticket in self._crew.waiting if ticket.lane]:  # which has other work
+                ticket.end(NoEngine("No node of the cluster takes work now."))
+                self._crew.waiting.remove(ticket)
 
     def _follow_nodes(self, now: float) -> None:
         """Notice nodes that came or went, and start the engines that are missing."""
         rows = ray.nodes()  # type: ignore[no-untyped-call]
         alive = {row["NodeID"]: row for row in rows if row["Alive"] and ENGINE in row["Resources"]}
-        self._drains = node_rows.drains(self._box.db)
+        self._drains = self._drains_now()
         for node_id in self._places.keys() - alive.keys():
             for member in self._members_of(self._places[node_id]):
                 self._lose(member, "its node left the cluster")
@@ -254,7 +216,6 @@ class RayExecutor:
                 self._start_engine(place, now)
 
     def _start_engine(self, place: Place, now: float) -> None:
-        limits = {name: getattr(self._box.settings, name) for name in LIMITS}
         handle = self._actor.options(
             num_cpus=0,
             num_gpus=1 if place.has_gpus else 0,
@@ -263,7 +224,7 @@ class RayExecutor:
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=max(2, place.cores // place.engines) + 1,
-        ).remote(limits, place.engines)
+        ).remote(self._kind, self._limits, place.engines)
         member = Member(place.id, handle)
         self._crew.members.append(member)
         self._ask_pulse(member, now)
@@ -291,7 +252,7 @@ class RayExecutor:
             return
         lanes, call_seconds = future.result()
         self._pulses[member] = (None, time.monotonic())
-        if call_seconds > self._box.settings.hang_seconds:
+        if call_seconds > self._settings.hang_seconds:
             self._lose(member, f"a model has not answered for {call_seconds:.0f} s")
         elif not member.lanes and member.node_id not in self._drains:
             log.info("engine ready", node=self._places[member.node_id].name, lanes=lanes)
@@ -304,7 +265,7 @@ class RayExecutor:
             if now - since >= LOOK_SECONDS:
                 self._ask_pulse(member, now)
             return
-        allowed = self._box.settings.engine_deadline_seconds if member.lanes else START_SECONDS
+        allowed = self._settings.engine_deadline_seconds if member.lanes else START_SECONDS
         if now - since > allowed:
             self._lose(member, f"it gave no sign of life for {allowed:.0f} s")
 
@@ -313,12 +274,12 @@ class RayExecutor:
         for ticket in tickets:
             if ticket.ask.digest not in member.models:
                 models[ticket.ask.digest] = (ticket.ask.model, [self._files[ticket.ask.digest]])
-        key = member.handle.analyze.remote([ticket.ask for ticket in tickets], models)
+        key = member.handle.do.remote([ticket.ask for ticket in tickets], models)
         member.shipments[key] = Shipment(tickets, now)
         self._when_done(key, lambda future: self._answers_came(member, key, future))
 
     def _answers_came(self, member: Member, key: Any, future: Any) -> None:
-        if key not in member.shipments:  # the engine was given up before
+        if member not in self._pulses or key not in member.shipments:  # the engine was given up before
             return
         error = future.exception()
         if isinstance(error, RayError) and not isinstance(error, ray.exceptions.RayTaskError):
@@ -333,8 +294,9 @@ class RayExecutor:
                 ticket.end(answer)
             return
         member.models |= digests
+        name = self._places[member.node_id].name
         for ticket, answer in zip(tickets, future.result(), strict=True):
-            ticket.end(answer)
+            ticket.end(NoEngine(f"The node {name}: {answer}.") if isinstance(answer, NoEngine) else answer)
         if blind := next((answer for answer in future.result() if isinstance(answer, NoEngine)), None):
             self._lose(member, str(blind), type(blind), LONGEST_WAIT_SECONDS)
 
@@ -364,13 +326,6 @@ class RayExecutor:
 
     def _when_done(self, key: Any, action: Callable[[Any], None]) -> None:
         key.future().add_done_callback(lambda future: self._events.put(lambda: action(future)))
-
-    def _write_nodes(self) -> None:
-        rows = [
-            place.node(self._members_of(place), is_drained=place.id in self._drains) for place in self._places.values()
-        ]
-        with self._box.db.transaction() as tx:
-            node_rows.replace_all(tx, rows)
 
 
 def _joined(address: str) -> bool:

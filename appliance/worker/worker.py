@@ -117,9 +117,9 @@ class Worker:
             return LocalExecutor(self._scorers)
         # Ray is loaded only by a box that has nodes, and reads these as it is loaded.
         os.environ.update(cluster.environment(cluster.token_file(self._box.settings.data_dir)))
-        from appliance.worker.ray_executor import RayExecutor
+        from appliance.worker.remote_executor import RemoteExecutor
 
-        return RayExecutor(self._box, lambda room: self._lanes.resize(lanes + min(room, MOST_SENT)))
+        return RemoteExecutor(self._box, lambda room: self._lanes.resize(lanes + min(room, MOST_SENT)))
 
     def stop(self) -> None:
         """Request the end; work in progress goes back to the queue."""

@@ -50,21 +50,29 @@ def send_signal(pids: list[int], number: signal.Signals) -> None:
 class Cluster:
     """The appliance with storage elsewhere, over https, and its nodes."""
 
-    def __init__(self, folder: Path, models: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, models: Path, *, with_keys: bool = False, **settings: object) -> None:
+        """``with_keys``: nodes have the keys of storage, as they need for ``bulk``."""
         self._folder = folder
+        self.models = models
         self._open = contextlib.ExitStack()
         self.storage = folder / "storage"
-        chosen = self._open.enter_context(external_storage("minio", self.storage))
+        self.storage_settings = self._open.enter_context(external_storage("minio", self.storage))
         self.token = folder / "token"
         self.token.touch(0o600)
         self.token.write_text(cluster.make_token(folder / "box"))
         os.environ["PYTHONPATH"] = str(WITHOUT)
-        self.environment = environment(storage_ca_file=CA, decoders=2, scoring_calls=1)
+        # The key that only reads may not list.
+        self.keys = {name: value for name, value in self.storage_settings.items() if "read" not in name}
+        own = self.keys if with_keys else {"storage_ca_file": CA}
+        self.environment = environment(**own, decoders=2, scoring_calls=1)
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self._addresses: dict[str, str] = {}
         self._open.callback(self._end_nodes)
         self.box = Box(
-            folder / "box", models, None, **{"executor": "ray", "cluster_listen": HEAD, **chosen, **settings}
+            folder / "box",
+            models,
+            None,
+            **{"executor": "ray", "cluster_listen": HEAD, **self.storage_settings, **settings},
         )
         self._open.callback(self.box.close)
         self.database = Database(self.box.appliance.data_dir / "appliance.db")
@@ -104,6 +112,10 @@ class Cluster:
         """Ask until the answer is truthy, on a machine that may be slow. Returns that answer."""
         return wait_for(question, PATIENCE_SECONDS, 0.5)
 
+    def drain(self, name: str) -> None:
+        """Let the box give a node no more work."""
+        self.box.appliance.command("cluster", "drain", name, "--data-dir", str(self.box.appliance.data_dir))
+
     def kill_node(self, name: str) -> None:
         """End a node and all that belongs to it at once, as if its machine lost its power."""
         send_signal(self.of_node(name), signal.SIGKILL)
@@ -119,12 +131,16 @@ class Cluster:
         names = self.nodes if name is None else [name]
         return [pid for name in names for pid in self.of_node(name) if _title(pid).startswith(b"ray::EngineActor")]
 
+    def decoders(self, name: str | None = None) -> list[int]:
+        """Process ids of the decoders of a node, or of all."""
+        return [pid for engine in self.engines(name) for pid in children(engine) if command_of(pid) == DECODER]
+
     def pids(self, part: str) -> list[int]:
         """Process ids of a part: engine, decoder, raylet (of a node), worker, head or gcs (Ray's, in the head)."""
         if part == "engine":
             return self.engines()
         if part == "decoder":
-            return [pid for engine in self.engines() for pid in children(engine) if command_of(pid) == DECODER]
+            return self.decoders()
         if part == "raylet":
             return [pid for name in self.nodes for pid in self.of_node(name) if command_of(pid) == "raylet"]
         if part == "gcs":

@@ -80,6 +80,7 @@ class Faults:
             self._meet(verb, [pid])
         self.done.append(Fault(name, time.time(), node))
         if name == "kill node":
+            self._cluster.nodes[node].wait()
             self.restart_nodes()
         return True
 

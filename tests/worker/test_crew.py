@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from appliance.engine.scoring.events import DetectionConfig
 from appliance.errors import EngineLost, ModelNotFound
-from appliance.worker.asks import Ask
+from appliance.worker.asks import RecordingAsk
 from appliance.worker.crew import SHIPMENT_BYTES, SHIPMENT_FILES, Crew, Member, Shipment, Ticket
 
 
 def ticket(name: str = "t", size_bytes: int = 1, *, alone: bool = False) -> Ticket:
-    ask = Ask(name, "http://127.0.0.1/", "e", "m@1", "d", DetectionConfig(), True, True, size_bytes)
+    ask = RecordingAsk(
+        name, "m@1", "d", size_bytes, "http://127.0.0.1/", "e", DetectionConfig(), keep_scores=True, look=True
+    )
     return Ticket(ask, None, alone=alone)
 
 
