@@ -74,7 +74,8 @@ def _check_input(model: StoredModel, session: Session) -> None:
     if len(shape) != len(source.layout.split(",")):
         raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
     for axis, size in zip(source.layout.split(","), shape, strict=True):
-        if axis == "1" and isinstance(size, int) and size != 1:
+        num_expected = {"1": 1, "channels": source.num_channels}.get(axis)
+        if num_expected and isinstance(size, int) and size != num_expected:
             raise _fault(model, "input.layout", f"the graph's input has the shape {shape}")
         if axis == "samples" and isinstance(size, int) and size != source.window_samples:
             raise _fault(
@@ -95,7 +96,7 @@ def _check_scores(model: StoredModel, session: Session) -> None:
     """Score one window of noise and compare the scores with the manifest."""
     manifest = model.scoring
     slot = session.slots[0]
-    slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
+    slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1:])
     try:
         shape = slot.run(1, manifest.output.name).shape
     except ScoringFailed as error:
@@ -135,7 +136,7 @@ def _check_features(model: StoredModel, session: Session) -> None:
 def _check_shorter_window(model: StoredModel, session: Session) -> None:
     """Score noise that is followed by silence, in a whole window and in the shortest one that it may have."""
     source, slot = model.scoring.input, session.slots[0]
-    noise = 0.1 * np.random.default_rng(0).standard_normal(source.window_samples // 4)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((source.window_samples // 4, *slot.windows.shape[2:]))
     length = source.last_window_samples(len(noise))
     if length == source.window_samples:
         return

@@ -293,3 +293,59 @@ def bands_model(store: Path, name: str = "bands", version: str = "1.0.0") -> Pat
         name = "loud"
     """
     return write_model(store / name / version, manifest, graph)
+
+
+def sides_model(store: Path, name: str = "sides", num_channels: int = 2) -> Path:
+    """8 kHz, two channels, frames of 10 ms, any length: it scores how loud the difference of left and right is.
+
+    With another number of channels the graph contradicts its manifest.
+    """
+    constants: dict[str, np.ndarray] = {
+        "left": np.array(0, np.int64),
+        "right": np.array(1, np.int64),
+        "frames": np.array([0, -1, 80], np.int64),
+        "scale": np.array(0.5 / LOUD, np.float32),
+        "top": np.array(1, np.float32),
+    }
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Gather", ["audio", "left"], "one", {"axis": 1}),
+        ("Gather", ["audio", "right"], "other", {"axis": 1}),
+        ("Sub", ["one", "other"], "difference", {}),
+        ("Abs", ["difference"], "size", {}),
+        ("Reshape", ["size", "frames"], "cut", {}),
+        ("ReduceMean", ["cut"], "level", {"axes": [2], "keepdims": 1}),
+        ("Mul", ["level", "scale"], "scaled", {}),
+        ("Min", ["scaled", "top"], "scores", {}),
+    ]
+    graph = helper.make_graph(
+        [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in nodes],
+        "sides",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["batch", num_channels, 8000])],
+        [
+            helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", "frames", 1])
+            for output in ("scores", "level")
+        ],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    manifest = f"""
+        name = "{name}"
+        version = "1.0.0"
+        task = "detection"
+        licence = "CC0-1.0"
+        sha256 = "{{sha256}}"
+        [input]
+        name = "audio"
+        layout = "batch,channels,samples"
+        sample_rate_hz = 8000
+        window_seconds = 1.0
+        hop_seconds = 0.5
+        window_step_seconds = 0.1
+        [output]
+        name = "scores"
+        kind = "frame"
+        frame_hop_seconds = 0.01
+        features = "level"
+        [[labels]]
+        name = "apart"
+    """
+    return write_model(store / name / "1.0.0", manifest, graph)

@@ -27,7 +27,7 @@ import numpy as np
 from appliance.engine.confinement.confine import confine, limit_resources
 from appliance.engine.decode import spectrogram, wire
 from appliance.engine.decode.peaks import PeakMaker, with_channels
-from appliance.engine.decode.recording import decode_mono, open_audio, read_between
+from appliance.engine.decode.recording import decode_mixed, open_audio, read_between
 from appliance.engine.decode.remote import BLOCK_BYTES, RemoteFile
 from appliance.engine.decode.seek_points import Resume, SeekPoints
 from appliance.engine.decode.wire import AUDIO, END, ERROR, HEADER, INFO, LOOK, LOST, PIECE, READY, TICK, TILE, Ask
@@ -105,17 +105,17 @@ def _header(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
     _write_json(pipe_fd, END, {"claimed_seconds": recording.claimed_seconds})
 
 
-def _mono(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
-    """Send mono audio and what is lost, and the look if it is wanted. For a look alone send signs of life instead."""
+def _mixed(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
+    """Send mixed audio and what is lost, and the look if it is wanted. For a look alone send signs of life instead."""
     looker = _Looker() if ask.look or ask.kind == "look" else None
-    info, audio = decode_mono(file, ask.sample_rate_hz, ask.max_duration_seconds, looker)
+    info, audio = decode_mixed(file, ask.sample_rate_hz, ask.max_duration_seconds, looker, ask.num_channels)
     _write_json(pipe_fd, INFO, asdict(info))
     for block in audio:
         if ask.kind == "look":
             _write(pipe_fd, TICK, memoryview(b""))
         else:
-            _write(pipe_fd, AUDIO, block.data.cast("B"))
-    if audio.losses and ask.kind == "mono":
+            _write(pipe_fd, AUDIO, np.ascontiguousarray(block).data.cast("B"))
+    if audio.losses and ask.kind == "mixed":
         _write(pipe_fd, LOST, memoryview(np.array(audio.losses, "<i8").tobytes()))
     if looker:
         _send_look(pipe_fd, looker)
@@ -164,8 +164,8 @@ def _tile(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
 
 _ANSWERS: dict[str, Callable[[BinaryIO, int, Ask], None]] = {
     "header": _header,
-    "mono": _mono,
-    "look": _mono,
+    "mixed": _mixed,
+    "look": _mixed,
     "clip": _clip,
     "tile": _tile,
 }

@@ -51,16 +51,19 @@ class Decoder:
         self._child: DecoderChild | None = None
         self._reply: Reply | None = None
 
-    def decode(self, file: BinaryIO | int, sample_rate_hz: int, *, look: bool = False) -> DecodedAudio:
+    def decode(
+        self, file: BinaryIO | int, sample_rate_hz: int, *, num_channels: int = 1, look: bool = False
+    ) -> DecodedAudio:
         """Begin to decode ``file`` (an open regular file or its descriptor; its position does not matter).
 
         Returns as soon as the properties of the recording are known. A decode that this decoder has not finished is
-        cancelled. With ``look`` the audio has also a look after its last block. Raises EmptyFile, CorruptAudio,
-        NoAudioStream, UnsupportedAudio, AudioTooShort or DecoderDied.
+        cancelled. ``num_channels`` is 1 for mono audio and 2 for left and right. With ``look`` the audio also has a
+        look after its last block. Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio, AudioTooShort or
+        DecoderDied.
         """
-        ask = wire.Ask("mono", sample_rate_hz, self._limits.max_duration_seconds, look=look)
+        ask = wire.Ask("mixed", sample_rate_hz, num_channels, self._limits.max_duration_seconds, look=look)
         child, pipe_fd, _ = self._send(file, ask)
-        self._reply = audio = DecodedAudio(child, pipe_fd, sample_rate_hz, self._limits)
+        self._reply = audio = DecodedAudio(child, pipe_fd, ask, self._limits)
         return audio
 
     def claimed_seconds(self, file: BinaryIO | int) -> float | None:
@@ -169,16 +172,18 @@ class Decoder:
 
 
 class DecodedAudio(Reply):
-    """The mono blocks of one recording as they come from the child: (num_samples,) float32, about a second each.
+    """The blocks of one recording as they come from the child, about a second each.
 
+    They are (num_samples,) float32, or (num_samples, 2) if two channels were requested.
     ``info`` is known from the start. After the last block ``num_source_samples`` is (at the recording's own rate), and
     ``losses``, the stretches in such samples that the stream misses, and ``look`` if one was requested. Iterating
     raises AudioTooShort (before the first block), AudioTooLong or DecoderDied; CorruptAudio if damage leaves less than
     100 ms, UnsupportedAudio if the sample rate changes on the way.
     """
 
-    def __init__(self, child: DecoderChild, pipe_fd: int, sample_rate_hz: int, limits: DecodeLimits) -> None:
-        self.sample_rate_hz = sample_rate_hz
+    def __init__(self, child: DecoderChild, pipe_fd: int, ask: wire.Ask, limits: DecodeLimits) -> None:
+        self.sample_rate_hz = ask.sample_rate_hz
+        self._num_channels = ask.num_channels
         self.num_source_samples = 0
         self.finished = False
         self.look: Look | None = None
@@ -208,7 +213,7 @@ class DecodedAudio(Reply):
         kind, payload = self.frame()
         longest = self._limits.max_duration_seconds + 1
         if kind == wire.AUDIO:
-            samples: np.ndarray = self.validated(wire.parse_samples, payload)
+            samples: np.ndarray = self.validated(wire.parse_samples, payload, self._num_channels)
             self._num_samples += len(samples)
             if self._num_samples > longest * self.sample_rate_hz:
                 raise self.invalid("more audio than the longest recording has")

@@ -31,7 +31,7 @@ MIN_DURATION_SECONDS = 0.1
 # finite for samples up to here, and not for 1e36.
 LOUDEST = np.float32(1e30)
 
-__all__ = ["AudioInfo", "Recording", "decode_mono", "open_audio", "read_between"]
+__all__ = ["AudioInfo", "Recording", "decode_mixed", "open_audio", "read_between"]
 
 
 @dataclass
@@ -167,15 +167,21 @@ class Looker(Protocol):
         """Take (num_samples, num_channels) float32 at the recording's own rate."""
 
 
-class MonoDecode:
-    """One recording as mono blocks at ``sample_rate_hz``. Counts the samples of the source on the way."""
+class MixedDecode:
+    """One recording as blocks of one or two channels at ``sample_rate_hz``. Counts the samples of the source."""
 
     def __init__(
-        self, recording: Recording, sample_rate_hz: int, max_duration_seconds: float, looker: Looker | None = None
+        self,
+        recording: Recording,
+        sample_rate_hz: int,
+        max_duration_seconds: float,
+        looker: Looker | None = None,
+        num_channels: int = 1,
     ) -> None:
         self._recording = recording
         self._looker = looker
         self._sample_rate_hz = sample_rate_hz
+        self._num_channels = num_channels
         self._max_samples = int(max_duration_seconds * recording.info.sample_rate_hz)
         self._max_duration_seconds = max_duration_seconds
         self.num_source_samples = 0
@@ -186,13 +192,14 @@ class MonoDecode:
         return self._recording.damage.losses
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield (num_samples,) float32.
+        """Yield (num_samples,) float32, or (num_samples, 2) if there are two channels.
 
         Raises AudioTooLong at the first block over the limit, AudioTooShort (CorruptAudio if damaged) before any block.
         """
-        return resample(self._mono_blocks(), self._recording.info.sample_rate_hz, self._sample_rate_hz)
+        rate = self._recording.info.sample_rate_hz
+        return resample(self._mixed_blocks(), rate, self._sample_rate_hz, self._num_channels)
 
-    def _mono_blocks(self) -> Iterator[np.ndarray]:
+    def _mixed_blocks(self) -> Iterator[np.ndarray]:
         rate = self._recording.info.sample_rate_hz
         waiting: list[np.ndarray] = []  # until there are 100 ms, so that a recording too short gives no block
         for block in self._recording.blocks():
@@ -203,7 +210,7 @@ class MonoDecode:
                 raise AudioTooLong(f"The recording is longer than {limit}, the longest that is accepted.")
             if self._looker:
                 self._looker.add(block)
-            waiting.append(mono(block))
+            waiting.append(mono(block) if self._num_channels == 1 else stereo(block))
             if self.num_source_samples >= MIN_DURATION_SECONDS * rate:
                 yield from waiting
                 waiting.clear()
@@ -214,16 +221,21 @@ class MonoDecode:
             raise AudioTooShort(f"The recording lasts {milliseconds:.0f} ms; at least 100 ms are needed.")
 
 
-def decode_mono(
-    file: BinaryIO, sample_rate_hz: int, max_duration_seconds: float, looker: Looker | None = None
-) -> tuple[AudioInfo, MonoDecode]:
-    """Return the properties of ``file`` and its mono blocks at ``sample_rate_hz``; 0 is the recording's own rate.
+def decode_mixed(
+    file: BinaryIO,
+    sample_rate_hz: int,
+    max_duration_seconds: float,
+    looker: Looker | None = None,
+    num_channels: int = 1,
+) -> tuple[AudioInfo, MixedDecode]:
+    """Return the properties of ``file`` and its blocks at ``sample_rate_hz``; 0 is the recording's own rate.
 
-    ``looker`` gets every block before it is mixed, and the seek points. Raises what ``open_audio`` raises.
+    ``num_channels`` is 1 (``mono``) or 2 (``stereo``). ``looker`` gets every block before it is mixed, and the seek
+    points. Raises what ``open_audio`` raises.
     """
     recording = open_audio(file, looker.points if looker else None)
     rate = sample_rate_hz or recording.info.sample_rate_hz
-    return recording.info, MonoDecode(recording, rate, max_duration_seconds, looker)
+    return recording.info, MixedDecode(recording, rate, max_duration_seconds, looker, num_channels)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -245,3 +257,12 @@ def mono(block: np.ndarray) -> np.ndarray:
     if not sound.all():
         mixed = np.where(sound, mixed, np.float32(0))
     return mixed
+
+
+def stereo(block: np.ndarray) -> np.ndarray:
+    """Return two channels of (num_samples, num_channels) float32: (num_samples, 2) float32.
+
+    A single channel is both of them. Of more than two, the first, third and so on are mixed as ``mono`` does, and so
+    are the others: left and right stay apart, and nothing is left out.
+    """
+    return np.stack([mono(block[:, ::2]), mono(block[:, 1::2] if block.shape[1] > 1 else block)], axis=1)

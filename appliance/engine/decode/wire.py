@@ -11,7 +11,7 @@ child sends READY on the socket when it can take a recording.
 Ask           frames between INFO and END
 ============  ========================================================================
 ``header``    none; END has the duration in the header
-``mono``      AUDIO at the rate of the Ask; LOST if audio is missing in the stream; with ``look`` also LOOK and PIECE
+``mixed``     AUDIO as the Ask says; LOST if audio is missing in the stream; with ``look`` also LOOK and PIECE
 ``look``      TICK now and then, LOOK, PIECE: the envelope, then the seek points
 ``clip``      AUDIO from ``start_ms`` to ``end_ms``: all channels, interleaved, at the recording's own rate
 ``tile``      TILE: a spectrogram tile of ``level`` that begins at ``start_sample``
@@ -79,8 +79,9 @@ class Ask:
     recording, if it is known.
     """
 
-    kind: Literal["header", "mono", "look", "clip", "tile"]
-    sample_rate_hz: int = 0  # of mono audio
+    kind: Literal["header", "mixed", "look", "clip", "tile"]
+    sample_rate_hz: int = 0  # of mixed audio
+    num_channels: int = 1  # of mixed audio: 1 or 2
     max_duration_seconds: float = 0.0
     look: bool = False
     level: int = 0
@@ -134,14 +135,17 @@ def parse_header(header: bytearray) -> tuple[bytes, int]:
     return kind, size
 
 
-def parse_samples(payload: bytearray) -> np.ndarray:
-    """Return the samples of an AUDIO frame: (num_samples,) float32, at least one, all finite. Raises BadFrame."""
-    if not payload or len(payload) % 4:
+def parse_samples(payload: bytearray, num_channels: int = 1) -> np.ndarray:
+    """Return the samples of an AUDIO frame, at least one, all finite. Raises BadFrame.
+
+    They are (num_samples,) float32, or (num_samples, num_channels) if there is more than one channel.
+    """
+    if not payload or len(payload) % (4 * num_channels):
         raise BadFrame(f"an audio frame of {len(payload)} bytes")
     samples = np.frombuffer(payload, np.float32)
     if not np.isfinite(samples).all():
         raise BadFrame("samples that are not finite")
-    return samples
+    return samples if num_channels == 1 else samples.reshape(-1, num_channels)
 
 
 def parse_losses(payload: bytearray, largest: int) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from appliance.engine.models.speech_manifest import SpeechManifest
 from appliance.engine.models.table import Table, check_version
 from appliance.errors import InvalidManifest
 
-Layout = Literal["batch,samples", "batch,1,samples", "batch,samples,1"]
+Layout = Literal["batch,samples", "batch,1,samples", "batch,samples,1", "batch,channels,samples"]
 
 DEFAULT_THRESHOLD = 0.5
 MIN_THRESHOLD = 0.0
@@ -35,10 +35,12 @@ _MIN_DURATION_MS = Field(ge=0, le=MAX_MIN_DURATION_MS, description="Shorter span
 
 
 class Input(Table):
-    """The input of the graph: windows of mono audio."""
+    """The input of the graph: windows of audio."""
 
     name: str = Field(description="Name of the graph's input.")
-    layout: Layout = Field("batch,samples", description="Axes of the input tensor.")
+    layout: Layout = Field(
+        "batch,samples", description="Axes of the input tensor. With channels it gets left and right, else a mono mix."
+    )
     sample_rate_hz: int = Field(ge=1000, le=192_000, description="Rate that audio is resampled to.")
     window_seconds: float = Field(gt=0, le=600, description="Length of a window.")
     hop_seconds: float = Field(gt=0, le=600, description="Distance from one window to the next, at most a window.")
@@ -60,6 +62,11 @@ class Input(Table):
         elif round(self.window_step_seconds * self.sample_rate_hz) < 1:
             raise ValueError("window_step_seconds must be at least one sample")
         return self
+
+    @property
+    def num_channels(self) -> int:
+        """The number of channels that the graph gets."""
+        return 2 if "channels" in self.layout else 1
 
     @property
     def window_samples(self) -> int:

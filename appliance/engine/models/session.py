@@ -180,19 +180,14 @@ class Session:
         cuda = self.gpu.cuda if self.gpu else {}
         sizes = dict[str, int]()
         if self.gpu and self._axes:
-            wanted = [
-                size,
-                *((self.manifest.input.window_samples if axis == "samples" else 1) for axis in self._layout),
-            ]
+            source = self.manifest.input
+            lengths = {"samples": source.window_samples, "channels": source.num_channels}
+            wanted = [size, *(lengths.get(axis, 1) for axis in source.layout.split(",")[1:])]
             sizes = {
                 name: number for name, number in zip(self._axes, wanted, strict=False) if name and isinstance(name, str)
             }
         with _recording:
             return open_graph(content, self.provider, self._num_threads, sizes=sizes, cuda_options=cuda)
-
-    @property
-    def _layout(self) -> list[str]:
-        return self.manifest.input.layout.split(",")[1:]
 
 
 def _halved(content: bytes) -> bytes:
@@ -205,25 +200,36 @@ def _halved(content: bytes) -> bytes:
 
 
 class Slot:
-    """A preallocated batch. The caller writes ``windows`` : (batch_size, window_samples) float32."""
+    """A preallocated batch. The caller writes ``windows``.
+
+    They are (batch_size, window_samples) float32, or (batch_size, window_samples, 2) if the graph gets two channels.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         source = session.manifest.input
-        self._memory = np.zeros(session.batch_size * source.window_samples, np.float32)
+        self._memory = np.zeros(session.batch_size * source.num_channels * source.window_samples, np.float32)
         if session.provider == "cuda":
             with _recording:
                 pin(self._memory, CUDA_MAJOR)
         self._buffers = dict[int, Buffers]()  # by the size of the batch
         self._loaded: Buffers | None = None
-        self._axis = {"batch,samples": None, "batch,1,samples": 1, "batch,samples,1": 2}[source.layout]
+        self._layout, self._num_channels = source.layout, source.num_channels
         self.resize(source.window_samples)
 
     def resize(self, window_samples: int) -> None:
         """Make the windows of this batch as long as this, at most the model's window. What they hold is undefined."""
-        size = self._session.batch_size * window_samples
-        self.windows = self._memory[:size].reshape(self._session.batch_size, window_samples)
-        self._tensor = self.windows if self._axis is None else np.expand_dims(self.windows, self._axis)
+        size, num_channels = self._session.batch_size, self._num_channels
+        self.windows: np.ndarray
+        self._tensor: np.ndarray
+        memory = self._memory[: size * num_channels * window_samples]
+        if self._layout == "batch,channels,samples":
+            self._tensor = memory.reshape(size, num_channels, window_samples)
+            self.windows = self._tensor.transpose(0, 2, 1)
+            return
+        self.windows = memory.reshape(size, window_samples)
+        axis = {"batch,1,samples": 1, "batch,samples,1": 2}.get(self._layout)
+        self._tensor = self.windows if axis is None else np.expand_dims(self.windows, axis)
 
     def score(self, num_windows: int) -> np.ndarray:
         """Return the scores of the first ``num_windows``: (num_windows, num_frames, num_labels) float32 probabilities.

@@ -56,7 +56,8 @@ def analyse(
         if keeper:
             keeper.add(piece)
 
-    with decoder.decode(file, manifest.input.sample_rate_hz, look=look) as audio:
+    source = manifest.input
+    with decoder.decode(file, source.sample_rate_hz, num_channels=source.num_channels, look=look) as audio:
         averager = ScoreAverager.of(manifest, take)
         scorer.score(audio, averager, checkpoint)
     sample_ms = 1000.0 / audio.info.sample_rate_hz

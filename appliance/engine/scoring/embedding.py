@@ -31,7 +31,8 @@ def embed(
     Raises AudioError if the recording cannot be decoded (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     vectors = VectorList()
-    with decoder.decode(file, scorer.session.manifest.input.sample_rate_hz) as audio:
+    source = scorer.session.manifest.input
+    with decoder.decode(file, source.sample_rate_hz, num_channels=source.num_channels) as audio:
         scorer.score(audio, vectors, checkpoint)
     return np.stack(vectors.rows)
 

@@ -89,7 +89,7 @@ class Scorer:
         self._cores = cores or threading.Semaphore(session.calls)
         self._give_way = give_way
         source = session.manifest.input
-        self._lane_length = max(2, LANE_BYTES // (4 * source.window_samples))
+        self._lane_length = max(2, LANE_BYTES // (4 * source.num_channels * source.window_samples))
         self._changed = threading.Condition()
         self._lanes: deque[_Lane] = deque()
         self._closed = False
@@ -126,9 +126,9 @@ class Scorer:
     ) -> None:
         """Run the graph on every window of a recording and pass the outputs to ``sink``. Returns after the last one.
 
-        blocks : mono (num_samples,) float32 at the model's rate. ``checkpoint`` is called for each window with the
-        seconds of audio cut so far, and may raise to stop. Raises ScoringFailed, ScoresNotFinite, and what ``blocks``
-        and ``checkpoint`` raise.
+        blocks : float32 at the model's rate, (num_samples,), or (num_samples, 2) if the model gets two channels.
+        ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop. Raises
+        ScoringFailed, ScoresNotFinite, and what ``blocks`` and ``checkpoint`` raise.
         """
         source = self.session.manifest.input
         lane = _Lane(sink, 1000.0 * source.hop_samples / source.sample_rate_hz)

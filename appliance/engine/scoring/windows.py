@@ -13,10 +13,11 @@ def cut_windows(
     hop_samples: int,
     length_for: Callable[[int], int] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield windows (window_samples,) every ``hop_samples``. The last one is padded with zeros and covers the tail.
+    """Yield windows of ``window_samples`` every ``hop_samples``. The last one is padded with zeros and covers the tail.
 
     ``length_for`` returns the length of the last window for the samples that it must hold; without it, all windows are
-    equally long. blocks : float32 arrays (num_samples,) of any length. Windows are views if possible.
+    equally long. blocks : float32 arrays of any length, (num_samples,) or (num_samples, num_channels). Windows are
+    views if possible.
     """
     waiting: list[np.ndarray] = []  # audio from the next window's start on
     num_waiting = 0
@@ -36,4 +37,4 @@ def cut_windows(
     if num_waiting > num_covered:
         audio = np.concatenate(waiting)
         length = length_for(len(audio)) if length_for else window_samples
-        yield np.pad(audio, (0, length - len(audio)))
+        yield np.pad(audio, [(0, length - len(audio)), *[(0, 0)] * (audio.ndim - 1)])

@@ -154,10 +154,12 @@ class Hearer:
         def listened(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             for block in blocks:
                 digest.update(np.ascontiguousarray(block, "<f4").tobytes())
-                fingerprinter.add(block)
+                fingerprinter.add(block if block.ndim == 1 else block.mean(axis=1))
                 yield block
 
-        with read() as file, self._decoder.decode(file, self._manifest.input.sample_rate_hz) as audio:
+        source = self._manifest.input
+        decode = self._decoder.decode
+        with read() as file, decode(file, source.sample_rate_hz, num_channels=source.num_channels) as audio:
             self._scorer.score(listened(audio), sink, checkpoint)
         sink.finish(1000.0 * audio.num_source_samples / audio.info.sample_rate_hz)
         return sink.num_channels, digest.hexdigest(), fingerprinter.finish()

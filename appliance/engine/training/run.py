@@ -261,7 +261,7 @@ class _Training:
         output = self._base.scoring.output
         slots = [Session(one, "cpu", 1, Parallel(1, 1)).slots[0] for one in (self._base, model)]
         for slot in slots:
-            slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1])
+            slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1:])
         features = slots[0].run(1, str(output.features))
         scores = np.mean([probabilities(head.logits(features)) for head in heads], axis=0)
         wanted = np.stack([c.apply(scores[..., i]) for i, c in enumerate(calibrations)], axis=-1)

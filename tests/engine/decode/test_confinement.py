@@ -89,7 +89,7 @@ def attack(monkeypatch: pytest.MonkeyPatch, targets: Targets, without: tuple[str
         assert child.is_ready(60)
         with (
             targets.file.open("rb") as file,
-            open(child.request(file.fileno(), wire.Ask("mono", 8_000), LIMITS), "rb") as pipe,
+            open(child.request(file.fileno(), wire.Ask("mixed", 8_000), LIMITS), "rb") as pipe,
         ):
             answer = pipe.read()
     finally:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.decode.recording import decode_mono
+from appliance.engine.decode.recording import decode_mixed
 from appliance.errors import AudioError
 from tests.support.encoded_files import KINDS, clicks, encode, noise
 
@@ -22,7 +22,7 @@ SMALL = {kind: encode(kind, noise(48_000, 1.5), 48_000) for kind in KINDS}
 
 
 def mono(content: bytes, rate_hz: int = 16_000) -> np.ndarray:
-    _, blocks = decode_mono(io.BytesIO(content), rate_hz, 3600)
+    _, blocks = decode_mixed(io.BytesIO(content), rate_hz, 3600)
     return np.concatenate(list(blocks))
 
 

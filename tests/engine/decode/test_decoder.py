@@ -405,10 +405,11 @@ def test_an_invalid_reply_fails_the_file(recording: Recording, answer: bytes, ha
     limits = DecodeLimits(stall_seconds=0.5, max_duration_seconds=2)
     child = RogueChild(recording(answer, "answer"), hangs)
     with recording(GOOD).open("rb") as file:
-        pipe = child.request(file.fileno(), wire.Ask("mono", 8_000), limits)
+        ask = wire.Ask("mixed", 8_000)
+        pipe = child.request(file.fileno(), ask, limits)
         started = time.monotonic()
         with pytest.raises(DecoderDied):
-            list(DecodedAudio(child, pipe, 8_000, limits))
+            list(DecodedAudio(child, pipe, ask, limits))
     assert time.monotonic() - started < 6
     child.kill()
 
@@ -417,9 +418,10 @@ def test_an_error_sentence_from_a_child_is_made_printable(recording: Recording) 
     answer = frame(b"X", b'{"code": "corrupt_audio", "sentence": "a\\u001b[31mb"}')
     child = RogueChild(recording(answer, "answer"), hangs=False)
     with recording(GOOD).open("rb") as file:
-        pipe = child.request(file.fileno(), wire.Ask("mono", 8_000), DecodeLimits())
+        ask = wire.Ask("mixed", 8_000)
+        pipe = child.request(file.fileno(), ask, DecodeLimits())
         with pytest.raises(CorruptAudio, match=r"^a\?\[31mb$"):
-            DecodedAudio(child, pipe, 8_000, DecodeLimits())
+            DecodedAudio(child, pipe, ask, DecodeLimits())
     child.kill()
 
 

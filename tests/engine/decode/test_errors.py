@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.engine.decode.recording import decode_mono, open_audio
+from appliance.engine.decode.recording import decode_mixed, open_audio
 from appliance.errors import (
     AudioError,
     AudioTooLong,
@@ -26,7 +26,7 @@ CUT_MP4 = encode("m4a", noise(44_100, 2), 44_100)[:-3_000]
 
 
 def decode(content: bytes, max_duration_seconds: float = 3600) -> int:
-    _, mono = decode_mono(io.BytesIO(content), 16_000, max_duration_seconds)
+    _, mono = decode_mixed(io.BytesIO(content), 16_000, max_duration_seconds)
     return sum(len(block) for block in mono)
 
 
@@ -72,14 +72,14 @@ def test_a_recording_under_100_ms_is_too_short(kind: str) -> None:
 
 
 def test_a_recording_too_short_yields_no_block() -> None:
-    _, mono = decode_mono(io.BytesIO(wav(noise(16_000, 0.0999), 16_000)), 8_000, 10)
+    _, mono = decode_mixed(io.BytesIO(wav(noise(16_000, 0.0999), 16_000)), 8_000, 10)
     with pytest.raises(AudioTooShort, match="100 ms"):
         next(iter(mono))
 
 
 def test_a_recording_too_long_fails_at_the_first_block_over_the_limit() -> None:
     content = wav(noise(8_000, 60), 8_000)
-    _, mono = decode_mono(io.BytesIO(content), 16_000, 5)
+    _, mono = decode_mixed(io.BytesIO(content), 16_000, 5)
     with pytest.raises(AudioTooLong, match="5 s"):
         list(mono)
     assert mono.num_source_samples <= 7 * 8_000

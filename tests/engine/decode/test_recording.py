@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from appliance.engine.decode.recording import decode_mono, open_audio
+from appliance.engine.decode.recording import decode_mixed, open_audio
 from tests.support import encoded_files
 from tests.support.encoded_files import KINDS, OPUS_RATES_HZ, clicks, encode, noise, wav
 
@@ -23,7 +23,7 @@ def decoded(content: bytes) -> tuple[np.ndarray, int]:
 
 
 def mono_at(content: bytes, rate_hz: int) -> np.ndarray:
-    _, mono = decode_mono(io.BytesIO(content), rate_hz, 12 * 3600)
+    _, mono = decode_mixed(io.BytesIO(content), rate_hz, 12 * 3600)
     return np.concatenate(list(mono))
 
 
