@@ -18,20 +18,21 @@ from evaluation.build import build, set_folder
 from torch import Tensor, nn
 
 from training import calibrate
-from training.clips import CLIP_FRAMES, CLIP_SAMPLES
-from training.events import FRAME_SECONDS, Event, Tally, detect
-from training.export import manifest, session, write_graph
+from training.clips import CLIP_FRAMES
+from training.events import Event, Tally, detect
+from training.export import manifest, write_graph
+from training.features import session
 from training.front_end import LOW_BINS
-from training.labels import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
+from training.labels import LABELS, SAMPLE_RATE_HZ
 from training.lean_front_end import FEATURE_CHANNELS, LeanFrontEnd
 from training.lessons import ROW, features
 from training.network import Detector, evened, probabilities
 from training.places import ARTIFACTS, WORK
-from training.recordings import HOP_SAMPLES
+from training.recordings import cut, joined
 from training.student import Student
 
 # What may be added to a label's calibrated logits.
-SHIFTS = tuple(np.round(np.arange(-2.0, 1.01, 0.2), 1).tolist())
+SHIFTS = tuple(np.round(np.arange(-2.0, 2.01, 0.2), 1).tolist())
 
 
 def truth() -> list[dict]:
@@ -40,7 +41,7 @@ def truth() -> list[dict]:
 
 
 def windows(name: str) -> np.ndarray:
-    """Return a file of the set as windows (count, CLIP_SAMPLES) float32, as ``recordings.score`` cuts them."""
+    """Return a file of the set as windows (count, CLIP_SAMPLES) float32."""
     blocks, size = [], 0
     with av.open(str(set_folder() / name)) as container:
         for packet in container.demux(audio=0):
@@ -55,9 +56,7 @@ def windows(name: str) -> np.ndarray:
                 blocks.append((block.mean(0) if frame.format.is_planar else block.reshape(-1, num).mean(1)) * scale)
                 size, rate_hz = len(blocks[-1]), frame.sample_rate
     audio = soxr.resample(np.concatenate(blocks).astype(np.float32), rate_hz, SAMPLE_RATE_HZ)
-    count = max(1, -(-(len(audio) - CLIP_SAMPLES) // HOP_SAMPLES) + 1)
-    padded = np.pad(audio, (0, (count - 1) * HOP_SAMPLES + CLIP_SAMPLES - len(audio)))
-    return np.stack([padded[i * HOP_SAMPLES : i * HOP_SAMPLES + CLIP_SAMPLES] for i in range(count)])
+    return cut(audio)
 
 
 def rows() -> tuple[np.ndarray, list[int]]:
@@ -111,15 +110,11 @@ def scores(student: Student) -> list[np.ndarray]:
     path.unlink()
     starts = range(0, len(every), 4)
     parts = [ort.run(None, {"rows": every[start : start + 4].astype(np.float32)})[0] for start in starts]
-    windowed, out, hop = np.concatenate(parts), [], HOP_SAMPLES // FRAME_HOP_SAMPLES
-    for entry, end, count in zip(truth(), np.cumsum(numbers), numbers, strict=True):
-        total = np.zeros(((count - 1) * hop + windowed.shape[1], len(LABELS)))
-        times = np.zeros((len(total), 1))
-        for index in range(count):
-            total[index * hop : index * hop + windowed.shape[1]] += windowed[end - count + index]
-            times[index * hop : index * hop + windowed.shape[1]] += 1
-        out.append((total / times)[: int(np.ceil(entry["duration_seconds"] / FRAME_SECONDS))])
-    return out
+    windowed, ends = np.concatenate(parts), np.cumsum(numbers)
+    return [
+        joined(windowed[end - count : end], entry["duration_seconds"])
+        for entry, end, count in zip(truth(), ends, numbers, strict=True)
+    ]
 
 
 def events(entry: dict) -> list[Event]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import nn
 
@@ -19,6 +18,7 @@ from training import calibrate, recordings
 from training.card import write_card
 from training.clips import CLIP_SAMPLES, CLIP_SECONDS
 from training.events import Rule, detect
+from training.features import session
 from training.fit import dev_scores, dev_spans, tally_of
 from training.labels import FRAME_HOP_SAMPLES, LABELS, SAMPLE_RATE_HZ
 from training.network import Detector, fitted
@@ -31,12 +31,6 @@ SHIFTS = (0.0, 0.2, -0.2, 0.4, -0.4, -0.6, -0.8, -1.0, -1.2)
 MOST_ALARMS_PER_HOUR = 3.25
 
 OUTPUTS = ("scores", "embedding", "head_features")
-
-
-def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def halve(path: Path) -> None:

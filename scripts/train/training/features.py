@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from torch import nn
 
 from training.clips import CLIP_FRAMES, CLIP_SAMPLES
 from training.front_end import FEATURE_CHANNELS, LOW_BINS, FrontEnd
@@ -20,25 +21,35 @@ from training.render import load, rendered
 ROW = FEATURE_CHANNELS * CLIP_FRAMES + LOW_BINS * CLIP_FRAMES // 4
 
 
-@cache
-def front_end_session(threads: int = 1) -> onnxruntime.InferenceSession:
-    """Return the front end as a session of onnxruntime, which runs it twice as fast as torch."""
-    path = WORK / f"front_end-{os.getpid()}.onnx"
+def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
+    """Return a graph as a session on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def write_front_end(front_end: nn.Module, path: Path) -> None:
+    """Trace a front end to a graph from ``waveform`` (batch, CLIP_SAMPLES) to ``features`` and ``low``."""
     torch.onnx.export(
-        FrontEnd().eval(),
+        front_end.eval(),
         (torch.zeros(2, CLIP_SAMPLES),),
         path,
-        input_names=["x"],
+        input_names=["waveform"],
         output_names=["features", "low"],
-        dynamic_axes={name: {0: "batch"} for name in ("x", "features", "low")},
+        dynamic_axes={name: {0: "batch"} for name in ("waveform", "features", "low")},
         opset_version=17,
         dynamo=False,
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+@cache
+def front_end_session(kind: type[nn.Module] = FrontEnd) -> onnxruntime.InferenceSession:
+    """Return a front end as a session of onnxruntime, which runs it twice as fast as torch."""
+    path = WORK / f"front_end-{os.getpid()}.onnx"
+    write_front_end(kind(), path)
+    ort = session(path, 1)
     path.unlink()
-    return session
+    return ort
 
 
 def features_path(split: str) -> Path:
@@ -54,7 +65,7 @@ def has_features(split: str) -> bool:
 def row(split: str, index: int) -> np.ndarray:
     """(ROW,) float16: the features, then the low bins, of one clip."""
     x = load(split)[0][index : index + 1].astype(np.float32) / 32768
-    return np.concatenate([part.ravel() for part in front_end_session().run(None, {"x": x})]).astype(np.float16)
+    return np.concatenate([part.ravel() for part in front_end_session().run(None, {"waveform": x})]).astype(np.float16)
 
 
 def compute(split: str, num_clips: int) -> None:

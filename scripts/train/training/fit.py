@@ -131,6 +131,22 @@ class Average:
                 mine.copy_(new)
 
 
+def optimiser_of(network: Network, rate: float) -> torch.optim.Optimizer:
+    """Return the optimizer of a network's weights. Norms and biases do not decay."""
+    decay = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate)
+
+
+def learn(network: Network, optimiser: torch.optim.Optimizer, value: Tensor) -> None:
+    """Make one step that lowers a loss."""
+    optimiser.zero_grad(set_to_none=True)
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+    optimiser.step()
+
+
 def fit(
     name: str, minutes: float, peak_rate: float = 2e-3, batch: int = 16, start_from: str | None = None, threads: int = 2
 ) -> None:
@@ -144,11 +160,7 @@ def fit(
         network.load_state_dict(torch.load(WORK / f"{start_from}.pt"))
     network.spectral.to(memory_format=torch.channels_last)  # a tenth faster
     average = Average(network)
-    decay = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}], lr=peak_rate
-    )
+    optimiser = optimiser_of(network, peak_rate)
     began, step, epoch, total = time.monotonic(), 0, 0, 0.0
     spans = dev_spans()
     while time.monotonic() - began < minutes * 60:
@@ -170,10 +182,7 @@ def fit(
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(features, low)
             value = loss(logits, target)
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-            optimiser.step()
+            learn(network, optimiser, value)
             average.update(network)
             step += 1
             total = 0.98 * total + 0.02 * float(value.detach()) if step > 1 else float(value.detach())

@@ -7,6 +7,7 @@ operators. T is the number of 10 ms frames; x is (batch, samples) at SAMPLE_RATE
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ REPEAT_DECIMATION = 4
 REPEAT_BLOCK = 80  # 10 ms at 8 kHz: each block is searched for in the past
 # Blocks that share one stretch of past, 200 ms: lags reach 200 ms for the first and 400 ms for the last.
 REPEAT_GROUP = 20
+REPEAT_LAGS = ((40, 160), (160, 10**6))
 
 PHASE_BINS, PHASE_BANDS = 160, 10  # of the mel path's spectrum: up to 8 kHz, where phase can be predicted
 TONE_WINDOW, TONE_BANDS = 320, 8  # at 8 kHz: 40 ms every 10 ms, which resolves the harmonics of a voice
@@ -172,6 +174,65 @@ def _local_max(x: Tensor, frames: int) -> Tensor:
     return F.max_pool1d(x, frames, 1, frames // 2)
 
 
+def _low_bins(slow: Tensor, frames: int, low_dft: Tensor) -> Tensor:
+    """Return the log power in bins of 3.9 Hz from 31 to 434 Hz, every 40 ms: (batch, LOW_BINS, T // 4).
+
+    slow : (batch, samples) at 2 kHz. low_dft : (LOW_WINDOW, 2 * LOW_BINS).
+    """
+    pieces = frames // 4
+    padded = F.pad(slow, (216, 216 + LOW_HOP))
+    shifted = [padded[:, k * LOW_HOP : (k + pieces) * LOW_HOP].reshape(-1, pieces, LOW_HOP) for k in range(7)]
+    spectrum = torch.cat(shifted, 2)[:, :, :LOW_WINDOW] @ low_dft
+    power = spectrum[:, :, :LOW_BINS].square() + spectrum[:, :, LOW_BINS:].square()
+    return (_log(power, 1e-10) + 3.0).transpose(1, 2)
+
+
+def _repeat_masks(block: int, group: int, ranges: Sequence[tuple[int, int]]) -> Tensor:
+    """Return what ``_repeats`` adds to each lag: 0 inside a range of lags, else -4."""
+    past = torch.arange(2 * group * block) - group * block
+    lag = torch.arange(group)[:, None] * block - past[None, :]
+    masks = torch.stack([(lag < a) | (lag >= b) for a, b in ranges]).float() * -4.0
+    far, near = masks.split(group * block, 2)
+    return F.pad(torch.cat([near, far], 1), (0, block + 1), value=-4.0)
+
+
+def _repeats(sharp: Tensor, frames: int, block: int, group: int, masks: Tensor) -> Tensor:
+    """Return how exactly each block repeats what was before, in each range of lags: (batch, ranges, T).
+
+    sharp : (batch, samples), ``block`` of them a frame. masks : from ``_repeat_masks``, for this block and group. The
+    value is -0.5 log(1.002 - correlation).
+
+    Blocks are taken by groups. Each stretch of past is compared, at every shift, with the blocks of its own group
+    and with those of the next one by one matrix product, and lags outside a range are masked.
+    """
+    stretch = group * block
+    groups = -(-frames // group)
+    padded = F.pad(sharp, (stretch, groups * stretch - frames * block + stretch))
+    pieces = padded.reshape(-1, groups + 2, stretch)
+    reach = torch.cat([pieces[:, :-1], pieces[:, 1:, :block]], 2)
+    # Row k is the reach moved by k samples. Copies in a row, read in rows longer by one, move by one each: that is
+    # two copies of the whole, not one slice for each row. The last columns run into the next copy and are masked.
+    width = stretch + block
+    copies = reach[:, :, None].expand(-1, -1, block + 1, -1).reshape(-1, groups + 1, (block + 1) * width)
+    keys = copies[:, :, : block * (width + 1)].reshape(-1, groups + 1, block, width + 1)
+    # A moving sum over a block in two steps: pooling over all of it at once takes four times as long. (As a
+    # convolution it would be made float16 on a GPU, which has no room for powers.)
+    part = block // 5
+    sums = F.avg_pool1d(reach.square(), part, 1) * part
+    power = torch.stack([sums[:, :, k * part : k * part + stretch + 1] for k in range(5)]).sum(0)
+    scale = F.pad(torch.rsqrt(power + 1e-7), (0, block))
+    blocks = pieces.reshape(-1, groups + 2, group, block)
+    own_power = blocks.square().sum(3, keepdim=True)
+    blocks = blocks * torch.rsqrt(own_power + 1e-7)
+    alike = (torch.cat([blocks[:, :-1], blocks[:, 1:]], 2) @ keys) * scale[:, :, None]
+    ranges = []
+    for mask in masks:
+        best = (alike + mask).amax(3)
+        ranges.append(torch.maximum(best[:, 1:, :group], best[:, :-1, group:]))
+    best = torch.stack(ranges, 1).clamp(0, 1).reshape(-1, 2, groups * group)[:, :, :frames]
+    return -torch.log(1.002 - best) * 0.5
+
+
 class FrontEnd(nn.Module):
     """Waveform (batch, samples) to (features (batch, FEATURE_CHANNELS, T), low bins (batch, LOW_BINS, T // 4))."""
 
@@ -188,12 +249,7 @@ class FrontEnd(nn.Module):
         sharp = _banded(_low_pass(32, REPEAT_DECIMATION, True), REPEAT_DECIMATION)
         slow = _banded(_low_pass(LOW_DECIMATION * 8, LOW_DECIMATION, False), LOW_DECIMATION)
         self.register_buffer("decimation", torch.cat([sharp, slow], 1))
-        past = torch.arange(2 * REPEAT_GROUP * REPEAT_BLOCK) - REPEAT_GROUP * REPEAT_BLOCK
-        lag = torch.arange(REPEAT_GROUP)[:, None] * REPEAT_BLOCK - past[None, :]
-        ranges = [(40, 160), (160, 10**6)]
-        masks = torch.stack([(lag < a) | (lag >= b) for a, b in ranges]).float() * -4.0
-        far, near = masks.split(REPEAT_GROUP * REPEAT_BLOCK, 2)
-        self.register_buffer("masks", F.pad(torch.cat([near, far], 1), (0, REPEAT_BLOCK + 1), value=-4.0))
+        self.register_buffer("masks", _repeat_masks(REPEAT_BLOCK, REPEAT_GROUP, REPEAT_LAGS))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         frames = x.shape[1] // FRAME_HOP_SAMPLES
@@ -202,9 +258,10 @@ class FrontEnd(nn.Module):
         slow = decimated[:, :, REPEAT_BLOCK:].reshape(x.shape[0], -1)
         mel, phase = self.spectral_features(x, frames)
         fine, shape = self.fine_features(x, frames), self.shape_features(x, frames)
-        repeat, tone = self.repeat_features(sharp, frames), self.tone_features(sharp, frames)
+        repeat = _repeats(sharp, frames, REPEAT_BLOCK, REPEAT_GROUP, self.masks)
+        tone = self.tone_features(sharp, frames)
         parts = [mel, fine, shape, repeat, phase, tone, self.top_features(x, frames)]
-        return torch.cat(parts, 1), self.low_features(slow, frames)
+        return torch.cat(parts, 1), _low_bins(slow, frames, self.low_dft)
 
     def spectral_features(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Return the log-mel (batch, 2 * MEL_BANDS, T) and the phase-prediction error (batch, 2 * PHASE_BANDS, T).
@@ -299,49 +356,3 @@ class FrontEnd(nn.Module):
         exact = (step < 1e-5).float().mean(2)
         zero = (blocks.abs() < 2e-5).float().mean(2)
         return torch.cat([*features, torch.stack([equal, exact, zero], 1)], 1)
-
-    def low_features(self, slow: Tensor, frames: int) -> Tensor:
-        """Log power in bins of 3.9 Hz from 31 to 434 Hz, every 40 ms: (batch, LOW_BINS, T // 4)."""
-        pieces = frames // 4
-        padded = F.pad(slow, (216, 216 + LOW_HOP))
-        shifted = [padded[:, k * LOW_HOP : (k + pieces) * LOW_HOP].reshape(-1, pieces, LOW_HOP) for k in range(7)]
-        spectrum = torch.cat(shifted, 2)[:, :, :LOW_WINDOW] @ self.low_dft
-        power = spectrum[:, :, :LOW_BINS].square() + spectrum[:, :, LOW_BINS:].square()
-        return (_log(power, 1e-10) + 3.0).transpose(1, 2)
-
-    def repeat_features(self, sharp: Tensor, frames: int) -> Tensor:
-        """Return how exactly each 10 ms repeats what was 5-20 and 20-400 ms before: (batch, 2, T).
-
-        The value is -0.5 log(1.002 - correlation).
-
-        Blocks are taken by groups. Each stretch of past is compared, at every shift, with the blocks of its own group
-        and with those of the next one by one matrix product, and lags outside a range are masked.
-        """
-        stretch = REPEAT_GROUP * REPEAT_BLOCK
-        groups = -(-frames // REPEAT_GROUP)
-        padded = F.pad(sharp, (stretch, groups * stretch - frames * REPEAT_BLOCK + stretch))
-        pieces = padded.reshape(-1, groups + 2, stretch)
-        reach = torch.cat([pieces[:, :-1], pieces[:, 1:, :REPEAT_BLOCK]], 2)
-        # Row k is the reach moved by k samples. Copies in a row, read in rows longer by one, move by one each: that is
-        # two copies of the whole, not one slice for each row. The last columns run into the next copy and are masked.
-        width = stretch + REPEAT_BLOCK
-        copies = (
-            reach[:, :, None].expand(-1, -1, REPEAT_BLOCK + 1, -1).reshape(-1, groups + 1, (REPEAT_BLOCK + 1) * width)
-        )
-        keys = copies[:, :, : REPEAT_BLOCK * (width + 1)].reshape(-1, groups + 1, REPEAT_BLOCK, width + 1)
-        # A moving sum over a block in two steps: pooling over all of it at once takes four times as long. (As a
-        # convolution it would be made float16 on a GPU, which has no room for powers.)
-        part = REPEAT_BLOCK // 5
-        sums = F.avg_pool1d(reach.square(), part, 1) * part
-        power = torch.stack([sums[:, :, k * part : k * part + stretch + 1] for k in range(5)]).sum(0)
-        scale = F.pad(torch.rsqrt(power + 1e-7), (0, REPEAT_BLOCK))
-        blocks = pieces.reshape(-1, groups + 2, REPEAT_GROUP, REPEAT_BLOCK)
-        own_power = blocks.square().sum(3, keepdim=True)
-        blocks = blocks * torch.rsqrt(own_power + 1e-7)
-        alike = (torch.cat([blocks[:, :-1], blocks[:, 1:]], 2) @ keys) * scale[:, :, None]
-        ranges = []
-        for mask in self.masks:
-            best = (alike + mask).amax(3)
-            ranges.append(torch.maximum(best[:, 1:, :REPEAT_GROUP], best[:, :-1, REPEAT_GROUP:]))
-        best = torch.stack(ranges, 1).clamp(0, 1).reshape(-1, 2, groups * REPEAT_GROUP)[:, :, :frames]
-        return -torch.log(1.002 - best) * 0.5

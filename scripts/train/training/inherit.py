@@ -77,7 +77,7 @@ def clips() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     for index in range(NUM_CLIPS):
         clip = make_clip(np.random.default_rng((SEED, index)), pool_of("fit"))
         audio = clip.audio.astype(np.float32)
-        parts = full.front_end_session().run(None, {"x": audio[None]})
+        parts = full.front_end_session().run(None, {"waveform": audio[None]})
         rows.append(np.concatenate([part.ravel() for part in parts]).astype(np.float16))
         lean.append(features(audio))
         weights.append(1 + (FAULT_WEIGHT - 1) * targets(clip).any(1))

@@ -15,7 +15,6 @@ from training.front_end import (
     LOW_BINS,
     LOW_DECIMATION,
     LOW_FIRST_BIN,
-    LOW_HOP,
     LOW_WINDOW,
     MEL_BANDS,
     MEL_HOP,
@@ -31,9 +30,12 @@ from training.front_end import (
     _framed,
     _local_max,
     _log,
+    _low_bins,
     _low_pass,
     _mel_matrix,
     _phase_error,
+    _repeat_masks,
+    _repeats,
     _smooth,
 )
 from training.labels import FRAME_HOP_SAMPLES
@@ -81,12 +83,7 @@ class LeanFrontEnd(nn.Module):
         sharp = _banded(_low_pass(64, REPEAT_DECIMATION, True), REPEAT_DECIMATION)
         slow = _banded(_low_pass(LOW_DECIMATION * 8, LOW_DECIMATION, False), LOW_DECIMATION)
         self.register_buffer("decimation", torch.cat([sharp, slow], 1))
-        stretch = REPEAT_GROUP * REPEAT_BLOCK
-        past = torch.arange(2 * stretch) - stretch
-        lag = torch.arange(REPEAT_GROUP)[:, None] * REPEAT_BLOCK - past[None, :]
-        masks = torch.stack([(lag < a) | (lag >= b) for a, b in REPEAT_LAGS]).float() * -4.0
-        far, near = masks.split(stretch, 2)
-        self.register_buffer("masks", F.pad(torch.cat([near, far], 1), (0, REPEAT_BLOCK + 1), value=-4.0))
+        self.register_buffer("masks", _repeat_masks(REPEAT_BLOCK, REPEAT_GROUP, REPEAT_LAGS))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         frames = x.shape[1] // FRAME_HOP_SAMPLES
@@ -94,10 +91,10 @@ class LeanFrontEnd(nn.Module):
         sharp = decimated[:, :, :REPEAT_BLOCK].reshape(x.shape[0], -1)
         slow = decimated[:, :, REPEAT_BLOCK:].reshape(x.shape[0], -1)
         mel, phase = self.spectral_features(x, frames)
-        repeat, tone = self.repeat_features(sharp, frames), self.tone_features(sharp, frames)
-        return torch.cat([mel, self.sample_features(x, frames), repeat, phase, tone], 1), self.low_features(
-            slow, frames
-        )
+        repeat = _repeats(sharp, frames, REPEAT_BLOCK, REPEAT_GROUP, self.masks)
+        tone = self.tone_features(sharp, frames)
+        features = torch.cat([mel, self.sample_features(x, frames), repeat, phase, tone], 1)
+        return features, _low_bins(slow, frames, self.low_dft)
 
     def spectral_features(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Return the log-mel (batch, 2 * MEL_BANDS, T) and the phase-prediction error (batch, 2 * PHASE_BANDS, T).
@@ -170,39 +167,3 @@ class LeanFrontEnd(nn.Module):
             there = _smooth((size * high).sum(2)[:, None], 5) / count
             bent.append(torch.log((there + 1e-6) / (_smooth(size.mean(2)[:, None], 5) + 1e-6)) * 0.5)
         return torch.cat([shares, heights, torch.stack([equal, exact, zero], 1), *bent], 1)
-
-    def low_features(self, slow: Tensor, frames: int) -> Tensor:
-        """Log power in bins of 3.9 Hz from 31 to 434 Hz, every 40 ms: (batch, LOW_BINS, T // 4)."""
-        pieces = frames // 4
-        padded = F.pad(slow, (216, 216 + LOW_HOP))
-        shifted = [padded[:, k * LOW_HOP : (k + pieces) * LOW_HOP].reshape(-1, pieces, LOW_HOP) for k in range(7)]
-        spectrum = torch.cat(shifted, 2)[:, :, :LOW_WINDOW] @ self.low_dft
-        power = spectrum[:, :, :LOW_BINS].square() + spectrum[:, :, LOW_BINS:].square()
-        return (_log(power, 1e-10) + 3.0).transpose(1, 2)
-
-    def repeat_features(self, sharp: Tensor, frames: int) -> Tensor:
-        """Return how exactly each 10 ms repeats what was 5-20 and 20-200 ms before: (batch, 2, T).
-
-        As in ``front_end``, with samples at 4 kHz: -0.5 log(1.002 - correlation).
-        """
-        stretch = REPEAT_GROUP * REPEAT_BLOCK
-        groups = -(-frames // REPEAT_GROUP)
-        padded = F.pad(sharp, (stretch, groups * stretch - frames * REPEAT_BLOCK + stretch))
-        pieces = padded.reshape(-1, groups + 2, stretch)
-        reach = torch.cat([pieces[:, :-1], pieces[:, 1:, :REPEAT_BLOCK]], 2)
-        width = stretch + REPEAT_BLOCK
-        copies = (
-            reach[:, :, None].expand(-1, -1, REPEAT_BLOCK + 1, -1).reshape(-1, groups + 1, (REPEAT_BLOCK + 1) * width)
-        )
-        keys = copies[:, :, : REPEAT_BLOCK * (width + 1)].reshape(-1, groups + 1, REPEAT_BLOCK, width + 1)
-        power = F.avg_pool1d(reach.square(), REPEAT_BLOCK, 1) * REPEAT_BLOCK
-        scale = F.pad(torch.rsqrt(power + 1e-7), (0, REPEAT_BLOCK))
-        blocks = pieces.reshape(-1, groups + 2, REPEAT_GROUP, REPEAT_BLOCK)
-        blocks = blocks * torch.rsqrt(blocks.square().sum(3, keepdim=True) + 1e-7)
-        alike = (torch.cat([blocks[:, :-1], blocks[:, 1:]], 2) @ keys) * scale[:, :, None]
-        ranges = []
-        for mask in self.masks:
-            best = (alike + mask).amax(3)
-            ranges.append(torch.maximum(best[:, 1:, :REPEAT_GROUP], best[:, :-1, REPEAT_GROUP:]))
-        best = torch.stack(ranges, 1).clamp(0, 1).reshape(-1, 2, groups * REPEAT_GROUP)[:, :, :frames]
-        return -torch.log(1.002 - best) * 0.5

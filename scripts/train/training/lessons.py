@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 
-from training.clips import CLIP_FRAMES, CLIP_SAMPLES, TARGETS, Clip, make_clip, targets
+from training.clips import CLIP_FRAMES, TARGETS, Clip, make_clip, targets
+from training.features import front_end_session, session
 from training.labels import SHORT_LABELS
 from training.lean_front_end import FEATURE_CHANNELS, LOW_BINS, LeanFrontEnd
 from training.places import ARTIFACTS, WORK
@@ -40,42 +40,19 @@ RECORD = np.dtype(
 )
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    path.unlink()
-    return session
-
-
-@cache
-def front_end() -> onnxruntime.InferenceSession:
-    """Return the front end as a session from ``waveform`` to ``features`` and ``low``."""
-    path = WORK / f"lean-{os.getpid()}.onnx"
-    torch.onnx.export(
-        LeanFrontEnd().eval(),
-        (torch.zeros(2, CLIP_SAMPLES),),
-        path,
-        input_names=["waveform"],
-        output_names=["features", "low"],
-        dynamic_axes={name: {0: "batch"} for name in ("waveform", "features", "low")},
-        opset_version=17,
-        dynamo=False,
-    )
-    return _session(path)
-
-
 @cache
 def teacher() -> onnxruntime.InferenceSession:
     """Return the teacher's networks as a session from ``waveform`` to LOGITS."""
     path = WORK / f"teacher-{os.getpid()}.onnx"
     onnx.utils.extract_model(ARTIFACTS / TEACHER / "model.onnx", path, ["waveform"], list(LOGITS), check_model=False)
-    return _session(path)
+    ort = session(path, 1)
+    path.unlink()
+    return ort
 
 
 def features(waveform: np.ndarray) -> np.ndarray:
     """Return the features, then the low bins, of one clip (CLIP_SAMPLES,): (ROW,) float16."""
-    parts = front_end().run(None, {"waveform": waveform[None].astype(np.float32)})
+    parts = front_end_session(LeanFrontEnd).run(None, {"waveform": waveform[None].astype(np.float32)})
     return np.concatenate([part.ravel() for part in parts]).astype(np.float16)
 
 

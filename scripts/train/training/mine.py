@@ -16,7 +16,8 @@ import torch
 from training import codecs
 from training.clips import CLIP_FRAMES, CLIP_SAMPLES, TARGETS, make_clip
 from training.events import Rule, detect
-from training.export import session, write_graph
+from training.export import write_graph
+from training.features import session
 from training.labels import LABELS
 from training.network import Detector, fitted
 from training.places import WORK

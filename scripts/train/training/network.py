@@ -196,17 +196,18 @@ def _spread(top: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     It works by doubling steps, for both directions at once. ``inside`` is 1 in the frames of stretches.
     """
     top, inside = torch.stack([top, top.flip(2)]), torch.stack([inside, inside.flip(2)])
-    step, joined = 1, inside * _later(inside, 1)
-    while step < top.shape[3]:
-        top = torch.maximum(top, _later(top, step) * joined)
-        joined = joined * _later(joined, step)
+    frames = top.shape[3]  # once: in the graph, each mention of it is three nodes
+    step, joined = 1, inside * _later(inside, 1, frames)
+    while step < frames:
+        top = torch.maximum(top, _later(top, step, frames) * joined)
+        joined = joined * _later(joined, step, frames)
         step *= 2
     return top[0], top[1].flip(2)
 
 
-def _later(x: Tensor, step: int) -> Tensor:
-    """x (2, batch, labels, T) later by ``step`` frames, zeros coming in."""
-    return F.pad(x, (step, 0))[:, :, :, : x.shape[3]]
+def _later(x: Tensor, step: int, frames: int) -> Tensor:
+    """x (2, batch, labels, frames) later by ``step`` frames, zeros coming in."""
+    return F.pad(x, (step, 0))[:, :, :, :frames]
 
 
 def calibrated(p: Tensor, scale: Tensor, offset: Tensor) -> Tensor:

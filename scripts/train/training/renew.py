@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from onnx import compose
 
 from training.clips import CLIP_SAMPLES
+from training.features import write_front_end
 from training.front_end import FrontEnd
 from training.places import ARTIFACTS
 
@@ -27,16 +27,7 @@ MOST_APART = 1e-3  # of a score; measured on the committed clips: 2e-5
 
 def front_end(path: Path) -> onnx.ModelProto:
     """Return the front end as a graph from ``waveform`` to ``features`` and ``low``, its inner names begun with NEW."""
-    torch.onnx.export(
-        FrontEnd().eval(),
-        (torch.zeros(2, CLIP_SAMPLES),),
-        path,
-        input_names=["waveform"],
-        output_names=["features", "low"],
-        dynamic_axes={name: {0: "batch"} for name in ("waveform", "features", "low")},
-        opset_version=17,
-        dynamo=False,
-    )
+    write_front_end(FrontEnd(), path)
     model = compose.add_prefix(onnx.load(path), NEW, rename_inputs=False, rename_outputs=False)
     path.unlink()
     return model

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from training.clips import CLIP_FRAMES
-from training.fit import SHORT, Average, _near_an_edge, retimbred
+from training.fit import SHORT, Average, _near_an_edge, learn, optimiser_of, retimbred
 from training.front_end import LOW_BINS
 from training.labels import SHORT_LABELS
 from training.lean_front_end import FEATURE_CHANNELS
@@ -70,9 +70,7 @@ def teach(name: str, steps: int, seed: int, start_from: str | None = None) -> No
         student.load_state_dict(torch.load(WORK / f"{start_from}.pt"))
     student.spectral.to(memory_format=torch.channels_last)
     average = Average(student)
-    plain = [p for p in student.parameters() if p.ndim <= 1]
-    groups = [{"params": [p for p in student.parameters() if p.ndim > 1], "weight_decay": 0.02}]
-    optimiser = torch.optim.AdamW([*groups, {"params": plain, "weight_decay": 0.0}], lr=PEAK_RATE)
+    optimiser = optimiser_of(student, PEAK_RATE)
     began, step, total, order, files = time.monotonic(), 0, 0.0, [], []
     while step < steps:
         if len(order) < BATCH:
@@ -91,10 +89,7 @@ def teach(name: str, steps: int, seed: int, start_from: str | None = None) -> No
             logits = student(features, low)
         truth, taught = torch.from_numpy(batch["truth"]).float(), torch.from_numpy(batch["taught"]).float() / 255
         value = loss(logits, truth, taught)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 2.0)
-        optimiser.step()
+        learn(student, optimiser, value)
         average.update(student)
         step += 1
         total = 0.98 * total + 0.02 * float(value.detach()) if step > 1 else float(value.detach())
