@@ -19,8 +19,8 @@ from appliance.state.embeddings import Table
 NUM_RECORDINGS, SEARCHES = 100_000, 50
 WAYS: tuple[tuple[By, Table, str, int], ...] = (
     ("spectrum", "embeddings", "spectrum@1.0.0", 64),
-    ("sound", "sound_embeddings", "sound@1.0.0", 256),
-    ("both", "sound_embeddings", "sound@1.0.0", 256),
+    ("sound", "sound_embeddings", "sound@1.1.0", 256),
+    ("both", "sound_embeddings", "sound@1.1.0", 256),
 )
 
 

@@ -26,7 +26,7 @@ from training.places import CACHE, MODEL_STORE
 RATE_HZ, NORMALIZED_HZ = 32_000, 16_000
 DRUMS = ("kick", "snare", "hat", "tom", "crash", "ride", "clap", "cowbell")
 FAULTS = ("none", "click", "dropout", "clipping", "hum", "noise_burst")
-PER_VOICE, PER_KIT_AND_DRUM, PER_TRACK, CLIP_SECONDS, NUM_COPIES, NUM_FAULTY = 10, 1, 3, 4, 30, 60
+PER_VOICE, PER_KIT_AND_DRUM, PER_TRACK, CLIP_SECONDS, NUM_COPIES, NUM_FAULTY = 100, 1, 3, 4, 60, 120
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def main() -> None:
         ("spectrum", Embedder("spectrum", "1.0.0", 16_000, 16_000, (64,)), {"spectrum": slice(None)}),
         (
             "sound",
-            Embedder("sound", "1.0.0", 32_000, 128_000, (128, 128)),
+            Embedder("sound", "1.1.0", 32_000, 128_000, (128, 128)),
             {"fault": slice(0, 128), "sound": slice(128, 256), "both": slice(None)},
         ),
     )
