@@ -32,7 +32,7 @@ from appliance.engine.training.split import Split, folds, joined, lacks, split
 from appliance.engine.training.workspace import Workspace
 from appliance.errors import AudioError, InvalidManifest, Stopped, TrainingRefused
 
-NUM_HEADS, NUM_FOLDS = 3, 3
+NUM_FOLDS, HEADS_A_FOLD = 3, 2
 PROGRESS_SECONDS = 1.0
 
 
@@ -144,8 +144,12 @@ class _Training:
         return Marked(recording, features, frame_states(recording, self._request.labels, len(features), self._frame_ms))
 
     def _fit(self, marked: Sequence[Marked]) -> tuple[list[Head], list[Calibration], Head]:
-        """Return the heads, each label's calibration from folds of them, and a head for labels at wrong times."""
-        request, count = self._request, NUM_FOLDS + NUM_HEADS + 1
+        """Return the heads, each label's calibration, and a head for labels at wrong times.
+
+        Each head leaves out a fold of the groups, and those that did not learn from a recording give its scores for the
+        calibration. So these are means of heads like those that count later, which scores of single heads are not.
+        """
+        request, count = self._request, NUM_FOLDS * HEADS_A_FOLD + 1
         self._tell("fitting", 0.0)
         parts = folds([m.recording for m in marked], request.labels, NUM_FOLDS, request.seed)
 
@@ -159,14 +163,16 @@ class _Training:
                 ),
             )
 
-        scored: list[tuple[TrainingRecording, np.ndarray]] = []
-        for number, groups in enumerate(parts):
-            others = [m for m in marked if m.recording.group not in groups]
-            head = fit(f"fold-{number}", number, others)
-            mine = [m for m in marked if m.recording.group in groups]
-            scored += [(m.recording, scores_of(head, m.features)) for m in mine]
-        heads = [fit(f"head-{number}", NUM_FOLDS + number, marked) for number in range(NUM_HEADS)]
+        left_out = [parts[number % NUM_FOLDS] for number in range(count - 1)]
+        heads = [
+            fit(f"head-{number}", number, [m for m in marked if m.recording.group not in groups])
+            for number, groups in enumerate(left_out)
+        ]
         control = fit("control", count - 1, self._shifted(marked))
+        scored: list[tuple[TrainingRecording, np.ndarray]] = []
+        for m in marked:
+            others = [head for head, groups in zip(heads, left_out, strict=True) if m.recording.group in groups]
+            scored.append((m.recording, np.mean([scores_of(head, m.features) for head in others], axis=0)))
         share = request.max_false_alarms_per_hour / len(request.labels)
         calibrations = [
             calibrate([(r, scores[:, column]) for r, scores in scored], label, self._frame_ms, share)
