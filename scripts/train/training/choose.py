@@ -193,7 +193,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="the student WORK/<name>.pt")
     parser.add_argument("version", nargs="?", default="0.2.0")
-    parser.add_argument("--most-alarms", type=float, default=8.0, metavar="PER_HOUR")
+    parser.add_argument("--most-alarms", type=float, default=20.0, metavar="PER_HOUR")
     options = parser.parse_args()
     torch.set_num_threads(1)
     export(options.name, options.version, options.most_alarms)
