@@ -145,9 +145,9 @@ class WholeFrames(io.RawIOBase):
             if self._chain:
                 self._chain.begin_anew()
             return start + tag, 0
-        if self._chain:
-            self._chain.lose()
         end = self._next_frame(data, start + 1, is_last)
+        if self._chain:
+            self._chain.lose(end - start)
         return end, end - start
 
     def _after_frames(self, data: bytes, start: int, kept: int) -> int:
@@ -176,19 +176,21 @@ class Mp3Chain:
         # The bytes before the next frame that no frame before has used; None if that is unknown. A file may be cut out
         # of another, and its first frames point to bytes before it.
         self._free: int | None = None
+        self._length = 0  # of the last frame, in bytes
         self._num_right = self._num_wrong_in_a_row = 0
 
     def begin_anew(self) -> None:
         """Note that the next frame is of another recording."""
         self._free = None
 
-    def lose(self) -> None:
-        """Note that bytes before the next frame are damaged."""
-        self._free = 0
+    def lose(self, num_bytes: int) -> None:
+        """Note that so many bytes before the next frame are damaged. A few are not a frame that data could be in."""
+        self._free = 0 if 2 * num_bytes >= self._length else None
 
     def is_missing(self, frame: bytes) -> bool:
         """Return whether the data of the next frame are not where it says, or its checksum is wrong."""
         shape = _shape(frame[:4])
+        self._length = len(frame)
         begin, end = shape.begin, shape.end
         bits = int.from_bytes(frame[begin:end], "big")
         back = bits >> shape.back_shift

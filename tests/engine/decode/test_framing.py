@@ -115,6 +115,13 @@ def test_frames_whose_bytes_are_overwritten_are_lost_and_the_rest_keeps_its_time
         assert losses[-1][1] < (first + count + spare + 3) * frame_seconds
 
 
+@pytest.mark.parametrize("kind", ["mp3", "aac"])
+def test_a_few_bytes_between_frames_hold_no_frame(kind: str) -> None:
+    frames = frames_of(kind, encode(kind, SOUND, RATE_HZ))
+    content = b"".join(frame + bytes(number % 7 if number % 4 == 3 else 0) for number, frame in enumerate(frames))
+    assert losses_of(content) == []
+
+
 def test_an_mp3_frame_whose_data_were_taken_out_is_lost() -> None:
     frames = frames_of("mp3", encode("mp3-no-header", SOUND, RATE_HZ, b="64000"))
     frame_seconds = SAMPLES["mp3"] / RATE_HZ
