@@ -9,7 +9,7 @@ from pathlib import Path
 from evaluation import checksums, detectors
 from evaluation.build import build, set_folder
 from evaluation.report import full_report
-from evaluation.scoring import ScoredFile, score_file
+from evaluation.scoring import ScoredFile, confidences, score_file
 from evaluation.sources import PARTS
 
 LOW_THRESHOLD = 0.1
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, action="append", default=[], help="also at this threshold")
     parser.add_argument("--essentia", metavar="PYTHON", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file, for the model card")
+    parser.add_argument("--json", type=Path, help="also write every confidence and whether it was right to this file")
     arguments = parser.parse_args()
 
     truth = [entry for entry in build() if arguments.part in (entry["part"], "all")]
@@ -49,6 +50,8 @@ def main() -> None:
     print(text, end="")
     if arguments.markdown:
         arguments.markdown.write_text(text)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({name: confidences(files) for name, files in results.items()}))
 
 
 def _scored(truth: list[dict], answers: list[dict]) -> list[ScoredFile]:

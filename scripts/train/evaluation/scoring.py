@@ -151,11 +151,16 @@ def onset_errors(files: Iterable[ScoredFile], labels: Iterable[str] = LABELS) ->
     return [error for scored in files for label, error in scored.onset_errors if label in labels]
 
 
-def calibration_error(files: list[ScoredFile]) -> tuple[float, list[Bin]]:
-    """Expected calibration error over the confidences of detections, and its bins (confidence, share right, count)."""
-    peaks = [
-        (detection.confidence, ok)
+def confidences(files: Iterable[ScoredFile]) -> list[tuple[str, float, bool]]:
+    """Return the label and the confidence of each detection, and whether it is right."""
+    return [
+        (detection.label, detection.confidence, ok)
         for scored in files
         for detection, ok in zip(scored.detections, scored.right, strict=True)
     ]
+
+
+def calibration_error(files: list[ScoredFile]) -> tuple[float, list[Bin]]:
+    """Expected calibration error over the confidences of detections, and its bins (confidence, share right, count)."""
+    peaks = [(confidence, ok) for _, confidence, ok in confidences(files)]
     return figures.calibration_error(peaks), figures.calibration_bins(peaks)
