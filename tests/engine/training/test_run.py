@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ import soundfile
 
 from appliance.engine.models.store import ModelStore
 from appliance.engine.registration import CheckLimits, add_model
+from appliance.engine.training import run
+from appliance.engine.training.fit import scores_of
+from appliance.engine.training.head import Head, initial
+from appliance.engine.training.marks import Marked
 from appliance.engine.training.request import Phase, TrainingReport, TrainingRequest
 from appliance.engine.training.run import train
 from appliance.errors import Stopped, TrainingRefused
@@ -77,6 +82,38 @@ def test_another_seed_gives_another_file_and_the_base_labels_can_be_left_out(mad
     assert other.report["controls"]["graph_difference"] <= 1e-5
     added = add_model(ModelStore(tmp_path / "store"), other.model, CheckLimits())
     assert added.scoring.reported_labels == ["beep", "buzz"]
+
+
+def test_the_calibration_rests_on_two_heads_that_do_not_know_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(tmp_path)
+    groups = {recording.sha256: recording.group for recording in asked.recordings}
+    known: dict[bytes, set[str]] = {}  # by head
+    scored = Counter[str]()
+
+    def name_of(head: Head) -> bytes:
+        return head.weights["in.w"].tobytes()
+
+    def fit(recordings: Sequence[Marked], seed: int, _: object) -> Head:
+        weights = initial(8, 2, np.random.default_rng(seed))
+        head = Head(np.zeros(8, np.float32), np.ones(8, np.float32), weights)
+        known[name_of(head)] = {marked.recording.group for marked in recordings}
+        return head
+
+    def score(head: Head, features: np.memmap[Any, Any]) -> np.ndarray:
+        group = groups[Path(str(features.filename)).name.partition("-")[0]]
+        assert group not in known[name_of(head)]
+        scored[group] += 1
+        return scores_of(head, features)
+
+    monkeypatch.setattr(run, "fit_head", fit)
+    monkeypatch.setattr(run, "scores_of", score)
+    trained(asked, tmp_path / "work")
+    fitted = set.union(*known.values())
+    assert len(known) == 7
+    assert {scored[group] for group in fitted} == {2}
+    assert {scored[group] for group in set(groups.values()) - fitted} == {1}  # by the head for labels at wrong times
 
 
 def test_a_cancelled_training_goes_on_where_it_ended_and_ends_with_the_same_file(made: Any, tmp_path: Path) -> None:
