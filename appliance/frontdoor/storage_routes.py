@@ -43,11 +43,14 @@ _REFUSED_HEADERS = (
     "X-Minio-Source-Replication-Check",
     "X-Minio-Source-Replication-Request",
 )
-# SeaweedFS would verify signatures against X-Forwarded-Host.
+# SeaweedFS would verify signatures against X-Forwarded-Host. `curl --http2` asks for an upgrade, which the front door
+# could not pass on to a storage server to which it speaks HTTP/2.
 _REQUEST_HEADERS_REMOVED = [
     "Authorization",
+    "Connection",
     "Cookie",
     "Forwarded",
+    "Upgrade",
     "X-Amz-*",
     "X-Api-Key",
     "X-Forwarded-*",

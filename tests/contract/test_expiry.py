@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.appliances import Api, Appliance, post_form, running_appliance, wait_for
+from tests.support.appliances import Api, Appliance, on_seaweedfs, post_form, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 JOBS = "/api/v1/inference-jobs"
@@ -48,6 +48,7 @@ def test_an_upload_that_nobody_confirmed_is_queued_by_the_sweep(api: Api) -> Non
     assert (job["status"], job["files"][0]["detections"]) == ("completed", LOUD_DETECTIONS)
 
 
+@pytest.mark.skipif(on_seaweedfs, reason="SeaweedFS refuses an upload whose form expired before its body ended")
 def test_an_upload_that_ends_long_after_its_form_expired_is_accepted(api: Api) -> None:
     job_id = api.make_job()
     content = loud_wav() + bytes(2_000_000)  # storage checks the form after its first buffer

@@ -49,6 +49,15 @@ def test_from_upload_to_detections(appliance: Appliance, api: Api) -> None:
     assert requests.get(url).content == loud_wav()
 
 
+def test_a_client_that_asks_for_an_upgrade_to_http2_can_put_a_file(api: Api) -> None:
+    """As ``curl --http2`` does."""
+    body = {"fileName": "a.wav", "contentType": "audio/wav", "modelId": "loud-frames"}
+    url = api.post("/api/generate-presigned-url", body)["presignedUrl"]
+    asking = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
+    response = requests.put(url, data=loud_wav(), headers={"Content-Type": "audio/wav"} | asking)
+    assert response.status_code == 200, response.text
+
+
 def test_the_read_key_signs_downloads_and_cannot_write(appliance: Appliance, external: dict[str, object]) -> None:
     access = load_access(appliance.data_dir)
     assert access.reader.access_key == external["storage_read_access_key"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.appliances import Api, Appliance, post_form
+from tests.support.appliances import Api, Appliance, on_seaweedfs, post_form
 from tests.support.encoded_files import KINDS, encode, noise, video_only, wav
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
@@ -73,8 +73,8 @@ def test_a_form_has_the_fields_of_signature_version_4(api: Api, job_id: str) -> 
         "x-amz-algorithm",
         "x-amz-credential",
         "x-amz-date",
-        "x-amz-security-token",
         "x-amz-signature",
+        *([] if on_seaweedfs else ["x-amz-security-token"]),
     }
     assert fields["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
     assert fields["Content-Type"] == "audio/wav"

@@ -28,6 +28,7 @@ PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy
 PROGRAMS |= {"head": "appliance.supervisor.ray_node"}
 
 bundled_storage = pytest.mark.skipif("TEST_STORAGE" in os.environ, reason="it concerns the bundled storage server")
+on_seaweedfs = os.environ.get("TEST_STORAGE") == "seaweedfs"  # whose forms and URLs have no token
 
 T = TypeVar("T")
 

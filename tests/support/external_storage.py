@@ -19,7 +19,7 @@ def external_storage(name: str, folder: Path) -> Iterator[dict[str, object]]:
     """Run MinIO or SeaweedFS in a folder. Yields the settings of an appliance that uses it."""
     folder.mkdir(parents=True, exist_ok=True)
     certificates = folder / "objects" / "minio-certificates"
-    for old in certificates.glob("*"):  # from an earlier start in this folder
+    for old in certificates.glob("*.*"):  # from an earlier start in this folder
         old.unlink()
     with running_storage(name, folder) as storage:  # makes its bucket and its keys over http
         access, server = storage.access, storage.server
