@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 
 from appliance.bulk.analyzer import Listener
@@ -14,7 +14,7 @@ from appliance.bulk.plan import Plan
 from appliance.bulk.shards import Totals
 from appliance.config import Settings
 from appliance.engine.models.store import StoredModel
-from appliance.errors import ApplianceError, ConfigurationError, EngineLost
+from appliance.errors import ConfigurationError, EngineLost
 from appliance.services import cluster
 from appliance.state.nodes import Node
 from appliance.worker.asks import ShardAsk
@@ -51,13 +51,9 @@ def make_on_nodes(
     with closing(engines):
         engines.start()
         digest, plan_id = engines.offer(model), plan.id
-        waiting, failures = deque(numbers), Counter[int]()
-        ended: queue.SimpleQueue[tuple[int, Ticket]] = queue.SimpleQueue()
-        num_sent = 0
-
-        def send(number: int) -> None:
-            ask = ShardAsk(
-                id=f"{number}-{failures[number]}",
+        asks = [
+            ShardAsk(
+                id=str(number),
                 model=model.manifest.id,
                 digest=digest,
                 size_bytes=plan.shards[number].bytes,
@@ -65,26 +61,35 @@ def make_on_nodes(
                 plan_id=plan_id,
                 number=number,
             )
-            ticket = Ticket(ask, alone=failures[number] > 0, told=lambda: ended.put((number, ticket)))
-            engines.send(ticket)
-
-        while waiting or num_sent:
-            while waiting and num_sent < MOST_SENT:
-                send(waiting.popleft())
-                num_sent += 1
-            number, ticket = ended.get()
-            num_sent -= 1
-            if isinstance(ticket.result, Totals):
-                _count(ticket.result, listener)
-                continue
-            assert isinstance(ticket.result, ApplianceError)
-            failures[number] += 1
-            if failures[number] >= settings.max_lost_engines:
-                raise EngineLost(f"Shard {number} was tried {failures[number]} times. {ticket.result}")
-            waiting.appendleft(number)
+            for number in numbers
+        ]
+        for totals in results(engines.send, asks, settings.max_lost_engines):
+            listener.hear(totals.audio_ms / 1000)
+            for place in range(totals.files):
+                listener.end_file(failed=place < totals.failed)
 
 
-def _count(totals: Totals, listener: Listener) -> None:
-    listener.hear(totals.audio_ms / 1000)
-    for place in range(totals.files):
-        listener.end_file(failed=place < totals.failed)
+def results(send: Callable[[Ticket], None], asks: Iterable[ShardAsk], most_tries: int) -> Iterator[Totals]:
+    """Send asks, and again those whose engine was lost. Yields the totals of each shard, in the order of their ends.
+
+    Raises EngineLost if one was tried ``most_tries`` times.
+    """
+    waiting, tries = deque(asks), Counter[int]()
+    ended: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
+    num_sent = 0
+    while waiting or num_sent:
+        while waiting and num_sent < MOST_SENT:
+            ask = waiting.popleft()
+            send(Ticket(ask, alone=tries[ask.number] > 0, told=ended.put))
+            num_sent += 1
+        ticket = ended.get()
+        num_sent -= 1
+        if isinstance(ticket.result, Totals):
+            yield ticket.result
+            continue
+        assert isinstance(ticket.ask, ShardAsk)
+        number = ticket.ask.number
+        tries[number] += 1
+        if tries[number] >= most_tries:
+            raise EngineLost(f"Shard {number} was tried {most_tries} times. {ticket.result}")
+        waiting.appendleft(ticket.ask)

@@ -24,11 +24,11 @@ SHIPMENT_SECONDS = 2.0  # a shipment is made about so large that an engine needs
 class Ticket:
     """An ask whose end is waited for, maybe by a lane. ``alone``: an engine was lost that had it, so it travels alone.
 
-    ``told`` is called when it ends.
+    ``told`` is called with it when it ends.
     """
 
     def __init__(
-        self, ask: Ask, lane: Lane | None = None, *, alone: bool, told: Callable[[], None] = lambda: None
+        self, ask: Ask, lane: Lane | None = None, *, alone: bool, told: Callable[[Ticket], None] = lambda _: None
     ) -> None:
         self.ask = ask
         self.lane = lane
@@ -42,7 +42,7 @@ class Ticket:
         if not self.ended.is_set():
             self.result = result
             self.ended.set()
-            self._told()
+            self._told(self)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from tests.chaos.cluster import HEAD, PATIENCE_SECONDS, Cluster, send_signal
 from tests.support.appliances import ROOT, environment, wait_for
 from tests.support.toy_recordings import loud_wav
 
-NUM_TAKES, SHARD_FILES = 30, 2
+NUM_TAKES, SHARD_FILES = 24, 3
 SRC, HERE, NODES = (f"s3://audio/{name}" for name in ("takes/", "here", "nodes"))
 
 

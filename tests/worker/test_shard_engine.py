@@ -14,12 +14,13 @@ from appliance.config import Settings
 from appliance.engine.models.packing import digest_of, pack
 from appliance.engine.models.store import ModelStore, StoredModel
 from appliance.engine.scoring.events import DetectionConfig
-from appliance.errors import ConfigurationError, NoEngine
+from appliance.errors import ConfigurationError, EngineLost, NoEngine
 from appliance.services import cluster
 from appliance.storage.bucket import Bucket
 from appliance.storage.local_server import free_ports
 from appliance.worker.asks import ShardAsk
-from appliance.worker.bulk_on_nodes import make_on_nodes
+from appliance.worker.bulk_on_nodes import make_on_nodes, results
+from appliance.worker.crew import Ticket
 from appliance.worker.shard_engine import ShardEngine
 from tests.support.servers import RunningStorage
 from tests.support.toy_recordings import loud_wav
@@ -93,6 +94,23 @@ def test_what_a_node_lacks_is_its_own_fault_and_named(settings: Settings, plan: 
     assert "did not respond" in reason({"storage_endpoint": f"http://127.0.0.1:{free_ports(1)[0]}"})
     assert "not the one with which the run began" in reason({}, plan_id="0" * 64)
     assert "has no plan" in reason({}, out="s3://audio/shard-engine/elsewhere")
+
+
+def test_a_lost_shard_is_sent_again_alone_and_not_for_ever() -> None:
+    asks = [ShardAsk(str(number), "m@1", "d", 1, OUT, "p", number) for number in range(3)]
+    sent: list[tuple[int, bool]] = []
+
+    def send(ticket: Ticket) -> None:
+        number = int(ticket.ask.id)
+        sent.append((number, ticket.alone))
+        is_lost = number == 1 and sent.count((1, True)) < 2
+        ticket.end(EngineLost("Its node left.") if is_lost else Totals("p", 1, 0, number))
+
+    assert [totals.audio_ms for totals in results(send, asks, most_tries=3)] == [0, 2, 1]
+    assert sent == [(0, False), (1, False), (2, False), (1, True), (1, True)]
+    sent.clear()
+    with pytest.raises(EngineLost, match=r"Shard 1 was tried 2 times\. Its node left\."):
+        list(results(send, asks, most_tries=2))
 
 
 def test_a_run_without_a_cluster_is_refused_with_the_fix(settings: Settings, plan: Plan, model: StoredModel) -> None:
