@@ -106,7 +106,7 @@ def measure(kind: str, path: Path, decoder: Decoder, costs: bool) -> str:
     """Return a row of the table. ``costs``: also what the envelope adds to a decode, which decodes it twice."""
     recording = File(path)
     began = time.perf_counter()
-    outline = decoder.look(recording).outline
+    outline = decoder.look(recording, io.BytesIO()).outline
     look_seconds = time.perf_counter() - began
     rate = outline.info.sample_rate_hz
     last_ms = int(outline.seconds * 1000) - CLIP_MS - 1
@@ -145,7 +145,7 @@ def cpu_seconds(decoder: Decoder, file: io.BufferedReader, look: bool) -> float:
     """Return the CPU time of the child for a decode to 16 kHz."""
     pid = decoder.pid
     before = _used(pid)
-    for _ in decoder.decode(file, 16_000, look=look):
+    for _ in decoder.decode(file, 16_000, look_file=io.BytesIO() if look else None):
         pass
     return _used(pid) - before
 

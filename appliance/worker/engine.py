@@ -81,14 +81,17 @@ class Engine:
         checkpoint()
         scorers = self._scorers_of(ask.digest)
         with ExitStack() as files:
-            file, spool, archive = (files.enter_context(tempfile.TemporaryFile(dir=self._temporary)) for _ in range(3))
+            file, spool, archive, look = (
+                files.enter_context(tempfile.TemporaryFile(dir=self._temporary)) for _ in range(4)
+            )
             self._reader.fetch(ask.url, ask.etag, file)
             file.flush()
             if ask.config is None:
                 return Answer(transcribe(file, self._decoder(), scorers.transcriber(ask.model), checkpoint), None)
             scorer = scorers.detector(ask.model)
             scratch = (spool, archive) if ask.keep_scores else None
-            outcome = analyze_file(file, self._decoder(), scorer, ask.config, checkpoint, scratch, look=ask.look)
+            look_file = look if ask.look else None
+            outcome = analyze_file(file, self._decoder(), scorer, ask.config, checkpoint, scratch, look_file)
             archive.seek(0)
             return Answer(outcome.analysis, archive.read() if ask.keep_scores else None)
 

@@ -58,14 +58,16 @@ def analyze_file(
     config: DetectionConfig,
     checkpoint: Checkpoint,
     scratch: tuple[BinaryIO, BinaryIO] | None,
-    *,
-    look: bool,
+    look_file: BinaryIO | None,
 ) -> Outcome:
-    """Analyze an open recording; its scores are kept if there are two empty files. Raises what ``analyse`` raises."""
+    """Analyze an open recording. Raises what ``analyse`` raises.
+
+    Its scores are kept if there are two empty files for them, and it has a look if there is one for it.
+    """
     if scratch is None:
-        return Outcome(analyse(file, decoder, scorer, config, checkpoint, look=look), None)
+        return Outcome(analyse(file, decoder, scorer, config, checkpoint, look_file=look_file), None)
     spool, archive = scratch
     keeper = ScoreKeeper(rules_of(scorer.session.manifest), spool)
-    analysis = analyse(file, decoder, scorer, config, checkpoint, keeper, look=look)
+    analysis = analyse(file, decoder, scorer, config, checkpoint, keeper, look_file=look_file)
     keeper.write(archive)
     return Outcome(analysis, archive)

@@ -37,11 +37,10 @@ class LocalExecutor:
             scratch = None
             if settings.keep_scores:
                 scratch = (files.enter_context(lane.scratch()), files.enter_context(lane.scratch()))
+            look_file = files.enter_context(lane.scratch()) if settings.looks else None
             files.enter_context(self._scorers.foreground)
             with lane.fetched(task.file.object_key, task.file.etag) as file:
-                outcome = analyze_file(
-                    file, lane.decoder, scorer, task.config, lane.checkpoint, scratch, look=settings.looks
-                )
+                outcome = analyze_file(file, lane.decoder, scorer, task.config, lane.checkpoint, scratch, look_file)
             yield outcome
 
     def listen(

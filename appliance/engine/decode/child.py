@@ -30,7 +30,21 @@ from appliance.engine.decode.peaks import PeakMaker, with_channels
 from appliance.engine.decode.recording import decode_mixed, open_audio, read_between
 from appliance.engine.decode.remote import BLOCK_BYTES, RemoteFile
 from appliance.engine.decode.seek_points import Resume, SeekPoints
-from appliance.engine.decode.wire import AUDIO, END, ERROR, HEADER, INFO, LOOK, LOST, PIECE, READY, TICK, TILE, Ask
+from appliance.engine.decode.wire import (
+    AUDIO,
+    END,
+    ERROR,
+    HEADER,
+    INFO,
+    LOOK,
+    LOST,
+    PIECE,
+    PIXELS,
+    READY,
+    TICK,
+    TILE,
+    Ask,
+)
 from appliance.errors import AudioError, DecoderDied
 
 
@@ -115,6 +129,8 @@ def _mixed(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
             _write(pipe_fd, TICK, memoryview(b""))
         else:
             _write(pipe_fd, AUDIO, np.ascontiguousarray(block).data.cast("B"))
+        if looker:
+            _send_pieces(pipe_fd, PIXELS, looker.take())
     if audio.losses and ask.kind == "mixed":
         _write(pipe_fd, LOST, memoryview(np.array(audio.losses, "<i8").tobytes()))
     if looker:
@@ -124,18 +140,19 @@ def _mixed(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
 
 def _send_look(pipe_fd: int, looker: _Looker) -> None:
     assert looker.peaks
-    pixels, points = looker.peaks.finish(), looker.points.table()
-    sizes = {
-        "num_samples": looker.peaks.num_samples,
-        "samples_per_pixel": looker.peaks.samples_per_pixel,
-        "num_pixels": len(pixels),
-        "delay": looker.points.delay,
-        "num_points": len(points),
-    }
+    looker.peaks.finish()
+    _send_pieces(pipe_fd, PIXELS, looker.take())
+    points = looker.points.table()
+    sizes = {"num_samples": looker.peaks.num_samples, "delay": looker.points.delay, "num_points": len(points)}
     _write_json(pipe_fd, LOOK, sizes)
-    for part in (np.ascontiguousarray(pixels, "<i2").reshape(-1).view(np.uint8).data, memoryview(points.tobytes())):
-        for start in range(0, len(part), wire.PIECE_BYTES):
-            _write(pipe_fd, PIECE, part[start : start + wire.PIECE_BYTES])
+    _send_pieces(pipe_fd, PIECE, points.tobytes())
+
+
+def _send_pieces(pipe_fd: int, kind: bytes, content: bytes | bytearray) -> None:
+    rest = memoryview(content)
+    while rest:
+        _write(pipe_fd, kind, rest[: wire.PIECE_BYTES])
+        rest = rest[wire.PIECE_BYTES :]
 
 
 def _clip(file: BinaryIO, pipe_fd: int, ask: Ask) -> None:
@@ -182,6 +199,10 @@ class _Looker:
         """Take (num_samples, num_channels) float32."""
         self.peaks = self.peaks or PeakMaker(block.shape[1])
         self.peaks.add(block)
+
+    def take(self) -> bytearray:
+        """Return the pixels that were not sent yet."""
+        return self.peaks.take() if self.peaks else bytearray()
 
 
 def _within(end: int, ask: Ask) -> int:

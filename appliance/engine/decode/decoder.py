@@ -21,6 +21,7 @@ from appliance.engine.decode import wire
 from appliance.engine.decode.containers import AudioInfo
 from appliance.engine.decode.look import Look, Outline
 from appliance.engine.decode.parent import DecodeLimits, DecoderChild
+from appliance.engine.decode.peaks import EnvelopeFile
 from appliance.engine.decode.remote import Ranges
 from appliance.engine.decode.reply import RangeServer, Reply
 from appliance.engine.decode.spectrogram import MARGIN
@@ -52,18 +53,19 @@ class Decoder:
         self._reply: Reply | None = None
 
     def decode(
-        self, file: BinaryIO | int, sample_rate_hz: int, *, num_channels: int = 1, look: bool = False
+        self, file: BinaryIO | int, sample_rate_hz: int, *, num_channels: int = 1, look_file: BinaryIO | None = None
     ) -> DecodedAudio:
         """Begin to decode ``file`` (an open regular file or its descriptor; its position does not matter).
 
         Returns as soon as the properties of the recording are known. A decode that this decoder has not finished is
-        cancelled. ``num_channels`` is 1 for mono audio and 2 for left and right. With ``look`` the audio also has a
-        look after its last block. Raises EmptyFile, CorruptAudio, NoAudioStream, UnsupportedAudio, AudioTooShort or
-        DecoderDied.
+        cancelled. ``num_channels`` is 1 for mono audio and 2 for left and right. With ``look_file``, an empty one, the
+        audio also has a look after its last block, with this file. Raises EmptyFile, CorruptAudio, NoAudioStream,
+        UnsupportedAudio, AudioTooShort or DecoderDied.
         """
-        ask = wire.Ask("mixed", sample_rate_hz, num_channels, self._limits.max_duration_seconds, look=look)
+        look, seconds = look_file is not None, self._limits.max_duration_seconds
+        ask = wire.Ask("mixed", sample_rate_hz, num_channels, seconds, look=look)
         child, pipe_fd, _ = self._send(file, ask)
-        self._reply = audio = DecodedAudio(child, pipe_fd, ask, self._limits)
+        self._reply = audio = DecodedAudio(child, pipe_fd, ask, self._limits, look_file)
         return audio
 
     def claimed_seconds(self, file: BinaryIO | int) -> float | None:
@@ -75,11 +77,20 @@ class Decoder:
             seconds: float | None = reply.validated(wire.parse_claimed_seconds, _only(reply, wire.END))
             return seconds
 
-    def look(self, recording: Ranges | BinaryIO | int) -> Look:
-        """Decode a recording to its end for its envelope and its seek points. Raises what iterating audio raises."""
+    def look(self, recording: Ranges | BinaryIO | int, look_file: BinaryIO) -> Look:
+        """Decode a recording to its end for its envelope, which goes into the empty file, and its seek points.
+
+        Raises what iterating audio raises.
+        """
         ask = wire.Ask("look", max_duration_seconds=self._limits.max_duration_seconds)
         with self._ask(recording, ask) as reply:
-            look, _ = _read_look(reply, self._limits)
+            reader = _LookReader(reply, self._limits, look_file)
+            while (frame := reply.frame())[0] in (wire.TICK, wire.PIXELS):
+                reader.add(frame[1])
+            if frame[0] != wire.LOOK:
+                raise reply.invalid("no look")
+            look = reader.finish(frame[1])
+            _only(reply, wire.END)
             return look
 
     def clip(
@@ -181,7 +192,14 @@ class DecodedAudio(Reply):
     100 ms, UnsupportedAudio if the sample rate changes on the way.
     """
 
-    def __init__(self, child: DecoderChild, pipe_fd: int, ask: wire.Ask, limits: DecodeLimits) -> None:
+    def __init__(
+        self,
+        child: DecoderChild,
+        pipe_fd: int,
+        ask: wire.Ask,
+        limits: DecodeLimits,
+        look_file: BinaryIO | None = None,
+    ) -> None:
         self.sample_rate_hz = ask.sample_rate_hz
         self._num_channels = ask.num_channels
         self.num_source_samples = 0
@@ -190,6 +208,7 @@ class DecodedAudio(Reply):
         self.losses: list[tuple[int, int]] = []
         self._num_samples = 0
         super().__init__(child, pipe_fd, limits)
+        self._look_reader = _LookReader(self, limits, look_file) if look_file else None
 
     @property
     def duration_ms(self) -> int:
@@ -210,45 +229,73 @@ class DecodedAudio(Reply):
     def __next__(self) -> np.ndarray:
         if not self.is_open:
             raise StopIteration
-        kind, payload = self.frame()
-        longest = self._limits.max_duration_seconds + 1
+        kind, payload = self._frame_after_pixels()
         if kind == wire.AUDIO:
-            samples: np.ndarray = self.validated(wire.parse_samples, payload, self._num_channels)
-            self._num_samples += len(samples)
-            if self._num_samples > longest * self.sample_rate_hz:
-                raise self.invalid("more audio than the longest recording has")
-            return samples
-        largest = int(longest * self.info.sample_rate_hz)
+            return self._samples(payload)
         if kind == wire.LOST:
-            self.losses = self.validated(wire.parse_losses, payload, largest)
+            self.losses = self.validated(wire.parse_losses, payload, self._largest)
+            kind, payload = self._frame_after_pixels()
+        if kind == wire.LOOK and self._look_reader:
+            self.look = self._look_reader.finish(payload)
             kind, payload = self.frame()
-        if kind == wire.LOOK:
-            self.look, payload = _read_look(self, self._limits, payload)
-            kind = wire.END
         if kind != wire.END:
             raise self.invalid("a frame that was not requested")
-        self.num_source_samples = self.validated(wire.parse_num_source_samples, payload, largest)
+        self.num_source_samples = self.validated(wire.parse_num_source_samples, payload, self._largest)
         self.finished = True
         self.close()
         raise StopIteration
 
+    def _frame_after_pixels(self) -> tuple[bytes, bytearray]:
+        while (frame := self.frame())[0] == wire.PIXELS and self._look_reader:
+            self._look_reader.add(frame[1])
+        return frame
 
-def _read_look(reply: Reply, limits: DecodeLimits, head: bytearray | None = None) -> tuple[Look, bytearray]:
-    """Return the look that begins with the LOOK frame ``head``, or with the next frame, and the END frame after it."""
-    largest = int((limits.max_duration_seconds + 1) * reply.info.sample_rate_hz)
-    if head is None:
-        kind, head = reply.frame()
-        if kind != wire.LOOK:
-            raise reply.invalid("no look")
-    sizes = reply.validated(wire.parse_look_sizes, head, reply.info, largest)
-    rest = bytearray()
-    while len(rest) < sizes.num_bytes:
-        kind, payload = reply.frame()
-        if kind != wire.PIECE or not payload:
-            raise reply.invalid("a look that ends early")
-        rest += payload
-    look: Look = reply.validated(wire.parse_look, rest, sizes, reply.info)
-    return look, _only(reply, wire.END)
+    def _samples(self, payload: bytearray) -> np.ndarray:
+        samples: np.ndarray = self.validated(wire.parse_samples, payload, self._num_channels)
+        self._num_samples += len(samples)
+        if self._num_samples > (self._limits.max_duration_seconds + 1) * self.sample_rate_hz:
+            raise self.invalid("more audio than the longest recording has")
+        return samples
+
+    @property
+    def _largest(self) -> int:
+        return _largest(self._limits, self.info)
+
+
+class _LookReader:
+    """Reads the frames of a look. Each call raises DecoderDied if they are not those of one."""
+
+    def __init__(self, reply: Reply, limits: DecodeLimits, file: BinaryIO) -> None:
+        self._reply = reply
+        self._largest = _largest(limits, reply.info)
+        self._file = file
+        self._envelope = EnvelopeFile(file, reply.info.num_channels)
+
+    def add(self, payload: bytearray) -> None:
+        """Take a PIXELS frame."""
+        info = self._reply.info
+        self._envelope.add(self._reply.validated(wire.parse_pixels, payload, self._envelope, info, self._largest))
+
+    def finish(self, payload: bytearray) -> Look:
+        """Return the look that ends with this LOOK frame and the PIECE frames after it."""
+        reply, envelope = self._reply, self._envelope
+        sizes = reply.validated(wire.parse_look_sizes, payload, envelope, reply.info, self._largest)
+        rest = bytearray()
+        while len(rest) < sizes.num_bytes:
+            piece = _only(reply, wire.PIECE)
+            if not piece:
+                raise reply.invalid("a look that ends early")
+            rest += piece
+        points = reply.validated(wire.parse_points, rest, sizes)
+        num_pixels, samples_per_pixel = envelope.num_pixels, envelope.samples_per_pixel
+        envelope.finish(reply.info.sample_rate_hz)
+        outline = Outline(reply.info, sizes.num_samples, samples_per_pixel, num_pixels, sizes.delay, points)
+        return Look(outline, self._file)
+
+
+def _largest(limits: DecodeLimits, info: AudioInfo) -> int:
+    """Return more samples than a recording within the limits has at its own rate."""
+    return int((limits.max_duration_seconds + 1) * info.sample_rate_hz)
 
 
 def _known(outline: Outline | None, start_sample: int) -> dict[str, Any]:

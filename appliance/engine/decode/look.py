@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import BinaryIO
 
 import numpy as np
 
@@ -56,11 +58,16 @@ class Outline:
 
 @dataclass(frozen=True)
 class Look:
-    """The outline of a recording, and the finest level of its envelope: (num_pixels, num_channels, 2) int16."""
+    """The outline of a recording, and an open file with the files of all levels of its envelope, the finest first."""
 
     outline: Outline
-    pixels: np.ndarray
+    file: BinaryIO
 
-    def pyramid(self) -> Iterator[bytes | memoryview]:
-        """Yield the bytes of the files of all levels, one after the other."""
-        return peaks.pyramid(self.pixels, self.outline.info.sample_rate_hz, self.outline.samples_per_pixel)
+    def __reduce__(self) -> tuple[Callable[..., Look], tuple[Outline, bytes]]:
+        """A node sends the bytes of the file to the box."""
+        self.file.seek(0)
+        return _look_of, (self.outline, self.file.read())
+
+
+def _look_of(outline: Outline, content: bytes) -> Look:
+    return Look(outline, io.BytesIO(content))

@@ -8,7 +8,7 @@ and the maximum of four pixels of the level below, so that a click of one sample
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,17 +19,18 @@ MAX_VALUES = 2**24  # pixels times channels of the finest level; a longer record
 HEADER = struct.Struct("<iIiiIi")  # version, flags, sample rate, samples a pixel, pixels, channels
 VERSION, FLAGS = 2, 0  # flag 1 would be 8 bits a value
 PIXEL_BYTES = 4  # of a channel: two int16
+_COPY_BYTES = 1024**2
 
 
 class PeakMaker:
-    """Makes the finest level while a recording is decoded, in memory that has a limit."""
+    """Makes the pixels of the finest level while a recording is decoded. It holds those that were not taken yet."""
 
     def __init__(self, num_channels: int, max_values: int = MAX_VALUES) -> None:
         self._num_channels = num_channels
-        self._most_pixels = max_values // num_channels // FACTOR * FACTOR
+        self._most_pixels = most_pixels(num_channels, max_values)
         self._rest = np.empty((num_channels, 0), np.float32)
-        self._pixels: list[np.ndarray] = []
-        self._num_pixels = 0
+        self._made = bytearray()
+        self.num_pixels = 0
         self.samples_per_pixel = BASE_SAMPLES
         self.num_samples = 0
 
@@ -40,28 +41,92 @@ class PeakMaker:
         columns = np.concatenate([self._rest, with_channels(block, self._num_channels).T], axis=1)
         start = 0
         while num_pixels := (columns.shape[1] - start) // self.samples_per_pixel:
-            num_pixels = min(num_pixels, self._most_pixels - self._num_pixels)
+            num_pixels = min(num_pixels, self._most_pixels - self.num_pixels)
             end = start + num_pixels * self.samples_per_pixel
             self._keep(_pixels(columns[:, start:end], self.samples_per_pixel))
             start = end
         self._rest = columns[:, start:].copy()
 
-    def finish(self) -> np.ndarray:
-        """Return the pixels: (num_pixels, num_channels, 2) int16, the minimum and the maximum of each."""
+    def finish(self) -> None:
+        """Make a pixel of the samples that are left."""
         if self._rest.shape[1]:
             self._keep(_pixels(self._rest, self.samples_per_pixel))
-            self._rest = self._rest[:, :0]
-        pixels = np.concatenate([np.empty((0, self._num_channels, 2), np.int16), *self._pixels])
-        self._pixels = []
-        return pixels
+
+    def take(self) -> bytearray:
+        """Return the pixels that were made since the last call: (num_pixels, num_channels, 2) int16."""
+        made, self._made = self._made, bytearray()
+        return made
 
     def _keep(self, pixels: np.ndarray) -> None:
-        self._pixels.append(pixels)
-        self._num_pixels += len(pixels)
-        if self._num_pixels >= self._most_pixels:
-            self._pixels = [coarser(np.concatenate(self._pixels))]
-            self._num_pixels = len(self._pixels[0])
+        self._made += pixels.astype("<i2").tobytes()
+        self.num_pixels += len(pixels)
+        if self.num_pixels == self._most_pixels:
+            self.num_pixels //= FACTOR
             self.samples_per_pixel *= FACTOR
+
+
+class EnvelopeFile:
+    """Writes the pixels of a PeakMaker to a file as they come, and in the end the files of all levels.
+
+    If the finest level gets too long, each four of its pixels are joined, and the next ones must be as coarse: the
+    PeakMaker does the same at the same pixel. It holds a mebibyte, however long the recording is.
+    """
+
+    def __init__(self, file: BinaryIO, num_channels: int, max_values: int = MAX_VALUES) -> None:
+        self._file = file
+        self._num_channels = num_channels
+        self._most_pixels = most_pixels(num_channels, max_values)
+        self.num_pixels = 0
+        self.samples_per_pixel = BASE_SAMPLES
+        file.write(bytes(HEADER.size))
+
+    def add(self, pixels: bytearray) -> None:
+        """Add the next pixels: (num_pixels, num_channels, 2) int16."""
+        rest = memoryview(pixels)
+        while rest:
+            part = rest[: (self._most_pixels - self.num_pixels) * self._pixel_bytes]
+            self._file.write(part)
+            self.num_pixels += len(part) // self._pixel_bytes
+            rest = rest[len(part) :]
+            if self.num_pixels == self._most_pixels:
+                self._join()
+
+    def finish(self, sample_rate_hz: int) -> None:
+        """Write the headers and the coarser levels, each a whole waveform data file behind the finer one."""
+        num_pixels, samples_per_pixel, start = self.num_pixels, self.samples_per_pixel, 0
+        while True:
+            self._file.seek(start)
+            header = (VERSION, FLAGS, sample_rate_hz, samples_per_pixel, num_pixels, self._num_channels)
+            self._file.write(HEADER.pack(*header))
+            if num_pixels <= LEAST_PIXELS:
+                return
+            pixels, start = start + HEADER.size, start + level_bytes(num_pixels, self._num_channels)
+            self._copy_coarser(pixels, num_pixels, start + HEADER.size)
+            num_pixels, samples_per_pixel = -(-num_pixels // FACTOR), samples_per_pixel * FACTOR
+
+    @property
+    def _pixel_bytes(self) -> int:
+        return self._num_channels * PIXEL_BYTES
+
+    def _join(self) -> None:
+        self._copy_coarser(HEADER.size, self.num_pixels, HEADER.size)
+        self._file.truncate()
+        self.num_pixels //= FACTOR
+        self.samples_per_pixel *= FACTOR
+
+    def _copy_coarser(self, source: int, num_pixels: int, target: int) -> None:
+        """Write the coarser pixels of those at ``source`` to ``target``, at the same place or behind them."""
+        most = max(1, _COPY_BYTES // self._pixel_bytes // FACTOR) * FACTOR
+        for first in range(0, num_pixels, most):
+            self._file.seek(source + first * self._pixel_bytes)
+            values = np.frombuffer(self._file.read(min(most, num_pixels - first) * self._pixel_bytes), "<i2")
+            self._file.seek(target + first // FACTOR * self._pixel_bytes)
+            self._file.write(coarser(values.reshape(-1, self._num_channels, 2)).tobytes())
+
+
+def most_pixels(num_channels: int, max_values: int) -> int:
+    """Return how many pixels the finest level may have."""
+    return max_values // num_channels // FACTOR * FACTOR
 
 
 def _pixels(columns: np.ndarray, samples_per_pixel: int) -> np.ndarray:
@@ -78,19 +143,6 @@ def coarser(pixels: np.ndarray) -> np.ndarray:
     starts = np.arange(0, len(pixels), FACTOR)
     low, high = pixels[..., 0], pixels[..., 1]
     return np.stack([np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)], axis=-1)
-
-
-def pyramid(pixels: np.ndarray, sample_rate_hz: int, samples_per_pixel: int) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of all levels, the finest first, each a whole waveform data file.
-
-    pixels : (num_pixels, num_channels, 2) int16, at least one.
-    """
-    while True:
-        yield HEADER.pack(VERSION, FLAGS, sample_rate_hz, samples_per_pixel, len(pixels), pixels.shape[1])
-        yield np.ascontiguousarray(pixels, "<i2").data.cast("B")
-        if len(pixels) <= LEAST_PIXELS:
-            return
-        pixels, samples_per_pixel = coarser(pixels), samples_per_pixel * FACTOR
 
 
 def level_lengths(num_pixels: int) -> list[int]:

@@ -11,8 +11,8 @@ child sends READY on the socket when it can take a recording.
 Ask           frames between INFO and END
 ============  ========================================================================
 ``header``    none; END has the duration in the header
-``mixed``     AUDIO as the Ask says; LOST if audio is missing in the stream; with ``look`` also LOOK and PIECE
-``look``      TICK now and then, LOOK, PIECE: the envelope, then the seek points
+``mixed``     AUDIO as the Ask says; LOST if audio is missing in the stream; with ``look`` the frames of a look
+``look``      TICK now and then; PIXELS of the envelope as they are made, then LOOK and the seek points in PIECE
 ``clip``      AUDIO from ``start_ms`` to ``end_ms``: all channels, interleaved, at the recording's own rate
 ``tile``      TILE: a spectrogram tile of ``level`` that begins at ``start_sample``
 ============  ========================================================================
@@ -31,7 +31,6 @@ from appliance import errors
 from appliance.engine.decode import peaks
 from appliance.engine.decode.containers import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ, AudioInfo
 from appliance.engine.decode.damage import MAX_LOSSES
-from appliance.engine.decode.look import Look, Outline
 from appliance.engine.decode.seek_points import EVERY_SECONDS, POINT
 from appliance.engine.decode.spectrogram import HEIGHT, WIDTH
 
@@ -39,13 +38,15 @@ MAX_ASK_BYTES = 8192
 HEADER = struct.Struct("<cI")
 READY = b"ready"
 
-INFO, AUDIO, LOST, LOOK, PIECE, TILE, TICK, END, ERROR = b"I", b"A", b"G", b"L", b"P", b"T", b".", b"E", b"X"
+INFO, AUDIO, LOST, PIXELS, LOOK, PIECE = b"I", b"A", b"G", b"V", b"L", b"P"
+TILE, TICK, END, ERROR = b"T", b".", b"E", b"X"
 PIECE_BYTES = 1024**2
 
 MAX_FRAME_BYTES = {
     INFO: 4096,
     AUDIO: 16 * 1024**2,
     LOST: 16 * MAX_LOSSES,
+    PIXELS: PIECE_BYTES,
     LOOK: 4096,
     PIECE: PIECE_BYTES,
     TILE: HEIGHT * WIDTH,
@@ -108,19 +109,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class LookSizes:
-    """The LOOK frame: how many bytes of PIECE frames follow, and what they are."""
+    """The LOOK frame: what the envelope is, and how many seek points follow in PIECE frames."""
 
     num_samples: int
-    samples_per_pixel: int
-    num_pixels: int
     delay: int
     num_points: int
-    pixel_bytes: int
 
     @property
     def num_bytes(self) -> int:
-        """The number of bytes of the pixels and the points."""
-        return self.num_pixels * self.pixel_bytes + self.num_points * POINT.itemsize
+        """The number of bytes of the points."""
+        return self.num_points * POINT.itemsize
 
 
 class BadFrame(Exception):
@@ -165,34 +163,36 @@ def parse_tile(payload: bytearray) -> np.ndarray:
     return np.frombuffer(payload, np.uint8).reshape(HEIGHT, WIDTH)
 
 
-def parse_look_sizes(payload: bytearray, info: AudioInfo, largest: int) -> LookSizes:
-    """Return a LOOK frame of a recording of up to ``largest`` samples. Raises BadFrame."""
+def parse_pixels(payload: bytearray, envelope: peaks.EnvelopeFile, info: AudioInfo, largest: int) -> bytearray:
+    """Return a PIXELS frame. Raises BadFrame if the recording would be longer than ``largest`` samples with it."""
+    num_pixels, rest = divmod(len(payload), info.num_channels * peaks.PIXEL_BYTES)
+    if rest or (envelope.num_pixels + num_pixels - 1) * envelope.samples_per_pixel > largest:
+        raise BadFrame("pixels that cannot be of the recording")
+    return payload
+
+
+def parse_look_sizes(payload: bytearray, envelope: peaks.EnvelopeFile, info: AudioInfo, largest: int) -> LookSizes:
+    """Return a LOOK frame of a recording of up to ``largest`` samples, whose pixels are there. Raises BadFrame."""
     fields = _fields(payload)
     num_samples = _integer(fields, "num_samples", 1, largest)
-    samples_per_pixel = _integer(fields, "samples_per_pixel", peaks.BASE_SAMPLES, largest + peaks.BASE_SAMPLES)
-    num_pixels = _integer(fields, "num_pixels", 1, peaks.MAX_VALUES)
-    if num_pixels != -(-num_samples // samples_per_pixel):
+    if not envelope.num_pixels or envelope.num_pixels != -(-num_samples // envelope.samples_per_pixel):
         raise BadFrame("an envelope that is not as long as the recording")
     most_points = num_samples // (EVERY_SECONDS * info.sample_rate_hz) + 2
     return LookSizes(
         num_samples=num_samples,
-        samples_per_pixel=samples_per_pixel,
-        num_pixels=num_pixels,
         delay=_integer(fields, "delay", 0, MAX_SAMPLE_RATE_HZ),
         num_points=_integer(fields, "num_points", 0, most_points),
-        pixel_bytes=info.num_channels * peaks.PIXEL_BYTES,
     )
 
 
-def parse_look(payload: bytearray, sizes: LookSizes, info: AudioInfo) -> Look:
-    """Return the look in the payloads of all PIECE frames. Raises BadFrame if they are longer than ``sizes`` says."""
+def parse_points(payload: bytearray, sizes: LookSizes) -> np.ndarray:
+    """Return the seek points in the payloads of all PIECE frames: (num_points,) of POINT.
+
+    Raises BadFrame if they are longer than ``sizes`` says.
+    """
     if len(payload) != sizes.num_bytes:
         raise BadFrame("a look of another size than it said")
-    end = sizes.num_pixels * sizes.pixel_bytes
-    pixels = np.frombuffer(payload, "<i2", end // 2).reshape(sizes.num_pixels, info.num_channels, 2)
-    points = np.frombuffer(payload, POINT, sizes.num_points, end)
-    outline = Outline(info, sizes.num_samples, sizes.samples_per_pixel, sizes.num_pixels, sizes.delay, points)
-    return Look(outline, pixels)
+    return np.frombuffer(payload, POINT, sizes.num_points)
 
 
 def parse_info(payload: bytearray) -> AudioInfo:

@@ -37,12 +37,12 @@ def analyse(
     checkpoint: Checkpoint = lambda _: None,
     keeper: ScoreKeeper | None = None,
     *,
-    look: bool = False,
+    look_file: BinaryIO | None = None,
 ) -> Analysis:
     """Decode a recording, score it and find its detections. ``keeper`` gets what they are found in.
 
-    ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop. With ``look``
-    the analysis has one, for those who look at the recording later.
+    ``checkpoint`` is called for each window with the seconds of audio cut so far, and may raise to stop. With
+    ``look_file``, an empty one, the analysis has a look, for those who look at the recording later.
     Raises AudioError if the recording cannot be analysed (DecoderDied is one), ScoringFailed, ScoresNotFinite.
     """
     manifest = scorer.session.manifest
@@ -57,7 +57,7 @@ def analyse(
             keeper.add(piece)
 
     source = manifest.input
-    with decoder.decode(file, source.sample_rate_hz, num_channels=source.num_channels, look=look) as audio:
+    with decoder.decode(file, source.sample_rate_hz, num_channels=source.num_channels, look_file=look_file) as audio:
         averager = ScoreAverager.of(manifest, take)
         scorer.score(audio, averager, checkpoint)
     sample_ms = 1000.0 / audio.info.sample_rate_hz

@@ -6,7 +6,7 @@ first, then the outline. The header of the first level says how long they are.
 
 from __future__ import annotations
 
-import tempfile
+import os
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -77,12 +77,11 @@ def waveform_key(file: InferenceFile) -> str:
 def store_look(box: Box, file: InferenceFile, look: Look) -> None:
     """Store what a whole decode learned. If the file was deleted meanwhile, nothing stays behind."""
     key = waveform_key(file)
-    with tempfile.TemporaryFile(dir=box.settings.data_dir / "tmp") as content:  # 21 MB for six hours of one channel
-        content.writelines(look.pyramid())
-        content.write(look.outline.to_bytes())
-        size_bytes = content.tell()
-        content.seek(0)
-        box.objects.put(key, content, size_bytes=size_bytes, content_type="application/octet-stream")
+    look.file.seek(0, os.SEEK_END)
+    look.file.write(look.outline.to_bytes())
+    size_bytes = look.file.tell()
+    look.file.seek(0)
+    box.objects.put(key, look.file, size_bytes=size_bytes, content_type="application/octet-stream")
     with box.db.transaction() as tx:
         is_there = inference_files.set_waveform(tx, file.id, size_bytes)
     if not is_there:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -65,8 +66,9 @@ class Looking:
             self.reads.request(tenant_id, file.id, lambda: self._make(file, recording), WAIT_SECONDS)
 
     def _make(self, file: InferenceFile, recording: StoredRecording) -> None:
-        with self.viewers.for_long_read() as decoder:
-            store_look(self.box, file, decoder.look(recording))
+        folder = self.box.settings.data_dir / "tmp"
+        with self.viewers.for_long_read() as decoder, tempfile.TemporaryFile(dir=folder) as look_file:
+            store_look(self.box, file, decoder.look(recording, look_file))
 
 
 def waveform(looking: Looking, tenant_id: int, job_id: str, file_id: str, origin: str) -> Waveform:

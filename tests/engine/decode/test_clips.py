@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_place_that_is_not_met_is_decoded_from_the_beginning() -> None:
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3-no-header", "m4a", "aac", "ogg", "webm"])
 def test_the_confined_decoder_reads_only_what_a_clip_needs(decoder: Decoder, kind: str) -> None:
     recording = Memory(encode(kind, np.tile(SOURCE, (3, 1)), RATE))
-    look = decoder.look(recording)
+    look = decoder.look(recording, io.BytesIO())
     outline = Outline.from_bytes(look.outline.to_bytes())
     rate = outline.info.sample_rate_hz // 1000
     whole = np.concatenate(list(open_audio(io.BytesIO(recording.content)).blocks()))
@@ -114,15 +115,16 @@ def test_the_confined_decoder_reads_only_what_a_clip_needs(decoder: Decoder, kin
 
 
 def test_the_workers_decode_gives_the_same_look_and_the_same_audio(decoder: Decoder, tmp_path: Path) -> None:
-    look = decoder.look(Memory(encoded("ogg")))
+    look = decoder.look(Memory(encoded("ogg")), first := io.BytesIO())
     path = tmp_path / "recording"
     path.write_bytes(encoded("ogg"))
     with path.open("rb") as file:
         alone = np.concatenate(list(decoder.decode(file, 16_000)))
-        audio = decoder.decode(file, 16_000, look=True)
+        audio = decoder.decode(file, 16_000, look_file=(envelope := io.BytesIO()))
         np.testing.assert_array_equal(np.concatenate(list(audio)), alone)
     assert audio.look
-    assert b"".join(audio.look.pyramid()) == b"".join(look.pyramid())
+    assert envelope.getvalue() == first.getvalue()
+    assert pickle.loads(pickle.dumps(audio.look)).file.read() == first.getvalue()  # as a node sends it
     assert audio.look.outline.to_bytes() == look.outline.to_bytes()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -399,6 +400,10 @@ TWO_SAMPLES = frame(b"A", struct.pack("<2f", 0, 1))
         INFO + TWO_SAMPLES,
         INFO + frame(b"E", b'{"num_source_samples": 1e9}'),
         INFO + frame(b"E", b'{"num_source_samples": 1000000000}'),
+        INFO + frame(b"V", bytes(7)),
+        INFO + frame(b"V", bytes(100_000)),
+        INFO + frame(b"V", bytes(16)) + frame(b"L", b'{"num_samples": 100000, "delay": 0, "num_points": 0}'),
+        INFO + frame(b"L", b'{"num_samples": 1, "delay": 0, "num_points": 0}'),
     ],
 )
 def test_an_invalid_reply_fails_the_file(recording: Recording, answer: bytes, hangs: bool) -> None:
@@ -409,7 +414,7 @@ def test_an_invalid_reply_fails_the_file(recording: Recording, answer: bytes, ha
         pipe = child.request(file.fileno(), ask, limits)
         started = time.monotonic()
         with pytest.raises(DecoderDied):
-            list(DecodedAudio(child, pipe, ask, limits))
+            list(DecodedAudio(child, pipe, ask, limits, io.BytesIO()))
     assert time.monotonic() - started < 6
     child.kill()
 

@@ -229,7 +229,7 @@ def test_clips_are_exact_behind_tags_and_damage(kind: str) -> None:
     content = piece + ID3_V1 + TEXT + damaged + piece
     whole = np.concatenate(list(open_audio(io.BytesIO(content)).blocks()))
     with Decoder(DecodeLimits()) as decoder:
-        outline = decoder.look(Memory(content)).outline
+        outline = decoder.look(Memory(content), io.BytesIO()).outline
         for start in range(0, int(1000 * outline.seconds) - 1000, 2900):
             clip = decoder.clip(Memory(content), start, start + 1000, outline).samples
             first = start * RATE_HZ // 1000

@@ -32,7 +32,7 @@ def decoder() -> Iterator[Decoder]:
 def clips_and_whole(decoder: Decoder, content: bytes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Clips of a second each, and the same stretches of a whole decode."""
     whole = np.concatenate(list(open_audio(io.BytesIO(content)).blocks()))
-    outline = decoder.look(Memory(content)).outline
+    outline = decoder.look(Memory(content), io.BytesIO()).outline
     for start in range(0, int(1000 * outline.seconds) - 1000, 1000):
         clip = decoder.clip(Memory(content), start, start + 1000, outline).samples
         yield clip, whole[start * RATE // 1000 : (start + 1000) * RATE // 1000]

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import numpy as np
 import pytest
 
 from appliance.engine.decode import peaks
-from appliance.engine.decode.peaks import PeakMaker, level_bytes, level_lengths, pyramid, with_channels
+from appliance.engine.decode.peaks import EnvelopeFile, PeakMaker, level_bytes, level_lengths, with_channels
+
+
+def envelope_of(samples: np.ndarray, blocks: list[int], **options: int) -> tuple[bytes, PeakMaker]:
+    """The files of all levels, of samples that come in blocks that end at these places."""
+    maker, file = PeakMaker(samples.shape[1], **options), io.BytesIO()
+    envelope = EnvelopeFile(file, samples.shape[1], **options)
+    for block in np.split(samples, blocks):
+        maker.add(block)
+        envelope.add(maker.take())
+    maker.finish()
+    envelope.add(maker.take())
+    assert (envelope.num_pixels, envelope.samples_per_pixel) == (maker.num_pixels, maker.samples_per_pixel)
+    envelope.finish(48_000)
+    return file.getvalue(), maker
 
 
 def pixels_of(samples: np.ndarray, blocks: list[int], **options: int) -> tuple[np.ndarray, PeakMaker]:
-    """The pixels of samples that come in blocks that end at these places."""
-    maker = PeakMaker(samples.shape[1], **options)
-    for block in np.split(samples, blocks):
-        maker.add(block)
-    return maker.finish(), maker
+    """The pixels of the finest level."""
+    content, maker = envelope_of(samples, blocks, **options)
+    count = 2 * maker.num_pixels * samples.shape[1]
+    return np.frombuffer(content, "<i2", count, peaks.HEADER.size).reshape(-1, samples.shape[1], 2), maker
 
 
 def test_pixels_have_the_extremes_however_the_blocks_are_cut() -> None:
@@ -31,9 +45,9 @@ def test_pixels_have_the_extremes_however_the_blocks_are_cut() -> None:
 def test_a_click_of_one_sample_is_in_every_level() -> None:
     samples = np.zeros((3_000_000, 1), np.float32)
     samples[1_234_567] = 0.5
-    pixels, _ = pixels_of(samples, [])
-    file, offset, seen = b"".join(pyramid(pixels, 48_000, 256)), 0, []
-    for length in level_lengths(len(pixels)):
+    file, maker = envelope_of(samples, [])
+    offset, seen = 0, []
+    for length in level_lengths(maker.num_pixels):
         version, flags, rate, spp, num_pixels, channels = struct.unpack_from("<iIiiIi", file, offset)
         assert (version, flags, rate, num_pixels, channels) == (2, 0, 48_000, length, 1)
         values = np.frombuffer(file, "<i2", 2 * length, offset + 24).reshape(length, 2)
@@ -50,6 +64,15 @@ def test_a_recording_that_is_too_long_begins_at_a_coarser_level() -> None:
     fine, _ = pixels_of(samples, [])
     assert (maker.samples_per_pixel, len(pixels)) == (4096, 18)
     np.testing.assert_array_equal(pixels, peaks.coarser(peaks.coarser(fine)))
+
+
+def test_levels_that_are_copied_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(3).uniform(-1, 1, (3_000_000, 2)).astype(np.float32)
+    whole, _ = envelope_of(samples, [123_456])
+    joined, _ = envelope_of(samples, [123_456], max_values=8192)
+    monkeypatch.setattr(peaks, "_COPY_BYTES", 100)
+    assert envelope_of(samples, [123_456])[0] == whole
+    assert envelope_of(samples, [123_456], max_values=8192)[0] == joined
 
 
 def test_what_is_beyond_full_scale_or_no_number_stays_in_range() -> None:
