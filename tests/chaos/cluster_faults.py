@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
@@ -110,7 +111,10 @@ def reactions(log: Path, faults: list[Fault]) -> dict[str, list[float]]:
     If the worker, the head or Ray's server in it was killed, that is when an engine was ready again. A fault does not
     count if another one met the same node, or the box, in between.
     """
-    events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    events = []
+    for line in log.read_text().splitlines():
+        with contextlib.suppress(ValueError):  # Ray prints too, sometimes into the middle of a line
+            events.append(json.loads(line))
     seconds: dict[str, list[float]] = {}
     for number, fault in enumerate(faults):
         part = fault.name.split()[1]
