@@ -6,7 +6,9 @@ import io
 import itertools
 import os
 import stat
+import tempfile
 import time
+import tracemalloc
 import uuid
 from pathlib import Path
 
@@ -55,6 +57,19 @@ def test_an_object_is_stored_read_and_deleted(storage: RunningStorage) -> None:
         store.stat(key)
     with pytest.raises(ObjectMissing):
         read(store, key, info.etag)
+
+
+def test_a_large_file_is_stored_without_being_held(minio_storage: RunningStorage) -> None:
+    size_bytes = 64 * 1024**2
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size_bytes)
+        tracemalloc.start()
+        try:
+            minio_storage.store.put(new_key(), file, size_bytes=size_bytes, content_type="audio/flac")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 16 * 1024**2
 
 
 def test_an_object_that_was_replaced_is_not_read(storage: RunningStorage) -> None:
