@@ -1,23 +1,26 @@
 #!/usr/bin/env python
 """Measures the console over a real appliance with toy models, in Chromium.
 
-``.venv/bin/python scripts/measure_console.py tabs sliders folder`` prints a line for each of them.
+``.venv/bin/python -m scripts.measure_console tabs sliders folder review long`` prints a line for each of them. ``long``
+makes a recording of six hours first, or takes the one that ``--recording`` names.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import os
 import re
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import soundfile
 from playwright.sync_api import Browser, Page, expect
 
 from appliance.config import load_settings
@@ -27,7 +30,7 @@ from appliance.engine.scoring.levels import Levels
 from appliance.services.box import open_box
 from appliance.state import inference_files
 from tests.console.pages import console
-from tests.support.appliances import Appliance, make_models, running_appliance
+from tests.support.appliances import Appliance, make_models, running_appliance, wait_for
 from tests.support.browser import open_browser
 from tests.support.encoded_files import wav
 from tests.support.toy_recordings import RATE_HZ, loud_frames, loud_wav
@@ -148,18 +151,160 @@ def folder(appliance: Appliance, browser: Browser) -> str:
     )
 
 
+# The time from a key to the sound of the next detection: a clip is scheduled 10 ms after the player says that it plays.
+NOTE_SOUNDS = """() => {
+  window.heard = [];
+  const { player } = document.querySelector("console-review");
+  player.addEventListener("play", () => {
+    heard.push(performance.now() - pressed + 10 + 1000 * player.context.baseLatency);
+  });
+}"""
+NEXT_SOUND = """(known) => new Promise((resolve) => {
+  const look = () => (heard.length > known ? resolve(heard.at(-1)) : requestAnimationFrame(look));
+  look();
+})"""
+
+
+def review(appliance: Appliance, browser: Browser) -> str:
+    """1,000 detections in 300 files, decided at one key each, with an outage of 5 s and a reload midway."""
+    api, spans = appliance.api, [(20, 40), (70, 90), (120, 140), (170, 190)]
+    job_id, total = api.make_job(merge_window_ms=0), 1000
+    for number in range(300):
+        api.send(job_id, loud_wav(loud=spans if number % 3 == 0 else spans[:3]), name=f"{number:03}.wav")
+    api.finished_job(job_id, seconds=250)
+    times = list[float]()
+    with console(browser, appliance) as tab:
+        page = tab.page
+        page.add_init_script("addEventListener('keydown', () => (window.pressed = performance.now()), true)")
+        page.reload()
+
+        def begin(number: int) -> None:
+            page.evaluate("window.pressed = performance.now()")
+            page.locator(f"tr[aria-rowindex='{number + 1}']").click()
+            page.evaluate(NOTE_SOUNDS)
+
+        tab.open(f"#/jobs/{job_id}/review")
+        begin(0)
+        back = None
+        for number in range(total):
+            if number == 400:
+                page.context.set_offline(True)
+                back = time.monotonic() + 5
+            if back and time.monotonic() > back:
+                page.context.set_offline(False)
+                back = None
+            if number == 600:
+                page.reload()
+                page.locator("table.queue").wait_for()
+                page.evaluate(f"document.querySelector('console-review').go({number}, false)")
+                begin(number)
+            known = page.evaluate("heard.length")
+            page.keyboard.press("x" if number % 3 == 0 else "c")
+            if back:
+                page.wait_for_timeout(200)
+            elif number < total - 1:
+                times.append(page.evaluate(NEXT_SOUND, known))
+        expect(page.get_by_text("to be stored")).to_have_count(0, timeout=60_000)
+    cursor, items = None, list[Any]()
+    while not items or cursor:
+        part = api.get(f"/api/v1/inference-jobs/{job_id}/review-queue", params={"limit": 200, "cursor": cursor})
+        items, cursor = items + part["items"], part["next_cursor"]
+    wanted = ["rejected" if number % 3 == 0 else "confirmed" for number in range(total)]
+    verdicts = [item["review"] and item["review"]["verdict"] for item in items]
+    right = sum(verdict == want for verdict, want in zip(verdicts, wanted, strict=True))
+    files = {str(item["file_id"]) for item in items}
+    stored = sum(len(api.get(f"/api/v1/inference-jobs/{job_id}/files/{file}/reviews")["reviews"]) for file in files)
+    return (
+        f"review: {len(items)} detections in {len(files)} files; {right} have their verdict, {stored} reviews are "
+        f"stored; the next one sounds after {quantiles(times)} ({len(times)} times)"
+    )
+
+
+# Resolves with the milliseconds until all that the timeline wants is drawn, from the time at which two seconds from a
+# start on are shown, if there is one.
+DRAWN = """(start) => new Promise((resolve) => {
+  const began = performance.now();
+  if (start !== null) document.querySelector("console-timeline").show(start, start + 2000);
+  const look = () => {
+    const timeline = document.querySelector("console-timeline");
+    const tiles = timeline?.tiles;
+    if (tiles && !timeline.painting && !tiles.running && !tiles.waiting.length && tiles.kept.size
+      && [...tiles.kept.values()].every((tile) => tile.picture)) resolve(performance.now() - began);
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(() => requestAnimationFrame(look));
+})"""
+SEEN = """async (link) => {
+  const began = performance.now();
+  link.click();
+  for (;;) {
+    await new Promise(requestAnimationFrame);
+    const timeline = document.querySelector("console-timeline");
+    if (timeline?.peaks && timeline.events.length && timeline.frames.length
+      && timeline.peaks.columns(timeline.axis).low.every((value) => !Number.isNaN(value))) break;
+  }
+  const sizes = performance.getEntriesByType("resource").filter((one) => one.startTime > began);
+  return [performance.now() - began, sizes.reduce((sum, one) => sum + one.transferSize, 0)];
+}"""
+
+
+def long_recording(path: Path) -> None:
+    """Six hours of soft noise in one channel at 48 kHz, with a loud second each minute."""
+    minute = np.random.default_rng(0).integers(-2, 3, 60 * 48_000).astype(np.int16)
+    minute[:48_000] = 16_000
+    with soundfile.SoundFile(path, "w", 48_000, 1, "PCM_16", format="FLAC") as file:
+        for _ in range(360):
+            file.write(minute)
+
+
+def long(appliance: Appliance, browser: Browser, path: Path) -> str:
+    """Six hours: until they are seen, the zoom to one sample a pixel, the spectrogram of all and of two seconds."""
+    api, random = appliance.api, np.random.default_rng(0)
+    job_id = api.make_job()
+    api.finished_file(job_id, api.send(job_id, path.read_bytes(), name="six hours.flac"), seconds=280)
+    with console(browser, appliance) as tab:
+        page = tab.page
+        tab.open(f"#/jobs/{job_id}")
+        seen, size = page.get_by_role("link", name="six hours.flac").evaluate(SEEN)
+        whole = page.evaluate(DRAWN, None) + seen
+        timeline = "document.querySelector('console-timeline')"
+        page.locator("canvas").hover()
+        page.evaluate(f"{timeline}.frames.length = 0")
+        while page.evaluate(f"{timeline}.axis.msPerPx") > 1000 / 48_000:
+            page.mouse.wheel(0, -120)
+            page.wait_for_timeout(20)
+        wait_for(lambda: page.evaluate(f"Boolean({timeline}.samples)"))
+        frames, per_px = page.evaluate(f"[{timeline}.frames, {timeline}.axis.msPerPx]")
+        starts = (int(start) for start in random.integers(0, 21_590_000, 60))
+        tiles = [page.evaluate(DRAWN, start) for start in starts]
+    return (
+        f"long: seen after {seen:.0f} ms and {size / 1000:.0f} kB; zoomed to {1000 * per_px:.1f} us a pixel, a frame "
+        f"takes {quantiles(frames)}; spectrogram of all after {whole / 1000:.1f} s, of two seconds after "
+        f"{quantiles(tiles)}"
+    )
+
+
 def main() -> None:
     """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("measures", nargs="+", choices=["tabs", "sliders", "folder", "review", "long"])
+    parser.add_argument("--recording", type=Path, help="six hours with detections, made if the file does not exist")
+    arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as temporary,
         open_browser("--autoplay-policy=no-user-gesture-required") as browser,
     ):
+        recording = arguments.recording or Path(temporary) / "six.flac"
+        if "long" in arguments.measures and not recording.exists():
+            long_recording(recording)
         models = make_models(Path(temporary) / "models")
         with running_appliance(Path(temporary) / "data", models, storage_server="minio") as appliance:
-            for measure in (tabs, sliders, folder):
-                if measure.__name__ in sys.argv[1:]:
-                    print(measure(appliance, browser), f"(load average {os.getloadavg()[0]:.1f})", flush=True)
+            for name in arguments.measures:
+                line = long(appliance, browser, recording) if name == "long" else MEASURES[name](appliance, browser)
+                print(line, f"(load average {os.getloadavg()[0]:.1f})", flush=True)
 
+
+MEASURES = {"tabs": tabs, "sliders": sliders, "folder": folder, "review": review}
 
 if __name__ == "__main__":
     main()

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 
 from appliance.api import dataset_schemas as schemas
 from appliance.api.context import box, origin, require_key, similarity, tenant_id
+from appliance.api.looking import IMMUTABLE, looking, whole_file
+from appliance.api.looking_schemas import ClipQuery
 from appliance.api.pages import page_answer, read_page
 from appliance.api.schemas import NumberedPage
+from appliance.engine.decode.decoder import Clip
+from appliance.errors import InvalidRequest
 from appliance.rfc3339 import rfc3339
+from appliance.services.clip_files import picture, wav
 from appliance.services.datasets import audio as dataset_audio
 from appliance.services.datasets import datasets
 from appliance.services.datasets.similarity import Neighbor
@@ -28,6 +34,7 @@ blueprint = APIBlueprint(
 blueprint.before_request(require_key)
 
 Answer = tuple[dict[str, Any], int]
+BYTES = {"schema": {"type": "string", "format": "binary"}}
 
 
 @blueprint.post("", responses={201: schemas.Dataset})
@@ -146,6 +153,26 @@ def get_audio_download_url(path: schemas.AudioPath, query: schemas.DownloadAudio
         box(), tenant_id(), path.dataset_id, path.audio_id, normalized=query.normalized, origin=origin()
     )
     return {"download_url": url, "expires_in": expires_in}, 200
+
+
+@blueprint.get("/<dataset_id>/audio/<audio_id>/clip", responses={200: {"content": {"audio/wav": BYTES}}})
+def get_audio_clip(path: schemas.AudioPath, query: ClipQuery) -> Response:
+    """Get up to 30 s of the normalized file, 16 kHz and mono, as WAV."""
+    return whole_file(wav(clip_of(path, query), box().settings.data_dir), "audio/wav")
+
+
+@blueprint.get("/<dataset_id>/audio/<audio_id>/spectrogram.png", responses={200: {"content": {"image/png": BYTES}}})
+def get_audio_spectrogram(path: schemas.AudioPath, query: ClipQuery) -> Response:
+    """Get the spectrogram of up to 30 s of the normalized file: 256 pixels high, scaled as the tiles of jobs."""
+    return Response(picture(clip_of(path, query)), mimetype="image/png", headers={"Cache-Control": IMMUTABLE})
+
+
+def clip_of(path: schemas.AudioPath, query: ClipQuery) -> Clip:
+    """Return the stretch that a client wants to hear or see."""
+    if query.start_ms >= query.end_ms:
+        raise InvalidRequest("end_ms: must be after start_ms.")
+    ids = (tenant_id(), path.dataset_id, path.audio_id)
+    return dataset_audio.clip(box(), looking().viewers, *ids, query.start_ms, query.end_ms)
 
 
 @blueprint.get("/<dataset_id>/audio/<audio_id>/similar", responses={200: schemas.SimilarList})

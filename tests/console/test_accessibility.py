@@ -40,6 +40,8 @@ class Objects:
             "#/upload": "Upload",
             "#/datasets": "Datasets",
             f"#/datasets/{self.dataset_id}": "takes",
+            f"#/datasets/{self.dataset_id}/next": "What to annotate next",
+            f"#/datasets/{self.dataset_id}/evaluation": "Evaluation",
             "#/speech": "Speech",
             f"#/speech/{self.transcript_id}": "Transcript",
             "#/models": "Models",
@@ -87,6 +89,9 @@ def test_every_page_passes_axe(browser: Browser, appliance: Appliance, objects: 
             tab.heading(heading)
             tab.page.wait_for_load_state("networkidle")
             assert faults_of(tab.page) == [], place
+            tab.page.set_viewport_size({"width": 400, "height": 800})  # only tables and pictures are scrolled sideways
+            assert tab.page.evaluate("document.documentElement.scrollWidth") == 400, place
+            tab.page.set_viewport_size({"width": 1280, "height": 720})
 
 
 def test_a_review_needs_no_mouse(browser: Browser, appliance: Appliance, objects: Objects) -> None:

@@ -24,7 +24,7 @@ DEMO = ROOT / "appliance" / "samples" / "demo.flac"
 HEARD = """async () => {
   const page = document.querySelector("console-review");
   const [start, end] = page.stretch(page.item);
-  const { rate, channels } = await page.clipsOf(page.item.file_id).get(start, end);
+  const { rate, channels } = await page.clipsOf(page.pathOf(page.item)).get(start, end);
   return { start, end, rate, channels: channels.map((samples) => [...samples]) };
 }"""
 

@@ -54,6 +54,14 @@ def test_the_name_of_a_file_is_text_alone(browser: Browser, appliance: Appliance
             assert tab.page.locator("main img, main b").count() == 0
 
 
+def test_an_address_that_means_nothing_says_so(browser: Browser, appliance: Appliance) -> None:
+    with console(browser, appliance) as tab:
+        tab.open("#/jobs/%zz")
+        expect(tab.page.get_by_role("alert")).to_contain_text("job")
+        tab.open("#/nowhere")
+        tab.heading("Jobs")
+
+
 def test_a_key_that_is_revoked_leads_to_the_sign_in(browser: Browser, appliance: Appliance) -> None:
     db, name = Database(appliance.data_dir / "appliance.db"), str(uuid.uuid4())
     key = keys.create_key(db, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Request, Route, expect
 
 from tests.console.pages import Console, console
 from tests.support.appliances import Api, Appliance, wait_for
@@ -170,11 +170,16 @@ def test_a_large_file_goes_on_after_the_last_part_that_arrived(
         part = PARTS.search(route.request.url)
         route.continue_() if part and part[1] == "1" else route.abort()
 
+    def is_a_later_part(request: Request) -> bool:
+        part = PARTS.search(request.url)
+        return bool(part and part[1] != "1")
+
     with console(browser, appliance) as tab:
         tab.open("#/upload")
         tab.page.get_by_label("Model").select_option("loud-frames")
         tab.page.route(PARTS, only_the_first)
-        tab.page.get_by_label("Files", exact=True).set_input_files(path)
+        with tab.page.expect_event("requestfailed", is_a_later_part):
+            tab.page.get_by_label("Files", exact=True).set_input_files(path)
         expect(tab.page.get_by_text("The appliance does not answer.")).to_be_visible()
         job_id = str(tab.page.evaluate("location.hash.split('job=')[1]"))
         tab.page.on("dialog", lambda dialog: dialog.accept())

@@ -65,6 +65,16 @@ def test_the_scores_are_drawn_from_what_is_kept(browser: Browser, appliance: App
         expect(tab.page.locator("canvas")).not_to_have_css("height", f"{height}px")
 
 
+def test_a_file_that_failed_says_why_and_has_no_sliders(browser: Browser, appliance: Appliance) -> None:
+    job_id = appliance.api.make_job()
+    appliance.api.finished_file(job_id, appliance.api.send(job_id, b"RIFF nothing", name="broken.wav"))
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{job_id}/review")
+        tab.heading("broken.wav")
+        expect(tab.page.get_by_role("alert")).to_contain_text("not a recording")
+        expect(tab.page.get_by_role("slider")).to_have_count(0)
+
+
 def test_two_jobs_are_compared_by_sight_and_ear(browser: Browser, appliance: Appliance, jobs: tuple[str, str]) -> None:
     with console(browser, appliance) as tab:
         tab.open(f"#/jobs/{jobs[0]}")

@@ -245,6 +245,11 @@ UPLOADS = Service(
         own(f"GET {TRAINING}/{{training_job_id}}", "test_training::test_trainings_are_listed_and_cancelled"),
         own(f"POST {TRAINING}/{{training_job_id}}/cancel", "test_training::test_trainings_are_listed_and_cancelled"),
         own(f"GET {TRAINING}/{{training_job_id}}/report", "test_training::test_trainings_are_listed_and_cancelled"),
+        own(f"GET {AUDIO}/{{audio_id}}/clip", "test_looking::test_a_clip_of_a_dataset_is_of_its_normalized_file"),
+        own(
+            f"GET {AUDIO}/{{audio_id}}/spectrogram.png",
+            "test_looking::test_a_clip_of_a_dataset_is_of_its_normalized_file",
+        ),
         own(f"GET {AUDIO}/{{audio_id}}/similar", "test_datasets::test_similarity_is_over_all_datasets_or_one"),
         own(f"GET {AUDIO}/{{audio_id}}/annotations", "test_datasets::test_annotations"),
         own(f"POST {AUDIO}/{{audio_id}}/annotations", "test_datasets::test_annotations"),

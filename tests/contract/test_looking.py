@@ -16,6 +16,7 @@ import soundfile
 from appliance.engine.decode.png import from_png
 from appliance.engine.decode.recording import open_audio
 from appliance.state.database import Database
+from tests.contract.test_annotation_sets import add_audio, new_dataset
 from tests.support.appliances import Api, Appliance, wait_for
 from tests.support.encoded_files import encode, noise, wav
 from tests.support.toy_recordings import loud_wav
@@ -56,6 +57,21 @@ def test_a_clip_is_exact(api: Api, file: tuple[str, bytes]) -> None:
         samples, rate = soundfile.read(io.BytesIO(response.content), dtype="float32", always_2d=True)
         assert rate == 48_000
         np.testing.assert_array_equal(samples, whole[start_ms * 48 : end_ms * 48])
+
+
+def test_a_clip_of_a_dataset_is_of_its_normalized_file(api: Api) -> None:
+    dataset = new_dataset(api)
+    path = f"{dataset}/audio/{add_audio(api, dataset, wav(SOURCE[:96_000], 48_000))}"
+    url = api.get(f"{path}/download-url", params={"normalized": True})["download_url"]
+    whole, _ = soundfile.read(io.BytesIO(requests.get(url).content), dtype="float32")
+    response = api.response("GET", f"{path}/clip", params={"start_ms": 503, "end_ms": 1007})
+    samples, rate = soundfile.read(io.BytesIO(response.content), dtype="float32")
+    assert (response.status_code, rate) == (200, 16_000)
+    np.testing.assert_array_equal(samples, whole[503 * 16 : 1007 * 16])
+    drawn = api.response("GET", f"{path}/spectrogram.png", params={"start_ms": 503, "end_ms": 1007})
+    assert from_png(drawn.content).shape[0] == 256
+    assert "end_ms" in api.get(f"{path}/clip", 400, params={"start_ms": 9, "end_ms": 9})["detail"]
+    assert "ends before" in api.get(f"{path}/clip", 416, params={"start_ms": 9000, "end_ms": 9001})["detail"]
 
 
 @pytest.mark.parametrize(

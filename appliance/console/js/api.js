@@ -1,5 +1,4 @@
 // Calls of the REST API: the session's cookie goes along by itself, and every error is an ApiError.
-import { wait } from "./poll.js";
 
 export class ApiError extends Error {
   constructor(status, code, detail, retrySeconds = 0) {
@@ -13,33 +12,30 @@ export class ApiError extends Error {
   }
 }
 
-const known = new Map(); // path → { etag, body } of answers that carried an ETag
+export const unreachable = () => new ApiError(0, "unreachable", "The appliance does not answer. Is it running, and is the network up?");
 
-// body is sent as JSON, content as it is.
-export async function send(method, path, { body, content, signal, headers = {} } = {}) {
+// body is sent as JSON, content as it is. A status in answers is no error.
+export async function send(method, path, { body, content, signal, headers = {}, answers = [] } = {}) {
   const options = { method, signal, headers: { ...headers }, credentials: "same-origin", body: content };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "unreachable", "The appliance does not answer. Is it running, and is the network up?");
-  }
-  if (response.ok || response.status === 304) return response;
+  const response = await fetch(path, options).catch((error) => {
+    throw error.name === "AbortError" ? error : unreachable();
+  });
+  if (response.ok || answers.includes(response.status)) return response;
   const problem = await response.json().catch(() => ({}));
   const detail = problem.detail ?? problem.error ?? `The appliance answered ${response.status}.`;
-  const retry = Number(response.headers.get("Retry-After")) || 0;
   if (response.status === 401) dispatchEvent(new CustomEvent("signed-out", { detail }));
-  throw new ApiError(response.status, problem.code ?? "unknown", detail, retry);
+  throw new ApiError(response.status, problem.code ?? "unknown", detail, Number(response.headers.get("Retry-After")) || 0);
 }
+
+const known = new Map(); // path → { etag, body } of answers that carried an ETag
 
 export async function get(path, { signal } = {}) {
   const last = known.get(path);
-  const response = await send("GET", path, { signal, headers: last ? { "If-None-Match": last.etag } : {} });
+  const response = await send("GET", path, { signal, headers: last ? { "If-None-Match": last.etag } : {}, answers: [304] });
   if (response.status === 304) return last.body;
   const body = await response.json();
   const etag = response.headers.get("ETag");
@@ -50,8 +46,11 @@ export async function get(path, { signal } = {}) {
   return body;
 }
 
-// As get, but waits while the appliance is still making the answer, or has too much to make for this tenant. Returns
-// the response.
+export function forget() {
+  known.clear();
+}
+
+// As send, but waits while the appliance is still making the answer, or has too much to make for this tenant.
 export async function whenMade(path, { signal } = {}) {
   for (;;) {
     try {
@@ -69,12 +68,7 @@ const withBody = (method) => async (path, body = undefined, options = {}) => {
 };
 export const post = withBody("POST");
 export const put = withBody("PUT");
-export const patch = withBody("PATCH");
 export const remove = withBody("DELETE");
-
-export function forget() {
-  known.clear();
-}
 
 // A path with a query, without the parameters that are empty.
 export function query(path, parameters) {
@@ -89,15 +83,15 @@ export function here(url) {
   return pathname + search;
 }
 
-// Every row of a list that is read page by page.
-export async function* rows(path, name, parameters = {}, signal = undefined) {
-  let cursor = null;
-  do {
-    const page = await get(query(path, { ...parameters, cursor }), { signal });
-    yield* page[name];
-    cursor = page.next_cursor;
-  } while (cursor);
-}
-
 export const jobPath = (job) => `/api/v1/inference-jobs/${encodeURIComponent(job)}`;
 export const filePath = (job, file) => `${jobPath(job)}/files/${encodeURIComponent(file)}`;
+
+export const wait = (ms, signal) => new Promise((resolve) => {
+  const timer = setTimeout(done, ms);
+  signal?.addEventListener("abort", done);
+  function done() {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", done);
+    resolve();
+  }
+});

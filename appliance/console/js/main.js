@@ -1,25 +1,37 @@
 // The frame around the pages: who is signed in, where to go, what is announced to screen readers.
-import { LitElement, html, nothing } from "../vendor/lit.js";
-import { ApiError, forget, remove } from "./api.js";
-import { state } from "./page.js";
-import { open } from "./router.js";
+import { forget, remove, send } from "./api.js";
+import { Page, html, nothing, select, state } from "./page.js";
 import "./pages/login.js";
 
+// An address, the page and the title that it means, and the file of the page, which is loaded when it is first opened.
+const ROUTES = [
+  [/^jobs$/, "jobs", "Jobs", "jobs"],
+  [/^jobs\/(?<job>[^/]+)$/, "job", "Job", "jobs"],
+  [/^jobs\/(?<job>[^/]+)\/review$/, "review", "Review", "review"],
+  [/^jobs\/(?<job>[^/]+)\/compare$/, "compare", "Compare", "compare"],
+  [/^upload$/, "upload", "Upload", "upload"],
+  [/^datasets$/, "datasets", "Datasets", "datasets"],
+  [/^datasets\/(?<dataset>[^/]+)$/, "dataset", "Dataset", "datasets"],
+  [/^datasets\/(?<dataset>[^/]+)\/next$/, "next", "What to annotate next", "judge"],
+  [/^datasets\/(?<dataset>[^/]+)\/evaluation$/, "evaluation", "Evaluation", "judge"],
+  [/^speech$/, "speech", "Speech", "speech"],
+  [/^speech\/(?<transcript>[^/]+)$/, "transcript", "Transcript", "speech"],
+  [/^rules$/, "rules", "Rules", "rules"],
+  [/^models$/, "models", "Models", "models"],
+  [/^training$/, "trainings", "Training", "training"],
+  [/^training\/(?<training>[^/]+)$/, "training", "Training", "training"],
+  [/^status$/, "status", "Status", "status"],
+  [/^admin$/, "admin", "Keys and tenants", "admin"],
+];
 const PLACES = [
   ["jobs", "Jobs"], ["upload", "Upload", "write"], ["datasets", "Datasets"], ["speech", "Speech"],
   ["models", "Models"], ["training", "Training"], ["status", "Status"], ["admin", "Keys", "admin"],
 ];
-const THEMES = ["system", "light", "dark"];
 
-class App extends LitElement {
-  static properties = state("session", "page", "place", "reason", "theme", "said");
+class App extends Page {
+  static properties = state("session", "page", "reason", "theme", "said");
 
-  createRenderRoot() {
-    return this;
-  }
-
-  connectedCallback() {
-    super.connectedCallback();
+  opened() {
     this.useTheme(localStorage.getItem("theme") ?? "system");
     addEventListener("hashchange", () => this.show());
     addEventListener("signed-out", (event) => this.leave(event.detail));
@@ -30,12 +42,11 @@ class App extends LitElement {
   async ask() {
     try {
       // A 401 is an answer here, not the end of a session.
-      const response = await fetch("/console/session");
-      if (response.status === 401) return this.leave("");
-      if (!response.ok) throw new ApiError(response.status, "unknown", `The appliance answered ${response.status}.`);
-      this.enter(await response.json());
-    } catch {
-      this.leave("The appliance does not answer. Is it running, and is the network up?");
+      const response = await send("GET", "/console/session", { answers: [401] });
+      if (response.ok) this.enter(await response.json());
+      else this.leave("");
+    } catch (error) {
+      this.leave(error.message);
     }
   }
 
@@ -60,20 +71,36 @@ class App extends LitElement {
     this.leave("You are signed out.");
   }
 
+  get place() {
+    return this.page?.at.split("/")[0];
+  }
+
+  // Show the page of the address. The one that is open is kept if only its query changed.
   async show() {
     if (!this.session) return;
-    const moved = this.path;
-    this.path = location.hash.split("?")[0];
-    const { page, place, title } = await open(location.hash, this.session, this.page);
-    [this.page, this.place] = [page, place];
-    document.title = `${title} – Console`;
+    const [address, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    const path = address || "jobs";
+    const route = ROUTES.find(([pattern]) => pattern.test(path));
+    if (!route) return void (location.hash = "#/jobs");
+    const [pattern, name, heading, file] = route;
+    await import(`./pages/${file}.js`);
+    const before = this.page;
+    const kept = before?.at === path;
+    const page = kept ? before : document.createElement(`console-${name}`);
+    Object.assign(page, { at: path, params: pattern.exec(path).groups ?? {}, heading, query: new URLSearchParams(search), session: this.session });
+    this.page = page;
+    document.title = `${heading} – Console`;
+    if (kept) page.requery?.();
+    else if (before) this.focusHeading();
+  }
+
+  // Who moves to another page by keyboard or hears the page begins at its heading.
+  async focusHeading() {
     await this.updateComplete;
-    if (moved !== undefined && moved !== this.path) {
-      await page.updateComplete;
-      const heading = this.querySelector("main h1");
-      heading?.setAttribute("tabindex", "-1");
-      heading?.focus();
-    }
+    await this.page.updateComplete;
+    const heading = this.querySelector("main h1");
+    heading?.setAttribute("tabindex", "-1");
+    heading?.focus();
   }
 
   useTheme(theme) {
@@ -86,14 +113,13 @@ class App extends LitElement {
 
   render() {
     if (this.session === undefined) return html`<main><p class="soft">Loading …</p></main>`;
-    const theme = html`<label>Theme <select @change=${(event) => this.useTheme(event.target.value)}>
-      ${THEMES.map((name) => html`<option ?selected=${name === this.theme}>${name}</option>`)}</select></label>`;
+    const theme = select("Theme", this.theme, ["system", "light", "dark"], (name) => this.useTheme(name));
     const voice = html`<div class="unseen" role="status" aria-live="polite">${this.said}</div>`;
     if (!this.session) {
       return html`<main class="login"><console-login .reason=${this.reason}
         @signed-in=${(event) => this.enter(event.detail)}></console-login>${theme}</main>${voice}`;
     }
-    const places = PLACES.filter(([, , scope]) => !scope || this.session.scopes.includes(scope));
+    const places = PLACES.filter(([, , scope]) => !scope || this.may(scope));
     return html`<a class="skip" href="#main" @click=${this.skip}>Skip to the content</a>
       <header class="top"><a class="brand" href="#/jobs">Console</a>
         <nav aria-label="Pages">${places.map(([place, name]) => html`<a href="#/${place}"

@@ -1,12 +1,17 @@
-// What all pages share: light DOM, an end with their removal, and errors that people see.
+// What all pages share: light DOM, an end with their removal, errors that people see, tables and forms.
 import { LitElement, html, nothing } from "../vendor/lit.js";
+import { query, wait } from "./api.js";
 import { look } from "./format.js";
-import { poll } from "./poll.js";
 
 export { html, nothing };
 
 // The properties of an element that it changes itself.
 export const state = (...names) => Object.fromEntries(names.map((name) => [name, { state: true }]));
+
+export const notice = (kind, text) =>
+  html`<div class="notice ${kind}" role=${kind === "bad" ? "alert" : "status"}>${text}</div>`;
+
+const loading = html`<p class="soft">Loading …</p>`;
 
 export class Page extends LitElement {
   static properties = { params: {}, query: {}, session: {}, ...state("problem", "busy") };
@@ -33,26 +38,42 @@ export class Page extends LitElement {
 
   // Run a piece of work; what fails is shown on the page. Returns undefined then.
   async attempt(work) {
-    this.problem = null;
-    this.busy = true;
+    [this.problem, this.busy] = [null, true];
     try {
       return await work();
     } catch (error) {
-      if (error.name !== "AbortError") this.problem = error;
-      if (!error.status && error.name !== "AbortError" && error.code !== "unreachable") console.error(error);
+      if (error.name === "AbortError") return undefined;
+      this.problem = error;
+      if (error.status === undefined) console.error(error);
       return undefined;
     } finally {
       this.busy = false;
     }
   }
 
-  poll(ask) {
-    return poll(this.signal, ask, (error) => (this.problem = error));
+  // Repeat a question: every second while ask() says that work runs, else every ten, never in a hidden tab.
+  async poll(ask) {
+    while (!this.signal.aborted) {
+      let running = false;
+      try {
+        running = await ask();
+        this.problem = null;
+      } catch (error) {
+        if (this.signal.aborted || error.status === 401) return;
+        this.problem = error;
+        running = error.passes;
+      }
+      await wait(running ? 1000 : 10_000, this.signal);
+      while (document.hidden && !this.signal.aborted) {
+        await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+      }
+    }
   }
 
   // Until a page has what it needs, its title is shown, and what failed.
   render() {
-    return this[this.constructor.needs] ? this.view() : html`<h1>${this.heading}</h1>${this.failure || html`<p class="soft">Loading …</p>`}`;
+    const { needs } = this.constructor;
+    return !needs || this[needs] ? this.view() : html`<h1>${this.heading}</h1>${this.problem ? this.failure : loading}`;
   }
 
   get failure() {
@@ -61,15 +82,36 @@ export class Page extends LitElement {
 
   // Change the query of the address, so that a link or a reload shows the same.
   goWith(changes) {
-    const merged = { ...Object.fromEntries(this.query), ...changes };
-    const kept = Object.entries(merged).filter(([, value]) => value !== "" && value !== null);
-    const text = new URLSearchParams(kept).toString();
-    location.hash = location.hash.split("?")[0] + (text ? `?${text}` : "");
+    location.hash = query(location.hash.split("?")[0], { ...Object.fromEntries(this.query), ...changes });
   }
 
   may(scope) {
     const scopes = this.session?.scopes ?? [];
     return scopes.includes(scope) || (scope === "read" && scopes.includes("write"));
+  }
+
+  // What happens when a form is sent: work(values, data) gets its fields. They are cleared if it returns something.
+  sent(work) {
+    return async (event) => {
+      event.preventDefault();
+      const form = event.target;
+      const data = new FormData(form, event.submitter);
+      if (await this.attempt(() => work(Object.fromEntries(data), data))) form.reset();
+    };
+  }
+
+  form(title, fields, action, work) {
+    return html`<form class="card" @submit=${this.sent(work)}><h2>${title}</h2><div class="bar">${fields}
+      <button class="main" ?disabled=${this.busy}>${action}</button></div></form>`;
+  }
+
+  // Filters that are kept in the address. A row is [name, text, options], or the type of a field in their place.
+  filters(rows, more = nothing) {
+    const filter = ([name, text, kind]) => (Array.isArray(kind)
+      ? select(text, this.query.get(name), kind, (value) => this.goWith({ [name]: value }))
+      : html`<label>${text} <input type=${kind} min="0" max="1" step="0.05" .value=${this.query.get(name) ?? ""}
+          @change=${(event) => this.goWith({ [name]: event.target.value.trim() })}></label>`);
+    return html`<form class="bar" role="search" @submit=${(event) => event.preventDefault()}>${rows.map(filter)}${more}</form>`;
   }
 }
 
@@ -102,15 +144,15 @@ export class ListPage extends Page {
   }
 }
 
-export const notice = (kind, text) =>
-  html`<div class="notice ${kind}" role=${kind === "bad" ? "alert" : "status"}>${text}</div>`;
-
 export const status = (text) => html`<span class="status ${text}">${String(text).replaceAll("_", " ")}</span>`;
 
 export function label(labels, name) {
   const { shape, index } = look(labels, name);
   return html`<span class="label label-${index}"><span aria-hidden="true">${shape}</span> ${name}</span>`;
 }
+
+// A link to an object, by the beginning of its id.
+export const link = (place, id) => html`<a class="mono" href="#/${place}/${id}">${id.slice(0, 8)}</a>`;
 
 export const empty = (text) => html`<p class="table empty">${text}</p>`;
 
@@ -119,7 +161,7 @@ const KINDS = { "#": "number", "…": "name" };
 // A table of items. columns is { heading: (item, index) => cell }: a heading that ends with # is of numbers, one with …
 // of long names. Without items there is the sentence none; before they are read, a word about that.
 export function list(caption, items, columns, none = "") {
-  if (!items) return html`<p class="soft">Loading …</p>`;
+  if (!items) return loading;
   if (!items.length) return none && empty(none);
   const cells = Object.entries(columns).map(([name, cell]) => [name.replace(/[#…]$/, ""), KINDS[name.at(-1)] ?? "", cell]);
   return html`<div class="table" tabindex="0" role="region" aria-label=${caption}><table><caption class="unseen">${caption}</caption>
@@ -128,9 +170,17 @@ export function list(caption, items, columns, none = "") {
     </tbody></table></div>`;
 }
 
-export const select = (text, value, options, change, name = nothing) => html`<label>${text}
-  <select name=${name} @change=${(event) => change(event.target.value)}>${options.map(([option, name = option]) =>
-    html`<option value=${option} ?selected=${option === (value ?? "")}>${name}</option>`)}</select></label>`;
+// options are values, or pairs of a value and its text.
+export const select = (text, value, options, change = () => {}, name = nothing) => html`<label>${text}
+  <select name=${name} @change=${(event) => change(event.target.value)}>${options.map((option) => {
+    const [key, shown = key] = [option].flat();
+    return html`<option value=${key} ?selected=${key === (value ?? "")}>${shown}</option>`;
+  })}</select></label>`;
+
+export const field = (text, name, { type = "text", value, most, least, step, hint, pattern, choices, unit = "", optional = false } = {}) =>
+  html`<label>${text} <input name=${name} type=${type} value=${value ?? nothing} ?required=${!optional} maxlength=${most ?? nothing}
+    min=${least ?? nothing} step=${step ?? nothing} placeholder=${hint ?? nothing} pattern=${pattern ?? nothing} list=${choices ?? nothing}>
+    ${unit}</label>`;
 
 export function announce(text) {
   dispatchEvent(new CustomEvent("announce", { detail: text }));

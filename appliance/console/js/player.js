@@ -1,21 +1,22 @@
 // Plays stretches of recordings from exact clips: what is heard is what the box decoded for these times.
-import { whenMade } from "./api.js";
-import { Page } from "./page.js";
-import { parseWav } from "./wav.js";
+import { query, whenMade } from "./api.js";
+import { ListPage, html } from "./page.js";
 
 const RUN_MS = 10_000; // length of the clips that follow each other in a long listen
+const LONGEST_MS = 30_000;
 const KEPT = 24;
+const HEADER_BYTES = 58; // of a clip, which is a WAV file of 32-bit floats
 
-// Clips of one recording: clipPath(start, end) is the URL of a stretch.
+// Clips of the recording at a path.
 export class Clips {
-  constructor(clipPath) {
-    this.clipPath = clipPath;
+  constructor(path) {
+    this.path = path;
     this.kept = new Map();
   }
 
   // Returns a promise of { rate, channels } of a stretch in milliseconds.
   get(startMs, endMs) {
-    const path = this.clipPath(Math.round(startMs), Math.round(endMs));
+    const path = query(`${this.path}/clip`, { start_ms: Math.round(startMs), end_ms: Math.round(endMs) });
     let clip = this.kept.get(path);
     if (!clip) {
       clip = this.fetch(path);
@@ -27,8 +28,15 @@ export class Clips {
     return clip;
   }
 
+  // The samples as they are: decodeAudioData would resample them.
   async fetch(path) {
-    return parseWav(await (await whenMade(path)).arrayBuffer());
+    const bytes = await (await whenMade(path)).arrayBuffer();
+    const header = new DataView(bytes);
+    const [count, rate] = [header.getUint16(22, true), header.getUint32(24, true)];
+    const samples = new Float32Array(bytes.slice(HEADER_BYTES));
+    const channels = Array.from({ length: count }, () => new Float32Array(samples.length / count));
+    samples.forEach((value, index) => (channels[index % count][Math.floor(index / count)] = value));
+    return { rate, channels };
   }
 }
 
@@ -117,10 +125,32 @@ export class Player extends EventTarget {
 }
 
 // A page where people listen: it falls silent when it is left.
-export class ListenPage extends Page {
+export class ListenPage extends ListPage {
   player = new Player();
+  clips = new Map();
 
   closed() {
     this.player.stop();
+  }
+
+  // The clips of the recording at a path.
+  clipsOf(path) {
+    if (!this.clips.has(path)) this.clips.set(path, new Clips(path));
+    return this.clips.get(path);
+  }
+
+  // Play a stretch of the recording at a path.
+  hear(path, startMs, endMs) {
+    const from = Math.max(0, startMs);
+    return this.attempt(() => this.player.play(this.clipsOf(path), from, Math.min(endMs, from + LONGEST_MS)));
+  }
+
+  // Play the recording at a path from a place to its end.
+  run(path, fromMs, durationMs) {
+    return this.attempt(() => this.player.run(this.clipsOf(path), fromMs, durationMs));
+  }
+
+  playButton(what, listen, off = false) {
+    return html`<button @click=${listen} ?disabled=${off} aria-label="Play ${what}">Play</button>`;
   }
 }

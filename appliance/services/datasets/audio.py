@@ -5,14 +5,17 @@ from __future__ import annotations
 import uuid
 from pathlib import PurePath
 
+from appliance.engine.decode.decoder import Clip
 from appliance.errors import Conflict, NotFound, NotReady, NotUploaded
 from appliance.services import audit, quotas, uploads
 from appliance.services.box import Box
+from appliance.services.clip_files import decode_clip
 from appliance.services.datasets import work as dataset_work
 from appliance.services.datasets.datasets import find_dataset
 from appliance.services.paging import split_page
 from appliance.services.purge import enqueue_purge
 from appliance.services.uploads import KeptObject, Upload
+from appliance.services.viewers import StoredRecording, Viewers
 from appliance.state import audio as audio_rows
 from appliance.state.audio import Audio
 from appliance.state.database import Transaction
@@ -133,10 +136,28 @@ def download_url(
     recording = find_audio(box, tenant_id, dataset_id, audio_id)
     if not normalized:
         return uploads.download_url(box, recording, origin)
-    if recording.duration_ms is None:
-        raise NotReady("The audio is not normalized; see processing_status and processing_error.")
+    _require_normalized(recording)
     name = f"{PurePath(recording.original_filename).stem or recording.id}.wav"
     return uploads.presign(box, recording.normalized_key, name, "audio/wav", origin)
+
+
+def clip(
+    box: Box, viewers: Viewers, tenant_id: int, dataset_id: str, audio_id: str, start_ms: int, end_ms: int
+) -> Clip:
+    """Return a stretch of the normalized recording, 16 kHz and mono; it ends where the recording ends.
+
+    Raises NotFound, NotReady if the audio is not normalized, and what ``decode_clip`` raises.
+    """
+    recording = find_audio(box, tenant_id, dataset_id, audio_id)
+    _require_normalized(recording)
+    key = recording.normalized_key
+    info = box.objects.stat(key)
+    return decode_clip(viewers, tenant_id, StoredRecording(box, key, info.etag, info.size_bytes), start_ms, end_ms)
+
+
+def _require_normalized(recording: Audio) -> None:
+    if recording.duration_ms is None:
+        raise NotReady("The audio is not normalized; see processing_status and processing_error.")
 
 
 def delete_audio(box: Box, tenant_id: int, dataset_id: str, audio_id: str) -> None:

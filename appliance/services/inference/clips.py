@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import IO
 
-from appliance.errors import AudioError, CannotBePlayed, OutsideRecording
-from appliance.services.clip_files import check_length, check_size, wav
+from appliance.errors import OutsideRecording
+from appliance.services.clip_files import check_length, check_size, decode_clip, wav
 from appliance.services.inference.recordings import find_recording
 from appliance.services.inference.waveforms import Looking
 
@@ -28,12 +28,5 @@ def clip(looking: Looking, tenant_id: int, job_id: str, file_id: str, start_ms: 
         raise OutsideRecording(f"The recording lasts {length_ms:.0f} ms; the clip would begin at {start_ms} ms.")
     if outline:
         check_size(outline.info.sample_rate_hz, outline.info.num_channels, end_ms - start_ms)
-    try:
-        with looking.viewers.for_request(tenant_id) as decoder:
-            made = decoder.clip(recording, start_ms, end_ms, outline)
-    except AudioError as error:
-        raise CannotBePlayed(f"The recording cannot be decoded: {error}") from error
-    if not len(made.samples):
-        raise OutsideRecording(f"The recording ends before {start_ms} ms.")
-    check_size(made.info.sample_rate_hz, made.info.num_channels, end_ms - start_ms)
+    made = decode_clip(looking.viewers, tenant_id, recording, start_ms, end_ms, outline)
     return wav(made, looking.box.settings.data_dir)

@@ -1,9 +1,9 @@
 import { filePath, get, jobPath, query } from "../api.js";
-import { count, date, percent, time } from "../format.js";
+import { count, percent, time } from "../format.js";
 import { html, label, list, nothing, select, state } from "../page.js";
-import { Clips, ListenPage } from "../player.js";
+import { ListenPage } from "../player.js";
 import "../timeline/timeline.js";
-import { labelsOf } from "./job.js";
+import { jobChoices, labelsOf } from "./jobs.js";
 
 const AROUND_MS = 1000;
 const SIDES = [["here", "this job"], ["there", "the other job"]];
@@ -21,7 +21,7 @@ class Compare extends ListenPage {
   requery() {
     Object.assign(this, { files: [], types: new Map(), next: null, file: null });
     this.attempt(async () => {
-      this.jobs ??= (await get("/api/v1/inference-jobs?limit=200", this)).inference_jobs.filter((job) => job.id !== this.params.job);
+      this.jobs ??= (await jobChoices(this)).filter(([id]) => id !== this.params.job);
       this.names ??= await labelsOf(await get(`${jobPath(this.params.job)}?files=false`, this), this);
       if (this.query.get("with")) await this.more();
     });
@@ -44,20 +44,16 @@ class Compare extends ListenPage {
       .sort((a, b) => a.start_ms - b.start_ms);
   }
 
-  hear({ start_ms: start, end_ms: end }) {
-    const path = filePath(this.params.job, this.file.file_id);
-    this.clips ??= new Clips((from, to) => query(`${path}/clip`, { start_ms: from, end_ms: to }));
+  listen({ start_ms: start, end_ms: end }) {
     this.querySelector("console-timeline").show(start - AROUND_MS, end + AROUND_MS);
-    const from = Math.max(0, start - AROUND_MS / 2);
-    this.attempt(() => this.player.play(this.clips, from, Math.min(end + AROUND_MS / 2, from + 30_000)));
+    this.hear(filePath(this.params.job, this.file.file_id), start - AROUND_MS / 2, end + AROUND_MS / 2);
   }
 
   view() {
-    const names = this.jobs.map((job) => [job.id, `${job.model_id} · ${date(job.created_at)} · ${count(job.total_files)} files · ${job.id.slice(0, 8)}`]);
     const differ = this.files.filter((file) => file.other_file_id && this.differences(file).length);
     return html`<h1>Compare</h1>${this.failure}
       <div class="bar"><a href="#/jobs/${this.params.job}">Job ${this.params.job.slice(0, 8)}</a>
-        ${select("with", this.query.get("with"), [["", "choose another job"], ...names], (other) => this.goWith({ with: other }))}</div>
+        ${select("with", this.query.get("with"), this.jobs, (other) => this.goWith({ with: other }))}</div>
       ${list("By type", [...this.types], {
         "Type": ([name]) => label(this.names, name), "Both#": ([, sum]) => count(sum.both),
         "Only this job#": ([, sum]) => count(sum.only_here), "Only the other job#": ([, sum]) => count(sum.only_there),
@@ -67,14 +63,10 @@ class Compare extends ListenPage {
       ${this.file ? this.one() : nothing}
       ${list("Files that differ", differ, {
         "File…": (file) => html`<button class="plain" aria-pressed=${file === this.file}
-          @click=${() => this.choose(file)}>${file.original_filename}</button>`,
+          @click=${() => (this.file = file)}>${file.original_filename}</button>`,
         "Only this job#": (file) => unmatched(file.here).length, "Only the other job#": (file) => unmatched(file.there).length,
       }, this.files.length ? "No file differs." : "")}
       ${this.next ? html`<button @click=${() => this.attempt(() => this.more())}>More files</button>` : nothing}`;
-  }
-
-  choose(file) {
-    [this.file, this.clips] = [file, null];
   }
 
   // Both jobs in one picture: a lane for each type and job.
@@ -84,12 +76,13 @@ class Compare extends ListenPage {
     const lane = (name, side) => `${name}, ${side === "here" ? "this job" : "other job"}`;
     const labels = names.flatMap((name) => SIDES.map(([side]) => lane(name, side)));
     const events = SIDES.flatMap(([side]) => file[side].map((one) => ({ ...one, artifact_type: lane(one.artifact_type, side) })));
-    return html`<h2>${file.original_filename}</h2><div class="picture"><console-timeline .base=${filePath(this.params.job, file.file_id)}
+    const path = filePath(this.params.job, file.file_id);
+    return html`<h2>${file.original_filename}</h2><div class="picture"><console-timeline .base=${path} .clips=${this.clipsOf(path)}
         .durationMs=${file.duration_ms} .labels=${labels} .lanesOfLabel=${SIDES.length} .events=${events}></console-timeline></div>
       ${list("Differences", this.differences(file), {
         "Type": (one) => label(names, one.artifact_type), "Reported by": (one) => one.whose, "Start#": (one) => time(one.start_ms, 3),
         "Length#": (one) => time(one.end_ms - one.start_ms, 3), "Confidence#": (one) => percent(one.confidence),
-        "Listen": (one) => html`<button @click=${() => this.hear(one)} aria-label="Play ${one.artifact_type} at ${time(one.start_ms, 3)}">Play</button>`,
+        "Listen": (one) => this.playButton(`${one.artifact_type} at ${time(one.start_ms, 3)}`, () => this.listen(one)),
       })}`;
   }
 }

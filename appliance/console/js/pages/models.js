@@ -2,11 +2,12 @@ import { get, send } from "../api.js";
 import { Page, html, label, list, state } from "../page.js";
 
 class Models extends Page {
+  static needs = "models";
   static properties = state("models", "cards");
 
-  async opened() {
+  opened() {
     this.cards = {};
-    this.models = await this.attempt(async () => (await get("/api/v1/models", this)).models);
+    this.attempt(async () => (this.models = (await get("/api/v1/models", this)).models));
   }
 
   async read(model, open) {
@@ -16,9 +17,8 @@ class Models extends Page {
     this.cards = { ...this.cards, [model.id]: text ?? "The card could not be read." };
   }
 
-  render() {
-    return html`<h1>Models</h1>${this.failure}
-      ${this.models ? this.models.map((model) => this.one(model)) : html`<p class="soft">Loading …</p>`}`;
+  view() {
+    return html`<h1>Models</h1>${this.failure}${this.models.map((model) => this.one(model))}`;
   }
 
   one(model) {

@@ -1,22 +1,19 @@
 import { filePath, get, jobPath, query } from "../api.js";
 import { count, percent, time } from "../format.js";
-import { help, press } from "../keys.js";
-import { Outbox } from "../outbox.js";
+import { button, help, press } from "../keys.js";
 import { announce, empty, html, nothing, notice, select, state } from "../page.js";
-import { Clips, ListenPage } from "../player.js";
-import { Decisions } from "../review/decisions.js";
-import { decisions, filters, list } from "../review/parts.js";
+import { ListenPage } from "../player.js";
+import { Decisions, Outbox } from "../review/decisions.js";
+import { decisions, detections, shortcuts } from "../review/parts.js";
 import { Queue, spanOf } from "../review/queue.js";
-import { shortcuts } from "../review/shortcuts.js";
-import "../review/alike.js";
-import "../review/summary.js";
-import "../review/tuning.js";
+import "../review/panels.js";
 import "../timeline/timeline.js";
-import { labelsOf } from "./job.js";
+import { labelsOf } from "./jobs.js";
 
-const FILTERS = ["order", "state", "type", "min_confidence", "max_confidence"];
-
-const SWITCHES = [["looped", "Loop"], ["slow", "½ speed"], ["loud", "+18 dB"], ["scores", "Scores"]];
+const ORDERS = [["", "file and time"], ["lowest", "least certain first"], ["highest", "most certain first"]];
+const STATES = [["", "all"], "unreviewed", "reviewed", "confirmed", "relabelled", "rejected"];
+const CONTEXTS = [["0", "none"], ["500", "0.5 s"], ["2000", "2 s"]];
+const SWITCHES = [["l", "Loop", "looped"], ["s", "½ speed", "slow"], ["g", "+18 dB", "loud"], ["v", "Scores", "scores"]];
 const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_type}/${detection.start_ms}/${detection.end_ms}`;
 
 class Review extends ListenPage {
@@ -26,7 +23,7 @@ class Review extends ListenPage {
   );
 
   opened() {
-    Object.assign(this, { index: 0, headMs: null, contextMs: 500, clips: new Map(), files: new Map() });
+    Object.assign(this, { index: 0, headMs: null, contextMs: 500, path: jobPath(this.params.job) });
     this.player.addEventListener("play", () => this.sounds());
     this.player.addEventListener("stop", () => (this.playing = false));
     this.outbox = new Outbox(this.session.tenant);
@@ -42,21 +39,16 @@ class Review extends ListenPage {
 
   // Read the queue from its beginning, with the filters of the address.
   async requery() {
-    const filters = Object.fromEntries(FILTERS.map((name) => [name, this.query.get(name)]));
-    const queue = new Queue(this.params.job, { ...filters, file_id: this.query.get("file") },
-      (items) => this.decisions.overlay(items), this.signal);
+    const { file, ...filters } = Object.fromEntries(this.query);
+    const queue = new Queue(this.params.job, { ...filters, file_id: file }, (items) => this.decisions.overlay(items), this.signal);
     await this.attempt(async () => {
-      this.job = await get(`${jobPath(this.params.job)}?files=false`, this);
+      this.job = await get(`${this.path}?files=false`, this);
       this.labels ??= await labelsOf(this.job, this);
       await queue.more();
       this.queue = queue;
       await this.go(0, false);
-      if (!queue.items.length) await this.showFile(this.query.get("file") ?? await this.firstFile());
+      if (!queue.items.length) await this.showFile(file ?? (await get(`${this.path}/files?limit=1`, this)).files[0]?.id);
     });
-  }
-
-  async firstFile() {
-    return (await get(`${jobPath(this.params.job)}/files?limit=1`, this)).files[0]?.id;
   }
 
   get item() {
@@ -87,7 +79,7 @@ class Review extends ListenPage {
     await timeline?.updateComplete;
     timeline?.reveal(start, end);
     for (const next of this.queue.items.slice(index + 1, index + 3)) {
-      if (this.index === index) await this.clipsOf(next.file_id).get(...this.stretch(next)).catch(() => {});
+      if (this.index === index) await this.clipsOf(this.pathOf(next)).get(...this.stretch(next)).catch(() => {});
     }
   }
 
@@ -98,32 +90,25 @@ class Review extends ListenPage {
     [this.file, this.reviews, this.preview] = [file, reviews, null];
   }
 
-  clipsOf(file) {
-    const path = filePath(this.params.job, file);
-    if (!this.clips.has(file)) this.clips.set(file, new Clips((start, end) => query(`${path}/clip`, { start_ms: start, end_ms: end })));
-    return this.clips.get(file);
+  pathOf(item) {
+    return filePath(this.params.job, item.file_id);
   }
 
-  // What is played for an item: its span with some context, at least 100 ms, at most 30 s.
+  // What is played for an item: its span with some context, and at least 100 ms.
   stretch(item) {
     const { start_ms: start, end_ms: end } = spanOf(item);
     const from = Math.max(0, start - this.contextMs);
-    const to = Math.min(item.duration_ms, Math.max(end + this.contextMs, from + 100), from + 30_000);
-    return [from, to];
+    return [from, Math.min(item.duration_ms, Math.max(end + this.contextMs, from + 100), from + 30_000)];
   }
 
-  hear(item) {
-    return this.attempt(() => this.player.play(this.clipsOf(item.file_id), ...this.stretch(item)));
-  }
-
-  play() {
-    return this.item && this.hear(this.item);
+  play(item = this.item) {
+    return item && this.hear(this.pathOf(item), ...this.stretch(item));
   }
 
   toggle() {
     if (this.player.playing) this.player.stop();
     else if (this.headMs === null && this.item) this.play();
-    else this.attempt(() => this.player.run(this.clipsOf(this.file.id), this.headMs ?? 0, this.file.duration_ms));
+    else this.runFrom(this.headMs ?? 0);
   }
 
   sounds() {
@@ -150,16 +135,16 @@ class Review extends ListenPage {
     const item = this.item;
     if (!item || !this.may("write")) return;
     const reviewed = type && type !== item.detection.artifact_type ? type : null;
-    this.decisions.decide(item, { verdict, reviewed_type: reviewed });
+    this.decisions.decide([item], { verdict, reviewed_type: reviewed });
     this.go(this.index + 1);
   }
 
-  decideShown(verdict) {
+  decideAll(verdict) {
     this.attempt(async () => {
       while (await this.queue.more());
       const items = this.queue.items.filter((item) => !item.review);
       if (!items.length || !confirm(`${verdict === "rejected" ? "Reject" : "Confirm"} ${items.length} detections that are not reviewed yet?`)) return;
-      this.decisions.decideAll(items, { verdict });
+      this.decisions.decide(items, { verdict });
       announce(`${items.length} ${verdict}`);
       this.requestUpdate();
     });
@@ -172,7 +157,7 @@ class Review extends ListenPage {
   // Items of the queue are changed with the others, so that the list shows it.
   rejectAlike({ detail }) {
     const known = new Map(this.queue.items.map((item) => [nameOf(item), item]));
-    this.decisions.decideAll(detail.map((item) => known.get(nameOf(item)) ?? item), { verdict: "rejected" });
+    this.decisions.decide(detail.map((item) => known.get(nameOf(item)) ?? item), { verdict: "rejected" });
     announce(`${detail.length} rejected`);
     this.go(this.index + 1);
   }
@@ -192,14 +177,14 @@ class Review extends ListenPage {
     const edges = { reviewed_start_ms: span.start_ms, reviewed_end_ms: span.end_ms };
     edges[edge] = Math.max(0, Math.min(edges[edge] + ms, item.duration_ms));
     if (edges.reviewed_end_ms - edges.reviewed_start_ms < 1) return;
-    this.decisions.decide(item, { verdict: "confirmed", ...edges });
+    this.decisions.decide([item], { verdict: "confirmed", ...edges });
     this.requestUpdate();
     this.play();
   }
 
   async stored() {
     this.late = null;
-    const path = query(`${jobPath(this.params.job)}/review-queue`, { limit: 1 });
+    const path = query(`${this.path}/review-queue`, { limit: 1 });
     const page = await get(path, this).catch(() => null);
     if (page && this.queue) this.queue.progress = page.progress;
     this.requestUpdate();
@@ -217,9 +202,9 @@ class Review extends ListenPage {
     if (index >= 0) this.go(index);
   }
 
-  seek({ detail }) {
-    this.headMs = detail;
-    this.attempt(() => this.player.run(this.clipsOf(this.file.id), detail, this.file.duration_ms));
+  runFrom(ms) {
+    this.headMs = ms;
+    return this.run(filePath(this.params.job, this.file.id), ms, this.file.duration_ms);
   }
 
   get events() {
@@ -242,41 +227,38 @@ class Review extends ListenPage {
       ${this.failure}
       ${this.file?.error_message ? notice("bad", this.file.error_message) : nothing}
       <div class="columns"><div>${this.file?.status === "completed" ? this.picture() : nothing}
-          ${filters(this)}${this.queue.items.length ? list(this) : empty("No detections.")}</div>
+          ${this.filters([["order", "Order", ORDERS], ["state", "Review", STATES],
+            ["type", "Type", [["", "all"], ...this.labels]], ["min_confidence", "Confidence from", "number"], ["max_confidence", "to", "number"]])}
+          ${this.queue.items.length ? detections(this) : empty("No detections.")}</div>
         <div class="side">${decisions(this)}
-          <review-tuning .job=${this.job.id} .file=${this.file} .session=${this.session}
-            @preview=${(event) => (this.preview = event.detail)} @kept=${this.kept}></review-tuning>
+          ${this.file?.status === "completed" ? html`<review-tuning .job=${this.job.id} .file=${this.file} .session=${this.session}
+            @preview=${(event) => (this.preview = event.detail)} @kept=${this.kept}></review-tuning>` : nothing}
           <review-summary .job=${this.job.id} .labels=${this.labels}></review-summary></div></div>
-      <review-alike .job=${this.job.id} @reject=${this.rejectAlike} @hear=${(event) => this.hear(event.detail)}></review-alike>
+      <review-alike .job=${this.job.id} @reject=${this.rejectAlike} @hear=${(event) => this.play(event.detail)}></review-alike>
       ${help(this.shortcuts)}</div>`;
   }
 
   picture() {
+    const path = filePath(this.params.job, this.file.id);
+    const tool = (key, text, options) => button(this.shortcuts, key, text, { hinted: false, ...options });
     return html`<div class="picture" tabindex="0" role="group" aria-label="Timeline"><console-timeline
-        .base=${filePath(this.params.job, this.file.id)} .clips=${this.clipsOf(this.file.id)} .durationMs=${this.file.duration_ms}
+        .base=${path} .clips=${this.clipsOf(path)} .durationMs=${this.file.duration_ms}
         .labels=${this.labels} .events=${this.events} .preview=${this.preview} .headMs=${this.headMs} .showScores=${!!this.scores}
-        .selected=${this.item?.file_id === this.file.id ? spanOf(this.item) : null} @seek=${this.seek} @pick=${this.pick}></console-timeline></div>
-      <div class="bar tools">${this.tools()}</div>`;
-  }
-
-  tools() {
-    const timeline = () => this.querySelector("console-timeline");
-    const contexts = [["0", "none"], ["500", "0.5 s"], ["2000", "2 s"]];
-    return html`<button class="main" @click=${this.toggle}>${this.playing ? "Stop" : "Play"}</button>
-      ${SWITCHES.map(([name, text]) => html`<button aria-pressed=${!!this[name]} @click=${() => this.flip(name)}>${text}</button> `)}
-      ${select("Context", String(this.contextMs), contexts, (value) => (this.contextMs = Number(value)))}
-      <button @click=${() => timeline().zoom(0.5)} aria-label="Zoom in">+</button>
-      <button @click=${() => timeline().zoom(2)} aria-label="Zoom out">−</button>
-      <button @click=${() => timeline().show(0, this.file.duration_ms)}>Whole file</button>
-      <button @click=${() => this.zoomIn()} ?disabled=${!this.item}>Detection</button>
-      <label>Contrast <input type="range" min="0" max="0.8" step="0.05" value="0.25"
-        @input=${(event) => timeline().tiles?.contrast(Number(event.target.value))}></label>`;
+        .selected=${this.item?.file_id === this.file.id ? spanOf(this.item) : null}
+        @seek=${(event) => this.runFrom(event.detail)} @pick=${this.pick}></console-timeline></div>
+      <div class="bar tools">${tool(" ", this.playing ? "Stop" : "Play", { kind: "main" })}
+        ${SWITCHES.map(([key, text, name]) => tool(key, text, { pressed: !!this[name] }))}
+        ${select("Context", String(this.contextMs), CONTEXTS, (value) => (this.contextMs = Number(value)))}
+        ${tool("+", "+")} ${tool("-", "−")} ${tool("0", "Whole file")} ${tool("z", "Detection")}
+        <label>Contrast <input type="range" min="0" max="0.8" step="0.05" value="0.25"
+          @input=${(event) => this.querySelector("console-timeline").tiles?.contrast(Number(event.target.value))}></label></div>`;
   }
 
   zoomIn() {
+    if (!this.item) return;
     const { start_ms: start, end_ms: end } = spanOf(this.item);
     const margin = Math.max(end - start, 20);
-    this.querySelector("console-timeline").show(start - margin, end + margin);
+    this.querySelector("console-timeline")?.show(start - margin, end + margin);
   }
 }
 

@@ -1,6 +1,6 @@
-import { ApiError, get, query } from "../api.js";
+import { get, query, send } from "../api.js";
 import { bytes, count, date } from "../format.js";
-import { Page, html, list, nothing, state, status } from "../page.js";
+import { Page, html, link, list, nothing, state, status } from "../page.js";
 
 const UNITS = { bytes, seconds: (value) => `${count(Math.round(value / 60))} min`, files: count, uploads: count };
 
@@ -14,9 +14,7 @@ class Status extends Page {
 
   async load() {
     // 503 has the same body: it says what is not ready.
-    const response = await fetch("/readyz", { signal: this.signal }).catch(() => null);
-    if (!response) throw new ApiError(0, "unreachable", "The appliance does not answer.");
-    const checks = (await response.json()).checks ?? {};
+    const { checks = {} } = await (await send("GET", "/readyz", { signal: this.signal, answers: [503] })).json();
     [this.state, this.checks] = [(await get("/api/v1/status", this)).status.toLowerCase(), checks];
     if (!this.may("read")) return false;
     const [usage, jobs, deliveries] = await Promise.all([
@@ -49,7 +47,7 @@ class Status extends Page {
   errors() {
     return html`<h2>Errors</h2>
       ${list("Failed jobs", this.failed, {
-        "Job": (job) => html`<a class="mono" href="#/jobs/${job.id}">${job.id.slice(0, 8)}</a>`, "Model…": (job) => job.model_id,
+        "Job": (job) => link("jobs", job.id), "Model…": (job) => job.model_id,
         "What failed…": (job) => job.error_message, "Changed": (job) => date(job.updated_at),
       }, "No job has failed.")}
       ${this.webhooks.length ? html`<h2>Webhooks that were not delivered</h2>${list("Webhooks", this.webhooks, {

@@ -1,6 +1,6 @@
 import { get, post, query } from "../api.js";
 import { count, date, percent } from "../format.js";
-import { ListPage, Page, announce, html, list, nothing, notice, select, state, status } from "../page.js";
+import { ListPage, Page, announce, field, html, link, list, nothing, notice, select, state, status } from "../page.js";
 
 const JOBS = "/api/v1/training-jobs";
 const PHASES = ["queued", "preparing", "fitting", "evaluating", "exporting"];
@@ -8,6 +8,15 @@ const runs = (job) => PHASES.includes(job.status);
 const phase = (job) => html`<progress max="1" value=${job.progress} aria-label="Progress of ${job.name}, ${job.status}"></progress>`;
 const hours = (number) => `${number.toFixed(number < 10 ? 2 : 0)} h`;
 const alarms = (number) => (number >= 10 ? number.toFixed(0) : String(Number(number.toPrecision(2))));
+
+// The figures of a label: what was found in recordings that people listened to.
+export const FIGURES = {
+  "F1#": (row) => html`${percent(row.f1)}<br><span class="soft">${row.f1_interval.map(percent).join(" to ")}</span>`,
+  "Precision#": (row) => percent(row.precision), "Recall#": (row) => percent(row.recall),
+  "Hits#": (row) => count(row.hits), "Missed#": (row) => count(row.misses), "False alarms#": (row) => count(row.false_alarms),
+  "False alarms an hour#": (row) => (row.false_alarms_per_hour === null ? "unknown" : html`${alarms(row.false_alarms_per_hour)}<br>
+    <span class="soft">below ${alarms(row.false_alarms_per_hour_at_most)}, in ${hours(row.reviewed_hours)}</span>`),
+};
 
 // The list of trainings, and the form for a new one.
 class Trainings extends ListPage {
@@ -40,23 +49,21 @@ class Trainings extends ListPage {
   }
 
   // The button "Check" asks what would be refused; "Train" starts it, if nothing is.
-  async start(event) {
-    event.preventDefault();
-    const form = new FormData(event.target, event.submitter);
+  async start({ name, base_model, mode, labels, alarms, share, action }, data) {
     const body = {
-      name: form.get("name"), dataset_ids: form.getAll("dataset"), base_model: form.get("base_model"), mode: form.get("mode"),
-      labels: form.get("labels").split(",").map((name) => name.trim()).filter(Boolean),
-      max_false_alarms_per_hour: Number(form.get("alarms")), holdout: { share: Number(form.get("share")) / 100 },
+      name, dataset_ids: data.getAll("dataset"), base_model, mode,
+      labels: labels.split(",").map((text) => text.trim()).filter(Boolean),
+      max_false_alarms_per_hour: Number(alarms), holdout: { share: Number(share) / 100 },
     };
-    this.plan = await this.attempt(() => post(`${JOBS}?dry_run=true`, body));
-    if (!this.plan || this.plan.refusals.length || form.get("do") === "check") return;
-    const job = await this.attempt(() => post(JOBS, body));
-    if (!job) return;
+    this.plan = null;
+    this.plan = await post(`${JOBS}?dry_run=true`, body);
+    if (this.plan.refusals.length || action === "check") return;
+    const job = await post(JOBS, body);
     announce("The training is queued.");
     location.hash = `#/training/${job.id}`;
   }
 
-  render() {
+  view() {
     return html`<h1>Training</h1>
       <p>A training makes a model of your own from annotated recordings: it finds the labels that you annotated.</p>${this.failure}
       ${list("Trainings", this.jobs, {
@@ -67,24 +74,24 @@ class Trainings extends ListPage {
         "Begins with…": (job) => job.base_model,
         "Made": (job) => date(job.created_at),
       }, "No trainings yet.")}${this.pager("Newer", "Older")}
-      ${this.datasets ? this.form() : nothing}`;
+      ${this.datasets ? this.newTraining() : nothing}`;
   }
 
-  form() {
-    return html`<form class="card new" @submit=${this.start}><h2>New training</h2>
-      <div class="bar"><label>Name of the model <input name="name" required maxlength="100" pattern="[a-z0-9][a-z0-9._\\-]*"
-          title="Small letters, digits, dots, underscores and hyphens" placeholder="knocks"></label>
-        ${this.datasets.length ? nothing : notice("warn", "There is no dataset yet: a training needs one with annotated recordings.")}</div>
+  newTraining() {
+    return html`<form class="card new" @submit=${this.sent((values, data) => this.start(values, data))}><h2>New training</h2>
+      <div class="bar">${field("Name of the model", "name", { most: 100, pattern: "[a-z0-9][a-z0-9._\\-]*", hint: "knocks" })}
+        <span class="soft">small letters, digits, dots, underscores and hyphens</span></div>
+      ${this.datasets.length ? nothing : notice("warn", "There is no dataset yet: a training needs one with annotated recordings.")}
       <fieldset class="bar" @change=${this.propose}><legend>Datasets to learn from</legend>${this.datasets.map((one) => html`<label>
         <input type="checkbox" name="dataset" value=${one.id}> ${one.name} <span class="soft">(${count(one.audio_count)})</span></label>`)}</fieldset>
-      <div class="bar"><label>Labels, with commas <input name="labels" required maxlength="2000" size="40" autocomplete="off"></label>
-        ${select("Begins with", "artifacts", (this.models ?? []).map((one) => [one.name]), () => {}, "base_model")}
-        ${select("Labels of that model", "append", [["append", "stay"], ["replace", "are left out"]], () => {}, "mode")}</div>
-      <div class="bar"><label>At most <input name="alarms" type="number" min="0.1" max="10000" step="any" value="10" required> false alarms an hour</label>
-        <label>Held out to try it on <input name="share" type="number" min="10" max="50" value="25" required> % of the groups</label></div>
+      <div class="bar">${field("Labels, with commas", "labels", { most: 2000 })}
+        ${select("Begins with", "artifacts", (this.models ?? []).map((one) => one.name), undefined, "base_model")}
+        ${select("Labels of that model", "append", [["append", "stay"], ["replace", "are left out"]], undefined, "mode")}</div>
+      <div class="bar">${field("At most", "alarms", { type: "number", value: 10, least: 0.1, step: "any", unit: "false alarms an hour" })}
+        ${field("Held out to try it on", "share", { type: "number", value: 25, least: 10, unit: "% of the groups" })}</div>
       ${this.plan ? this.planned() : nothing}
-      <div class="bar"><button class="main" name="do" value="train" ?disabled=${this.busy}>Train</button>
-        <button name="do" value="check" ?disabled=${this.busy}>Check only</button></div></form>`;
+      <div class="bar"><button class="main" name="action" value="train" ?disabled=${this.busy}>Train</button>
+        <button name="action" value="check" ?disabled=${this.busy}>Check only</button></div></form>`;
   }
 
   planned() {
@@ -104,10 +111,10 @@ customElements.define("console-trainings", Trainings);
 // A training as it goes on, what came of it, and the jobs that its model did.
 class Training extends Page {
   static needs = "job";
-  static properties = { job: { state: true }, report: { state: true }, uses: { state: true }, promoted: { state: true } };
+  static properties = state("job", "report", "uses", "promoted");
 
   opened() {
-    this.path = `${JOBS}/${encodeURIComponent(this.params.training)}`;
+    this.path = `${JOBS}/${this.params.training}`;
     this.poll(() => this.look());
   }
 
@@ -127,17 +134,18 @@ class Training extends Page {
     return jobs.filter((job) => job.model_id.split("@")[0] === name && job.model_version === version);
   }
 
-  async cancel() {
+  cancel() {
     if (!confirm(`Stop the training of ${this.job.name}?`)) return;
-    await this.attempt(() => post(`${this.path}/cancel`));
-    await this.attempt(() => this.look());
+    this.attempt(async () => {
+      await post(`${this.path}/cancel`);
+      await this.look();
+    });
   }
 
-  async promote() {
+  promote() {
     if (!confirm(`Give ${this.job.model_id} to all tenants? They can use it from then on.`)) return;
     const model = { tenant: this.session.tenant, model_id: this.job.model_id };
-    this.promoted = await this.attempt(() => post("/api/v1/admin/models/promote", model));
-    if (this.promoted) announce("It is a model of all now.");
+    this.attempt(async () => (this.promoted = await post("/api/v1/admin/models/promote", model)));
   }
 
   view() {
@@ -148,7 +156,7 @@ class Training extends Page {
       <div class="card"><dl class="facts"><dt>State</dt><dd>${status(job.status)}</dd>
         <dt>Labels</dt><dd>${job.labels.join(", ")}</dd>
         <dt>Begins with</dt><dd>${job.base_model}, whose labels ${job.mode === "append" ? "stay" : "are left out"}</dd>
-        <dt>Learns from</dt><dd>${job.dataset_ids.map((id) => html`<a class="mono" href="#/datasets/${id}">${id.slice(0, 8)}</a> `)}</dd>
+        <dt>Learns from</dt><dd>${job.dataset_ids.map((id) => html`${link("datasets", id)} `)}</dd>
         <dt>False alarms</dt><dd>at most ${job.max_false_alarms_per_hour} an hour wanted</dd><dt>Made</dt><dd>${date(job.created_at)}</dd></dl>
         ${runs(job) ? this.phases() : nothing}
         <div class="bar">
@@ -169,16 +177,11 @@ class Training extends Page {
 
   results() {
     const { per_label: rows = [], split, controls } = this.report;
-    const interval = ([low, high]) => html`<br><span class="soft">${percent(low)} to ${percent(high)}</span>`;
     return html`<h2>Report</h2>
       <p>Measured on recordings that it never learned from, with the windows and the merging of every job. The ranges hold with 95 % confidence.</p>
       ${list("Report by label", rows, {
         "Label…": (row) => row.label,
-        "F1#": (row) => html`${percent(row.f1)}${interval(row.f1_interval)}`,
-        "Precision#": (row) => percent(row.precision), "Recall#": (row) => percent(row.recall),
-        "Hits#": (row) => count(row.hits), "Missed#": (row) => count(row.misses), "False alarms#": (row) => count(row.false_alarms),
-        "False alarms an hour#": (row) => (row.false_alarms_per_hour === null ? "unknown" : html`${alarms(row.false_alarms_per_hour)}<br>
-          <span class="soft">below ${alarms(row.false_alarms_per_hour_at_most)}, in ${hours(row.reviewed_hours)}</span>`),
+        ...FIGURES,
         "Threshold#": (row) => row.threshold.toFixed(2),
         "Use": (row) => row.use,
       }, "The report has no labels.")}
@@ -191,8 +194,8 @@ class Training extends Page {
       ${this.job.model_id ? html`<h2>Jobs of this model</h2><p>Compare a job with one of another model on the same recordings,
           to hear the places in which they differ.</p>
         ${list("Jobs of this model", this.uses, {
-          "Job": (one) => html`<a class="mono" href="#/jobs/${one.id}">${one.id.slice(0, 8)}</a>`,
-          "State": (one) => status(one.status), "Files#": (one) => count(one.total_files), "Made": (one) => date(one.created_at),
+          "Job": (one) => link("jobs", one.id), "State": (one) => status(one.status), "Files#": (one) => count(one.total_files),
+          "Made": (one) => date(one.created_at),
           "Differences": (one) => html`<a href="#/jobs/${one.id}/compare" aria-label="Compare ${one.id.slice(0, 8)}">Compare</a>`,
         }, "No job has used it yet.")}` : nothing}`;
   }

@@ -7,6 +7,7 @@ import { Uploads } from "../upload/queue.js";
 const SHOWN = 200;
 
 class Upload extends Page {
+  static needs = "models";
   static properties = state("models", "model", "uploads", "over", "ignored");
 
   opened() {
@@ -45,8 +46,7 @@ class Upload extends Page {
     this.uploads.add(files);
   }
 
-  choose(event) {
-    const { files } = event.target;
+  choose({ target: { files } }) {
     this.add(files.length, chosen(files));
   }
 
@@ -58,12 +58,11 @@ class Upload extends Page {
     this.add(Math.max(total, files.length), files);
   }
 
-  render() {
-    if (!this.models) return html`<h1>Upload</h1>${this.failure}`;
+  view() {
     return html`<h1>Upload</h1>${this.failure}
       ${this.job ? html`<p>Files go to the <a href="#/jobs/${this.job.id}">job <span class="mono">${this.job.id.slice(0, 8)}</span></a>
         of the model ${this.job.model_id}. To go on after an interruption, choose the same files again.</p>`
-      : html`<form class="bar">${select("Model", this.model, this.models.map((model) => [model.name]), (name) => (this.model = name))}</form>`}
+      : html`<form class="bar">${select("Model", this.model, this.models.map((model) => model.name), (name) => (this.model = name))}</form>`}
       <div class="drop ${this.over ? "over" : ""}" @dragover=${(event) => { event.preventDefault(); this.over = true; }}
         @dragleave=${() => (this.over = false)} @drop=${this.drop}>
         <p>Drop files or folders here, or choose them.</p>

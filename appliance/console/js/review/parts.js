@@ -1,29 +1,50 @@
-// The list of a review, its filters, and the buttons that decide: the same as the keys do.
+// What a reviewer sees of a queue: the list, and the buttons that decide. Each of them is a key, too.
 import { look, percent, time } from "../format.js";
-import { html, label, nothing, select, status } from "../page.js";
-import { shortcutsOn } from "../keys.js";
+import { button, hint } from "../keys.js";
+import { html, label, nothing, status } from "../page.js";
 import { spanOf, stateOf } from "./queue.js";
 
 const ROWS = 25; // of the list at a time
-const ORDERS = [["", "file and time"], ["lowest", "least certain first"], ["highest", "most certain first"]];
-const STATES = [["", "all"], ["unreviewed"], ["reviewed"], ["confirmed"], ["relabelled"], ["rejected"]];
 
-export function filters(page) {
-  const value = (name) => page.query.get(name) ?? "";
-  const part = (name, text) => html`<label>${text} <input type="number" min="0" max="1" step="0.05" size="5" .value=${value(name)}
-    @change=${(event) => page.goWith({ [name]: event.target.value })}></label>`;
-  return html`<form class="bar" role="search" aria-label="Which detections" @submit=${(event) => event.preventDefault()}>
-    ${select("Order", value("order"), ORDERS, (order) => page.goWith({ order }))}
-    ${select("Review", value("state"), STATES, (state) => page.goWith({ state }))}
-    ${select("Type", value("type"), [["", "all"], ...page.labels.map((name) => [name])], (type) => page.goWith({ type }))}
-    ${part("min_confidence", "Confidence from")} ${part("max_confidence", "to")}</form>`;
+// The keys of the review page: [keys, meaning, action].
+export function shortcuts(page) {
+  const timeline = () => page.querySelector("console-timeline");
+  const relabel = (key) => {
+    const name = page.labels[Number(key) - 1];
+    if (name) page.decide("confirmed", name);
+  };
+  return [
+    [["c"], "Confirm, store, go on and play", () => page.decide("confirmed")],
+    [["x"], "Reject, store, go on and play", () => page.decide("rejected")],
+    [["1", "2", "3", "4", "5", "6", "7", "8", "9"], "It is of the type with this number", relabel],
+    [["a"], "Reject what sounds alike", () => page.alike()],
+    [["u"], "Undo the last decision", () => page.undo()],
+    [["j", "ArrowDown"], "Next", () => page.go(page.index + 1)],
+    [["k", "ArrowUp"], "Previous", () => page.go(page.index - 1)],
+    [[" "], "Play or stop", () => page.toggle()],
+    [["r"], "Play again", () => page.play()],
+    [["l"], "Loop", () => page.flip("looped")],
+    [["s"], "Half speed", () => page.flip("slow")],
+    [["g"], "18 dB louder", () => page.flip("loud")],
+    [["q"], "Start 10 ms earlier", () => page.nudge("reviewed_start_ms", -10)],
+    [["w"], "Start 10 ms later", () => page.nudge("reviewed_start_ms", 10)],
+    [["o"], "End 10 ms earlier", () => page.nudge("reviewed_end_ms", -10)],
+    [["p"], "End 10 ms later", () => page.nudge("reviewed_end_ms", 10)],
+    [["+", "="], "Zoom in", () => timeline()?.zoom(0.5)],
+    [["-"], "Zoom out", () => timeline()?.zoom(2)],
+    [["ArrowLeft"], "Move left", () => timeline()?.pan(-0.25)],
+    [["ArrowRight"], "Move right", () => timeline()?.pan(0.25)],
+    [["v"], "Show the model's scores", () => page.flip("scores")],
+    [["z"], "Zoom to the detection", () => page.zoomIn()],
+    [["0"], "Show the whole file", () => timeline()?.show(0, page.file.duration_ms)],
+    [["?"], "Show the keys", () => page.querySelector("dialog.help").showModal()],
+  ];
 }
 
-export function list(page) {
+export function detections(page) {
   const { queue, index } = page;
   const first = Math.floor(index / ROWS) * ROWS;
   const shown = queue.items.slice(first, first + ROWS);
-  const write = page.may("write");
   return html`<div class="table"><table class="queue" role="grid" aria-rowcount=${queue.total} aria-label="Detections">
     <thead><tr><th scope="col">Type</th><th scope="col" class="name">File</th><th scope="col" class="number">Start</th>
       <th scope="col" class="number">Length</th><th scope="col" class="number">Confidence</th><th scope="col">Review</th></tr></thead>
@@ -31,8 +52,8 @@ export function list(page) {
     <div class="bar"><button ?disabled=${first === 0} @click=${() => page.go(first - ROWS, false)}>Previous</button>
       <span>${first + 1} to ${first + shown.length} of ${queue.total}</span>
       <button ?disabled=${first + ROWS >= queue.total} @click=${() => page.go(first + ROWS, false)}>Next</button>
-      ${write ? html`<button class="danger" @click=${() => page.decideShown("rejected")}>Reject all of the list</button>
-        <button @click=${() => page.decideShown("confirmed")}>Confirm all of the list</button>` : nothing}</div>`;
+      ${page.may("write") ? html`<button class="danger" @click=${() => page.decideAll("rejected")}>Reject all of the list</button>
+        <button @click=${() => page.decideAll("confirmed")}>Confirm all of the list</button>` : nothing}</div>`;
 }
 
 function line(page, item, index) {
@@ -53,18 +74,13 @@ export function decisions(page) {
   const { item } = page;
   if (!item || !page.may("write")) return nothing;
   const span = spanOf(item);
-  const key = (text) => (shortcutsOn() && text ? html` <kbd>${text}</kbd>` : nothing);
-  const edge = (name, ms, letter) => html`<button @click=${() => page.nudge(name, ms)}
-    aria-label="${name === "reviewed_start_ms" ? "Start" : "End"} 10 ms ${ms < 0 ? "earlier" : "later"}">${ms < 0 ? "−" : "+"}${key(letter)}</button>`;
+  const act = (...what) => button(page.shortcuts, ...what);
   return html`<section class="card" aria-label="Decide">
     <p>${label(page.labels, item.detection.artifact_type)} ${percent(item.detection.confidence)}</p>
-    <div class="bar"><button class="main" @click=${() => page.decide("confirmed")}>Confirm${key("c")}</button>
-      <button class="danger" @click=${() => page.decide("rejected")}>Reject${key("x")}</button>
-      <button @click=${() => page.alike()}>Alike …${key("a")}</button>
-      <button @click=${() => page.undo()}>Undo${key("u")}</button></div>
+    <div class="bar">${act("c", "Confirm", { kind: "main" })} ${act("x", "Reject", { kind: "danger" })} ${act("a", "Alike …")} ${act("u", "Undo")}</div>
     <div class="bar relabel" role="group" aria-label="It is another type">${page.labels.map((name) => html`<button
-      @click=${() => page.decide("confirmed", name)}>${label(page.labels, name)}${key(look(page.labels, name).key)}</button>`)}</div>
-    <dl class="facts"><dt>Start</dt><dd>${time(span.start_ms, 3)} ${edge("reviewed_start_ms", -10, "q")} ${edge("reviewed_start_ms", 10, "w")}</dd>
-      <dt>End</dt><dd>${time(span.end_ms, 3)} ${edge("reviewed_end_ms", -10, "o")} ${edge("reviewed_end_ms", 10, "p")}</dd></dl>
-    <button class="plain" @click=${() => page.querySelector("dialog.help").showModal()}>All keys${key("?")}</button></section>`;
+      @click=${() => page.decide("confirmed", name)}>${label(page.labels, name)}${hint(look(page.labels, name).key)}</button>`)}</div>
+    <dl class="facts"><dt>Start</dt><dd>${time(span.start_ms, 3)} ${act("q", "−")} ${act("w", "+")}</dd>
+      <dt>End</dt><dd>${time(span.end_ms, 3)} ${act("o", "−")} ${act("p", "+")}</dd></dl>
+    ${act("?", "All keys", { kind: "plain" })}</section>`;
 }

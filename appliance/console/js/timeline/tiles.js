@@ -1,6 +1,5 @@
 // Spectrogram tiles: grey pictures, coloured here, so that another contrast needs no request.
-import { send } from "../api.js";
-import { wait } from "../poll.js";
+import { query, send, wait } from "../api.js";
 
 const KEPT = 96;
 const AT_ONCE = 2; // of the three requests that the appliance decodes for at a time, one is left for what people hear
@@ -115,9 +114,8 @@ export class Tiles {
 
 // The spectrogram of a recording that has no tiles: one picture of the stretch that is shown.
 export class Strip extends Tiles {
-  // pathOf(start, end) is the URL of a picture.
-  constructor(pathOf, durationMs, rate, signal, changed) {
-    super({ pathOf, durationMs, min_hz: 40, max_hz: rate / 2 }, "", signal, changed);
+  constructor(path, durationMs, rate, signal, changed) {
+    super({ durationMs, min_hz: 40, max_hz: rate / 2 }, path, signal, changed);
   }
 
   draw(context, axis, top, height) {
@@ -130,7 +128,7 @@ export class Strip extends Tiles {
   async load(from, to) {
     this.running++;
     try {
-      this.kept = new Map([["", { ...await this.read(this.pathOf(from, to)), from, to }]]);
+      this.kept = new Map([["", { ...await this.read(query(this.base, { start_ms: from, end_ms: to })), from, to }]]);
       this.changed();
     } catch {
       await wait(2000, this.signal); // the next picture asks again

@@ -12,7 +12,7 @@ const NAMED = ["surface", "text", "soft", "line", "accent", "bad", "warn"];
 class Timeline extends Page {
   static properties = {
     base: {}, clips: {}, durationMs: {}, labels: {}, events: {}, selected: {}, preview: {}, headMs: {}, showScores: {}, lanesOfLabel: {},
-    pictureOf: {}, ...state("readout"),
+    pictures: {}, ...state("readout"),
   };
 
   constructor() {
@@ -116,7 +116,7 @@ class Timeline extends Page {
     try {
       const clip = await clips.get(...stretch);
       if (clips === this.clips) this.samples = { ...clip, startMs: stretch[0], endMs: stretch[1] };
-      if (this.pictureOf) this.tiles ??= new Strip(this.pictureOf, this.durationMs, clip.rate, this.signal, () => this.paint());
+      if (this.pictures) this.tiles ??= new Strip(this.pictures, this.durationMs, clip.rate, this.signal, () => this.paint());
       this.paint();
     } catch {
       // The envelope is drawn instead, and the next picture asks again.

@@ -1,6 +1,5 @@
 // Sends many files, a few at a time. What was sent is noted, so that the same files chosen again go on where they were.
-import { filePath, jobPath, post, remove } from "../api.js";
-import { wait } from "../poll.js";
+import { filePath, jobPath, post, remove, wait } from "../api.js";
 import { sendForm, sendParts } from "./send.js";
 
 const AT_ONCE = 3;

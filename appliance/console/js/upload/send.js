@@ -1,5 +1,5 @@
 // Sends the bytes of one file to storage.
-import { ApiError, filePath, get, here, jobPath, post } from "../api.js";
+import { ApiError, filePath, get, here, jobPath, post, unreachable } from "../api.js";
 import { typeOf } from "./collect.js";
 
 // Post a file as a form. Returns its id.
@@ -47,7 +47,7 @@ function transfer(method, url, body, signal, progress) {
       const problem = (() => { try { return JSON.parse(request.responseText); } catch { return {}; } })();
       reject(new ApiError(request.status, problem.code, problem.detail ?? `Storage answered ${request.status}.`));
     };
-    request.onerror = () => reject(new ApiError(0, "unreachable", "The appliance does not answer."));
+    request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("stopped", "AbortError"));
     signal.addEventListener("abort", () => request.abort());
     request.send(body);
