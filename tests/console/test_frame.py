@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from appliance.services import keys
 from appliance.state.database import Database
@@ -87,6 +87,27 @@ def test_a_new_job_appears_and_an_idle_list_costs_no_body(browser: Browser, appl
         assert idle.value.status in (200, 304)
         job_id = appliance.api.make_job()
         expect(tab.page.get_by_role("link", name=job_id[:8])).to_be_visible()
+
+
+def test_what_was_refused_is_still_said_after_the_next_poll(browser: Browser, appliance: Appliance) -> None:
+    job_id = appliance.api.make_job()
+    appliance.api.upload(job_id, loud_wav())
+
+    def refuse(route: Route) -> None:
+        if route.request.method == "DELETE":
+            route.fulfill(status=409, json={"code": "conflict", "detail": "It has ended."})
+        else:
+            route.continue_()
+
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{job_id}")
+        tab.page.route("**/inference-jobs/*", refuse)
+        tab.page.get_by_role("button", name="Cancel").click()
+        expect(tab.page.get_by_role("alert")).to_have_text("It has ended.")
+        for _ in range(2):  # the next polls
+            with tab.page.expect_response(lambda response: "files=false" in response.url):
+                pass
+        expect(tab.page.get_by_role("alert")).to_have_text("It has ended.")
 
 
 def test_a_job_is_seen_as_it_goes_on(browser: Browser, appliance: Appliance) -> None:

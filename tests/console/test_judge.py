@@ -11,11 +11,8 @@ from tests.contract.test_reviews import NO_MERGING
 from tests.contract.test_training_data import levels_wav
 from tests.support.appliances import Appliance
 
-LEVELS = [
-    0.19,
-    0.15,
-    0.0,
-]  # of three stretches of six seconds: the toy model is sure of the first, and less of the second
+# Of three stretches of six seconds. The toy model is sure of the first, less of the last, and silent between them.
+LEVELS = [0.19, 0.0, 0.15]
 
 
 @pytest.fixture(scope="module")

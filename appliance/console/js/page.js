@@ -53,14 +53,14 @@ export class Page extends LitElement {
 
   // Repeat a question: every second while ask() says that work runs, else every ten, never in a hidden tab.
   async poll(ask) {
-    while (!this.signal.aborted) {
+    for (let failed = null; !this.signal.aborted; ) {
       let running = false;
       try {
         running = await ask();
-        this.problem = null;
+        if (this.problem === failed) this.problem = null; // what else failed stays to be read
       } catch (error) {
         if (this.signal.aborted || error.status === 401) return;
-        this.problem = error;
+        this.problem = failed = error;
         running = error.passes;
       }
       await wait(running ? 1000 : 10_000, this.signal);

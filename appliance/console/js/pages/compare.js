@@ -19,17 +19,19 @@ class Compare extends ListenPage {
   }
 
   requery() {
+    const other = this.query.get("with");
     Object.assign(this, { files: [], types: new Map(), next: null, file: null });
     this.attempt(async () => {
       this.jobs ??= (await jobChoices(this)).filter(([id]) => id !== this.params.job);
       this.names ??= await labelsOf(await get(`${jobPath(this.params.job)}?files=false`, this), this);
-      if (this.query.get("with")) await this.more();
+      if (other) await this.more(other);
     });
   }
 
-  async more() {
-    const path = query(`${jobPath(this.params.job)}/compare`, { with: this.query.get("with"), limit: 100, cursor: this.next });
+  async more(other) {
+    const path = query(`${jobPath(this.params.job)}/compare`, { with: other, limit: 100, cursor: this.next });
     const page = await get(path, this);
+    if (other !== this.query.get("with")) return; // another job was chosen meanwhile
     for (const { artifact_type: name, ...numbers } of page.types) {
       const sum = this.types.get(name) ?? { both: 0, only_here: 0, only_there: 0 };
       for (const key of Object.keys(sum)) sum[key] += numbers[key];
@@ -66,7 +68,7 @@ class Compare extends ListenPage {
           @click=${() => (this.file = file)}>${file.original_filename}</button>`,
         "Only this job#": (file) => unmatched(file.here).length, "Only the other job#": (file) => unmatched(file.there).length,
       }, this.files.length ? "No file differs." : "")}
-      ${this.next ? html`<button @click=${() => this.attempt(() => this.more())}>More files</button>` : nothing}`;
+      ${this.next ? html`<button @click=${() => this.attempt(() => this.more(this.query.get("with")))}>More files</button>` : nothing}`;
   }
 
   // Both jobs in one picture: a lane for each type and job.

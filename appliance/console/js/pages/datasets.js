@@ -78,9 +78,11 @@ class Dataset extends ListenPage {
     return true;
   }
 
-  async forget(annotation) {
-    await this.attempt(() => remove(`${this.pathOf(this.chosen)}/annotations/${annotation.id}`));
-    this.choose(this.chosen);
+  forget(annotation) {
+    return this.attempt(async () => {
+      await remove(`${this.pathOf(this.chosen)}/annotations/${annotation.id}`);
+      await this.choose(this.chosen);
+    });
   }
 
   view() {

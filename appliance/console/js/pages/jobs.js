@@ -78,9 +78,11 @@ class Job extends ListPage {
     return runs(job);
   }
 
-  async cancel() {
-    await this.attempt(() => remove(this.path));
-    this.reload();
+  cancel() {
+    return this.attempt(async () => {
+      await remove(this.path);
+      await this.load();
+    });
   }
 
   async purge() {

@@ -27,10 +27,11 @@ class Judge extends ListenPage {
     });
   }
 
-  // Take stretches, and read the recordings that they are of.
-  async take(stretches) {
+  // Take stretches that were asked for with a query, and read the recordings that they are of.
+  async take(stretches, asked) {
     const ids = [...new Set(stretches.map((one) => one.audio_id))];
     const recordings = await Promise.all(ids.map((id) => get(`${this.path}/audio/${id}`, this)));
+    if (asked !== this.query) return; // something else was chosen meanwhile
     this.recordings = new Map(recordings.map((one) => [one.audio_id, one]));
     this.stretches = stretches;
   }
@@ -79,11 +80,12 @@ class Judge extends ListenPage {
 // Suggestions: stretches to listen to for a label.
 class Next extends Judge {
   async load() {
-    const { job, label: name } = Object.fromEntries(this.query);
+    const asked = this.query;
+    const { job, label: name } = Object.fromEntries(asked);
     this.labels = job ? await labelsOf(await get(`${jobPath(job)}?files=false`, this), this) : [];
     if (!job || !name) return;
     const { suggestions } = await get(query(`${this.path}/suggestions`, { job_id: job, label: name }), this);
-    await this.take(suggestions.map((one) => ({ ...one, label: name })));
+    await this.take(suggestions.map((one) => ({ ...one, label: name })), asked);
   }
 
   // The first click in the picture is where the event begins, the second where it ends.
@@ -135,10 +137,12 @@ const TRUTHS = { present: "it is there", absent: "it is not there", unknown: "no
 // One job, or two side by side, compared with what people annotated.
 class Evaluation extends Judge {
   async load() {
-    const { job, with: other } = Object.fromEntries(this.query);
+    const asked = this.query;
+    const { job, with: other } = Object.fromEntries(asked);
     if (!job) return;
-    this.result = await get(query(`${this.path}/evaluation`, { job_id: job, with: other }), this);
-    await this.take(this.result.differences);
+    const result = await get(query(`${this.path}/evaluation`, { job_id: job, with: other }), this);
+    if (asked === this.query) this.result = result;
+    await this.take(result.differences, asked);
   }
 
   view() {
