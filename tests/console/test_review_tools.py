@@ -78,14 +78,15 @@ def test_a_file_that_failed_says_why_and_has_no_sliders(browser: Browser, applia
 def test_two_jobs_are_compared_by_sight_and_ear(browser: Browser, appliance: Appliance, jobs: tuple[str, str]) -> None:
     with console(browser, appliance) as tab:
         tab.open(f"#/jobs/{jobs[0]}")
+        expect(tab.page.get_by_role("link", name="Compare")).to_be_visible()
         held: list[Route] = []
-        tab.page.route("**/api/v1/models", held.append)
+        tab.page.route("**/api/v1/models", lambda route: held.append(route))
         tab.page.get_by_role("link", name="Compare").click()
         tab.page.get_by_label("with").select_option(jobs[1])  # before all of the page is there
         wait_for(lambda: tab.page.title() and len(held) == 2)
-        tab.page.unroute("**/api/v1/models")
         for route in held:
             route.continue_()
+        tab.page.unroute("**/api/v1/models")
         expect(tab.page.get_by_text("2 files, 2 of them differ, 0 are only in this job.")).to_be_visible()
         expect(tab.page.get_by_role("row", name="loud 0 6 0")).to_be_visible()
         tab.page.get_by_role("button", name="0.wav").click()
