@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from appliance.storage.local_server import all_healthy, child_environment, free_
 from appliance.storage.seam import connection_pool, s3_client, translated
 
 TARGET = "ARRIVALS"  # name of the webhook to which MinIO posts an event for each upload
+
+_FORGOTTEN_SECONDS = (0.2, 0.5, 1.0, 2.0)  # between tries to set up a user
 
 
 class MinioServer:
@@ -150,12 +153,19 @@ def _allow(actions: list[str], resource: str) -> dict:
 
 
 def _make_user(admin: MinioAdmin, policy_name: str, user: Credentials, statements: list[dict]) -> None:
-    """Make a user that may do only what the statements allow. Every step may be repeated."""
+    """Make a user that may do only what the statements allow. Every step may be repeated.
+
+    MinIO reads its users and policies once more after it says that it is ready, and forgets what was set meanwhile.
+    """
     policy = {"Version": "2012-10-17", "Statement": statements}
-    try:
-        with translated(policy_name):
-            admin.policy_add(policy_name, policy=policy)
-            admin.user_add(user.access_key, user.secret_key)
-            admin.policy_set(policy_name, user=user.access_key)
-    except MinioAdminException as error:
-        raise StorageError(f"MinIO refused to set up {policy_name}: {error}.") from error
+    for seconds in (*_FORGOTTEN_SECONDS, None):
+        try:
+            with translated(policy_name):
+                admin.policy_add(policy_name, policy=policy)
+                admin.user_add(user.access_key, user.secret_key)
+                admin.policy_set(policy_name, user=user.access_key)
+            return
+        except MinioAdminException as error:
+            if seconds is None or "XMinioAdminNoSuch" not in str(error):
+                raise StorageError(f"MinIO refused to set up {policy_name}: {error}.") from error
+            time.sleep(seconds)

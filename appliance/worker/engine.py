@@ -5,6 +5,7 @@ It has its lanes, models and temporary files in the node's own data folder, and 
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import threading
@@ -81,16 +82,14 @@ class Engine:
         checkpoint()
         scorers = self._scorers_of(ask.digest)
         with ExitStack() as files:
-            file, spool, archive, look = (
-                files.enter_context(tempfile.TemporaryFile(dir=self._temporary)) for _ in range(4)
-            )
+            file, spool, archive = (files.enter_context(tempfile.TemporaryFile(dir=self._temporary)) for _ in range(3))
             self._reader.fetch(ask.url, ask.etag, file)
             file.flush()
             if ask.config is None:
                 return Answer(transcribe(file, self._decoder(), scorers.transcriber(ask.model), checkpoint), None)
             scorer = scorers.detector(ask.model)
             scratch = (spool, archive) if ask.keep_scores else None
-            look_file = look if ask.look else None
+            look_file = io.BytesIO() if ask.look else None  # it goes to the box with the analysis
             outcome = analyze_file(file, self._decoder(), scorer, ask.config, checkpoint, scratch, look_file)
             archive.seek(0)
             return Answer(outcome.analysis, archive.read() if ask.keep_scores else None)

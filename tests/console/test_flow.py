@@ -63,7 +63,7 @@ def test_the_whole_way(browser: Browser, appliance: Appliance, theme: Any, host:
 def upload(tab: Console) -> str:
     """Upload the recording with the bundled detector. Returns the job's id."""
     tab.page.get_by_role("link", name="Upload").click()
-    tab.page.get_by_label("Model").select_option("artifacts")
+    tab.page.get_by_role("combobox", name="Model").select_option("artifacts")
     tab.page.get_by_label("Files", exact=True).set_input_files(DEMO)
     expect(tab.page.get_by_text("1 of 1 files")).to_be_visible()
     return str(tab.page.evaluate("location.hash.split('job=')[1]"))

@@ -62,6 +62,18 @@ def test_an_address_that_means_nothing_says_so(browser: Browser, appliance: Appl
         tab.heading("Jobs")
 
 
+def test_a_page_that_loads_late_does_not_replace_the_next_one(browser: Browser, appliance: Appliance) -> None:
+    held: list[Route] = []
+    with console(browser, appliance) as tab:
+        tab.page.route("**/pages/models.js", lambda route: held.append(route))
+        tab.open("#/models")
+        tab.open("#/status")
+        tab.heading("Status")
+        held[0].continue_()
+        tab.page.evaluate("url => import(url)", held[0].request.url)
+        tab.heading("Status")
+
+
 def test_a_key_that_is_revoked_leads_to_the_sign_in(browser: Browser, appliance: Appliance) -> None:
     db, name = Database(appliance.data_dir / "appliance.db"), str(uuid.uuid4())
     key = keys.create_key(db, name)

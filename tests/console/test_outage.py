@@ -138,7 +138,7 @@ def test_a_folder_goes_on_after_the_tab_was_closed(browser: Browser, appliance: 
 
     with console(browser, appliance) as tab:
         tab.open("#/upload")
-        tab.page.get_by_label("Model").select_option("loud-frames")
+        tab.page.get_by_role("combobox", name="Model").select_option("loud-frames")
         tab.page.route(POSTS, limited)
         tab.page.get_by_label("A folder").set_input_files(folder)
         expect(tab.page.get_by_text("5 of 12 files")).to_be_visible()
@@ -176,7 +176,7 @@ def test_a_large_file_goes_on_after_the_last_part_that_arrived(
 
     with console(browser, appliance) as tab:
         tab.open("#/upload")
-        tab.page.get_by_label("Model").select_option("loud-frames")
+        tab.page.get_by_role("combobox", name="Model").select_option("loud-frames")
         tab.page.route(PARTS, only_the_first)
         with tab.page.expect_event("requestfailed", is_a_later_part):
             tab.page.get_by_label("Files", exact=True).set_input_files(path)

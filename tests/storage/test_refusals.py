@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import minio.time
 import pytest
+from minio.error import MinioAdminException
 
-from appliance.errors import StorageUnavailable
+from appliance.errors import StorageError, StorageUnavailable
+from appliance.storage import minio_server
 from appliance.storage.access import Credentials
 from appliance.storage.grants import assume_role
 from appliance.storage.seam import connection_pool
@@ -37,3 +40,16 @@ def test_a_user_that_is_not_known_yet_makes_storage_unavailable(minio_storage: R
     unknown = Credentials("unknown", "no-such-secret")
     with pytest.raises(StorageUnavailable, match="403"):
         assume_role(minio_storage.access, unknown, "s3:PutObject", "arn:aws:s3:::audio/a", 60, connection_pool())
+
+
+def test_users_that_minio_forgets_while_it_starts_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was met once in some hundred starts, so it is imitated."""
+    monkeypatch.setattr(minio_server, "_FORGOTTEN_SECONDS", (0.0, 0.0))
+    forgotten = MinioAdminException("404", '{"Code": "XMinioAdminNoSuchPolicy"}')
+    admin = Mock(**{"policy_set.side_effect": [forgotten, forgotten, None]})
+    minio_server._make_user(admin, "appliance-service", Credentials("key", "secret"), [])
+    assert [admin.policy_add.call_count, admin.user_add.call_count, admin.policy_set.call_count] == [3, 3, 3]
+
+    admin = Mock(**{"policy_set.side_effect": forgotten})
+    with pytest.raises(StorageError, match="NoSuchPolicy"):
+        minio_server._make_user(admin, "appliance-service", Credentials("key", "secret"), [])

@@ -78,12 +78,14 @@ class App extends Page {
   // Show the page of the address. The one that is open is kept if only its query changed.
   async show() {
     if (!this.session) return;
-    const [address, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    const { hash } = location;
+    const [address, search = ""] = hash.replace(/^#\/?/, "").split("?");
     const path = address || "jobs";
     const route = ROUTES.find(([pattern]) => pattern.test(path));
     if (!route) return void (location.hash = "#/jobs");
     const [pattern, name, heading, file] = route;
     await import(`./pages/${file}.js`);
+    if (hash !== location.hash || !this.session) return; // somebody went on, or signed out, while the page was loaded
     const before = this.page;
     const kept = before?.at === path;
     const page = kept ? before : document.createElement(`console-${name}`);

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
@@ -62,12 +60,3 @@ class Look:
 
     outline: Outline
     file: BinaryIO
-
-    def __reduce__(self) -> tuple[Callable[..., Look], tuple[Outline, bytes]]:
-        """A node sends the bytes of the file to the box."""
-        self.file.seek(0)
-        return _look_of, (self.outline, self.file.read())
-
-
-def _look_of(outline: Outline, content: bytes) -> Look:
-    return Look(outline, io.BytesIO(content))
