@@ -61,7 +61,7 @@ class Engine:
         return max((scorers.longest_call_seconds() for scorers in [*self._scorers.values()]), default=0.0)
 
     def do(self, asks: Sequence[Ask]) -> list[Reply | ApplianceError]:
-        """Do what is asked, each on a lane, and return a reply or an error for each, in their order."""
+        """Run the asks, each on a lane. Returns a reply or an error for each, in the same order."""
         return list(self._threads.map(self._reply, asks))
 
     def _reply(self, ask: Ask) -> Reply | ApplianceError:

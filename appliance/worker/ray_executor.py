@@ -55,7 +55,7 @@ class EngineActor:
         return self._engine.lanes, self._engine.longest_call_seconds()
 
     def do(self, asks: Sequence[Ask], models: dict[str, tuple[str, list[Any]]]) -> list[Reply | ApplianceError]:
-        """Do what is asked. ``models`` has, by digest, the id of each model and the reference to its files."""
+        """Run the asks. ``models`` maps a digest to the id of the model and the reference to its files."""
         for digest, (model_id, reference) in models.items():
             if not self._engine.has_model(model_id, digest):
                 self._engine.add_model(model_id, ray.get(reference[0]), digest)

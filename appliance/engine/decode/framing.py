@@ -198,7 +198,7 @@ class Mp3Chain:
         for shift in shape.size_shifts:
             num_bits += bits >> shift & 0xFFF
         if not num_bits and (frame[end : end + 4] in (b"Xing", b"Info") or frame[36:40] == b"VBRI"):
-            self._free = None  # it tells of the file, and holds no audio
+            self._free = None  # this frame describes the file and has no audio
             return False
         is_wrong = begin == 6 and self._is_checksum_wrong(frame[2:4] + frame[begin:end], frame[4:6])
         is_gone = self._free is not None and back > self._free
