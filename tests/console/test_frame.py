@@ -66,7 +66,8 @@ def test_a_page_that_loads_late_does_not_replace_the_next_one(browser: Browser, 
     held: list[Route] = []
     with console(browser, appliance) as tab:
         tab.page.route("**/pages/models.js", lambda route: held.append(route))
-        tab.open("#/models")
+        with tab.page.expect_request("**/pages/models.js"):
+            tab.open("#/models")
         tab.open("#/status")
         tab.heading("Status")
         held[0].continue_()
