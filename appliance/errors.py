@@ -163,13 +163,13 @@ class JobCancelled(Conflict):
 
 
 class AnnotationRefused(ApplianceError):
-    """An annotation or a review contradicts another one, ends after its recording, or names an undefined label."""
+    """A label would be both present and absent, or a review ends after its recording or names an undefined label."""
 
     code = "annotation_refused"
 
 
 class TrainingRefused(ApplianceError):
-    """There is too little to learn from, or the choices of a training contradict each other; the message names each."""
+    """Choices or annotations of a training are invalid, or too little can be learned from; the message names each."""
 
     code = "training_refused"
 

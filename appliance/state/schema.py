@@ -1177,6 +1177,16 @@ def m037_cluster(db: Database) -> None:
     )
 
 
+@migrations()
+def m038_hearing_in_the_background(db: Database) -> None:
+    """Audio to be heard that is queued beside analyses, as it once was. The daily chore queues it in the background."""
+    _run(
+        db,
+        "DELETE FROM work WHERE kind = 'hear' AND pool = 'lanes'",
+        "DELETE FROM chores WHERE name = 'unheard audio'",
+    )
+
+
 _TENANT_OF_WORK = """
     CASE kind
         WHEN 'inference' THEN (SELECT j.tenant_id FROM inference_files f JOIN inference_jobs j ON j.id = f.job_id

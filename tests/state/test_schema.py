@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ConfigurationError, DatabaseBusy, StateError
+from appliance.state import chores, inference_files
 from appliance.state import database as database_module
-from appliance.state import inference_files
 from appliance.state.checks import NAMES
 from appliance.state.database import Database, Transaction
 from appliance.state.inference_files import FileDetection
@@ -183,6 +183,19 @@ def test_migrating_again_changes_nothing(db: Database) -> None:
     assert [tuple(row) for row in db.all("SELECT * FROM sqlite_master ORDER BY name")] == before
     assert [row[0] for row in db.all("PRAGMA journal_mode")] == ["wal"]
     assert db.all("PRAGMA foreign_key_check") == []
+
+
+def test_audio_that_was_queued_beside_analyses_is_queued_again_in_the_background(db: Database) -> None:
+    rows = "('hear', 'a', 'lanes', 1, 'd'), ('hear', 'b', 'hearing', 1, 'd'), ('embed', 'a', 'lanes', 1, 'd')"
+    with db.transaction() as tx:
+        tx.change(f"{INSERT_WORK} {rows}")
+        chores.note(tx, "unheard audio")
+        tx.change("DELETE FROM _sqlite_migrations WHERE name = 'm038_hearing_in_the_background'")
+    db.migrate()
+    left = db.all("SELECT kind, subject_id, pool FROM work ORDER BY id")
+    assert [tuple(row) for row in left] == [("hear", "b", "hearing"), ("embed", "a", "lanes")]
+    assert [row[0] for row in db.all("SELECT sum(ready) FROM work_turns WHERE group_id <> ''")] == [2]
+    assert chores.last(db, "unheard audio") is None  # so it runs when the worker starts
 
 
 @pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.9.0", "2.100.0"])

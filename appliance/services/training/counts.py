@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from appliance.engine.training import limits
 from appliance.engine.training.intervals import total_ms
 from appliance.engine.training.split import negatives_of
+from appliance.errors import AnnotationRefused
+from appliance.services.datasets.annotations import Mark, check_contradictions
 from appliance.services.training.snapshot import Heard
 
 
@@ -42,7 +44,7 @@ def count(recordings: Sequence[Heard], label: str) -> LabelCounts:
 
 def lacks(recordings: Sequence[Heard], labels: Iterable[str], least_clean_seconds: float) -> list[str]:
     """Return a sentence for each thing that a training with these labels lacks."""
-    sentences = []
+    sentences = [sentence for recording in recordings for sentence in _invalid(recording)]
     if recordings and len({r.group for r in recordings}) == 1:
         sentences.append("dataset_ids: all recordings are of one group; a training needs several, to hold some out.")
     has_held_out = any(r.held_out is not None for r in recordings)
@@ -97,6 +99,29 @@ def warnings(recordings: Sequence[Heard], labels: Iterable[str]) -> list[str]:
                 f"{label!r} has {counts.clean_seconds / 3600:.1f} hours of reviewed audio without it; below "
                 f"{limits.WARN_CLEAN_SECONDS / 3600:g} its false alarms per hour are hardly known."
             )
+    return sentences
+
+
+def _invalid(recording: Heard) -> list[str]:
+    """Return a sentence if a stretch ends after the recording, and one if a label is present and absent at once.
+
+    Routes refuse such annotations. A database that something else wrote can have them.
+    """
+    sentences, of = [], f"annotations of the recording {recording.audio_id}:"
+    stretches = [*recording.events, *recording.absents, *recording.unsures, *recording.reviewed]
+    late = next((s for s in stretches if s.end_ms > recording.duration_ms), None)
+    if late:
+        sentences.append(
+            f"{of} {late.label!r} from {late.start_ms} to {late.end_ms} ms ends after the recording, which has "
+            f"{recording.duration_ms} ms."
+        )
+    try:
+        check_contradictions(
+            [Mark(s.label, s.start_ms, s.end_ms) for s in recording.events]
+            + [Mark(s.label, s.start_ms, s.end_ms, "absent") for s in recording.absents]
+        )
+    except AnnotationRefused as error:
+        sentences.append(f"{of} {error}")
     return sentences
 
 

@@ -60,6 +60,11 @@ def suggest(
         file, recording = inference_files.find_file(box.db, file_id), audio_rows.find_audio(box.db, audio_id)
         if file is not None and recording is not None:
             stretches += _open_stretches(box, recording, shelf.scores_of(file), label)
+    return choose(stretches, k)
+
+
+def choose(stretches: Sequence[Suggestion], k: int) -> list[Suggestion]:
+    """Return up to ``k`` of the stretches: half the surest, half the least sure, each the best first."""
     surest = _in_turns(sorted(stretches, key=lambda s: -s.confidence), (k + 1) // 2)
     rest = set(stretches).difference(surest)
     # 0.5 is where a calibrated model does not know.

@@ -5,8 +5,11 @@
 FOLDER takes the recordings: minutes of speech and music of the packages for evaluation that scripts/train/fetch
 fetches, into which keystrokes (bucklespring-data), notifications (lomiri-sounds), thumps and muffled stretches are
 mixed, but for a third of the minutes. A track, or a minute of speech, is a group. Each training learns from so many
-EVENTS of each label (10, 25 and 50) and is measured on the same other groups, in which no sound is one that was learned
-from. It prints a line of JSON and the model card for each.
+EVENTS of each label (60, 50 and 10) and is measured on the same other groups, in which no sound is one that was learned
+from. It prints a line of JSON and the model card for each. A training that was ended goes on when it is called again.
+
+``suggestions`` of the line are for each label and number of stretches of 6 s: how many of those that would be suggested
+in the other groups have the label, and how many of as many random ones would.
 """
 
 from __future__ import annotations
@@ -18,22 +21,29 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import soundfile
 import soxr
 
 from appliance.engine.decode.parent import DecodeLimits
+from appliance.engine.models.manifest import Manifest
+from appliance.engine.models.store import ModelStore
+from appliance.engine.scoring.levels import TOP, Levels
+from appliance.engine.training import evaluate
 from appliance.engine.training.request import Phase, Stretch, TrainingRecording, TrainingRequest
 from appliance.engine.training.run import train
-from training.places import ARTIFACTS, CACHE
+from appliance.services.training.suggestions import STRETCH_MS, Suggestion, choose
+from training.places import CACHE, MODEL_STORE
 
-BASE = "0.1.1"
+BASE = "artifacts"
 RATE_HZ = 32_000
 MINUTE = 60 * RATE_HZ
 LABELS = ("keystroke", "notification", "thump", "muffled")
 EVENTS_A_MINUTE = 2  # of each label, in minutes that have any
-EVENTS = (50, 10, 25)
+EVENTS = (60, 50, 10)
+SUGGESTED = (20, 140)  # stretches
 HELD_OUT = 60  # minutes
 MUSIC = ("drascula-music", "lincity-ng-data", "pushover-data", "unknown-horizons", "widelands-data")
 EVALUATION = CACHE / "sources" / "evaluate"
@@ -150,6 +160,33 @@ def write(path: Path, x: np.ndarray, group: str, events: tuple[Stretch, ...], *,
     )
 
 
+class Kept(evaluate._Kept):
+    """Remembers the levels of all recordings that are evaluated, in their order."""
+
+    of_all: ClassVar[list[list[Levels]]] = []
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        Kept.of_all.append(self._pieces)
+
+
+def gain(recordings: list[TrainingRecording], label: str, column: int, count: int) -> tuple[int, float]:
+    """Return how many of so many suggested stretches have a label, and of as many random ones."""
+    stretches, positive = [], set()
+    for recording, pieces in zip(recordings, Kept.of_all, strict=True):
+        starts_us = np.concatenate([piece.edges_us[:-1] for piece in pieces])
+        levels = np.concatenate([piece.levels[column] for piece in pieces])
+        for start_ms in range(0, recording.duration_ms - STRETCH_MS + 1, STRETCH_MS):
+            first, last = np.searchsorted(starts_us, [1000 * start_ms, 1000 * (start_ms + STRETCH_MS)])
+            confidence = float(levels[first:last].max()) / TOP
+            end_ms = start_ms + STRETCH_MS
+            stretches.append(Suggestion(recording.id, recording.group, start_ms, end_ms, confidence, "surest"))
+            if any(e.label == label and e.start_ms < end_ms and start_ms < e.end_ms for e in recording.events):
+                positive.add((recording.id, start_ms))
+    suggested = choose(stretches, count)
+    return sum((s.audio_id, s.start_ms) in positive for s in suggested), count * len(positive) / len(stretches)
+
+
 def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others: list[TrainingRecording]) -> None:
     """Train with the first recordings that have so many events of each label, and print how it went."""
     with_events = np.cumsum([EVENTS_A_MINUTE * bool(recording.events) for recording in fitted])
@@ -159,13 +196,14 @@ def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others
         version="1.0.0",
         labels=LABELS,
         mode="append",
-        base_model=ARTIFACTS / BASE,
+        base_model=ModelStore(MODEL_STORE).resolve(BASE).folder,
         recordings=(*some, *others),
         limits=DecodeLimits(),
         min_reviewed_seconds=0.0,
         cache=folder / "cache",
     )
     began: dict[Phase, float] = {}
+    evaluate._Kept, Kept.of_all = Kept, []
 
     def progress(phase: Phase, share: float) -> None:
         began.setdefault(phase, time.process_time())
@@ -174,6 +212,7 @@ def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others
     answer = train(request, folder / f"work-{num_events}", progress, lambda: False)
     report = answer.report
     ends = [*[*began.values()][1:], time.process_time()]
+    heard = [recording for recording in others if recording.id not in report["split"]["left_out_copies"]]
     print(
         json.dumps(
             {
@@ -184,6 +223,12 @@ def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others
                 "alarms_per_hour": {row["label"]: row["false_alarms_per_hour"] for row in report["per_label"]},
                 "calibration_error": report["calibration_error"],
                 "controls": report["controls"],
+                "suggestions": {
+                    label: {count: gain(heard, label, position - len(LABELS), count) for count in SUGGESTED}
+                    for position, label in enumerate(LABELS)
+                }
+                if Kept.of_all
+                else None,
                 "cpu_s": {phase: round(end - start) for (phase, start), end in zip(began.items(), ends, strict=True)},
             }
         )

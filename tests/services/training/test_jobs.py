@@ -92,6 +92,20 @@ def test_what_is_all_positive_is_refused(trainer: Box) -> None:
     ]
 
 
+def test_annotations_that_no_route_would_take_are_refused(trainer: Box) -> None:
+    dataset_id = new_dataset(trainer)
+    audio_id = add_recording(trainer, dataset_id, minutes=4.0)
+    with trainer.db.transaction() as tx:
+        annotation_rows.insert_annotations(tx, audio_id, [("late", "knock", 239_900, 240_001, "unsure")])
+        annotation_rows.insert_annotations(tx, audio_id, [("no", "knock", 1050, 1200, "absent")])
+    assert refusals(trainer, [dataset_id]) == [
+        f"annotations of the recording {audio_id}: 'knock' from 239900 to 240001 ms ends after the recording, which "
+        "has 240000 ms.",
+        f"annotations of the recording {audio_id}: artifact_type: 'knock' would be absent from 1050 to 1200 ms and "
+        "present from 1000 to 1100 ms, which overlap.",
+    ]
+
+
 def test_choices_that_contradict_each_other_are_refused(trainer: Box) -> None:
     dataset_id = new_dataset(trainer)
     assert refusals(trainer, [dataset_id], base_model="none")[0].startswith("base_model: There is no model 'none'")
