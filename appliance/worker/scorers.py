@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from appliance.config import Settings
-from appliance.engine.models.calibration import calibrate
+from appliance.engine.models.calibration import calibrate, parallel_of
 from appliance.engine.models.gpu_options import GpuOptions
 from appliance.engine.models.runtime import Provider
 from appliance.engine.models.session import Parallel, Session, Slot
@@ -86,10 +86,9 @@ class Scorers:
             return self._loaded[key]
 
     def _load(self, model: StoredModel, use: str, score: Callable[[Slot, int], np.ndarray]) -> Scorer:
-        how, is_patient = self._how, use == BACKGROUND
-        if self._provider == "cpu" and is_patient:  # a call that has begun cannot give way, so some cores stay free
-            whole = how if isinstance(how, Parallel) else Parallel.of(0, 0)
-            how = Parallel(max(1, whole.calls // 2), whole.threads)
+        how, is_patient = self._how or parallel_of(self._settings, model), use == BACKGROUND
+        if isinstance(how, Parallel) and is_patient:  # a call that has begun cannot give way, so some cores stay free
+            how = Parallel(max(1, how.calls // 2), how.threads)
         session = Session(model, self._provider, self._settings.batch_size, how)
         if session.provider == "cpu" and self._cores is None and not is_patient:
             self._cores = threading.Semaphore(session.calls)
