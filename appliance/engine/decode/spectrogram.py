@@ -45,7 +45,7 @@ class TileMaker:
         """Add (num_samples, num_channels) float32."""
         channels = np.nan_to_num(block.T, posinf=0.0, neginf=0.0)
         self._samples = channels if self._samples is None else np.concatenate([self._samples, channels], axis=1)
-        step = max(1, 2**18 // self._column)  # columns at once: a compromise of overhead and memory
+        step = max(1, 2**16 // self._column)  # columns at once: the spectra of more do not fit the caches
         while self._samples.shape[1] >= step * self._column + 2 * MARGIN:
             self._take(step)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from appliance.engine.decode.decoder import Decoder
 from appliance.engine.decode.png import from_png, to_png
 from appliance.engine.decode.spectrogram import (
     HEIGHT,
@@ -16,6 +21,7 @@ from appliance.engine.decode.spectrogram import (
     row_edges_hz,
     samples_per_column,
 )
+from tests.support.encoded_files import noise, wav
 
 RATE = 48_000
 
@@ -81,3 +87,20 @@ def test_a_picture_survives_png() -> None:
     np.testing.assert_array_equal(from_png(to_png(picture)), picture)
     with pytest.raises(ValueError, match="picture"):
         from_png(to_png(picture)[:60])
+
+
+@pytest.mark.slow  # it starts a decoder process
+def test_a_process_that_makes_tiles_keeps_its_memory(decoder: Decoder, recording: Callable[..., Path]) -> None:
+    """To get every array from the kernel anew, 60,000 pages for a tile, took half of its time."""
+    path = recording(wav(noise(RATE, 90), RATE))
+    with path.open("rb") as file:
+        outline = decoder.look(file, io.BytesIO()).outline
+        decoder.tile(file, 3, 0, outline)
+        before = pages_of(decoder)
+        decoder.tile(file, 3, 0, outline)
+    assert pages_of(decoder) - before < 10_000
+
+
+def pages_of(decoder: Decoder) -> int:
+    """How many pages of memory the decoder's process got from the kernel so far."""
+    return int(Path(f"/proc/{decoder.pid}/stat").read_text().rpartition(")")[2].split()[7])
