@@ -240,11 +240,22 @@ SEEN = """async (link) => {
   for (;;) {
     await new Promise(requestAnimationFrame);
     const timeline = document.querySelector("console-timeline");
-    if (timeline?.peaks && timeline.events.length && timeline.frames.length
+    if (timeline?.peaks && timeline.events.length && timeline.canvas && !timeline.painting
       && timeline.peaks.columns(timeline.axis).low.every((value) => !Number.isNaN(value))) break;
   }
   const sizes = performance.getEntriesByType("resource").filter((one) => one.startTime > began);
   return [performance.now() - began, sizes.reduce((sum, one) => sum + one.transferSize, 0)];
+}"""
+
+# Notes how long the work of each frame takes from now on.
+TIME_FRAMES = """() => {
+  window.frameTimes = [];
+  const ask = window.requestAnimationFrame;
+  window.requestAnimationFrame = (work) => ask((now) => {
+    const began = performance.now();
+    work(now);
+    window.frameTimes.push(performance.now() - began);
+  });
 }"""
 
 
@@ -269,12 +280,12 @@ def long(appliance: Appliance, browser: Browser, path: Path) -> str:
         whole = page.evaluate(DRAWN, None) + seen
         timeline = "document.querySelector('console-timeline')"
         page.locator("canvas").hover()
-        page.evaluate(f"{timeline}.frames.length = 0")
+        page.evaluate(TIME_FRAMES)
         while page.evaluate(f"{timeline}.axis.msPerPx") > 1000 / 48_000:
             page.mouse.wheel(0, -120)
             page.wait_for_timeout(20)
         wait_for(lambda: page.evaluate(f"Boolean({timeline}.samples)"))
-        frames, per_px = page.evaluate(f"[{timeline}.frames, {timeline}.axis.msPerPx]")
+        frames, per_px = page.evaluate(f"[frameTimes, {timeline}.axis.msPerPx]")
         starts = (int(start) for start in random.integers(0, 21_590_000, 60))
         tiles = [page.evaluate(DRAWN, start) for start in starts]
     return (

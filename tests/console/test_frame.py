@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from appliance.services import keys
 from appliance.state.database import Database
 from tests.console.pages import console
-from tests.support.appliances import Appliance
+from tests.support.appliances import Appliance, wait_for
 from tests.support.toy_recordings import loud_wav
 
 EVIL = '"><img src=x onerror="window.broken = 1"><b>.wav'
@@ -65,9 +65,9 @@ def test_an_address_that_means_nothing_says_so(browser: Browser, appliance: Appl
 def test_a_page_that_loads_late_does_not_replace_the_next_one(browser: Browser, appliance: Appliance) -> None:
     held: list[Route] = []
     with console(browser, appliance) as tab:
-        tab.page.route("**/pages/models.js", lambda route: held.append(route))
-        with tab.page.expect_request("**/pages/models.js"):
-            tab.open("#/models")
+        tab.page.route("**/pages/speech.js", lambda route: held.append(route))
+        tab.open("#/speech")
+        wait_for(lambda: tab.page.title() and held)  # the page was asked for, and its file is on its way
         tab.open("#/status")
         tab.heading("Status")
         held[0].continue_()
@@ -133,6 +133,6 @@ def test_a_job_is_seen_as_it_goes_on(browser: Browser, appliance: Appliance) -> 
         tab.page.get_by_role("link", name=job_id[:8]).click()
         tab.heading(job_id)
         api.finished_file(job_id, api.send(job_id, loud_wav(), name="matins.wav"))
-        expect(tab.page.get_by_role("link", name="matins.wav")).to_be_visible(timeout=30_000)
+        expect(tab.page.get_by_role("link", name="matins.wav")).to_be_visible()
         row = tab.page.get_by_role("row", name="matins.wav")
         expect(row).to_contain_text("completed")

@@ -53,12 +53,12 @@ def test_a_reviewer_loses_and_doubles_nothing(browser: Browser, appliance: Appli
         tab.page.route(WRITES, refuse)
         decide(tab, 6, 12)
         expect(tab.page.get_by_text("to be stored")).to_be_visible()
+        wait_for(lambda: tab.page.title() and refused)
         tab.page.reload()  # what waits is kept, and the outage goes on
         expect(tab.page.get_by_text("6 to be stored")).to_be_visible()
         expect(tab.page.locator("tr[aria-rowindex='12']")).to_contain_text("confirmed")
         tab.page.unroute(WRITES)
         expect(tab.page.get_by_text("to be stored")).to_have_count(0)
-        assert refused
         tab.page.reload()
         tab.page.locator("tr[aria-rowindex='13']").click()
         decide(tab, 12, DETECTIONS)
@@ -113,8 +113,14 @@ def test_rejecting_a_whole_list_is_one_step_to_undo(browser: Browser, appliance:
         tab.page.get_by_role("button", name="Reject all of the list").click()
         expect(tab.page.get_by_text(f"{len(SPANS)} rejected", exact=True)).to_have_count(1)
         wait_for(lambda: verdicts_of(api, job_id) == {"rejected"})  # the page is ahead of the appliance
+        tab.page.route(WRITES, lambda route: route.abort())
         tab.page.locator("tr[aria-selected=true]").focus()
         tab.page.keyboard.press("u")
+        expect(tab.page.get_by_text("1 to be stored")).to_be_visible()
+        tab.page.reload()  # what was taken back is not shown again
+        expect(tab.page.locator("table.queue tbody tr")).to_have_count(len(SPANS))
+        expect(tab.page.locator("table.queue .rejected")).to_have_count(0)
+        tab.page.unroute(WRITES)
         expect(tab.page.get_by_text("0 rejected")).to_be_visible()
         wait_for(lambda: verdicts_of(api, job_id) == {None})
 

@@ -1,7 +1,6 @@
 // The frame around the pages: who is signed in, where to go, what is announced to screen readers.
-import { forget, remove, send } from "./api.js";
-import { Page, html, nothing, select, state } from "./page.js";
-import "./pages/login.js";
+import { forget, post, remove, send } from "./api.js";
+import { Page, html, nothing, notice, select, state } from "./page.js";
 
 // An address, the page and the title that it means, and the file of the page, which is loaded when it is first opened.
 const ROUTES = [
@@ -12,21 +11,53 @@ const ROUTES = [
   [/^upload$/, "upload", "Upload", "upload"],
   [/^datasets$/, "datasets", "Datasets", "datasets"],
   [/^datasets\/(?<dataset>[^/]+)$/, "dataset", "Dataset", "datasets"],
-  [/^datasets\/(?<dataset>[^/]+)\/next$/, "next", "What to annotate next", "judge"],
-  [/^datasets\/(?<dataset>[^/]+)\/evaluation$/, "evaluation", "Evaluation", "judge"],
+  [/^datasets\/(?<dataset>[^/]+)\/next$/, "next", "What to annotate next", "datasets"],
+  [/^datasets\/(?<dataset>[^/]+)\/evaluation$/, "evaluation", "Evaluation", "datasets"],
   [/^speech$/, "speech", "Speech", "speech"],
   [/^speech\/(?<transcript>[^/]+)$/, "transcript", "Transcript", "speech"],
-  [/^rules$/, "rules", "Rules", "rules"],
-  [/^models$/, "models", "Models", "models"],
+  [/^rules$/, "rules", "Rules", "appliance"],
+  [/^models$/, "models", "Models", "appliance"],
   [/^training$/, "trainings", "Training", "training"],
   [/^training\/(?<training>[^/]+)$/, "training", "Training", "training"],
-  [/^status$/, "status", "Status", "status"],
-  [/^admin$/, "admin", "Keys and tenants", "admin"],
+  [/^status$/, "status", "Status", "appliance"],
+  [/^admin$/, "admin", "Keys and tenants", "appliance"],
 ];
 const PLACES = [
   ["jobs", "Jobs"], ["upload", "Upload", "write"], ["datasets", "Datasets"], ["speech", "Speech"],
   ["models", "Models"], ["training", "Training"], ["status", "Status"], ["admin", "Keys", "admin"],
 ];
+
+class Login extends Page {
+  static properties = { reason: {} };
+
+  async signIn({ key }) {
+    try {
+      this.dispatchEvent(new CustomEvent("signed-in", { detail: await post("/console/session", { key: key.trim() }) }));
+      return true;
+    } catch (error) {
+      this.querySelector("input").select();
+      throw error;
+    }
+  }
+
+  view() {
+    return html`<h1>Console</h1>
+      <p class="soft">Sign in with an API key of this appliance. The key is sent once and not stored in the browser.</p>
+      ${this.reason ? notice("warn", this.reason) : nothing}
+      <form class="card" method="post" @submit=${this.sent((values) => this.signIn(values))}>
+        <label class="field"><span>API key</span>
+          <input type="password" name="key" autocomplete="current-password" required maxlength="200" spellcheck="false"></label>
+        ${this.failure}
+        <button class="main" ?disabled=${this.busy}>Sign in</button>
+      </form>`;
+  }
+
+  firstUpdated() {
+    this.querySelector("input").focus();
+  }
+}
+
+customElements.define("console-login", Login);
 
 class App extends Page {
   static properties = state("session", "page", "reason", "theme", "said");
@@ -67,7 +98,6 @@ class App extends Page {
 
   async signOut() {
     await remove("/console/session").catch(() => {});
-    this.reason = "You are signed out.";
     this.leave("You are signed out.");
   }
 

@@ -7,9 +7,8 @@ const LONGEST_MS = 30_000;
 const KEPT = 24;
 const HEADER_BYTES = 58; // of a clip, which is a WAV file of 32-bit floats
 
-// Clips of the recording at a path.
 export class Clips {
-  constructor(path) {
+  constructor(path) { // of a recording
     this.path = path;
     this.kept = new Map();
   }
@@ -129,23 +128,36 @@ export class ListenPage extends ListPage {
   player = new Player();
   clips = new Map();
 
+  constructor() {
+    super();
+    this.player.addEventListener("play", () => this.follow());
+  }
+
+  // The picture, if there is one, shows the place that is heard.
+  follow() {
+    cancelAnimationFrame(this.frame);
+    const place = this.player.placeMs;
+    const timeline = this.querySelector("console-timeline");
+    if (place === null || !timeline) return;
+    timeline.headMs = place;
+    this.heard?.(place);
+    this.frame = requestAnimationFrame(() => this.follow());
+  }
+
   closed() {
     this.player.stop();
   }
 
-  // The clips of the recording at a path.
   clipsOf(path) {
     if (!this.clips.has(path)) this.clips.set(path, new Clips(path));
     return this.clips.get(path);
   }
 
-  // Play a stretch of the recording at a path.
   hear(path, startMs, endMs) {
     const from = Math.max(0, startMs);
     return this.attempt(() => this.player.play(this.clipsOf(path), from, Math.min(endMs, from + LONGEST_MS)));
   }
 
-  // Play the recording at a path from a place to its end.
   run(path, fromMs, durationMs) {
     return this.attempt(() => this.player.run(this.clipsOf(path), fromMs, durationMs));
   }

@@ -1,6 +1,5 @@
 import { filePath, get, jobPath, query } from "../api.js";
-import { count, percent, time } from "../format.js";
-import { html, label, list, nothing, select, state } from "../page.js";
+import { count, html, label, list, nothing, percent, select, state, time } from "../page.js";
 import { ListenPage } from "../player.js";
 import "../timeline/timeline.js";
 import { jobChoices, labelsOf } from "./jobs.js";

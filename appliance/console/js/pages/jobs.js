@@ -1,6 +1,5 @@
 import { get, jobPath, query, remove } from "../api.js";
-import { count, date, time } from "../format.js";
-import { ListPage, html, label, link, list, nothing, notice, state, status } from "../page.js";
+import { ListPage, count, date, html, label, link, list, nothing, notice, state, status, time } from "../page.js";
 
 const STATUSES = [["", "all"], "pending", "processing", "completed", "failed", "cancelled"];
 const FILE_STATUSES = STATUSES.toSpliced(2, 0, "queued");
@@ -16,7 +15,7 @@ const progress = (job) => html`<progress max=${job.total_files || 1} value=${job
 
 class Jobs extends ListPage {
   static needs = "jobs";
-  static properties = state("jobs", "next");
+  static properties = state("jobs");
 
   opened() {
     this.poll(() => this.look());
@@ -31,9 +30,7 @@ class Jobs extends ListPage {
   }
 
   async load() {
-    const asked = Object.fromEntries(this.query);
-    const page = await get(query("/api/v1/inference-jobs", { limit: 50, ...asked, cursor: this.cursor }), this);
-    [this.jobs, this.next] = [page.inference_jobs, page.next_cursor];
+    this.jobs = (await this.part("/api/v1/inference-jobs", 50, Object.fromEntries(this.query))).inference_jobs;
   }
 
   view() {
@@ -45,20 +42,19 @@ class Jobs extends ListPage {
         "Job": (job) => link("jobs", job.id), "Model…": (job) => job.model_id, "Status": (job) => status(job.status),
         "Files#": (job) => count(job.total_files), "Failed#": (job) => count(job.failed_files), "Progress": progress,
         "Made": (job) => date(job.created_at),
-      }, "No jobs.")}${this.pager("Newer", "Older")}`;
+      }, "No jobs.")}${this.pager}`;
   }
 }
 
 customElements.define("console-jobs", Jobs);
 
-// A job: its files, their verdicts, and what can be done with it.
 class Job extends ListPage {
   static needs = "job";
-  static properties = state("job", "files", "next");
+  static properties = state("job", "files");
 
   opened() {
     this.path = jobPath(this.params.job);
-    this.poll(() => this.load());
+    super.opened();
   }
 
   reload() {
@@ -69,9 +65,8 @@ class Job extends ListPage {
   async load() {
     const job = await get(`${this.path}?files=false`, this);
     if (job !== this.shown) { // the ETag says that nothing changed
-      const asked = Object.fromEntries(this.query);
-      const page = await get(query(`${this.path}/files`, { limit: 100, ...asked, cursor: this.cursor }), this);
-      [this.files, this.next, this.shown] = [page.files, page.next_cursor, job];
+      this.files = (await this.part(`${this.path}/files`, 100, Object.fromEntries(this.query))).files;
+      this.shown = job;
     }
     this.labels ??= await labelsOf(job, this);
     this.job = job;
@@ -115,7 +110,7 @@ class Job extends ListPage {
         "Detections#": (file) => `${count(file.detection_count)}${file.detections_truncated ? "+" : ""}`,
         "By type": (file) => html`<div class="chips">${countsOf(file.detections).map(([name, number]) =>
           html`<span>${label(this.labels, name)} ${number}</span>`)}</div>`,
-      }, "No files.")}${this.pager("Previous files", "More files")}`;
+      }, "No files.")}${this.pager}`;
   }
 
   actions() {
@@ -140,7 +135,6 @@ function countsOf(detections) {
   return [...numbers].sort((a, b) => b[1] - a[1]);
 }
 
-// The jobs that can be chosen, for select.
 export async function jobChoices(page) {
   const { inference_jobs: jobs } = await get("/api/v1/inference-jobs?limit=200", page);
   const names = jobs.map((job) => [job.id, `${job.model_id} · ${date(job.created_at)} · ${count(job.total_files)} files · ${job.id.slice(0, 8)}`]);

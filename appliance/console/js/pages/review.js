@@ -1,12 +1,8 @@
 import { filePath, get, jobPath, query } from "../api.js";
-import { count, percent, time } from "../format.js";
-import { button, help, press } from "../keys.js";
-import { announce, empty, html, nothing, notice, select, state } from "../page.js";
+import { announce, count, empty, html, nothing, notice, percent, select, state, time } from "../page.js";
 import { ListenPage } from "../player.js";
-import { Decisions, Outbox } from "../review/decisions.js";
-import { decisions, detections, shortcuts } from "../review/parts.js";
-import { Queue, spanOf } from "../review/queue.js";
-import "../review/panels.js";
+import { button, decisions, detections, help, press, shortcuts } from "../review/parts.js";
+import { Decisions, Outbox, Queue, spanOf } from "../review/queue.js";
 import "../timeline/timeline.js";
 import { labelsOf } from "./jobs.js";
 
@@ -19,19 +15,15 @@ const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_t
 class Review extends ListenPage {
   static needs = "queue";
   static properties = state(
-    "job", "file", "reviews", "index", "headMs", "preview", "waiting", "late", "contextMs", "playing", "slow", "loud", "looped", "scores"
+    "job", "file", "reviews", "index", "headMs", "preview", "contextMs", "playing", "slow", "loud", "looped", "scores"
   );
 
   opened() {
     Object.assign(this, { index: 0, headMs: null, contextMs: 500, path: jobPath(this.params.job) });
-    this.player.addEventListener("play", () => this.sounds());
+    this.player.addEventListener("play", () => (this.playing = true));
     this.player.addEventListener("stop", () => (this.playing = false));
     this.outbox = new Outbox(this.session.tenant);
-    this.outbox.addEventListener("change", () => (this.waiting = this.outbox.size));
-    this.outbox.addEventListener("late", (event) => (this.late = event.detail.message));
-    this.outbox.addEventListener("refused", (event) => (this.problem = event.detail));
-    this.outbox.addEventListener("empty", () => this.stored());
-    this.waiting = this.outbox.size;
+    this.outbox.addEventListener("change", () => this.delivered());
     this.decisions = new Decisions(this.params.job, this.outbox);
     this.shortcuts = shortcuts(this);
     this.requery();
@@ -111,18 +103,6 @@ class Review extends ListenPage {
     else this.runFrom(this.headMs ?? 0);
   }
 
-  sounds() {
-    this.playing = true;
-    const step = () => {
-      const place = this.player.placeMs;
-      const timeline = this.querySelector("console-timeline");
-      if (place === null || !timeline) return;
-      timeline.headMs = place;
-      requestAnimationFrame(step);
-    };
-    step();
-  }
-
   // Switch something on or off: how it sounds, or what is shown.
   flip(name) {
     this[name] = !this[name];
@@ -182,15 +162,16 @@ class Review extends ListenPage {
     this.play();
   }
 
-  async stored() {
-    this.late = null;
-    const path = query(`${this.path}/review-queue`, { limit: 1 });
-    const page = await get(path, this).catch(() => null);
+  async delivered() {
+    const { refused, waiting } = this.outbox;
+    if (refused) [this.problem, this.outbox.refused] = [refused, null];
+    this.requestUpdate();
+    if (waiting.length) return;
+    const page = await get(query(`${this.path}/review-queue`, { limit: 1 }), this).catch(() => null);
     if (page && this.queue) this.queue.progress = page.progress;
     this.requestUpdate();
   }
 
-  // The settings of a file were kept: its detections are others now.
   async kept() {
     this.file = await this.attempt(() => get(filePath(this.params.job, this.file.id), this)) ?? this.file;
     this.preview = null;
@@ -215,14 +196,15 @@ class Review extends ListenPage {
 
   view() {
     const { progress } = this.queue;
+    const { late, waiting } = this.outbox;
     return html`<div class="review" @keydown=${(event) => press(event, this.shortcuts)}>
       <h1>${this.file ? this.file.original_filename || this.file.id : "Review"}</h1>
       <div class="bar"><a href="#/jobs/${this.job.id}">Job ${this.job.id.slice(0, 8)}</a>
         <label>Reviewed <progress max=${progress.total || 1} value=${progress.reviewed}></progress></label>
         <span class="progress">${count(progress.reviewed)} of ${count(progress.total)}: ${count(progress.confirmed)} confirmed,
           ${count(progress.relabelled)} relabelled, ${count(progress.rejected)} rejected</span>
-        ${this.waiting ? html`<span class="status queued">
-          ${this.waiting} to be stored${this.late ? ` – ${this.late}` : ""}</span>` : nothing}
+        ${waiting.length ? html`<span class="status queued">
+          ${waiting.length} to be stored${late ? ` – ${late}` : ""}</span>` : nothing}
         ${this.query.get("file") ? html`<button @click=${() => this.goWith({ file: "" })}>All files of the job</button>` : nothing}</div>
       ${this.failure}
       ${this.file?.error_message ? notice("bad", this.file.error_message) : nothing}
@@ -251,7 +233,7 @@ class Review extends ListenPage {
         ${select("Context", String(this.contextMs), CONTEXTS, (value) => (this.contextMs = Number(value)))}
         ${tool("+", "+")} ${tool("-", "−")} ${tool("0", "Whole file")} ${tool("z", "Detection")}
         <label>Contrast <input type="range" min="0" max="0.8" step="0.05" value="0.25"
-          @input=${(event) => this.querySelector("console-timeline").tiles?.contrast(Number(event.target.value))}></label></div>`;
+          @input=${(event) => this.querySelector("console-timeline").contrast(Number(event.target.value))}></label></div>`;
   }
 
   zoomIn() {

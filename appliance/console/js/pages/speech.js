@@ -1,6 +1,5 @@
 import { get, post, query, send } from "../api.js";
-import { date, time } from "../format.js";
-import { ListPage, html, link, list, nothing, notice, state, status } from "../page.js";
+import { ListPage, date, html, link, list, nothing, notice, state, status, time } from "../page.js";
 import { ListenPage } from "../player.js";
 import "../timeline/timeline.js";
 
@@ -13,11 +12,7 @@ const runs = (transcript) => ["queued", "processing"].includes(transcript.status
 const stateOf = (transcript) => status(transcript.status === "error" ? "failed" : transcript.status);
 
 class Speech extends ListPage {
-  static properties = state("transcripts", "next");
-
-  opened() {
-    this.poll(() => this.load());
-  }
+  static properties = state("transcripts");
 
   async load() {
     const { transcripts } = await get(query(TRANSCRIPTS, { limit: PAGE, before_id: this.cursor }), this);
@@ -36,7 +31,7 @@ class Speech extends ListPage {
         this.busy ? "Sending …" : "Transcribe", ({ file }) => this.transcribe(file)) : nothing}
       ${list("Transcripts", this.transcripts, {
         "Transcript": (one) => link("speech", one.id), "State": stateOf, "Made": (one) => date(one.created), "Error…": (one) => one.error,
-      }, "No transcripts.")}${this.pager("Newer", "Older")}`;
+      }, "No transcripts.")}${this.pager}`;
   }
 }
 
@@ -49,7 +44,6 @@ class Transcript extends ListenPage {
 
   opened() {
     this.path = `${TRANSCRIPTS}/${this.params.transcript}`;
-    this.player.addEventListener("play", () => this.follow());
     this.poll(async () => {
       this.transcript = await get(this.path, this);
       return runs(this.transcript);
@@ -67,16 +61,9 @@ class Transcript extends ListenPage {
   }
 
   // The word that is heard is marked, and the picture moves along.
-  follow() {
-    const step = () => {
-      const place = this.player.placeMs;
-      if (place === null || !this.isConnected) return;
-      const word = this.transcript.words.findLastIndex((one) => one.start <= place);
-      if (word >= 0 && word !== this.word) this.word = word;
-      this.querySelector("console-timeline").headMs = place;
-      requestAnimationFrame(step);
-    };
-    step();
+  heard(place) {
+    const word = this.transcript.words.findLastIndex((one) => one.start <= place);
+    if (word >= 0) this.word = word;
   }
 
   updated(changed) {

@@ -1,6 +1,5 @@
 import { get, post, query } from "../api.js";
-import { count, date, percent } from "../format.js";
-import { ListPage, Page, announce, field, html, link, list, nothing, notice, select, state, status } from "../page.js";
+import { ListPage, Page, announce, count, date, field, html, link, list, nothing, notice, percent, select, state, status } from "../page.js";
 
 const JOBS = "/api/v1/training-jobs";
 const PHASES = ["queued", "preparing", "fitting", "evaluating", "exporting"];
@@ -18,18 +17,16 @@ export const FIGURES = {
     <span class="soft">below ${alarms(row.false_alarms_per_hour_at_most)}, in ${hours(row.reviewed_hours)}</span>`),
 };
 
-// The list of trainings, and the form for a new one.
 class Trainings extends ListPage {
-  static properties = state("jobs", "next", "datasets", "models", "plan");
+  static properties = state("jobs", "datasets", "models", "plan");
 
   opened() {
-    this.poll(() => this.load());
+    super.opened();
     if (this.may("write")) this.attempt(() => this.choices());
   }
 
   async load() {
-    const page = await get(query(JOBS, { limit: 50, cursor: this.cursor }), this);
-    [this.jobs, this.next] = [page.items, page.next_cursor];
+    this.jobs = (await this.part(JOBS, 50)).items;
     return this.jobs.some(runs);
   }
 
@@ -48,7 +45,7 @@ class Trainings extends ListPage {
     labels.value = this.proposed = [...new Set(chosen.flatMap((one) => one.artifact_types.map((type) => type.name)))].join(", ");
   }
 
-  // The button "Check" asks what would be refused; "Train" starts it, if nothing is.
+  // "Check" asks what would be refused; "Train" starts it, if nothing is.
   async start({ name, base_model, mode, labels, alarms, share, action }, data) {
     const body = {
       name, dataset_ids: data.getAll("dataset"), base_model, mode,
@@ -73,7 +70,7 @@ class Trainings extends ListPage {
         "Labels…": (job) => job.labels.join(", "),
         "Begins with…": (job) => job.base_model,
         "Made": (job) => date(job.created_at),
-      }, "No trainings yet.")}${this.pager("Newer", "Older")}
+      }, "No trainings yet.")}${this.pager}
       ${this.datasets ? this.newTraining() : nothing}`;
   }
 
@@ -108,7 +105,6 @@ class Trainings extends ListPage {
 
 customElements.define("console-trainings", Trainings);
 
-// A training as it goes on, what came of it, and the jobs that its model did.
 class Training extends Page {
   static needs = "job";
   static properties = state("job", "report", "uses", "promoted");

@@ -1,5 +1,5 @@
-// The detections of a job in the order in which they are reviewed, read page by page.
-import { get, jobPath, query } from "../api.js";
+// The detections of a job in the order in which they are reviewed, and what a reviewer decides about them.
+import { get, jobPath, query, send, wait } from "../api.js";
 
 const PAGE = 100;
 
@@ -8,8 +8,7 @@ export class Queue {
     Object.assign(this, { job, filters, overlay, signal, items: [], cursor: null, ended: false });
   }
 
-  // Read one more page. Returns whether there was one.
-  async more() {
+  async more() { // returns whether there was more
     if (this.ended) return false;
     this.reading ??= this.read().finally(() => (this.reading = null));
     await this.reading;
@@ -51,4 +50,115 @@ export function stateOf({ detection, review }) {
   if (!review) return "unreviewed";
   if (review.verdict === "rejected") return "rejected";
   return (review.reviewed_type ?? detection.artifact_type) === detection.artifact_type ? "confirmed" : "relabelled";
+}
+
+const BATCH = 500;
+
+// Each decision can be undone, and waits until the appliance has it.
+export class Decisions {
+  constructor(job, outbox) {
+    Object.assign(this, { job, outbox, past: [] });
+  }
+
+  // Decide about items in one step: { verdict, reviewed_type, reviewed_start_ms, reviewed_end_ms }.
+  decide(items, changes) {
+    this.past.push(items.map((item) => [item, item.review]));
+    for (const item of items) item.review = reviewOf(item, changes);
+    this.store(items);
+  }
+
+  // Take the last step back. Returns its first item, or null.
+  undo() {
+    const step = this.past.pop();
+    if (!step) return null;
+    const gone = step.filter(([, before]) => !before).map(([item]) => ({ file_id: item.file_id, id: item.review.id }));
+    for (const [item, before] of step) item.review = before;
+    this.store(step.map(([item]) => item).filter((item) => item.review), gone);
+    return step[0][0];
+  }
+
+  // Show on items what was decided about them but is not stored yet.
+  overlay(items) {
+    const known = new Map(items.map((item) => [`${item.file_id}/${item.review?.id ?? idOf(item.detection)}`, item]));
+    for (const { body } of this.outbox.waiting) {
+      const { delete: gone = [], reviews = [] } = body ?? {};
+      for (const row of [...gone, ...reviews]) {
+        const item = known.get(`${row.file_id}/${row.id}`);
+        if (item) item.review = row.verdict ? row : null;
+      }
+    }
+  }
+
+  // gone are reviews that are taken back: { file_id, id }.
+  store(items, gone = []) {
+    const rows = items.map((item) => ({ ...bodyOf(item.review), file_id: item.file_id, id: item.review.id }));
+    const one = rows.length + gone.length === 1 ? [...rows, ...gone][0] : null;
+    for (let at = 0; at < Math.max(rows.length, gone.length); at += BATCH) {
+      const body = { reviews: rows.slice(at, at + BATCH), delete: gone.slice(at, at + BATCH) };
+      this.outbox.put(`${jobPath(this.job)}/reviews/batch`, body, one ? `${one.file_id}/${one.id}` : `${Date.now()}/${at}`);
+    }
+  }
+}
+
+function reviewOf({ detection, review }, changes) {
+  const { artifact_type, start_ms, end_ms } = review ?? detection;
+  const kept = review ?? { id: idOf(detection), comment: "", reviewed_type: null, reviewed_start_ms: null, reviewed_end_ms: null };
+  return { ...kept, artifact_type, start_ms, end_ms, ...changes };
+}
+
+// The id of a first review comes from what it is about: whoever decides again, in whatever tab, replaces it.
+function idOf({ artifact_type: type, start_ms: start, end_ms: end }) {
+  const hash = [...type].reduce((sum, letter) => Math.imul(sum ^ letter.codePointAt(0), 16777619), 2166136261);
+  return `${start}-${end}-${(hash >>> 0).toString(16)}`;
+}
+
+const FIELDS = ["artifact_type", "start_ms", "end_ms", "verdict", "reviewed_type", "reviewed_start_ms", "reviewed_end_ms", "comment"];
+const bodyOf = (review) => Object.fromEntries(FIELDS.map((name) => [name, review[name]]));
+
+// Changes that people made wait here until the appliance has them: through an outage, and through a reload.
+export class Outbox extends EventTarget {
+  constructor(name) {
+    super();
+    this.name = `outbox:${name}`;
+    this.waiting = JSON.parse(localStorage.getItem(this.name) ?? "[]");
+    this.deliver();
+  }
+
+  // A newer change takes the place of one of the same name that still waits.
+  put(path, body, name) {
+    const busy = this.sending ? 1 : 0;
+    this.waiting = this.waiting.filter((one, index) => index < busy || one.name !== name);
+    this.waiting.push({ method: "POST", path, body, name });
+    this.changed();
+    this.deliver();
+  }
+
+  changed() {
+    localStorage.setItem(this.name, JSON.stringify(this.waiting));
+    this.dispatchEvent(new CustomEvent("change"));
+  }
+
+  async deliver() {
+    if (this.sending) return;
+    this.sending = true;
+    for (let pause = 500; this.waiting.length; ) {
+      const { method, path, body } = this.waiting[0];
+      try {
+        await send(method, path, { body });
+        [pause, this.late] = [500, null];
+      } catch (error) {
+        if (error.passes) {
+          this.late = error.message; // why it takes longer
+          this.changed();
+          await wait(error.retrySeconds * 1000 || (pause = Math.min(2 * pause, 8000)));
+          continue;
+        }
+        if (error.status === 401) break; // it goes on after the next sign-in
+        this.refused = error;
+      }
+      this.waiting.shift();
+      this.changed();
+    }
+    this.sending = false;
+  }
 }

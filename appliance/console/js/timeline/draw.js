@@ -1,14 +1,91 @@
-// Draws the picture: axis, envelope, spectrogram and a lane for each label, all on one time axis.
-import { time } from "../format.js";
+// The time axis, and the picture on it: envelope, spectrogram and a lane for each label.
+import { time } from "../page.js";
 
 export const AXIS = 22;
 export const ENVELOPE = 90;
 export const SPECTROGRAM = 130;
+const [MIDDLE, HALF] = [AXIS + ENVELOPE / 2, ENVELOPE / 2 - 2]; // of the envelope
 export const lanesTop = AXIS + ENVELOPE + SPECTROGRAM + 4;
 export const laneOf = ({ showScores }) => (showScores ? 36 : 16);
 export const heightOf = (scene) => lanesTop + Math.max(1, scene.labels.length) * laneOf(scene) + 2;
+const LEAST_MS_PER_PX = 1 / 400; // beyond one sample a pixel at every rate
+const STEPS = [1, 2, 5];
 
-// scene: { axis, peaks, tiles, samples, labels, events, selected, preview, headMs, colours, showScores, scores }
+// Which part of the recording the picture shows. All times are in ms, all places in CSS pixels.
+export class Axis {
+  constructor(durationMs = 1, width = 1) {
+    this.durationMs = durationMs;
+    this.width = width;
+    this.startMs = 0;
+    this.msPerPx = durationMs / width;
+  }
+
+  get endMs() {
+    return this.startMs + this.width * this.msPerPx;
+  }
+
+  toX(ms) {
+    return (ms - this.startMs) / this.msPerPx;
+  }
+
+  toMs(x) {
+    return this.startMs + x * this.msPerPx;
+  }
+
+  // Fit the picture to a new width; the left edge stays.
+  resize(width) {
+    const whole = this.msPerPx >= (this.durationMs / this.width) * 0.999;
+    this.width = Math.max(1, width);
+    if (whole) this.show(0, this.durationMs);
+    else this.move(0);
+  }
+
+  show(startMs, endMs) {
+    this.msPerPx = Math.max((endMs - startMs) / this.width, LEAST_MS_PER_PX);
+    this.startMs = startMs;
+    this.move(0);
+  }
+
+  // Zoom by a factor, so that the time at a place stays there.
+  zoom(factor, x = this.width / 2) {
+    const ms = this.toMs(x);
+    const widest = this.durationMs / this.width;
+    this.msPerPx = Math.min(Math.max(this.msPerPx * factor, LEAST_MS_PER_PX), widest);
+    this.startMs = ms - x * this.msPerPx;
+    this.move(0);
+  }
+
+  move(ms) {
+    const last = this.durationMs - this.width * this.msPerPx;
+    this.startMs = Math.max(0, Math.min(this.startMs + ms, last));
+  }
+
+  // Scroll so that a stretch is seen.
+  reveal(startMs, endMs) {
+    const margin = 0.1 * this.width * this.msPerPx;
+    if (startMs >= this.startMs + margin / 4 && endMs <= this.endMs - margin / 4) return;
+    const middle = (startMs + endMs) / 2;
+    this.startMs = middle - (this.width * this.msPerPx) / 2;
+    this.move(0);
+  }
+
+  // Marks of the axis, about one every 90 px: [{ ms, text digits }].
+  ticks() {
+    const wanted = 90 * this.msPerPx;
+    let step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400].map((s) => s * 1000).find((ms) => ms >= wanted);
+    if (wanted < 1000) {
+      const unit = 10 ** Math.floor(Math.log10(wanted));
+      step = STEPS.map((factor) => factor * unit).find((ms) => ms >= wanted) ?? 10 * unit;
+    }
+    step ??= 28_800_000;
+    const digits = Math.max(0, Math.ceil(-Math.log10(step / 1000) - 1e-9));
+    const marks = [];
+    for (let n = Math.ceil(this.startMs / step - 1e-9); n * step <= this.endMs; n++) marks.push(n * step);
+    return { step, digits, marks };
+  }
+}
+
+// scene is the timeline.
 export function draw(context, scene) {
   const { axis, colours } = scene;
   const height = heightOf(scene);
@@ -54,19 +131,17 @@ function columnsOf({ axis, samples }) {
 }
 
 function drawEnvelope(context, { axis, colours }, { low, high }) {
-  const [middle, half] = [AXIS + ENVELOPE / 2, ENVELOPE / 2 - 2];
   context.fillStyle = colours.accent;
   context.beginPath();
   for (let x = 0; x < axis.width; x++) {
     if (Number.isNaN(low[x])) continue;
-    const top = middle - high[x] * half;
-    context.rect(x, top, 1, Math.max(1, middle - low[x] * half - top)); // silence is a line
+    const top = MIDDLE - high[x] * HALF;
+    context.rect(x, top, 1, Math.max(1, MIDDLE - low[x] * HALF - top)); // silence is a line
   }
   context.fill();
 }
 
 function drawSamples(context, { axis, samples, colours }) {
-  const [middle, half] = [AXIS + ENVELOPE / 2, ENVELOPE / 2 - 2];
   const pxPerSample = 1000 / samples.rate / axis.msPerPx;
   const first = Math.max(0, Math.floor(((axis.startMs - samples.startMs) / 1000) * samples.rate) - 1);
   context.strokeStyle = colours.accent;
@@ -75,7 +150,7 @@ function drawSamples(context, { axis, samples, colours }) {
     const last = Math.min(channel.length, Math.ceil(((axis.endMs - samples.startMs) / 1000) * samples.rate) + 2);
     context.beginPath();
     for (let i = first; i < last; i++) {
-      const [x, y] = [axis.toX(samples.startMs + (i * 1000) / samples.rate), middle - channel[i] * half];
+      const [x, y] = [axis.toX(samples.startMs + (i * 1000) / samples.rate), MIDDLE - channel[i] * HALF];
       if (i === first) context.moveTo(x, y);
       else context.lineTo(x, y);
       if (pxPerSample > 5) context.fillRect(x - 1.5, y - 1.5, 3, 3);
@@ -159,7 +234,7 @@ function drawScale(context, { axis, tiles }) {
   const bottom = AXIS + ENVELOPE + SPECTROGRAM;
   context.font = "11px system-ui, sans-serif";
   for (const hz of [100, 300, 1000, 3000, 10_000, 30_000].filter((one) => one < tiles.max_hz)) {
-    const y = bottom - tiles.part(hz) * SPECTROGRAM;
+    const y = Math.max(bottom - tiles.part(hz) * SPECTROGRAM, AXIS + ENVELOPE + 7);
     const text = hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`;
     context.fillStyle = "rgb(0 0 0 / .55)";
     context.fillRect(axis.width - 46, y - 7, 46, 14);

@@ -1,11 +1,8 @@
 // The picture of one recording: <console-timeline>. Wheel and pinch zoom, drag moves, a click places the head.
 import { get, query, whenMade } from "../api.js";
-import { time } from "../format.js";
-import { Page, html, nothing, state } from "../page.js";
-import { Axis } from "./axis.js";
-import { AXIS, ENVELOPE, SPECTROGRAM, draw, heightOf, laneOf, lanesTop } from "./draw.js";
-import { Peaks } from "./peaks.js";
-import { Strip, Tiles } from "./tiles.js";
+import { Page, html, nothing, state, time } from "../page.js";
+import { AXIS, Axis, ENVELOPE, SPECTROGRAM, draw, heightOf, laneOf, lanesTop } from "./draw.js";
+import { Peaks, Strip, Tiles } from "./levels.js";
 
 const NAMED = ["surface", "text", "soft", "line", "accent", "bad", "warn"];
 
@@ -17,7 +14,7 @@ class Timeline extends Page {
 
   constructor() {
     super();
-    Object.assign(this, { labels: [], lanesOfLabel: 1, events: [], headMs: null, axis: new Axis(), frames: [] });
+    Object.assign(this, { labels: [], lanesOfLabel: 1, events: [], headMs: null, axis: new Axis() });
   }
 
   opened() {
@@ -57,7 +54,8 @@ class Timeline extends Page {
       const waveform = await (await whenMade(`${this.base}/waveform`, { signal })).json();
       this.peaks = new Peaks(waveform, changed);
       this.paint();
-      this.tiles = new Tiles(await (await whenMade(`${this.base}/spectrogram`, { signal })).json(), `${this.base}/spectrogram`, signal, changed);
+      const path = `${this.base}/spectrogram`;
+      this.tiles = new Tiles(await (await whenMade(path, { signal })).json(), path, signal, changed, this.floor);
     } catch (error) {
       if (error.name !== "AbortError") this.problem = error;
     }
@@ -93,12 +91,9 @@ class Timeline extends Page {
     requestAnimationFrame(() => {
       this.painting = false;
       if (!this.colours || !this.isConnected) return;
-      const began = performance.now();
       this.loadSamples();
       this.loadScores();
       draw(this.canvas.getContext("2d"), this);
-      this.frames.push(performance.now() - began);
-      if (this.frames.length > 600) this.frames.shift();
     });
   }
 
@@ -143,6 +138,11 @@ class Timeline extends Page {
     } finally {
       this.reading = false;
     }
+  }
+
+  contrast(floor) {
+    this.floor = floor; // of the next recording, too
+    this.tiles?.contrast(floor);
   }
 
   zoom(factor, x = undefined) {
