@@ -5,8 +5,10 @@ Ray starts several processes for itself. They run in a session of their own and 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -207,9 +209,28 @@ def _folder(data_dir: Path) -> Iterator[Path]:
     """Yield a new folder for Ray, in the data folder if its path is short enough for sockets."""
     inside = data_dir.absolute() / "run"
     inside.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _remove_left(inside)
     parent = inside if len(str(inside)) <= LONGEST_FOLDER - len("/ray-12345678") else None
-    with tempfile.TemporaryDirectory(prefix="ray-", dir=parent, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=parent, ignore_cleanup_errors=True) as folder, _held(folder):
         yield Path(folder)
+
+
+def _remove_left(inside: Path) -> None:
+    """Remove the folders whose makers were killed, so that nobody holds them."""
+    for left in inside.glob("ray-*"):
+        with suppress(OSError), _held(left):
+            shutil.rmtree(left)
+
+
+@contextmanager
+def _held(folder: str | Path) -> Iterator[None]:
+    """Hold a folder until the block ends or this process does. Raises BlockingIOError if another one holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _for_ever(output: str, join: Join) -> str:

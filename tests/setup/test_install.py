@@ -88,7 +88,10 @@ def test_it_is_installed_upgraded_brought_back_and_removed(source: Path, machine
     assert len(re.findall(r"shown this once: ak_\S+", first)) == 1
     assert "ak_" not in install(source, machine)
     assert "or a node" in install(source, machine, "--cluster", "--node", "b", "--token-file", source, status=1)
+    drop_in = machine / "etc" / "systemd" / "system" / "appliance-worker.service.d" / "with-nodes.conf"
+    assert not drop_in.parent.exists()
     install(source, machine, "--cluster")
+    assert drop_in.is_file()
     bootstraps = machine / "opt" / "appliance" / "current" / "bootstraps"
     assert bootstraps.read_text().split() == ["runtime", "cluster"]
     assert (machine / "etc" / "systemd" / "system" / "appliance-head.service").is_file()

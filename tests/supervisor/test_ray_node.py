@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -53,3 +55,15 @@ def test_a_node_whose_token_others_can_read_does_not_start(tmp_path: Path, monke
     cluster.make_token(tmp_path)
     cluster.token_file(tmp_path).chmod(0o644)
     assert "Other users can read the token file" in refusal(tmp_path)
+
+
+def test_what_a_killed_node_left_is_removed_and_what_another_uses_is_kept() -> None:
+    data_dir = Path(tempfile.mkdtemp(prefix="r-"))  # a short path, as Ray needs for its sockets
+    try:
+        left = data_dir / "run" / "ray-left" / "session"
+        left.mkdir(parents=True)
+        with ray_node._folder(data_dir) as used, ray_node._folder(data_dir) as other:
+            assert {*(data_dir / "run").iterdir()} == {used, other}
+        assert not [*(data_dir / "run").iterdir()]
+    finally:
+        shutil.rmtree(data_dir)
