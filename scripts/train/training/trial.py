@@ -5,7 +5,7 @@
 FOLDER takes the recordings: minutes of speech and music of the packages for evaluation that scripts/train/fetch
 fetches, into which keystrokes (bucklespring-data), notifications (lomiri-sounds), thumps and muffled stretches are
 mixed, but for a third of the minutes. A track, or a minute of speech, is a group. Each training learns from so many
-EVENTS of each label (50 and 10) and is measured on the same other groups, in which no sound is one that was learned
+EVENTS of each label (10 and 50) and is measured on the same other groups, in which no sound is one that was learned
 from. It prints a line of JSON and the model card for each. A training that was ended goes on when it is called again.
 
 ``suggestions`` of the line are for each label and number of stretches of 6 s: how many of those that would be suggested
@@ -42,7 +42,7 @@ RATE_HZ = 32_000
 MINUTE = 60 * RATE_HZ
 LABELS = ("keystroke", "notification", "thump", "muffled")
 EVENTS_A_MINUTE = 2  # of each label, in minutes that have any
-EVENTS = (50, 10)
+EVENTS = (10, 50)
 SUGGESTED = (20, 140)  # stretches
 HELD_OUT = 30  # minutes
 MUSIC = ("drascula-music", "lincity-ng-data", "pushover-data", "unknown-horizons", "widelands-data")
