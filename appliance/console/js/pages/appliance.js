@@ -44,7 +44,7 @@ class Models extends Page {
 customElements.define("console-models", Models);
 
 const RULES = "/api/v1/verdict-rules";
-const MEASURES = { longest_ms: "the longest lasts over (ms)", total_ms: "all together last over (ms)", count: "there are more than" };
+const MEASURES = { longest_ms: "the longest in ms is over", total_ms: "all together in ms are over", count: "their number is over" };
 
 // The rules of a tenant: they say which files pass, and which must be looked at or recorded again.
 class Rules extends Page {
