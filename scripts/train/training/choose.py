@@ -12,6 +12,7 @@ from functools import partial
 
 import av
 import numpy as np
+import onnxruntime
 import soxr
 import torch
 from evaluation.build import build, set_folder
@@ -92,9 +93,8 @@ class Scores(nn.Module):
         return evened(probabilities(self.student(features, low)))
 
 
-def scores(student: Student) -> list[np.ndarray]:
-    """Return the uncalibrated scores (frames, labels) of each file of the part."""
-    every, numbers = rows()
+def scorer(student: Student) -> onnxruntime.InferenceSession:
+    """Return a session from ``rows`` (batch, ROW) float32 to the uncalibrated ``scores`` (batch, T, labels)."""
     path = WORK / f"scores-{os.getpid()}.onnx"
     torch.onnx.export(
         Scores(student).eval(),
@@ -108,6 +108,13 @@ def scores(student: Student) -> list[np.ndarray]:
     )
     ort = session(path, 1)
     path.unlink()
+    return ort
+
+
+def scores(student: Student) -> list[np.ndarray]:
+    """Return the uncalibrated scores (frames, labels) of each file of the part."""
+    every, numbers = rows()
+    ort = scorer(student)
     starts = range(0, len(every), 4)
     parts = [ort.run(None, {"rows": every[start : start + 4].astype(np.float32)})[0] for start in starts]
     windowed, ends = np.concatenate(parts), np.cumsum(numbers)

@@ -23,8 +23,8 @@ from training.lean_front_end import FEATURE_CHANNELS, LOW_BINS, LeanFrontEnd
 from training.places import ARTIFACTS, WORK
 from training.sources import pool_of
 
-# Of each split: its seed, and whether every clip of it is clean.
-SPLITS = {"fit": (1, False), "clean": (7, True)}
+# Of each split: its seed, and what ``make_clip`` is asked for.
+SPLITS = {"fit": (1, {}), "dense": (8, {"dense": True}), "clean": (7, {"always_clean": True})}
 TEACHER = "0.1.1"
 # The teacher's logits of an event, of its names, of clipping and hum, and of overload: the means over its networks.
 LOGITS = tuple(f"/network/ReduceMean{suffix}_output_0" for suffix in ("", "_1", "_2", "_3"))
@@ -64,20 +64,20 @@ def taught(waveform: np.ndarray) -> np.ndarray:
     return np.concatenate([sure[0], named / named.sum(0), *sure[1:]]).T
 
 
-def lesson_of(clip: Clip) -> np.ndarray:
-    """Return a clip's record: a scalar of RECORD. The teacher is not asked about a clean clip, for nothing is there."""
+def lesson_of(clip: Clip, ask: bool = True) -> np.ndarray:
+    """Return a clip's record: a scalar of RECORD. The teacher is never asked about a clean clip: nothing is there."""
     audio = (np.round(clip.audio * 32767).clip(-32768, 32767) / 32768).astype(np.float32)
     out = np.zeros((), RECORD)
     out["row"], out["truth"] = features(audio), targets(clip)
-    if clip.spans:
+    if ask and clip.spans:
         out["taught"] = np.round(taught(audio) * 255)
     return out
 
 
 def lesson(split: str, index: int) -> np.ndarray:
     """Return the record of clip ``index`` of a split."""
-    seed, always_clean = SPLITS[split]
-    return lesson_of(make_clip(np.random.default_rng((seed, index)), pool_of("fit"), always_clean))
+    seed, wanted = SPLITS[split]
+    return lesson_of(make_clip(np.random.default_rng((seed, index)), pool_of("fit"), **wanted), split == "fit")
 
 
 def shard(split: str, first: int) -> Path:
