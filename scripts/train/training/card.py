@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from training.labels import LABELS
@@ -44,12 +45,56 @@ def _package_row(package: str, use: str) -> str:
     return f"| {package} | {version} | {LICENCES[package]} | {use} |"
 
 
-def write_card(path: Path, figures: dict) -> None:
-    """Write the card. An evaluation that is already in it is of another graph, so its section is left to be filled."""
-    packages = [_package_row(p, "fitting") for p in FIT_PACKAGES]
-    packages += [_package_row(p, "development: comparing runs, calibration") for p in DEV_PACKAGES]
+def fitted_on() -> list[str]:
+    """Return the table's rows of the packages that networks are fitted to."""
+    return [_package_row(package, "fitting") for package in FIT_PACKAGES]
+
+
+def development_packages() -> list[str]:
+    return [_package_row(package, "development: comparing runs, calibration") for package in DEV_PACKAGES]
+
+
+def development(figures: dict) -> str:
+    """Return the section of the figures on the development split, by which a network of 0.1 is calibrated."""
     alarms = ", ".join(f"{label} {count}" for label, count in figures["alarms"].items())
-    shifts = ", ".join(f"{label} {shift:+.1f}" for label, shift in figures["shifts"].items())
+    return f"""## Development figures
+Measured on rendered clips of the development packages. The network was not fitted to them, but the calibration was,
+and their faults come from the same injector as in training. So these figures flatter the model. Threshold 0.5, merge
+200 ms, minimum 50 ms.
+
+{figures["table"]}
+
+On clean audio of the same packages (recordings, plain or through a lossy coder, and rendered lookalikes):
+{figures["alarms_per_hour"]:.1f} false alarms an hour on {figures["clean_hours"]:.1f} h ({alarms}).
+
+Expected calibration error of event maxima, calibrated on one half of the development split and measured on the other:
+{figures["calibration_error"]:.3f}. The curves were shifted in logits by {_shifts(figures)}: the highest
+macro-F1 with at most {figures["most_alarms_per_hour"]:g} false alarms an hour on this clean audio."""
+
+
+def choice(figures: dict) -> str:
+    """Return the section of the figures on the part ``choose``, by which a student is calibrated."""
+    alarms = ", ".join(f"{label} {count}" for label, count in figures["alarms"].items())
+    return f"""## Figures that it was chosen by
+On the part `choose` of the evaluation set, by which the weights were chosen and the calibration was fitted. So these
+figures flatter the model; those under "Evaluation" are of other recordings. Threshold 0.5, merge 200 ms, minimum 50 ms.
+
+{figures["table"]}
+
+{figures["alarms_per_hour"]:.1f} false alarms an hour on {figures["clean_hours"]:.1f} h of clean recordings ({alarms}).
+The curves were shifted in logits by {_shifts(figures)}: the highest
+macro-F1 with at most {figures["most_alarms_per_hour"]:g} false alarms an hour there."""
+
+
+def _shifts(figures: dict) -> str:
+    return ", ".join(f"{label} {shift:+.1f}" for label, shift in figures["shifts"].items())
+
+
+def write_card(path: Path, graph: str, packages: Sequence[str], measured: str) -> None:
+    """Write the card. An evaluation that is already in it is of another graph, so its section is left to be filled.
+
+    graph : what the graph holds. packages : rows of the table of recordings. measured : a section of figures.
+    """
     path.write_text(f"""# artifacts: detector of faults in recordings
 
 Finds six kinds of fault in recordings of any kind, with times and a confidence that can be read as a probability. It is
@@ -61,13 +106,7 @@ made for quality control of archives, calls and streams. It does not measure how
 
 ## Graph
 Input `waveform` float32 (batch, samples), mono at 32 kHz. Outputs: `scores` (batch, frames of 10 ms, labels),
-calibrated; `embedding` (batch, 128), the mean of the last hidden layer. The front end (mel bands, millisecond energies,
-wave shape, correlation with the past 400 ms, phase-prediction error per band (complex-domain onset function,
-Duxbury 2003), fine bins under 434 Hz), the networks
-({figures["parameters"]:,} parameters; if there are two, the mean of their outputs counts) and the calibration are
-inside.
-{figures["bytes"] / 1e6:.1f} MB; measured
-{figures["speed"]:.0f} x real time through onnxruntime with two threads on a shared two-core machine, overlap counted.
+calibrated; `embedding` (batch, 128), the mean of the last hidden layer. {graph}
 
 ## Training data
 Recordings of Debian packages, and faults, lookalikes and coders applied to them by `scripts/train/training`:
@@ -79,19 +118,7 @@ Recordings of Debian packages, and faults, lookalikes and coders applied to them
 A short fault's target is at least 70 ms long, so that a client's minimum duration of 50 ms does not hide it. A skip,
 which has no length, is reported as the 50 ms at its seam.
 
-## Development figures
-Measured on rendered clips of the development packages. The network was not fitted to them, but the calibration was,
-and their faults come from the same injector as in training. So these figures flatter the model. Threshold 0.5, merge
-200 ms, minimum 50 ms.
-
-{figures["table"]}
-
-On clean audio of the same packages (recordings, plain or through a lossy coder, and rendered lookalikes):
-{figures["alarms_per_hour"]:.1f} false alarms an hour on {figures["clean_hours"]:.1f} h ({alarms}).
-
-Expected calibration error of event maxima, calibrated on one half of the development split and measured on the other:
-{figures["calibration_error"]:.3f}. The curves were shifted in logits by {shifts}: the highest
-macro-F1 with at most {figures["most_alarms_per_hour"]:g} false alarms an hour on this clean audio.
+{measured}
 
 {EVALUATION_MARK}
 To be filled with the tables of `scripts/train/evaluate`: other recordings, with faults by separate code.

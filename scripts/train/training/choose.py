@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import os
 from functools import partial
+from pathlib import Path
 
 import av
 import numpy as np
@@ -19,6 +20,7 @@ from evaluation.build import build, set_folder
 from torch import Tensor, nn
 
 from training import calibrate
+from training.card import choice, fitted_on, write_card
 from training.clips import CLIP_FRAMES
 from training.events import Event, Tally, detect
 from training.export import manifest, write_graph
@@ -144,8 +146,10 @@ def tallies(scored: list[np.ndarray], curves: dict) -> tuple[Tally, dict[str, in
     return tally, alarms, hours
 
 
-def curves_of(scored: list[np.ndarray], most_alarms_per_hour: float) -> dict[str, calibrate.Curve]:
-    """Return each label's curve, shifted to the highest macro-F1 with so many false alarms at most."""
+def curves_of(
+    scored: list[np.ndarray], most_alarms_per_hour: float
+) -> tuple[dict[str, calibrate.Curve], dict[str, float]]:
+    """Return each label's curve, shifted to the highest macro-F1 with so many false alarms at most, and the shifts."""
     pairs = [(part, events(entry)) for entry, part in zip(truth(), scored, strict=True)]
     whole = {label: calibrate.fit_curve(pairs, label) for label in LABELS}
     print({label: (round(curve.scale, 2), round(curve.offset, 2)) for label, curve in whole.items()})
@@ -163,7 +167,7 @@ def curves_of(scored: list[np.ndarray], most_alarms_per_hour: float) -> dict[str
         if total <= most_alarms_per_hour:
             break
     print(f"shifts {shifts}, {total:.1f} false alarms an hour")
-    return {label: whole[label].shifted(shift) for label, shift in shifts.items()}
+    return {label: whole[label].shifted(shift) for label, shift in shifts.items()}, shifts
 
 
 def loaded(names: str) -> Student:
@@ -179,21 +183,37 @@ def loaded(names: str) -> Student:
     return student.eval()
 
 
+def contents(student: Student, path: Path) -> str:
+    """Return what the card says of the graph."""
+    return f"""The front end (mel bands, millisecond energies,
+wave shape, correlation with the past 200 ms at 4 kHz, phase-prediction error per band (complex-domain onset function,
+Duxbury 2003), fine bins under 434 Hz), one network ({sum(p.numel() for p in student.parameters()):,} parameters) and
+the calibration are inside. {path.stat().st_size / 1e6:.1f} MB."""
+
+
 def export(name: str, version: str, most_alarms_per_hour: float) -> None:
-    """Write the graph and the manifest of student ``name`` into the store."""
+    """Write the graph, the manifest and the card of student ``name`` into the store."""
     student = loaded(name)
     scored = scores(student)
-    curves = curves_of(scored, most_alarms_per_hour)
+    curves, shifts = curves_of(scored, most_alarms_per_hour)
     tally, alarms, hours = tallies(scored, curves)
-    print(tally.table())
-    print(f"{sum(alarms.values()) / hours:.1f} false alarms an hour in {hours:.2f} h: {alarms}")
+    figures = {
+        "table": tally.table(),
+        "alarms": alarms,
+        "alarms_per_hour": sum(alarms.values()) / hours,
+        "clean_hours": hours,
+        "shifts": shifts,
+        "most_alarms_per_hour": most_alarms_per_hour,
+    }
+    print(choice(figures))
     scale = torch.tensor([curves[label].scale for label in LABELS])
     offset = torch.tensor([curves[label].offset for label in LABELS])
     target = ARTIFACTS / version
     target.mkdir(parents=True, exist_ok=True)
-    write_graph(Detector(student, scale, offset, LeanFrontEnd()), target / "model.onnx")
-    digest = hashlib.sha256((target / "model.onnx").read_bytes()).hexdigest()
-    (target / "manifest.toml").write_text(manifest(digest, version))
+    graph = target / "model.onnx"
+    write_graph(Detector(student, scale, offset, LeanFrontEnd()), graph)
+    (target / "manifest.toml").write_text(manifest(hashlib.sha256(graph.read_bytes()).hexdigest(), version))
+    write_card(target / "MODEL_CARD.md", contents(student, graph), fitted_on(), choice(figures))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from training.labels import LABELS
 from training.lessons import RECORD, features, shard
 from training.mine import THRESHOLD, candidate
 
-
 # Recordings may be overloaded themselves, so clipping in a clean one may be there.
 MINED = tuple(label for label in LABELS if label != "clipping")
 
