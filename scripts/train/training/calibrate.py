@@ -23,11 +23,10 @@ LOGIT_RANGE = 13.0
 
 def maxima(scored: Scored, label: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the maxima of one label's events at ``threshold``, (events,), and which are right, (events,) bool."""
-    only = {name: Rule(threshold if name == label else 2.0) for name in LABELS}
     tops: list[float] = []
     right: list[bool] = []
     for scores, true in scored:
-        detections = detect(scores, only)
+        detections = [event for event in detect(scores, {label: Rule(threshold)}) if event.label == label]
         hits, _ = matched(detections, [event for event in true if event.label == label])
         tops.extend(event.confidence for event in detections)
         right.extend(hits)

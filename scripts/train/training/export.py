@@ -99,7 +99,7 @@ def manifest(digest: str, version: str) -> str:
         f'version = "{version}"',
         'task = "detection"',
         'description = "Clicks, dropouts, glitches, clipping, mains hum and noise bursts in recordings of any kind"',
-        'licence = "trained on recordings under GPL-2, CC-BY-SA-3.0, CC-BY-3.0 and BSD-like terms; see MODEL_CARD.md"',
+        'licence = "trained on recordings under GPL, GFDL, CC-BY-SA, CC-BY, CC0 and BSD-like terms; see MODEL_CARD.md"',
         f'sha256 = "{digest}"',
         "",
         "[input]",

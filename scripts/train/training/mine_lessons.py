@@ -23,13 +23,13 @@ def mine(name: str, first: int, last: int) -> None:
     ``name`` may join several, as in ``choose.loaded``.
     """
     ort, counts = scorer(loaded(name)), dict.fromkeys(MINED, 0)
-    rules = {label: Rule(THRESHOLD if label in MINED else 2.0) for label in LABELS}
+    rules = {label: Rule(THRESHOLD) for label in MINED}
     with shard("mined", first).open("wb") as out:
         for index in range(first, last):
             record = np.zeros((), RECORD)
             record["row"] = features(candidate(index))
             scores = ort.run(None, {"rows": record["row"][None].astype(np.float32)})[0][0]
-            labels = {event.label for event in detect(scores, rules)}
+            labels = {event.label for event in detect(scores, rules)}.intersection(MINED)
             if labels:
                 record.tofile(out)
                 out.flush()

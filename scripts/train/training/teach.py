@@ -39,7 +39,7 @@ def loss(logits: dict[str, Tensor], truth: Tensor, taught: Tensor) -> Tensor:
     """Return the mean loss of a batch.
 
     truth : (batch, T, TARGETS) in {0, 1}. taught : (batch, T, TAUGHT) in [0, 1], all 0 of a clip without an answer. The
-    weights of frames are those of ``fit.loss``, but frames of clicks weigh more.
+    weights of frames are those of ``fit.loss``.
     """
     truth, taught = truth.transpose(1, 2), taught.transpose(1, 2)
     share = TEACHERS_SHARE * (taught[:, 1:2].amax(2, keepdim=True) > 0).float()
@@ -49,7 +49,7 @@ def loss(logits: dict[str, Tensor], truth: Tensor, taught: Tensor) -> Tensor:
 
     short, long = truth[:, SHORT], truth[:, LONG]
     any_short, click = short.amax(1, keepdim=True), short[:, :1]
-    weight = 1 + 3 * any_short + 5 * click
+    weight = 1 + 3 * any_short + 3 * click
     wanted = target(any_short, taught[:, :1])
     event = F.binary_cross_entropy_with_logits(logits["event"].float(), wanted, weight=weight)
     names = F.log_softmax(logits["type"].float(), 1)
