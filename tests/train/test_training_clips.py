@@ -7,12 +7,16 @@ from collections import Counter
 import numpy as np
 from training.clips import CLIP_SAMPLES, Clip, make_clip, targets
 from training.labels import LABELS, SAMPLE_RATE_HZ, SHORT_LABELS
+from training.sources import Pool
 
 CLICK = LABELS.index("click")
 
 
-class Tones:
-    """A pool of wandering tones in soft noise."""
+class Tones(Pool):
+    """Wandering tones in soft noise, without files."""
+
+    def __init__(self) -> None:
+        pass
 
     def draw(self, rng: np.random.Generator, num_samples: int) -> tuple[np.ndarray, dict]:
         pitch_hz = 300 + 100 * np.sin(2 * np.pi * np.arange(num_samples) / SAMPLE_RATE_HZ)
