@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Makes the pictures of docs/console.md over a real appliance with toy models and the bundled detector, in Chromium.
 
-``.venv/bin/python -m scripts.picture_console alike training`` makes those whose names begin so, without a name all but
-those of transcripts. With ``--folder`` they go there, in both themes, to be looked at.
+``.venv/bin/python -m scripts.picture_console alike training`` makes those whose names begin so; without a name, all
+except those of transcripts and of signing in. With ``--folder`` they go there, in both themes, to be looked at.
 """
 
 from __future__ import annotations
