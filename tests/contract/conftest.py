@@ -72,7 +72,7 @@ def _check_named_calls(request: pytest.FixtureRequest, appliance: Appliance, spe
 
     yield
     if named:
-        wait_for(lambda: not missing(), seconds=5)  # the log is a little late
+        wait_for(lambda: not missing())  # the log is a little late
 
 
 @pytest.fixture
