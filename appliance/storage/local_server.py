@@ -6,7 +6,6 @@ import os
 import random
 import socket
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
@@ -16,11 +15,12 @@ from appliance.storage.seam import connection_pool
 
 # Other variables of the operator's shell could change the server: MINIO_…, WEED_…, AWS_…, proxies.
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_reserved: list[socket.socket] = []  # bound until this process ends, and not listening
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "GOMEMLIMIT", "GOMAXPROCS")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different loopback ports that nothing listens on now.
+    """Return different loopback ports that nothing listens on, and that nobody else gets from this function.
 
     The kernel gives none of them to an outgoing connection. So a server that is restarted finds its port free, unless
     another program was told to listen there.
@@ -28,15 +28,20 @@ def free_ports(count: int) -> list[int]:
     first, last = map(int, _EPHEMERAL.read_text().split())
     candidates = [port for port in range(10_000, 65_536) if not first <= port <= last]
     random.shuffle(candidates)
-    with ExitStack() as stack:
-        ports: list[int] = []
-        for port in [*candidates, *[0] * count]:  # 0 is any port, if all others are ephemeral or in use
-            if len(ports) < count:
-                probe = stack.enter_context(socket.socket())
-                with suppress(OSError):
-                    probe.bind(("127.0.0.1", port))
-                    ports.append(probe.getsockname()[1])
-        return ports
+    ports: list[int] = []
+    for port in [*candidates, *[0] * count]:  # 0 is any port, if all others are ephemeral or in use
+        if len(ports) == count:
+            break
+        probe = socket.socket()
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.close()
+            continue
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # from now on its server may bind it, too
+        _reserved.append(probe)
+        ports.append(probe.getsockname()[1])
+    return ports
 
 
 def child_environment(extra: dict[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from appliance.storage.seam import connection_pool, s3_client, translated
 
 TARGET = "ARRIVALS"  # name of the webhook to which MinIO posts an event for each upload
 
-_FORGOTTEN_SECONDS = (0.2, 0.5, 1.0, 2.0)  # between tries to set up a user
+_FORGOTTEN_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # between tries to set up a user
 
 
 class MinioServer:

@@ -13,6 +13,15 @@ def free_port(host: str) -> int:
         return port
 
 
+def reserve_port(host: str) -> socket.socket:
+    """Return a socket that is bound to a port of ``host`` that nobody uses, and does not listen.
+
+    As long as it is open, the kernel gives that port to no program that takes any; who is told to listen there can.
+    Raises OSError if this machine has no such address.
+    """
+    return _bound(host, 0)
+
+
 def is_free(host: str, port: int) -> bool:
     """Return whether this process may listen on this port."""
     try:

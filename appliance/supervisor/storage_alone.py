@@ -14,7 +14,7 @@ from appliance.supervisor import parts
 from appliance.supervisor.child import Child
 from appliance.supervisor.ports import is_free
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 
 
 @contextmanager

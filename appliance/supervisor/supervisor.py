@@ -30,11 +30,11 @@ from appliance.supervisor.child import Child, PortTaken
 from appliance.supervisor.folders import lock_folder, make_folders
 from appliance.supervisor.hangs import HangWatch
 from appliance.supervisor.parts import Part
-from appliance.supervisor.ports import free_port, is_free
+from appliance.supervisor.ports import is_free, reserve_port
 
 log = structlog.get_logger()
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 UNIT_FOLDERS = ("objects", "frontdoor", "tmp", "spool")  # a unit sees only folders that exist when it starts
 LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108
 
@@ -43,15 +43,15 @@ class Supervisor:
     """The running appliance. Enter it to start everything, leave it to stop everything. For the main thread only."""
 
     def __init__(self, settings: Settings) -> None:
+        self._open = ExitStack()
         try:
-            port = settings.port or free_port(settings.host)
+            port = settings.port or self._open.enter_context(reserve_port(settings.host)).getsockname()[1]
         except OSError as error:
             raise ConfigurationError(f"{settings.host} is not an address of this machine: {error.strerror}.") from error
         self.settings = settings.model_copy(update={"port": port, "data_dir": settings.data_dir.absolute()})
         self.first_key: str | None = None
         self.notices: list[str] = []  # each is one line that the operator should read
         self._unready = "no response"  # why the appliance was not ready when last asked
-        self._open = ExitStack()
         self._patience_seconds: dict[str, float] = {}
         self._children: list[Child] = []
         self._watches: list[HangWatch] = []
@@ -189,7 +189,7 @@ class Supervisor:
     def _ready(self) -> bool:
         """Whether the front door answers, and everything that serving needs. A full disk is no reason not to start."""
         try:
-            response = parts.answer_of(self.settings, "/readyz", 2.0)
+            response = parts.answer_of(self.settings, "/readyz", 10.0)
         except urllib3.exceptions.HTTPError as error:
             self._unready = str(error)
             return False

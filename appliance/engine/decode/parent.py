@@ -23,7 +23,7 @@ from appliance.engine.decode import wire
 from appliance.errors import DecoderDied, DecoderKilled
 
 PROGRAM = ("-m", "appliance.engine.decode.child")
-EXIT_SECONDS = 2.0
+EXIT_SECONDS = 10.0
 PIPE_BYTES = 256 * 1024
 
 

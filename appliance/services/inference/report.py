@@ -24,7 +24,7 @@ WORST_FILES = 50
 WORST_EVENTS = 10  # of each of these files
 TARGET_PRECISION = 0.9
 PICTURES = 20  # of the worst files
-PICTURE_SECONDS = 10.0  # for all of them: the rest has none
+PICTURE_SECONDS = 20.0  # for all of them: the rest has none
 LONGEST_MS, LEAST_MS = 10_000, 1000  # that a picture shows
 COLUMNS = 512
 
