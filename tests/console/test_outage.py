@@ -88,11 +88,33 @@ def test_what_has_to_wait_its_turn_is_asked_for_again(browser: Browser, applianc
     with console(browser, appliance) as tab:
         tab.page.route(re.compile("/(clip|waveform|spectrogram)"), busy)
         tab.open(f"#/jobs/{job_id}/review")
+        tab.page.get_by_role("button", name="Loop").click()  # it sounds on, however late this looks
         tab.page.locator("tr[aria-rowindex='1']").click()
         expect(tab.page.get_by_role("button", name="Stop")).to_be_visible()
         wait_for(lambda: tab.page.evaluate("Boolean(document.querySelector('console-timeline').tiles)"))
+        wait_for(lambda: tab.page.title() and len(refused) > 2)
         expect(tab.page.get_by_role("alert")).to_have_count(0)
-        assert len(refused) > 2
+
+
+def test_who_decides_while_the_list_is_read_on_decides_about_each_one(browser: Browser, appliance: Appliance) -> None:
+    api = appliance.api
+    job_id = api.make_job(merge_window_ms=0, min_duration_ms=0)
+    loud = [(20 * number, 20 * number + 10) for number in range(120)]
+    api.finished_file(job_id, api.send(job_id, loud_wav(num_frames=2400, loud=loud)))
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{job_id}/review")
+        for last in (25, 50, 75):
+            expect(tab.page.get_by_text(f"{last - 24} to {last} of 120")).to_be_visible()
+            tab.page.get_by_role("button", name="Next", exact=True).click()
+        tab.page.locator("tr[aria-rowindex='80']").click()
+        held: list[Route] = []
+        tab.page.route(re.compile("review-queue.*cursor="), lambda route: held.append(route))
+        for number in (80, 81, 82):
+            tab.page.keyboard.press("c")
+            expect(tab.page.locator(f"tr[aria-rowindex='{number}']")).to_contain_text("confirmed")
+        assert held
+        for route in held:
+            route.continue_()
 
 
 def verdicts_of(api: Api, job_id: str) -> set[str | None]:

@@ -53,9 +53,10 @@ class Review extends ListenPage {
   }
 
   async select(index, play) {
-    const item = await this.queue.at(index);
+    const item = this.queue.items[index] ?? await this.queue.at(index);
     if (!item) return announce(index < 0 ? "This is the first one." : "This was the last one.");
     this.index = index;
+    this.queue.at(index).catch(() => {}); // reads on
     this.headMs = null;
     this.requestUpdate();
     const shown = this.showFile(item.file_id);
