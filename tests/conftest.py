@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from appliance import ROOT
 from appliance.engine.models.store import ModelStore
 from tests.support.appliances import make_models
 
 pytest_plugins = ["tests.support.servers"]
+
+settings.load_profile("ci")  # an example may take long, and every run has the same ones
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -165,7 +165,7 @@ def test_readyz_reports_each_part(
     objects.is_ready = True
     with box.db.transaction() as tx:
         tx.change("UPDATE workers SET seen_at = seen_at - 100")
-    assert "silent for 100 s" in unready()["worker"]
+    assert re.search(r"silent for 1\d\d s", unready()["worker"])
     with box.db.transaction() as tx:
         workers.touch(tx, "w")
     (box.models.root / "loud-frames" / "1.0.0" / "model.onnx").unlink()

@@ -19,7 +19,7 @@ from appliance.services import keys
 from appliance.services.box import Box
 from appliance.services.datasets.similarity import Similarity
 from tests.support import toy_models
-from tests.support.appliances import wait_for
+from tests.support.appliances import PATIENCE_SECONDS, wait_for
 from tests.support.boxes import DictionaryStore, make_box
 
 SEARCH = f"/api/v1/datasets/{uuid.uuid4()}/audio/{uuid.uuid4()}/similar"
@@ -35,7 +35,7 @@ class SlowSearches:
 
     def similar(self, *_: Any, **__: Any) -> list[Any]:
         self.begun += 1
-        assert self.may_end.wait(60)
+        assert self.may_end.wait(PATIENCE_SECONDS)
         return []
 
 

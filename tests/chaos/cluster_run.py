@@ -174,7 +174,7 @@ def kill_each(cluster: Cluster) -> dict[str, Any]:
 
 def main(folder: Path, models: Path) -> None:
     # On a machine that is busy an engine may be late for such a deadline. It then costs its files no more than a trip.
-    settings = {"engine_deadline_seconds": 12, "max_lost_engines": 20}
+    settings = {"engine_deadline_seconds": 30, "max_lost_engines": 20}
     with contextlib.closing(Cluster(folder, models, with_keys=True, **settings)) as cluster:
         print(json.dumps(tell(cluster)), flush=True)
         os._exit(0)  # the kernel ends all others; to stop them in order takes 17 s

@@ -13,7 +13,7 @@ from tests.support.appliances import Appliance, children, command_of
 # A decoder lives only while a file is decoded, so it is looked for most often.
 KILLS = {"decoder": 8, "worker": 3, "api": 2, "arbiter": 2, "frontdoor": 2, "storage": 2}
 FIND_SECONDS = 20.0  # then another victim is chosen: no decoder runs while storage waits to be started again
-GIVE_UP_SECONDS = 180.0
+GIVE_UP_SECONDS = 600.0
 
 
 def pids_of(appliance: Appliance, victim: str) -> list[int]:

@@ -13,14 +13,14 @@ KILLS = 30
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_kills_and_steps_of_the_clock_lose_nothing_and_double_nothing(tmp_path: Path, models: Path) -> None:
     assert why_no_clock() is None  # scripts/test installs a compiler
-    result = run(tmp_path, models, seed=1, kills=KILLS, seconds=900, mean_pause_seconds=1.0)
+    result = run(tmp_path, models, seed=1, kills=KILLS, seconds=2400, mean_pause_seconds=1.0)
     print(result.table())
     assert result.audit.faultless, result.audit
     assert sum(count for name, count in result.faults.items() if name.startswith("kill ")) == KILLS
     assert result.faults["clock set by -1 day"]
     assert result.faults["clock set by +1 day"]
     assert "the clock was set" in (tmp_path / "logs" / "worker.log").read_text()
-    assert result.audit.confirmed > KILLS  # few, if storage is killed often: each restart waits longer
+    assert result.audit.confirmed > KILLS

@@ -67,7 +67,9 @@ def test_a_running_appliance_is_scraped_and_drawn(tmp_path: Path) -> None:
         running_appliance(tmp_path / "data", make_models(tmp_path / "models"), storage_server="minio") as appliance,
         scraping(appliance, every_seconds=0.1) as scraped,
     ):
+        panels = {panel.title: panel for panel in PANELS}
         wait_for(lambda: "worker" in scraped.lines(PANELS[0]))  # it writes its figures every five seconds
+        wait_for(lambda: "200" in scraped.lines(panels["Calls of the API, per second"]))  # a rate needs two scrapes
     scraped.write_csv(tmp_path / "metrics.csv")
     scraped.write_svg(tmp_path / "metrics.svg")
     with (tmp_path / "metrics.csv").open() as file:

@@ -11,7 +11,7 @@ import pytest
 from appliance import __version__
 from appliance.cli.__main__ import COMMANDS
 from tests.cli.conftest import Run
-from tests.support.appliances import ROOT, environment
+from tests.support.appliances import PATIENCE_SECONDS, ROOT, environment
 
 
 def test_help_lists_every_command(run: Run) -> None:
@@ -83,7 +83,7 @@ def test_demo_prints_detections_and_leaves_no_files(models: Path, tmp_path: Path
     env = environment(model_store=models, default_model="loud-frames", storage_server="minio")
     env |= {"TMPDIR": str(tmp_path), "COLUMNS": "120"}
     command = [sys.executable, "-m", "appliance.cli", "demo"]
-    result = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=3 * PATIENCE_SECONDS)
     assert (result.returncode, result.stderr) == (0, "")
     assert "Detections in demo.flac" in result.stdout
     for step in ("start storage, worker, API and front door", "post the recording to storage", "stop everything"):

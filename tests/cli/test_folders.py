@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.appliances import environment, make_models, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, environment, make_models, wait_for
 
 
 @pytest.mark.slow  # runs the whole appliance
@@ -24,8 +24,8 @@ def test_up_in_a_folder_with_other_modules_and_relative_paths(tmp_path: Path) ->
         command = [sys.executable, "-P", "-m", "appliance.cli", "up", "--port", "0", "--data-dir", "data"]
         process = subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT)
     try:
-        wait_for(lambda: "Ready at" in output.read_text() or process.poll() is not None, 120)
+        wait_for(lambda: "Ready at" in output.read_text() or process.poll() is not None)
         assert "Ready at" in output.read_text(), output.read_text()
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
 from tests.support.appliances import ROOT, Appliance, make_models, running_appliance
 from tests.support.browser import open_browser
-
-expect.set_options(timeout=60_000)  # the machine may be slow
 
 
 @pytest.fixture(scope="session")

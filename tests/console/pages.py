@@ -10,6 +10,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.appliances import Appliance
+from tests.support.browser import new_page
 
 
 @dataclass
@@ -38,9 +39,8 @@ class Console:
 @contextlib.contextmanager
 def console(browser: Browser, appliance: Appliance, origin: str | None = None, **options: Any) -> Iterator[Console]:
     """A signed-in tab. After the block it must have had no faults."""
-    context = browser.new_context(**options)
+    tab = Console(new_page(browser, **options), origin or appliance.url)
     try:
-        tab = Console(context.new_page(), origin or appliance.url)
         tab.page.on("pageerror", lambda error: tab.faults.append(str(error)))
         tab.page.on("console", lambda line: note(tab, line.type, line.text))
         tab.open()
@@ -48,7 +48,7 @@ def console(browser: Browser, appliance: Appliance, origin: str | None = None, *
         yield tab
         assert tab.faults == []
     finally:
-        context.close()
+        tab.page.context.close()
 
 
 def note(tab: Console, kind: str, text: str) -> None:

@@ -72,9 +72,12 @@ def upload(tab: Console) -> str:
 def listen(tab: Console) -> None:
     """Select the first detection, which plays it: the samples are those of the file."""
     first = tab.page.locator("table.queue tbody tr").first
+    loop = tab.page.get_by_role("button", name="Loop")
+    loop.click()  # it sounds until it is switched off, however late this looks
     with tab.page.expect_response(lambda response: "/clip?" in response.url and response.status == 200):
         first.click()
     expect(tab.page.get_by_role("button", name="Stop")).to_be_visible()
+    loop.click()
     heard = tab.page.evaluate(HEARD)
     samples, rate = soundfile.read(DEMO, dtype="float32", always_2d=True)
     assert heard["rate"] == rate

@@ -48,6 +48,7 @@ def test_what_to_annotate_next_is_heard_and_annotated(
         canvas.click(position={"x": 300, "y": 60})
         canvas.click(position={"x": 500, "y": 60})
         times = page.get_by_role("spinbutton")
+        expect(times.nth(1)).not_to_have_value("")
         start, end = (float(times.nth(place).input_value()) for place in (0, 1))
         assert 0 < start < end < 7
         page.get_by_role("button", name="Add").click()

@@ -56,13 +56,16 @@ def test_what_sounds_alike_is_rejected_with_two_keys_and_comes_back_with_one(
 def test_the_scores_are_drawn_from_what_is_kept(browser: Browser, appliance: Appliance, jobs: tuple[str, str]) -> None:
     with console(browser, appliance) as tab:
         tab.open(f"#/jobs/{jobs[0]}/review")
+        expect(tab.page.get_by_role("button", name="Scores")).to_be_visible()
+        wait_for(lambda: tab.page.locator("canvas").get_attribute("style"))  # it has got its size
+        low = tab.page.evaluate("document.querySelector('canvas').style.height")
         with tab.page.expect_response(lambda response: "/scores?" in response.url) as read:
             tab.page.get_by_role("button", name="Scores").click()
         [label] = read.value.json()["labels"]
         assert max(label["scores"]) > 0.5
-        height = tab.page.evaluate("document.querySelector('canvas').clientHeight")
+        expect(tab.page.locator("canvas")).not_to_have_css("height", low)
         tab.page.get_by_role("button", name="Scores").click()
-        expect(tab.page.locator("canvas")).not_to_have_css("height", f"{height}px")
+        expect(tab.page.locator("canvas")).to_have_css("height", low)
 
 
 def test_a_file_that_failed_says_why_and_has_no_sliders(browser: Browser, appliance: Appliance) -> None:

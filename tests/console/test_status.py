@@ -5,13 +5,14 @@ from __future__ import annotations
 from playwright.sync_api import Browser, expect
 
 from tests.console.pages import console
-from tests.support.appliances import Appliance
+from tests.support.appliances import Appliance, wait_for
 
 NODES = "5 engines on 2 of 3 nodes; attic is refused: it has version 0.9"
 
 
 def test_a_node_that_takes_no_work_is_a_warning(browser: Browser, appliance: Appliance) -> None:
     """What a box with executor = ray answers is made up here; the rest is as it is."""
+    wait_for(appliance.ready)
     answer = appliance.api.get("/readyz")
     answer["checks"]["cluster"] = {"ok": True, "detail": NODES}
     degraded = {"status": "Degraded", "reasons": [{"check": "cluster", "detail": NODES}]}

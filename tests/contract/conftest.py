@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,14 +57,15 @@ def _check_named_calls(request: pytest.FixtureRequest, appliance: Appliance, spe
     """
     test = f"{request.path.stem}::{request.node.originalname}"
     named = {(call.route, call.verdict is Verdict.REFUSED) for call in calls_of(test)}
-    logs = [appliance.data_dir / "logs" / name for name in ("frontdoor.log", "frontdoor-strangers.log")]
-    starts = {log: log.stat().st_size for log in logs if named and log.exists()}
+    names = [f"{name}.log{turned}" for name in ("frontdoor", "frontdoor-strangers") for turned in ("", ".1")]
+    logs = [appliance.data_dir / "logs" / name for name in names]  # each may be turned at any moment
+    starts = {log.stat().st_ino: log.stat().st_size for log in logs if named and log.exists()}
 
     def missing() -> set[tuple[str, bool]]:
         made = set()
         for log in filter(Path.exists, logs):
-            with log.open("rb") as file:
-                file.seek(starts.get(log, 0))
+            with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+                file.seek(starts.get(os.fstat(file.fileno()).st_ino, 0))
                 for text in file:
                     if text.endswith(b"\n") and b"log.access" in text:
                         line = json.loads(text)

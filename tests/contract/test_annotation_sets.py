@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 import requests
 
-from tests.support.appliances import Api, Appliance, post_form, wait_for
+from tests.support.appliances import Api, Appliance, cpu_seconds, post_form, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
 DATASETS = "/api/v1/datasets"
@@ -213,18 +212,18 @@ def test_a_bulk_call_needs_rows_and_known_audio(api: Api, audio_id: str, draft: 
     assert api.get(draft)["total_annotations"] == 0
 
 
-def test_ten_thousand_annotations_cost_in_proportion(api: Api, audio_id: str, draft: str) -> None:
+def test_ten_thousand_annotations_cost_in_proportion(appliance: Appliance, api: Api, audio_id: str, draft: str) -> None:
     def seconds(count: int) -> float:
         rows = [mark(audio_id, n % 2000, n % 2000 + 1) for n in range(count)]
-        start = time.perf_counter()
+        start = cpu_seconds(appliance.pid("api"))
         answer = api.post(f"{draft}/annotations/bulk", {"annotations": rows}, 201)
-        taken = time.perf_counter() - start
+        taken = cpu_seconds(appliance.pid("api")) - start
         assert answer["created"] == len(answer["annotations"]) == count
         assert [row["start_ms"] for row in answer["annotations"]] == [row["start_ms"] for row in rows]
         return taken
 
-    assert min(seconds(10_000) for _ in range(2)) < 20 * min(seconds(1000) for _ in range(3))
-    assert api.get(draft)["total_annotations"] == 23_000
+    assert seconds(10_000) < 20 * sum(seconds(1000) for _ in range(3)) / 3
+    assert api.get(draft)["total_annotations"] == 13_000
     too_many = {"annotations": [mark(audio_id)] * 10_001}
     assert "10000" in api.post(f"{draft}/annotations/bulk", too_many, 400)["detail"]
 

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from appliance.storage.local_server import free_ports
 from tests.contract import page_samples
 from tests.support.appliances import Appliance, running_appliance
-from tests.support.browser import javascript_of, open_browser, serving
+from tests.support.browser import javascript_of, new_page, open_browser, serving
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 HTML = """<!doctype html>
@@ -30,7 +29,7 @@ const call = async (method, path, body) => {
   return { status: response.status, requestId: response.headers.get("X-Request-ID"), body: await response.json() };
 };
 const until = async (path, ended) => {
-  for (let polls = 0; polls < 600; polls++) {
+  for (let polls = 0; polls < 2400; polls++) {
     const response = await call("GET", path);
     if (ended(response.body)) return response.body;
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -91,18 +90,17 @@ DOWNLOAD = """async (path) => {
 
 
 @pytest.fixture(scope="module")
-def ports() -> list[int]:
-    """The ports of two pages. The appliance knows the first."""
-    return free_ports(2)
+def origins() -> Iterator[list[str]]:
+    """The origins of two pages. The appliance knows the first."""
+    with serving(HTML) as known, serving(HTML) as unknown:
+        yield [known, unknown]
 
 
 @pytest.fixture(scope="module")
-def appliance(tmp_path_factory: pytest.TempPathFactory, models: Any, ports: list[int]) -> Iterator[Appliance]:
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Any, origins: list[str]) -> Iterator[Appliance]:
     """An appliance that lists the origin of the first page."""
-    origins = json.dumps([f"http://127.0.0.1:{ports[0]}"])
-    with running_appliance(
-        tmp_path_factory.mktemp("browser"), models, storage_server="minio", cors_origins=origins
-    ) as running:
+    settings = {"storage_server": "minio", "cors_origins": json.dumps(origins[:1])}
+    with running_appliance(tmp_path_factory.mktemp("browser"), models, **settings) as running:
         yield running
 
 
@@ -113,14 +111,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, appliance: Appliance, ports: list[int]) -> Iterator[Page]:
+def page(browser: Browser, appliance: Appliance, origins: list[str]) -> Page:
     """The page whose origin is listed, with a recording chosen in its file field."""
-    with serving(HTML, ports[0]) as origin:
-        yield open_page(browser, origin, appliance)
+    return open_page(browser, origins[0], appliance)
 
 
 def open_page(browser: Browser, origin: str, appliance: Appliance) -> Page:
-    page = browser.new_page()
+    page = new_page(browser)
     page.goto(origin)
     page.evaluate("([url, key]) => { window.baseUrl = url; window.apiKey = key }", [appliance.url, appliance.key])
     page.set_input_files("input", {"name": "take.wav", "mimeType": "audio/wav", "buffer": loud_wav()})
@@ -182,11 +179,10 @@ def test_a_page_reads_errors_of_the_api_and_the_front_door(page: Page) -> None:
     assert (unauthorized["status"], unauthorized["body"]["code"]) == (401, "unauthorized")
 
 
-def test_a_page_of_another_origin_reads_nothing(browser: Browser, appliance: Appliance, ports: list[int]) -> None:
-    with serving(HTML, ports[1]) as origin:
-        page = open_page(browser, origin, appliance)
-        failure = "(path) => call('GET', path).then(() => 'read', (error) => error.name)"
-        assert page.evaluate(failure, "/api/v1/datasets") == "TypeError"
-        # Without a preflight the request is sent, but the page cannot read the answer.
-        plain = "(url) => fetch(url).then(() => 'read', (error) => error.name)"
-        assert page.evaluate(plain, f"{appliance.url}/readyz") == "TypeError"
+def test_a_page_of_another_origin_reads_nothing(browser: Browser, appliance: Appliance, origins: list[str]) -> None:
+    page = open_page(browser, origins[1], appliance)
+    failure = "(path) => call('GET', path).then(() => 'read', (error) => error.name)"
+    assert page.evaluate(failure, "/api/v1/datasets") == "TypeError"
+    # Without a preflight the request is sent, but the page cannot read the answer.
+    plain = "(url) => fetch(url).then(() => 'read', (error) => error.name)"
+    assert page.evaluate(plain, f"{appliance.url}/readyz") == "TypeError"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tests.support.appliances import Api
+from tests.support.appliances import Api, Appliance
 from tests.support.toy_recordings import loud_wav
 
 PATH = "/api/v1/changes"
 
 
-def test_a_poll_learns_what_changed_and_costs_nothing_if_nothing_did(api: Api, other: Api) -> None:
+def test_a_poll_learns_what_changed_and_costs_nothing_if_nothing_did(appliance: Appliance, other: Api) -> None:
+    api = appliance.api_of("changes", "changes")  # in which nothing that an earlier test began still goes on
     start = api.get(PATH)
     assert (start["jobs"], start["files"], start["more"], start["reset"]) == ([], [], False, False)
     elsewhere = other.get(PATH)["next"]

@@ -14,7 +14,7 @@ import pytest
 import requests
 import soundfile
 
-from tests.support.appliances import Api, Appliance, wait_for
+from tests.support.appliances import Api, Appliance, files_below, wait_for
 from tests.support.encoded_files import encode, noise, wav
 from tests.support.toy_recordings import long_flac
 
@@ -158,7 +158,7 @@ def test_a_re_encoded_copy_is_found_first_among_1000(dataset: Dataset) -> None:
         for seed in copied_seeds
     ]
     pending = {"status": "normalizing", "limit": 1}
-    wait_for(lambda: not dataset.api.get(f"{dataset.path}/audio", params=pending)["audio"], 300)
+    wait_for(lambda: not dataset.api.get(f"{dataset.path}/audio", params=pending)["audio"], 800)
     assert dataset.api.get(f"{dataset.path}/audio", params={"status": "failed"})["audio"] == []
     for seed, copy in zip(copied_seeds, copies, strict=True):
         assert dataset.finished_audio(copy)["processing_status"] == "ready"
@@ -325,7 +325,7 @@ def test_deleting_leaves_no_object(dataset: Dataset, appliance: Appliance) -> No
     dataset.audio(remaining, 404)
     wait_for(lambda: requests.get(url).status_code == 404)
     folder = appliance.data_dir / "objects" / "minio" / "audio" / "tenant-1" / f"dataset-{dataset.id}"
-    wait_for(lambda: not any(path.name == "xl.meta" for path in folder.rglob("*")))
+    wait_for(lambda: not any(path.name == "xl.meta" for path in files_below(folder)))
 
 
 def test_deleting_audio_stops_its_processing(dataset: Dataset, tmp_path: Path) -> None:

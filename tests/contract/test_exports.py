@@ -26,7 +26,7 @@ from appliance.services.inference.exports.formats import FORMATS, ExportFormat
 from appliance.services.inference.exports.qc import EBU, MOVIELABS, NETFLIX
 from tests.contract.test_reviews import Job, steps_wav
 from tests.support.appliances import Api, Appliance
-from tests.support.browser import open_browser
+from tests.support.browser import new_page, open_browser
 
 COLUMNS = [
     *("job_id", "file_id", "filename", "artifact_type", "start_ms", "end_ms", "confidence", "review", "reviewed_type"),
@@ -247,7 +247,7 @@ def test_the_report_prints_to_a_pdf_with_its_pictures(job: Job, appliance: Appli
     assert CliRunner().invoke(main, ["report", job.id, *options], env=appliance.settings).exit_code == 0
     assert page.read_text() == job.api.response("GET", f"{job.path}/report").text
     with open_browser() as browser:
-        tab = browser.new_page()
+        tab = new_page(browser)
         tab.set_content(page.read_text())
         tab.pdf(path=pdf)
     content = pdf.read_bytes()

@@ -19,7 +19,7 @@ from appliance.storage.access import load_access
 from appliance.storage.external_server import ExternalServer
 from appliance.storage.objects import ObjectStore
 from appliance.storage.seam import connection_pool, s3_client, translated
-from tests.support.appliances import Api, Appliance, running_appliance
+from tests.support.appliances import Api, Appliance, running_appliance, wait_for
 from tests.support.external_storage import external_storage
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
@@ -74,7 +74,7 @@ def test_a_server_of_another_ca_is_refused(external: dict[str, object], tmp_path
     def server(**changes: object) -> ExternalServer:
         return ExternalServer(Settings(data_dir=tmp_path, **(external | changes)))  # type: ignore[arg-type]
 
-    assert server().ready()
+    wait_for(server().ready)
     with pytest.raises(StorageError, match="certificate verify failed"):
         server(storage_ca_file=None).prepare()
     assert not server(storage_ca_file=None).ready()

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.contract.test_speech_raw import assert_sample_text
-from tests.support.appliances import Appliance, running_appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, Appliance, running_appliance, wait_for
 from tests.support.file_servers import FileServer, serving_files
 from tests.support.speech_sample import SAMPLE as SPEECH
 
@@ -32,7 +32,7 @@ def server() -> Iterator[FileServer]:
 
 def call(appliance: Appliance, method: str, path: str, status: int = 200, body: Any = None) -> Any:
     headers = {"Authorization": appliance.key}
-    response = requests.request(method, appliance.url + path, json=body, headers=headers, timeout=60)
+    response = requests.request(method, appliance.url + path, json=body, headers=headers, timeout=PATIENCE_SECONDS)
     assert response.status_code == status, response.text
     return response.json()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.contract.test_crashes import completions
 from tests.support.appliances import Api, Appliance, on_seaweedfs, post_form
 from tests.support.encoded_files import KINDS, encode, noise, video_only, wav
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
@@ -238,8 +239,7 @@ def test_many_confirms_at_once_queue_the_file_once(appliance: Appliance, api: Ap
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: Api(api.url, api.key).confirm(job_id, file_id), range(16)))
     assert api.finished_job(job_id)["files"][0]["detections"] == LOUD_DETECTIONS
-    log = (appliance.data_dir / "logs" / "worker.log").read_text()
-    assert sum("work done" in line and file_id in line for line in log.splitlines()) == 1
+    assert completions(appliance, file_id) == 1
 
 
 def test_a_job_that_is_cancelled_during_its_uploads_ends(api: Api, job_id: str) -> None:

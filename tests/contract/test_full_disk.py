@@ -53,7 +53,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
 @pytest.fixture(scope="module")
 def appliance(disk: SmallDisk, models: Path) -> Iterator[Appliance]:
     """An appliance on this disk, which keeps nothing free, so that the disk can be full."""
-    settings = {"least_free_bytes": 0, "lease_seconds": 2}
+    settings = {"least_free_bytes": 0, "lease_seconds": 5}
     with running_appliance(disk.folder / "data", models, storage_server="minio", **settings) as running:
         yield running
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.appliances import Api, Appliance, bundled_storage, children, running_appliance, wait_for
+from tests.support.appliances import Api, Appliance, bundled_storage, children, kill, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 THREADS = 2
@@ -23,9 +23,9 @@ THREADS = 2
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
-    """An appliance with two threads in the API, whose processes may hang for four seconds."""
+    """An appliance with two threads in the API, whose processes may hang for eight seconds."""
     folder = tmp_path_factory.mktemp("hanging")
-    settings = {"hang_seconds": 4, "lease_seconds": 2, "api_threads": 1, "streamed_uploads": THREADS - 1}
+    settings = {"hang_seconds": 8, "lease_seconds": 5, "api_threads": 1, "streamed_uploads": THREADS - 1}
     with running_appliance(folder, models, storage_server="minio", **settings) as running:
         yield running
 
@@ -79,7 +79,7 @@ def test_no_worker_of_the_api_outlives_its_arbiter(appliance: Appliance, api: Ap
     request = threading.Thread(target=lambda: api.response("GET", "/api/v1/inference-jobs"))
     request.start()
     os.kill(arbiter, signal.SIGKILL)
-    wait_for(lambda: not Path(f"/proc/{worker}").exists(), 5)
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
     request.join()
     assert_works(appliance, api)
 
@@ -89,19 +89,20 @@ def test_ports_that_another_program_took_are_given_up(appliance: Appliance, api:
     access = json.loads((appliance.data_dir / "secrets" / "storage-access.json").read_text())
     with contextlib.ExitStack() as stack:
         for name, port in (("storage", urlsplit(access["endpoint"]).port), ("api", access["arrivals_port"])):
-            appliance.kill(name)
-            stack.enter_context(other_program(port))
+            stack.enter_context(other_program(appliance, name, port))
         assert_works(appliance, api)
 
 
 @contextlib.contextmanager
-def other_program(port: int) -> Iterator[None]:
-    """A server that takes the port as soon as it is free, and closes every connection."""
+def other_program(appliance: Appliance, name: str, port: int) -> Iterator[None]:
+    """A server that takes the port of a process, which is killed until it does, and closes every connection."""
 
     class Taker(socketserver.TCPServer):
         allow_reuse_address = True
 
     def take() -> Taker | None:
+        if pid := appliance.pid(name):
+            kill(pid)
         with contextlib.suppress(OSError):
             return Taker(("127.0.0.1", port), socketserver.BaseRequestHandler)
         return None

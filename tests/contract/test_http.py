@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from appliance import ROOT
-from tests.support.appliances import Api, Appliance
+from tests.support.appliances import PATIENCE_SECONDS, Api, Appliance, wait_for
 
 JOBS = "/api/v1/inference-jobs"
 CALLS = [
@@ -136,7 +137,7 @@ def test_storage_refuses_other_requests_with_a_problem(appliance: Appliance) -> 
 
 def test_bytes_that_are_not_http_are_a_400(appliance: Appliance) -> None:
     address = urlsplit(appliance.url)
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"hello\r\n\r\n")
         assert b" 400 " in connection.recv(1000)
 
@@ -160,8 +161,13 @@ def test_healthz_says_that_the_process_is_alive(anonymous: Api) -> None:
     assert anonymous.get("/healthz") == {"status": "ok"}
 
 
+def ready_answer(api: Api) -> Any:
+    """The answer once the appliance is ready: on a busy machine a check may fail for a moment."""
+    return wait_for(lambda: answer.json() if (answer := api.response("GET", "/readyz")).ok else None)
+
+
 def test_readyz_reports_each_part(api: Api) -> None:
-    body = api.get("/readyz")
+    body = ready_answer(api)
     assert body["status"] == "ready"
     assert set(body["checks"]) == {"database", "storage", "bucket", "model", "worker", "disk", "queue", "sweep"}
     assert all(check["ok"] and check["detail"] for check in body["checks"].values())
@@ -171,7 +177,7 @@ def test_readyz_reports_each_part(api: Api) -> None:
 
 @pytest.mark.parametrize("key", [None, "wrong"])
 def test_readyz_tells_nobody_without_a_key_more_than_which_part_fails(appliance: Appliance, key: str | None) -> None:
-    body = Api(appliance.url, key).get("/readyz")
+    body = ready_answer(Api(appliance.url, key))
     assert body["status"] == "ready"
     assert all(check == {"ok": True, "detail": None} for check in body["checks"].values())
 

@@ -25,9 +25,9 @@ OTHER = CONTENT[:-1] + b"!"
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
-    """An appliance whose leases last two seconds."""
+    """An appliance whose leases last five seconds."""
     folder = tmp_path_factory.mktemp("large")
-    with running_appliance(folder, models, storage_server="minio", lease_seconds=2) as running:
+    with running_appliance(folder, models, storage_server="minio", lease_seconds=5) as running:
         yield running
 
 

@@ -44,7 +44,7 @@ def shown(api: Api, path: str) -> requests.Response:
             return None
         return response
 
-    return wait_for(ready, seconds=120, every_seconds=0.2)
+    return wait_for(ready, every_seconds=0.2)
 
 
 def test_a_clip_is_exact(api: Api, file: tuple[str, bytes]) -> None:

@@ -45,7 +45,7 @@ def test_a_recording_is_counted_at_every_stage(appliance: Appliance, api: Api, s
     assert shown[f"appliance_http_requests_total{{method=POST,process=api,route={confirm},status=200}}"] > 0
     assert shown["process_resident_memory_bytes{process=worker}"] > 0
     assert shown["appliance_queue_pieces{kind=inference,state=ready}"] >= 0
-    assert shown["appliance_status{status=Ready}"] == 1
+    wait_for(lambda: page(appliance, scraper)["appliance_status{status=Ready}"] == 1)  # a busy worker may be late
 
 
 def test_a_file_that_fails_is_counted_with_its_code(appliance: Appliance, api: Api, scraper: str) -> None:
@@ -97,8 +97,8 @@ def test_metrics_need_the_scope(appliance: Appliance, api: Api, anonymous: Api) 
 
 
 def test_the_status_is_open_and_its_details_are_not(api: Api, anonymous: Api) -> None:
-    assert api.get("/api/v1/status") == {"status": "Ready", "reasons": []}
-    assert anonymous.get("/api/v1/status") == {"status": "Ready", "reasons": []}
+    for client in (api, anonymous):
+        wait_for(lambda: client.get("/api/v1/status") == {"status": "Ready", "reasons": []})  # noqa: B023
 
 
 def test_no_file_of_metrics_is_open_to_others(appliance: Appliance) -> None:

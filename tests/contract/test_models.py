@@ -12,7 +12,7 @@ import requests
 
 from appliance.services.box import TRAINED
 from tests.support import toy_models
-from tests.support.appliances import Api, Appliance, running_appliance
+from tests.support.appliances import Api, Appliance, running_appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 from tests.support.trainings import add_training, tenant_of
 
@@ -136,14 +136,14 @@ def test_a_file_that_is_no_graph_harms_nothing(appliance: Appliance, admin: Api,
     (source / "model.onnx").write_bytes(b"\x08\x07" + bytes(1000))
     problem = send(admin, *source.iterdir())
     assert (problem.status_code, problem.json()["code"]) == (400, "invalid_manifest")
-    assert appliance.ready()
+    wait_for(appliance.ready)
 
 
 def test_a_model_that_a_setting_means_is_not_removed(appliance: Appliance, admin: Api) -> None:
     default = next(model["id"] for model in admin.get(MODELS)["models"] if model["name"] == "loud-frames")
     assert "default_model" in admin.call("DELETE", f"{MODELS}/{default}", 409)["detail"]
     admin.call("DELETE", f"{MODELS}/loud-frames", 404)  # a version must be named
-    assert appliance.ready()
+    wait_for(appliance.ready)
 
 
 def test_only_an_administrator_adds_or_removes(api: Api, source: Path) -> None:

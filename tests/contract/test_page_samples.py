@@ -20,7 +20,7 @@ import soundfile
 
 from tests.contract import page_samples
 from tests.support import browser
-from tests.support.appliances import Api, Appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, Api, Appliance, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 Run = Callable[..., dict[str, Any]]
@@ -173,7 +173,7 @@ def with_code(sample: str, successful: str, unsuccessful: str) -> str:
 
 
 def output_of(command: list[str]) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -14,7 +14,7 @@ from tests.contract.test_uploads_and_deletion import JOBS
 from tests.support.appliances import Api, wait_for
 from tests.support.toy_recordings import loud_wav
 
-PROMPT_SECONDS = 10.0  # a request that waits for the slow clients waits for 30 s or more
+PROMPT_SECONDS = 25.0  # a request that waits for the slow clients waits for 30 s or more
 
 
 @contextlib.contextmanager
@@ -78,7 +78,8 @@ def test_slow_uploads_of_one_tenant_leave_slots_for_another(api: Api, other: Api
                 if status := status_of(client):
                     statuses[client] = status
                 else:
-                    client.sendall(bytes(1000))
+                    with contextlib.suppress(ConnectionError):  # it was answered just now
+                        client.sendall(bytes(1000))
             return len(statuses) == 24
 
         wait_for(refused)

@@ -18,10 +18,13 @@ import requests
 
 from tests.contract.test_speech_raw import assert_sample_text
 from tests.support.appliances import (
+    PATIENCE_SECONDS,
     Api,
     Appliance,
     bundled_storage,
     descendants,
+    files_below,
+    kill,
     peak_bytes,
     running_appliance,
     wait_for,
@@ -41,7 +44,7 @@ class BatchClient:
 
     def response(self, method: str, path: str, **options: Any) -> requests.Response:
         options["headers"] = self.headers | options.get("headers", {})
-        return requests.request(method, f"{self.url}/transcribe{path}", timeout=60, **options)
+        return requests.request(method, f"{self.url}/transcribe{path}", timeout=PATIENCE_SECONDS, **options)
 
     def call(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
         response = self.response(method, path, **options)
@@ -138,7 +141,7 @@ def test_a_file_name_is_returned_unchanged_and_never_used_as_a_path(appliance: A
     receipt = batches.upload((name, loud_wav()))
     assert receipt["files"][0]["filename"] == name
     assert batches.finished_upload(receipt["batch_upload_id"])["status"] == "completed"
-    assert list(appliance.data_dir.rglob("Pr*fung*")) == []
+    assert not [path for path in files_below(appliance.data_dir) if "fung" in path.name]
 
 
 def test_an_invalid_upload_is_refused_and_leaves_no_file(appliance: Appliance, batches: BatchClient) -> None:
@@ -197,15 +200,15 @@ def test_a_large_file_is_never_held_in_memory(appliance: Appliance, batches: Bat
     receipt = batches.call("POST", "/files/upload", 202, data=body(), headers=headers)
     assert receipt["files"][0]["size_bytes"] == 200 * MEBIBYTE
     for name, peak in before.items():
-        assert peak_bytes(appliance.pid(name)) - peak < 100 * MEBIBYTE, name
+        assert peak_bytes(appliance.pid(name)) - peak < 128 * MEBIBYTE, name
     assert batches.finished_upload(receipt["batch_upload_id"])["status"] == "completed"
 
 
 @pytest.fixture
 def small(tmp_path: Path, models: Path) -> Iterator[Appliance]:
-    """An appliance for files of up to 1 MiB, whose leases last two seconds."""
+    """An appliance for files of up to 1 MiB, whose leases last five seconds."""
     limits = {"max_upload_bytes": MEBIBYTE, "max_batch_bytes": 4 * MEBIBYTE, "streamed_uploads": 1}
-    with running_appliance(tmp_path / "small", models, storage_server="minio", lease_seconds=2, **limits) as running:
+    with running_appliance(tmp_path / "small", models, storage_server="minio", lease_seconds=5, **limits) as running:
         yield running
 
 
@@ -233,7 +236,7 @@ def test_slow_uploads_leave_the_api_free(small: Appliance) -> None:
         wait_for(lambda: spooled(small))
         busy = requests.post(f"{small.url}/v2/upload", data=b"x", headers={"Authorization": small.key})
         assert (busy.status_code, busy.headers["Retry-After"]) == (429, "2")
-        assert small.ready()
+        wait_for(small.ready)
     wait_for(lambda: spooled(small) == [])
     wait_for(lambda: accepts(small, b"x"))
 
@@ -295,8 +298,7 @@ class SlowUpload:
 def kill_api(appliance: Appliance) -> None:
     """Kill the API and its worker process, which would otherwise clean up."""
     master = appliance.pid("api")
-    for pid in (master, *descendants(master)):
-        os.kill(pid, signal.SIGKILL)
+    kill(master, *descendants(master))
 
 
 def api_answers(batches: BatchClient) -> bool:
@@ -311,4 +313,4 @@ def accepts(appliance: Appliance, content: bytes) -> bool:
 
 def spooled(appliance: Appliance) -> list[Path]:
     """The files in the spool folder."""
-    return [path for path in (appliance.data_dir / "spool").rglob("*") if path.is_file()]
+    return files_below(appliance.data_dir / "spool")

@@ -17,7 +17,7 @@ import requests
 
 from appliance.storage.access import StorageAccess, load_access
 from tests.contract.test_speech_raw import assert_sample_text
-from tests.support.appliances import Api, Appliance, bundled_storage, children, running_appliance, wait_for
+from tests.support.appliances import Api, Appliance, bundled_storage, children, kill, running_appliance, wait_for
 from tests.support.receivers import Receiver
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import LOUD_DURATION_MS, loud_wav
@@ -237,8 +237,7 @@ def test_an_api_killed_between_put_and_event_loses_nothing(appliance: Appliance,
     upload = request_url(api)
     pids = freeze_api(appliance)
     put(upload["presignedUrl"], loud_wav())
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    kill(*pids)
     wait_for(lambda: appliance.pid("api") not in (0, pids[0]))
     wait_for(appliance.ready)
     assert finished(api, upload["transcriptionId"])["detections"] == LOUD
@@ -252,8 +251,7 @@ def test_a_file_put_before_everything_was_killed_is_processed_at_the_next_start(
         put(upload["presignedUrl"], loud_wav())
         os.kill(first.process.pid, signal.SIGKILL)
         first.process.wait()
-        for pid in pids[1:]:
-            os.kill(pid, signal.SIGKILL)
+        kill(*pids[1:])
     with running_appliance(tmp_path, models, storage_server="minio") as second:
         assert finished(Api(second.url, first.key), upload["transcriptionId"])["detections"] == LOUD
 
@@ -262,7 +260,7 @@ def test_the_sweep_finds_uploads_without_an_event_and_fails_uploads_that_never_c
     tmp_path: Path, models: Path
 ) -> None:
     """Storage is SeaweedFS, which sends no events."""
-    settings = {"upload_expires_seconds": 3, "upload_grace_seconds": 4}
+    settings = {"upload_expires_seconds": 8, "upload_grace_seconds": 1}
     with running_appliance(tmp_path, models, storage_server="seaweedfs", **settings) as running:
         api = running.api
         with_file, without_file = request_url(api), request_url(api)

@@ -11,7 +11,7 @@ import requests
 
 from tests.contract.spec import Spec
 from tests.contract.test_speech_raw import assert_sample_text
-from tests.support.appliances import Api, Appliance, running_appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, Api, Appliance, running_appliance, wait_for
 from tests.support.receivers import Receiver
 from tests.support.speech_sample import SAMPLE as SPEECH
 from tests.support.toy_recordings import loud_wav
@@ -35,7 +35,7 @@ class HostedClient:
         self.headers = {"Authorization": f"Bearer {appliance.key}", VERSION: "2025-11-01"}
 
     def post(self, path: str, body: Any, status: int = 200) -> Any:
-        response = requests.post(f"{self.url}/api/v1{path}", json=body, headers=self.headers, timeout=60)
+        response = requests.post(f"{self.url}/api/v1{path}", json=body, headers=self.headers, timeout=PATIENCE_SECONDS)
         assert response.status_code == status, response.text
         return response.json()
 

@@ -17,7 +17,7 @@ import pytest
 from appliance.state.database import Database
 from tests.contract.test_speech_raw import RawClient, assert_sample_text
 from tests.support import node_client
-from tests.support.appliances import Appliance, running_appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, Appliance, running_appliance, wait_for
 from tests.support.receivers import Receiver
 from tests.support.speech_sample import SAMPLE as SPEECH
 
@@ -133,6 +133,7 @@ def client(appliance: Appliance) -> assemblyai.Transcriber:
     assemblyai.settings.base_url = appliance.url
     assemblyai.settings.api_key = appliance.key
     assemblyai.settings.polling_interval = 0.1
+    assemblyai.settings.http_timeout = PATIENCE_SECONDS
     return assemblyai.Transcriber()
 
 

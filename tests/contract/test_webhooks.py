@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.support.appliances import Api, Appliance, running_appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, Api, Appliance, running_appliance, wait_for
 from tests.support.receivers import Receiver, receiving
 from tests.support.toy_recordings import LOUD_DETECTIONS, LOUD_DURATION_MS, loud_wav
 
@@ -28,8 +28,8 @@ def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     settings = {
         "webhook_networks": '["127.0.0.0/8"]',
         "webhook_retry_seconds": str([0.1] * 20),
-        "webhook_timeout_seconds": 3,
-        "lease_seconds": 2,
+        "webhook_timeout_seconds": 5,
+        "lease_seconds": 5,
         "upload_expires_seconds": 3600,
     }
     folder = tmp_path_factory.mktemp("calling")
@@ -245,9 +245,9 @@ def test_another_tenant_sees_neither_secret_nor_deliveries(
 
 def test_deliveries_are_listed_in_pages_by_status(api: Api, receiver: Receiver, path: str) -> None:
     job = make_job(api, receiver.url + path)
-    for _ in range(3):
-        api.finished_file(job["id"], api.send(job["id"], loud_wav(40, [(10, 20)])))
-        wait_for(lambda: all(delivery["status"] != "pending" for delivery in deliveries(api, receiver.url + path)))
+    for number in range(1, 4):
+        api.send(job["id"], loud_wav(40, [(10, 20)]))
+        finished_deliveries(api, receiver.url + path, 2 * number)  # of the file, and of the job's end
     whole = api.get(DELIVERIES, params={"limit": 200, "status": "delivered"})["deliveries"]
     first = api.get(DELIVERIES, params={"limit": 2, "status": "delivered"})
     second = api.get(DELIVERIES, params={"limit": 2, "status": "delivered", "cursor": first["next_cursor"]})
@@ -258,13 +258,24 @@ def test_deliveries_are_listed_in_pages_by_status(api: Api, receiver: Receiver, 
 def test_a_worker_killed_before_it_delivers_loses_nothing(
     appliance: Appliance, api: Api, receiver: Receiver, path: str
 ) -> None:
-    """The file is completed, but the receiver refuses every call. The worker is killed and the next worker delivers."""
-    receiver.answer = lambda path, number: 503
+    """The file is completed, but the receiver refuses. The worker is killed and the next worker delivers.
+
+    So that the attempts are not used up before the kill, the receiver refuses three of them and keeps the others.
+    """
+    is_killed = threading.Event()
+
+    def answer(path: str, number: int) -> int:
+        if number < 3:
+            return 503
+        is_killed.wait(PATIENCE_SECONDS)
+        return 204
+
+    receiver.answer = answer
     job = make_job(api, receiver.url + path)
     file_id = api.send(job["id"], loud_wav())
     api.finished_file(job["id"], file_id)
     killed = appliance.kill("worker")
-    receiver.answer = lambda path, number: 204
+    is_killed.set()
     wait_for(lambda: appliance.pid("worker") not in (0, killed))
     log = finished_deliveries(api, receiver.url + path, 2)
     assert {delivery["status"] for delivery in log} == {"delivered"}
@@ -280,13 +291,13 @@ def test_a_worker_killed_while_it_delivers_delivers_again(
 
     def answer(path: str, number: int) -> int:
         called.set()
-        assert free.wait(30)
+        assert free.wait(PATIENCE_SECONDS)
         return 204
 
     receiver.answer = answer
     job = make_job(api, receiver.url + path)
     api.cancel(job["id"])
-    assert called.wait(30)
+    assert called.wait(PATIENCE_SECONDS)
     killed = appliance.kill("worker")
     wait_for(lambda: appliance.pid("worker") not in (0, killed))
     free.set()
@@ -297,16 +308,16 @@ def test_a_worker_killed_while_it_delivers_delivers_again(
 
 
 def test_a_slow_receiver_delays_neither_work_nor_other_receivers(api: Api, receiver: Receiver, path: str) -> None:
-    """Each thread of the courier waits for the slow receiver. Files and other receivers must not wait."""
+    """Each thread of the courier waits for the slow receiver. Files go on; other receivers wait for a thread alone."""
     free = threading.Event()
-    receiver.answer = lambda path, number: 204 if free.wait(30) else 500
+    receiver.answer = lambda path, number: 204 if free.wait(2 * PATIENCE_SECONDS) else 500
     with receiving() as quick:
         try:
             for _ in range(8):
                 api.cancel(make_job(api, receiver.url + path)["id"])
             job = make_job(api, quick.url + path)
             api.send(job["id"], loud_wav())
-            assert api.finished_job(job["id"], 10)["status"] == "completed"
+            assert api.finished_job(job["id"])["status"] == "completed"
             finished_deliveries(api, quick.url + path, 2)
         finally:
             free.set()

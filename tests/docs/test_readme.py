@@ -12,7 +12,8 @@ import time
 import pytest
 
 from appliance import ROOT
-from appliance.supervisor.ports import free_port
+from appliance.storage.local_server import free_ports
+from tests.support.appliances import PATIENCE_SECONDS
 
 README = (ROOT / "README.md").read_text()
 INFERENCE = (ROOT / "docs" / "inference.md").read_text()
@@ -35,7 +36,7 @@ def bash(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | environment,
         text=True,
         capture_output=True,
-        timeout=240,
+        timeout=3 * PATIENCE_SECONDS,
     )
 
 
@@ -43,7 +44,7 @@ def bash(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def appliance(tmp_path_factory):
     """``up`` as the README gives it, on a free port. Yields its URL and the key that it printed."""
     command = block("./scripts/appliance up").strip().replace("var", str(tmp_path_factory.mktemp("readme") / "var"))
-    port = free_port("127.0.0.1")
+    port = free_ports(1)[0]
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],
         cwd=ROOT,
@@ -63,7 +64,7 @@ def appliance(tmp_path_factory):
         yield f"http://127.0.0.1:{port}", key.group()
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_the_lines_that_send_a_file(session):
     lines = block("URL=").replace("\\\n", "").splitlines()
     assert len(lines) == 5
     answer = json.loads(session("\n".join(lines)))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     # The README says to repeat the last line. It needs the first two and the answer that the third one stored.
     while answer["status"] != "completed" and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -12,6 +12,7 @@ import requests
 from appliance.frontdoor import api_routes, storage_routes
 from appliance.frontdoor.paths import RAW_UPLOAD
 from tests.frontdoor.test_uploads import form_of, new_key
+from tests.support.appliances import PATIENCE_SECONDS
 from tests.support.servers import RunningDoor, RunningStorage, running_door
 
 LIMITS = (1, 50_000)  # a pause of 1 s and 50 kB a second
@@ -49,7 +50,7 @@ class Pieces:
 
 @pytest.mark.parametrize("path", ["/api/v1/inference-jobs", RAW_UPLOAD])
 def test_a_body_with_pauses_passes(strict_door: RunningDoor, path: str) -> None:
-    response = requests.post(strict_door.origin + path, data=Pieces(bytes(SIZE), 4, 0.5), timeout=30)
+    response = requests.post(strict_door.origin + path, data=Pieces(bytes(SIZE), 4, 0.5), timeout=PATIENCE_SECONDS)
     assert (response.status_code, response.json()["body_bytes"]) == (200, SIZE)
 
 
@@ -62,7 +63,7 @@ def test_a_body_of_single_bytes_is_cut_off(strict_door: RunningDoor, path: str) 
         client.settimeout(0.2)
         started = time.monotonic()
         while True:
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < PATIENCE_SECONDS
             try:
                 client.sendall(b" ")
                 status = int((client.recv(4096) or b"- 0").split()[1])
@@ -76,7 +77,8 @@ def test_a_body_of_single_bytes_is_cut_off(strict_door: RunningDoor, path: str) 
 
 
 def test_an_answer_may_take_longer_than_a_pause(strict_door: RunningDoor) -> None:
-    response = requests.post(f"{strict_door.origin}/api/v1/datasets", data=b"{}", headers={"X-Wait": "2"}, timeout=30)
+    url, waiting = f"{strict_door.origin}/api/v1/datasets", {"X-Wait": "2"}
+    response = requests.post(url, data=b"{}", headers=waiting, timeout=PATIENCE_SECONDS)
     assert response.status_code == 200
 
 
@@ -87,5 +89,5 @@ def test_an_upload_to_storage_may_pause(strict_door: RunningDoor) -> None:
     assert isinstance(whole.body, bytes)
     halves = Pieces(whole.body, 2, 2)  # longer than the pause: what has arrived has earned more time
     headers = {"Content-Type": whole.headers["Content-Type"]}
-    assert requests.post(form.url, data=halves, headers=headers, timeout=30).status_code == 204
+    assert requests.post(form.url, data=halves, headers=headers, timeout=PATIENCE_SECONDS).status_code == 204
     assert strict_door.storage.store.stat(key).size_bytes == SIZE

@@ -21,9 +21,9 @@ from appliance.errors import ConfigurationError
 from appliance.frontdoor.door import Tls
 from appliance.services.box import Box
 from appliance.services.health import Check, Health
+from appliance.storage.local_server import free_ports
 from appliance.supervisor import parts
-from appliance.supervisor.ports import free_port
-from tests.support.appliances import ROOT, Appliance, running_appliance
+from tests.support.appliances import PATIENCE_SECONDS, ROOT, Appliance, running_appliance
 from tests.support.servers import RunningStorage, running_door
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
@@ -35,7 +35,7 @@ EXPIRED = ROOT / "tests" / "support" / "expired.pem"
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
     """An appliance with HTTPS by its own CA, and a port that redirects to it."""
-    settings = {"tls": "internal", "tls_redirect_port": free_port("127.0.0.1")}
+    settings = {"tls": "internal", "tls_redirect_port": free_ports(1)[0]}
     with running_appliance(tmp_path_factory.mktemp("tls"), models, storage_server="minio", **settings) as running:
         yield running
 
@@ -49,7 +49,7 @@ def plain(appliance: Appliance) -> str:
 @pytest.fixture
 def ca(plain: str, tmp_path: Path) -> Path:
     """The root certificate, downloaded as a client does that does not trust it yet."""
-    response = requests.get(f"{plain}/ca.crt", timeout=10)
+    response = requests.get(f"{plain}/ca.crt", timeout=PATIENCE_SECONDS)
     assert response.headers["Content-Type"] == "application/x-x509-ca-cert"
     file = tmp_path / "ca.crt"
     file.write_bytes(response.content)
@@ -62,7 +62,7 @@ def test_a_recording_is_sent_by_https_and_all_urls_follow(
     assert appliance.url.startswith("https://")
     api = appliance.api
     with pytest.raises(requests.exceptions.SSLError):
-        api.session.get(f"{appliance.url}/healthz", timeout=10)
+        api.session.get(f"{appliance.url}/healthz", timeout=PATIENCE_SECONDS)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
     job_id = api.make_job()
     form = api.request_upload(job_id, len(loud_wav()))
@@ -80,7 +80,7 @@ def test_the_certificate_names_this_machine_and_a_client_that_names_no_host_is_a
     for name in ("localhost", socket.gethostname()):
         context = ssl.create_default_context(cafile=str(ca))
         with (
-            socket.create_connection((url.hostname, url.port), 10) as connection,
+            socket.create_connection((url.hostname, url.port), PATIENCE_SECONDS) as connection,
             context.wrap_socket(connection, server_hostname=name) as secured,
         ):
             assert secured.version() in ("TLSv1.2", "TLSv1.3")
@@ -93,7 +93,7 @@ def test_clients_may_use_http_2(appliance: Appliance, ca: Path) -> None:
 
 
 def test_plain_http_is_redirected(appliance: Appliance, plain: str) -> None:
-    answer = requests.post(f"{plain}/api/v1/inference-jobs?a=b", timeout=10, allow_redirects=False)
+    answer = requests.post(f"{plain}/api/v1/inference-jobs?a=b", timeout=PATIENCE_SECONDS, allow_redirects=False)
     assert answer.status_code == 308  # the method and the body stay
     assert answer.headers["Location"] == f"{appliance.url}/api/v1/inference-jobs?a=b"
 
@@ -104,7 +104,7 @@ def test_only_the_root_certificate_is_offered(appliance: Appliance, plain: str, 
     assert ca.read_bytes() == (folder / "root.crt").read_bytes()
     for path in ("/root.key", "/ca.crt/../root.key", "/ca.crt/root.key", "/ca.key", "/%2e/root.key"):
         for origin in (appliance.url, plain):
-            answer = requests.get(origin + path, verify=False, timeout=10, allow_redirects=False)
+            answer = requests.get(origin + path, verify=False, timeout=PATIENCE_SECONDS, allow_redirects=False)
             assert answer.status_code != 200
             assert key not in answer.content
 
@@ -126,7 +126,9 @@ def test_the_certificate_of_the_operator_is_used_whatever_name_a_client_uses(
         url = urlsplit(door.origin)
         sent = ssl.get_server_certificate((str(url.hostname), url.port or 0))
         assert sent.strip() in CERTIFICATE.read_text()
-        assert requests.get(f"{door.origin}/ca.crt", verify=False, timeout=10).status_code == 200  # the echo's answer
+        assert (
+            requests.get(f"{door.origin}/ca.crt", verify=False, timeout=PATIENCE_SECONDS).status_code == 200
+        )  # the echo's answer
 
 
 def certificate(port: int | None, tls: str) -> Check:

@@ -15,9 +15,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from appliance.supervisor.ports import free_port
+from appliance.storage.local_server import free_ports
 from tests.monitoring.test_monitoring import FOLDER, dashboard
-from tests.support.appliances import ROOT, Appliance, make_models, running_appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, ROOT, Appliance, make_models, running_appliance, wait_for
 from tests.support.toy_recordings import loud_wav
 
 GPUS = {"Memory of the GPUs", "Use of the GPUs"}  # there is none here
@@ -57,7 +57,7 @@ def prometheus(appliance: Appliance, folder: Path) -> Iterator[str]:
     }
     config = {"scrape_configs": [job], "rule_files": [str(FOLDER / "alerts.yml")]}
     (folder / "prometheus.json").write_text(json.dumps(config))  # JSON is YAML too
-    address = f"127.0.0.1:{free_port('127.0.0.1')}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
         tool.stdout.strip(),
         f"--config.file={folder / 'prometheus.json'}",
@@ -70,13 +70,13 @@ def prometheus(appliance: Appliance, folder: Path) -> Iterator[str]:
         yield f"http://{address}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
 
 
 def answer(origin: str, expression: str) -> list[Any]:
     """What Prometheus answers to a query of the dashboard now."""
     query = expression.replace("$instance", ".*")
-    response = requests.get(f"{origin}/api/v1/query", params={"query": query}, timeout=30)
+    response = requests.get(f"{origin}/api/v1/query", params={"query": query}, timeout=PATIENCE_SECONDS)
     assert response.status_code == 200, response.text
     return response.json()["data"]["result"]
 
@@ -104,13 +104,13 @@ def test_every_panel_shows_something_of_a_running_appliance(tmp_path: Path) -> N
             return not empty
 
         wait_for(all_drawn, every_seconds=0.5)
-        rules = requests.get(f"{origin}/api/v1/rules", timeout=30).json()["data"]["groups"][0]["rules"]
+        rules = requests.get(f"{origin}/api/v1/rules", timeout=PATIENCE_SECONDS).json()["data"]["groups"][0]["rules"]
         assert len(rules) > 10
         assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown: not evaluated yet
 
 
 def listens(origin: str) -> bool:
     """Whether Prometheus is ready."""
-    with contextlib.suppress(requests.ConnectionError):
+    with contextlib.suppress(requests.RequestException):
         return requests.get(f"{origin}/-/ready", timeout=5).status_code == 200
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_worker_that_never_started_or_is_silent_is_reported(box: Box) -> None:
     leases.start_worker(box, "w", "cpu")
     with box.db.transaction() as tx:
         tx.change("UPDATE workers SET seen_at = seen_at - 1000")
-    assert failing(box) == {"worker": "has been silent for 1000 s"}
+    assert re.fullmatch(r"has been silent for 10\d\d s", failing(box).pop("worker"))
     leases.heartbeat(box, "w", [])
     assert failing(box) == {}
 
@@ -48,7 +49,7 @@ def test_of_several_workers_each_must_live(box: Box) -> None:
     assert Health(box).check_all()["worker"].detail == "runs on cuda, cuda"
     with box.db.transaction() as tx:
         tx.change("UPDATE workers SET seen_at = seen_at - 1000 WHERE id = 'v'")
-    assert failing(box) == {"worker": "number 2 of 2 has been silent for 1000 s"}
+    assert re.fullmatch(r"number 2 of 2 has been silent for 10\d\d s", failing(box).pop("worker"))
     leases.heartbeat(box, "v", [])
     assert failing(box) == {}
 
@@ -141,7 +142,7 @@ def test_a_sweep_that_no_longer_ends_is_reported(box: Box) -> None:
     assert failing(box) == {}  # the worker has just started
     with box.db.transaction() as tx:
         tx.change("UPDATE workers SET started_at = started_at - 10000")
-    assert failing(box) == {"sweep": "ended 10000 s ago"}
+    assert re.fullmatch(r"ended 100\d\d s ago", failing(box).pop("sweep"))
 
 
 def test_the_status_is_initializing_until_a_needed_part_is_late(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,10 +56,8 @@ def test_what_nobody_wants_any_more_is_not_begun_and_a_tenant_may_not_ask_for_ev
             making.request(2, key, lambda: made.append(1))
     with pytest.raises(TooManyLooks, match="2 of your"):
         making.request(2, "c", lambda: made.append(1))
-    monkeypatch.setattr(making_module, "FORGOTTEN_SECONDS", 0.0)
-    making._waiting[2]["a"].asked_at -= 1
-    making._waiting[2]["b"].asked_at -= 1
-    monkeypatch.setattr(making_module, "FORGOTTEN_SECONDS", 0.5)
+    for key in ("a", "b"):
+        making._waiting[2][key].asked_at -= making_module.FORGOTTEN_SECONDS + 1
     gate.set()
     making.request(1, "last", lambda: made.append(2), wait_seconds=60)
     assert made == [2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance import ROOT
+from tests.support.appliances import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -33,9 +35,15 @@ def start(checkout: Path, mode: str = "runtime", **environment: str) -> subproce
 def bootstrap(checkout: Path, mode: str = "runtime", **environment: str) -> tuple[int, str]:
     """Return the exit status and standard error. Standard output must be empty."""
     process = start(checkout, mode, **environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert out == ""
     return process.returncode, err
+
+
+def cpu_seconds_of_children() -> float:
+    """CPU time of the processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def stub(path: Path, script: str) -> str:
@@ -45,16 +53,16 @@ def stub(path: Path, script: str) -> str:
 
 
 def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Path) -> None:
-    started = time.monotonic()
+    started = cpu_seconds_of_children()
     status, stderr = bootstrap(checkout)
-    first_seconds = time.monotonic() - started
+    first_seconds = cpu_seconds_of_children() - started
     assert status == 0, stderr
     assert "packages are installed" in stderr
     python = checkout / ".venv" / "bin" / "python"
     subprocess.run([python, "-P", "-c", "import appliance"], check=True, cwd="/")
-    started = time.monotonic()
+    started = cpu_seconds_of_children()
     assert bootstrap(checkout) == (0, "")
-    assert time.monotonic() - started < first_seconds / 5
+    assert cpu_seconds_of_children() - started < first_seconds / 5
     for name in ("runtime", "cuda"):
         (checkout / "scripts" / "requirements" / f"{name}.txt").write_text("# changed\n")
     assert "installing" in bootstrap(checkout)[1]
@@ -64,7 +72,7 @@ def test_the_first_call_sets_up_and_later_ones_are_quick_and_silent(checkout: Pa
 
 def test_two_first_calls_at_once_make_one_environment(checkout: Path) -> None:
     both = [start(checkout), start(checkout)]
-    stderr = [process.communicate(timeout=120)[1] for process in both]
+    stderr = [process.communicate(timeout=PATIENCE_SECONDS)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], stderr
     assert "".join(stderr).count("making") == 1
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance import ROOT
+from tests.support.appliances import PATIENCE_SECONDS
 
 PROGRAMS = ("bash", "cp", "dirname", "env", "readlink", "true")
 
@@ -36,7 +37,8 @@ def installs(folder: Path, name: str) -> str:
 def run(machine: Path, script: str) -> tuple[int, str]:
     """Return the exit status and standard error. Standard output must be empty."""
     command = [ROOT / "scripts" / script]
-    result = subprocess.run(command, env={"PATH": str(machine)}, capture_output=True, text=True, timeout=30)
+    env = {"PATH": str(machine)}
+    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert result.stdout == ""
     return result.returncode, result.stderr
 

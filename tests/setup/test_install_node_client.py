@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance import ROOT
+from tests.support.appliances import PATIENCE_SECONDS
 
 PROGRAMS = ("bash", "cp", "cut", "dirname", "env", "id", "mkdir", "mktemp", "mv", "readlink", "rm", "sha256sum")
 
@@ -33,7 +34,7 @@ def run(machine: Path) -> tuple[int, str]:
     """Return the exit status and standard error."""
     environment = {"PATH": str(machine / "bin"), "APPLIANCE_CACHE": str(machine / "cache")}
     command = [ROOT / "scripts" / "install-node-client"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     return result.returncode, result.stderr
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance import ROOT
+from tests.support.appliances import PATIENCE_SECONDS
 
 PACKAGES = {
     "moonshine_voice-0.0.59-py3-none-manylinux_2_34_x86_64.whl": (
@@ -78,7 +79,7 @@ def install(machine: Path, *arguments: str, checkout: str = "checkout", index: s
         "PIP_CONFIG_FILE": os.devnull,
     }
     command: list[str | Path] = [machine / checkout / "scripts" / "install-speech", *arguments]
-    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert result.stdout == ""
     return result.returncode, result.stderr
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance import ROOT
+from tests.support.appliances import PATIENCE_SECONDS
 
 VERSION = (ROOT / "scripts" / "requirements" / "minio.version").read_text().strip()
 
@@ -65,7 +66,8 @@ def install(machine: Path, *arguments: str, **environment: str) -> tuple[int, st
         "LANG": os.environ.get("LANG", "C"),
     }
     command: list[str | Path] = [machine / "checkout" / "scripts" / "install-storage", *arguments]
-    result = subprocess.run(command, env=variables | environment, capture_output=True, text=True, timeout=60)
+    env = variables | environment
+    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert result.stdout == ""
     return result.returncode, result.stderr
 

@@ -13,7 +13,7 @@ import structlog
 from appliance.errors import ApplianceError, ChangeRefused, LeaseLost, StateError
 from appliance.state.database import Database, Transaction
 from appliance.state.together import MOST, Together
-from tests.support.appliances import wait_for
+from tests.support.appliances import PATIENCE_SECONDS, wait_for
 
 INSERT = "INSERT INTO tenants (name, created_at) VALUES (?, 0)"
 
@@ -43,7 +43,7 @@ class Fixture:
 
     def hold(self) -> Future:
         def first(tx: Transaction) -> None:
-            assert self.gate.wait(60)
+            assert self.gate.wait(PATIENCE_SECONDS)
 
         future = self.pool.submit(self.together.write, first)
         wait_for(lambda: self.transactions == 1)
@@ -71,7 +71,7 @@ def test_what_comes_while_one_writes_commits_in_one_transaction(fixture: Fixture
     futures = fixture.add(*(f"t{number}" for number in range(MOST + 1)))
     assert names(fixture.db) == []
     fixture.gate.set()
-    assert [future.result(60) for future in futures] == [1] * (MOST + 1)
+    assert [future.result(PATIENCE_SECONDS) for future in futures] == [1] * (MOST + 1)
     assert names(fixture.db) == [f"t{number}" for number in range(MOST + 1)]
     assert fixture.transactions == 3  # the first, MOST that waited, and one more
 
@@ -87,10 +87,10 @@ def test_an_action_that_fails_takes_nobody_with_it(fixture: Fixture) -> None:
     twice = fixture.pool.submit(fixture.together.write, lambda tx: tx.change(INSERT, ["a"]))
     wait_for(lambda: len(fixture.together._waiting) == 3)
     fixture.gate.set()
-    assert before.result(60) == 1
+    assert before.result(PATIENCE_SECONDS) == 1
     for future, error in ((failing, LeaseLost), (twice, ChangeRefused)):
         with pytest.raises(error):
-            future.result(60)
+            future.result(PATIENCE_SECONDS)
     assert names(fixture.db) == ["a"]
     assert fixture.together.write(lambda tx: tx.change(INSERT, ["later"])) == 1
 
@@ -102,7 +102,7 @@ def test_if_the_transaction_fails_nothing_is_written_and_everybody_knows(fixture
     fixture.gate.set()
     for future in futures:
         with pytest.raises(ApplianceError, match="the disk is gone"):
-            future.result(60)
+            future.result(PATIENCE_SECONDS)
     assert names(fixture.db) == []
 
 
@@ -117,4 +117,4 @@ def test_each_action_runs_in_the_context_of_its_thread(fixture: Fixture) -> None
     futures = [fixture.pool.submit(write, f"r{number}") for number in range(8)]
     wait_for(lambda: len(fixture.together._waiting) == 8)
     fixture.gate.set()
-    assert [future.result(60) for future in futures] == [f"r{number}" for number in range(8)]
+    assert [future.result(PATIENCE_SECONDS) for future in futures] == [f"r{number}" for number in range(8)]

@@ -17,6 +17,7 @@ from appliance.errors import LeaseLost
 from appliance.state import work, workers
 from appliance.state.database import Database, Transaction
 from appliance.state.work import Work
+from tests.support.appliances import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -69,7 +70,7 @@ def test_threads_and_processes_claim_all_work_once(db: Database) -> None:
             process.stdin.flush()
         results = list(pool.map(lambda number: claim_all(db, f"t{number}"), range(4)))
         for process in processes:
-            results.append(json.loads(process.communicate(timeout=120)[0]))
+            results.append(json.loads(process.communicate(timeout=PATIENCE_SECONDS)[0]))
             assert process.returncode == 0
     counts = Counter(subject for result in results for subject in result)
     assert counts == Counter(subjects)
@@ -102,7 +103,7 @@ def test_threads_in_parallel_claim_different_work(db: Database) -> None:
     barrier = threading.Barrier(8)
 
     def claim_five(number: int) -> list[int]:
-        barrier.wait(30)
+        barrier.wait(PATIENCE_SECONDS)
         return [claim(db, f"t{number}").id for _ in range(5)]
 
     with ThreadPoolExecutor(8) as pool:

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import NoEngine, ObjectMissing, StorageUnavailable
 from appliance.storage.by_url import UrlReader
-from appliance.supervisor.ports import free_port
+from appliance.storage.local_server import free_ports
 from tests.support.file_servers import serving_files
 
 
@@ -21,7 +21,7 @@ def test_an_object_is_read_whole() -> None:
 
 
 def test_a_machine_that_cannot_connect_says_so_and_one_that_got_an_answer_does_not() -> None:
-    closed = f"http://127.0.0.1:{free_port('127.0.0.1')}/key?signature=secret"
+    closed = f"http://127.0.0.1:{free_ports(1)[0]}/key?signature=secret"
     with pytest.raises(NoEngine, match="cannot connect to object storage") as caught:
         UrlReader().fetch(closed, "tag", io.BytesIO())
     assert "secret" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import os
@@ -20,6 +21,7 @@ from appliance.storage.access import load_access
 from appliance.storage.identities import load_or_make_identities
 from appliance.storage.objects import ObjectStore
 from appliance.storage.seam import connection_pool, s3_client
+from tests.support.appliances import PATIENCE_SECONDS, wait_for
 from tests.support.servers import RunningStorage, running_storage
 
 
@@ -35,7 +37,7 @@ def read(store: ObjectStore, key: str, etag: str) -> bytes:
 
 def read_soon(store: ObjectStore, key: str, etag: str) -> bytes:
     """Read from a server that has just started and may not have found its files yet."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return read(store, key, etag)
@@ -105,7 +107,7 @@ def test_a_form_has_its_fields_in_order_and_hides_the_parent_key(minio_storage: 
 
 def test_the_server_is_ready_and_then_not(tmp_path: Path) -> None:
     with running_storage("minio", tmp_path) as storage:
-        assert storage.store.ready()
+        wait_for(storage.store.ready)
         storage.process.kill()
         storage.process.wait()
         assert not storage.server.ready()
@@ -150,7 +152,10 @@ def test_storage_listens_only_on_loopback(storage: RunningStorage) -> None:
 
 def listening_addresses(pid: int) -> set[str]:
     """Return the local addresses of a process's listening TCP sockets, as /proc/net writes them."""
-    inodes = {os.readlink(file).removeprefix("socket:[")[:-1] for file in Path(f"/proc/{pid}/fd").iterdir()}
+    inodes = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed just now
+            inodes.add(os.readlink(file).removeprefix("socket:[")[:-1])
     lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
     return {line[1].split(":")[0] for line in lines if line[3] == "0A" and line[9] in inodes}
 

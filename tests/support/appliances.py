@@ -26,14 +26,17 @@ INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no oth
 WITHOUT_CALIBRATION = {"APPLIANCE_SCORING_CALLS": "2"}  # a start of the worker would take about 3 s longer
 PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy", "storage": "minio", "weed": "weed"}
 PROGRAMS |= {"head": "appliance.supervisor.ray_node"}
+DECODER = "appliance.engine.decode.child"
 
 bundled_storage = pytest.mark.skipif("TEST_STORAGE" in os.environ, reason="it concerns the bundled storage server")
 on_seaweedfs = os.environ.get("TEST_STORAGE") == "seaweedfs"  # whose forms and URLs have no token
 
+PATIENCE_SECONDS = 240.0  # for what must happen: the machine may be slow and busy
+
 T = TypeVar("T")
 
 
-def wait_for(question: Callable[[], T | None], seconds: float = 60.0, every_seconds: float = 0.05) -> T:
+def wait_for(question: Callable[[], T | None], seconds: float = PATIENCE_SECONDS, every_seconds: float = 0.05) -> T:
     """Ask until the answer is truthy. Returns that answer."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):
@@ -69,7 +72,7 @@ class Api:
         """Send a request. Returns the response, whatever its status."""
         headers = {"X-API-Key": self.key} if self.key else {}
         options["headers"] = headers | options.get("headers", {})
-        return self.session.request(method, self.url + path, timeout=60, **options)
+        return self.session.request(method, self.url + path, timeout=PATIENCE_SECONDS, **options)
 
     def get(self, path: str, status: int = 200, **options: Any) -> Any:
         return self.call("GET", path, status, **options)
@@ -113,16 +116,16 @@ class Api:
         self.confirm(job_id, file_id)
         return file_id
 
-    def finished_file(self, job_id: str, file_id: str, seconds: float = 60.0) -> Any:
+    def finished_file(self, job_id: str, file_id: str) -> Any:
         """Wait until the file has ended. Returns it."""
 
         def ended() -> Any:
             file = self.file(job_id, file_id)
             return file if file["status"] in ("completed", "failed", "cancelled") else None
 
-        return wait_for(ended, seconds)
+        return wait_for(ended)
 
-    def finished_job(self, job_id: str, seconds: float = 60.0) -> Any:
+    def finished_job(self, job_id: str, seconds: float = PATIENCE_SECONDS) -> Any:
         """Wait until all files of the job have ended. Returns the job."""
 
         def ended() -> Any:
@@ -217,7 +220,7 @@ def _running_appliance(data_dir: Path, models: Path, settings: dict[str, object]
         return match and match[1]
 
     try:
-        origin = wait_for(url, 120)
+        origin = wait_for(url, 2 * PATIENCE_SECONDS)
         key = re.search(r"shown this once: (\S+)$", output.read_text(), re.MULTILINE)
         yield Appliance(origin, key[1] if key else "", data_dir, env, process, output)
     finally:
@@ -243,10 +246,38 @@ def descendants(pid: int) -> list[int]:
     return [member for child in children(pid) for member in (child, *descendants(child))]
 
 
+def kill(*pids: int) -> None:
+    """Kill processes with SIGKILL. Some may have ended, as those do that are tied to one that was killed before."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def peak_bytes(pid: int) -> int:
-    """Peak resident memory of a process and its descendants, added up."""
-    statuses = [Path(f"/proc/{member}/status").read_text() for member in (pid, *descendants(pid))]
-    return sum(1024 * int(line.split()[1]) for text in statuses for line in text.splitlines() if "VmHWM" in line)
+    """Peak resident memory of a process and its descendants, added up, but for those that decode."""
+    total = 0
+    for member in (pid, *descendants(pid)):
+        if command_of(member) == DECODER:
+            continue
+        with contextlib.suppress(OSError):  # it has ended
+            status = Path(f"/proc/{member}/status").read_text()
+            total += sum(1024 * int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
+    return total
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its descendants have used: what they did, however busy the machine is."""
+    seconds = 0.0
+    for member in (pid, *descendants(pid)):
+        with contextlib.suppress(OSError):  # it has ended
+            user, system = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()[11:13]
+            seconds += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder in which processes make and delete files and folders meanwhile."""
+    return [Path(place, name) for place, _, names in os.walk(folder) for name in names]
 
 
 def command_of(pid: int) -> str:

@@ -9,10 +9,15 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import playwright
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.appliances import PATIENCE_SECONDS
+
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
+expect.set_options(timeout=PATIENCE_MS)
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")  # as in scripts/install-browser
 # The browser finds no host but this machine, which has a name as in a LAN, too.
 LAN_NAME = "appliance.lan"
@@ -36,15 +41,24 @@ def find_browser() -> str:
 def open_browser(*arguments: str) -> Iterator[Browser]:
     """Run the browser, with further arguments of its command line, until the block ends."""
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=find_browser(), args=[LOOPBACK_ONLY, *arguments])
+        browser = driver.chromium.launch(
+            executable_path=find_browser(), args=[LOOPBACK_ONLY, *arguments], timeout=PATIENCE_MS
+        )
         try:
             yield browser
         finally:
             browser.close()
 
 
+def new_page(browser: Browser, **options: Any) -> Page:
+    """Open a tab with cookies of its own."""
+    page = browser.new_context(**options).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    return page
+
+
 @contextlib.contextmanager
-def serving(html: str, port: int) -> Iterator[str]:
+def serving(html: str) -> Iterator[str]:
     """Serve a page under every path. Yields its origin."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,7 +73,7 @@ def serving(html: str, port: int) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

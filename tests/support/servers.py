@@ -20,6 +20,7 @@ from appliance.storage.access import StorageAccess, save_access
 from appliance.storage.local_server import free_ports
 from appliance.storage.objects import ObjectStore
 from appliance.storage.servers import StorageServer, choose_server
+from tests.support.appliances import PATIENCE_SECONDS
 
 ORIGIN = "https://pages.example"
 
@@ -60,7 +61,7 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=cwd)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not ready():
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < deadline, log.read_text()[-3000:]
@@ -127,7 +128,7 @@ def listens(port: int, status: int = 200, scheme: str = "http") -> bool:
     """Whether a front door responds on this port with this status."""
     try:
         return requests.get(f"{scheme}://127.0.0.1:{port}/", timeout=5, verify=False).status_code == status
-    except requests.ConnectionError:
+    except requests.RequestException:  # also if the answer takes too long
         return False
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.storage.local_server import free_ports
 from appliance.supervisor import tether
-from appliance.supervisor.ports import free_port
-from tests.support.appliances import ROOT, Api, children, environment, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, ROOT, Api, children, environment, wait_for
 from tests.support.toy_recordings import LOUD_DETECTIONS, loud_wav
 
 PARTS = ("storage", "worker", "api", "frontdoor")
@@ -31,7 +31,7 @@ class Service:
     process: subprocess.Popen[bytes]
     notices: socket.socket
 
-    def told(self, seconds: float = 120.0) -> str:
+    def told(self, seconds: float = PATIENCE_SECONDS) -> str:
         """Wait for the next notice."""
         self.notices.settimeout(seconds)
         return self.notices.recv(1000).decode()
@@ -52,7 +52,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, models: Path) -> dict[str
     """The environment of the units, with the secrets in a folder of their own, as systemd shows them."""
     folder = tmp_path_factory.mktemp("units")
     chosen = {"data_dir": folder / "data", "model_store": models, "default_model": "loud-frames", "hang_seconds": 8}
-    return environment(**chosen, port=free_port("127.0.0.1"), storage_server="minio", poll_seconds=0.05) | {
+    return environment(**chosen, port=free_ports(1)[0], storage_server="minio", poll_seconds=0.05) | {
         "CREDENTIALS_DIRECTORY": str(folder / "secrets")
     }
 
@@ -95,7 +95,7 @@ def serving(settings: dict[str, str], name: str) -> Iterator[Service]:
             yield service
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE_SECONDS)
 
 
 def test_the_parts_serve_together(settings: dict[str, str], key: str, services: dict[str, Service]) -> None:
@@ -120,7 +120,7 @@ def test_the_watchdog_is_fed_while_the_process_answers_and_only_then(services: d
         while (notice := api.told(60)) != "STOPPING=1":
             notices.append(notice)
     assert notices.count("WATCHDOG=1") <= 1  # a probe may have been answered just before
-    assert api.process.wait(60) == 1  # systemd starts it again
+    assert api.process.wait(PATIENCE_SECONDS) == 1  # systemd starts it again
 
 
 def test_a_part_that_is_stopped_ends_well_and_one_whose_process_died_does_not(
@@ -128,10 +128,10 @@ def test_a_part_that_is_stopped_ends_well_and_one_whose_process_died_does_not(
 ) -> None:
     with serving(settings, "api") as first:
         first.process.terminate()
-        assert first.process.wait(60) == 0
+        assert first.process.wait(PATIENCE_SECONDS) == 0
     with serving(settings, "api") as second:
         os.kill(children(second.process.pid)[0], signal.SIGKILL)
-        assert second.process.wait(60) == 1
+        assert second.process.wait(PATIENCE_SECONDS) == 1
     assert services["worker"].process.poll() is None
 
 

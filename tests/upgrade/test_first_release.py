@@ -17,7 +17,7 @@ import requests
 from standardwebhooks import Webhook
 
 from appliance.state.database import Database
-from tests.support.appliances import ROOT, Appliance, running_appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, ROOT, Appliance, running_appliance, wait_for
 from tests.support.archives import extract
 
 HERE = Path(__file__).parent
@@ -39,7 +39,7 @@ class Client:
     def call(self, method: str, path: str, status: int = 200, **options: Any) -> requests.Response:
         """The answer, which must have this status."""
         header = {"X-API-Key": self.key} if path.startswith("/api/") else {"Authorization": self.key}
-        response = requests.request(method, self.url + path, headers=header, timeout=60, **options)
+        response = requests.request(method, self.url + path, headers=header, timeout=PATIENCE_SECONDS, **options)
         assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text}"
         return response
 
@@ -152,7 +152,7 @@ def test_the_raw_route_lists_its_own_transcripts(clients: dict[str, Client]) -> 
 def test_every_download_has_the_recorded_bytes(clients: dict[str, Client]) -> None:
     for entry in EXPECTED["downloads"]:
         url = clients[entry["key"]].call("GET", entry["path"]).json()[entry["field"]]
-        response = requests.get(url, timeout=60)
+        response = requests.get(url, timeout=PATIENCE_SECONDS)
         assert response.status_code == 200, f"{entry['path']}: {response.text}"
         assert hashlib.sha256(response.content).hexdigest() == entry["sha256"], entry["path"]
 

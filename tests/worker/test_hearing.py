@@ -15,7 +15,7 @@ from appliance.state import audio as audio_rows
 from appliance.worker import foreground
 from appliance.worker.foreground import Foreground
 from tests.support import toy_models
-from tests.support.appliances import wait_for
+from tests.support.appliances import PATIENCE_SECONDS, wait_for
 from tests.support.toy_recordings import loud_wav
 from tests.support.training_material import add_recording
 from tests.worker.test_worker import Objects, WorkerFixture
@@ -78,7 +78,7 @@ def test_nothing_is_heard_while_a_recording_is_analyzed(
     monkeypatch.setattr(Foreground, "give_way", noted)
     with fixture.working(lanes=1):
         wait_for(lambda: fixture.objects.reads)
-        assert asked.wait(60)  # although the only lane is taken
+        assert asked.wait(PATIENCE_SECONDS)  # although the only lane is taken
         order.append("analyzed")
         fixture.objects.gate.set()
         assert fixture.finished_file(fixture.file_id).status == "completed"

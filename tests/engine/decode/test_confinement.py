@@ -19,6 +19,7 @@ from appliance.engine.decode import parent, wire
 from appliance.engine.decode.decoder import DecodeLimits
 from appliance.engine.decode.parent import DecoderChild
 from tests.support import older_kernel, toy_models
+from tests.support.appliances import PATIENCE_SECONDS
 from tests.support.attacker import WORKED
 from tests.support.encoded_files import clicks, wav
 
@@ -86,7 +87,7 @@ def attack(monkeypatch: pytest.MonkeyPatch, targets: Targets, without: tuple[str
     monkeypatch.setattr(parent, "PROGRAM", ("-c", code))
     child = DecoderChild(1024**3)
     try:
-        assert child.is_ready(60)
+        assert child.is_ready(PATIENCE_SECONDS)
         with (
             targets.file.open("rb") as file,
             open(child.request(file.fileno(), wire.Ask("mixed", 8_000), LIMITS), "rb") as pipe,
@@ -170,7 +171,7 @@ def test_an_older_kernel_decodes_and_doctor_says_what_is_missing(tmp_path: Path,
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*prefix, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+            [*prefix, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
         )
 
     assert run("detect", str(recording)).returncode == 0

@@ -29,6 +29,7 @@ from appliance.errors import (
     DecoderKilled,
     EmptyFile,
 )
+from tests.support.appliances import PATIENCE_SECONDS, wait_for
 from tests.support.encoded_files import clicks, noise, silent_flac, wav
 
 pytestmark = pytest.mark.slow  # most tests start a decoder process or kill one
@@ -70,7 +71,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def dies(pid: int, seconds: float = 5) -> bool:
+def dies(pid: int, seconds: float = PATIENCE_SECONDS) -> bool:
     """Return whether the process ends within the time (a zombie has ended)."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -148,17 +149,19 @@ def test_closing_early_cancels_and_the_same_child_decodes_the_next_file(
         assert decoder.pid == pid
 
 
-def test_the_child_waits_for_a_slow_reader(ten_minutes: Path) -> None:
+def test_the_child_waits_for_a_slow_reader(ten_minutes: Path, recording: Recording) -> None:
     with Decoder(DecodeLimits()) as decoder, ten_minutes.open("rb") as file:
+        assert_works(decoder, recording(GOOD))  # its start costs CPU time too
+        assert decoder.pid
+        before = cpu_seconds(decoder.pid)
         audio = decoder.decode(file, 16_000)
         next(audio)
-        assert decoder.pid
         used = -1.0
         while used != cpu_seconds(decoder.pid):  # until it has filled the pipe
             used = cpu_seconds(decoder.pid)
             time.sleep(0.2)
-        assert used < 1
         assert sum(map(len, audio)) > 590 * 16_000
+        assert used - before < (cpu_seconds(decoder.pid) - before) / 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
@@ -200,31 +203,31 @@ def test_a_file_that_needs_too_much_memory_fails(recording: Recording) -> None:
 
 def test_a_file_that_needs_too_much_cpu_time_fails(two_hours: Path, recording: Recording) -> None:
     day = recording(two_hours.read_bytes() * 12, "day")  # concatenated FLAC files are one recording
-    limits = DecodeLimits(cpu_seconds=1, max_duration_seconds=86_400)
+    limits = DecodeLimits(cpu_seconds=2, max_duration_seconds=86_400)
     with Decoder(limits) as decoder, day.open("rb") as file:
         assert_works(decoder, recording(GOOD))
         audio = decoder.decode(file, 16_000)
-        with pytest.raises(DecoderDied, match=r"1 s of CPU time|wait for 2 s"):
+        with pytest.raises(DecoderDied, match=r"2 s of CPU time|wait for 4 s"):
             sum(map(len, audio))
         assert_works(decoder, recording(GOOD))
 
 
 def test_cpu_time_is_counted_for_each_file_alone(ten_minutes: Path) -> None:
-    with Decoder(DecodeLimits(cpu_seconds=2)) as decoder, ten_minutes.open("rb") as file:
+    with Decoder(DecodeLimits(cpu_seconds=4)) as decoder, ten_minutes.open("rb") as file:
         pids = set()
-        while not decoder.pid or cpu_seconds(decoder.pid) < 3:
+        while not decoder.pid or cpu_seconds(decoder.pid) < 5:
             pids.add(decoder.pid)
             assert sum(map(len, decoder.decode(file, 16_000))) == 600 * 16_000
         assert len(pids - {None}) == 1
 
 
 def test_a_child_that_hangs_is_stopped(ten_minutes: Path, recording: Recording) -> None:
-    with Decoder(DecodeLimits(stall_seconds=2)) as decoder, ten_minutes.open("rb") as file:
+    with Decoder(DecodeLimits(stall_seconds=5)) as decoder, ten_minutes.open("rb") as file:
         audio = decoder.decode(file, 16_000)
         next(audio)
         assert decoder.pid
         os.kill(decoder.pid, signal.SIGSTOP)
-        with pytest.raises(DecoderDied, match="no audio for 2 s"):
+        with pytest.raises(DecoderDied, match="no audio for 5 s"):
             list(audio)
         assert_works(decoder, recording(GOOD))
 
@@ -337,11 +340,9 @@ def test_no_descriptor_is_left_behind(recording: Recording) -> None:
             with pytest.raises(AudioError):
                 decode(decoder, recording(bad))
         assert_works(decoder, recording(GOOD))
-        assert len(os.listdir("/proc/self/fd")) == num_parent
-        deadline = time.monotonic() + 5  # the child closes the last file after its last frame
-        while len(os.listdir(f"/proc/{decoder.pid}/fd")) > num_child and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert len(os.listdir(f"/proc/{decoder.pid}/fd")) <= num_child
+        assert len(os.listdir("/proc/self/fd")) <= num_parent  # less if the garbage of other tests was collected
+        # The child closes the last file after its last frame.
+        wait_for(lambda: len(os.listdir(f"/proc/{decoder.pid}/fd")) <= num_child)
 
 
 class RogueChild(DecoderChild):
@@ -354,7 +355,7 @@ class RogueChild(DecoderChild):
             "_, fds, _, _ = socket.recv_fds(control, 100, 2)\n"
             "answer = open(sys.argv[2], 'rb').read()\n"
             "while answer: answer = answer[os.write(fds[1], answer):]\n"
-            "time.sleep(60 if sys.argv[3] == 'True' else 0)\n"
+            "time.sleep(600 if sys.argv[3] == 'True' else 0)\n"
         )
         self._control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lifeline = -1
@@ -415,7 +416,7 @@ def test_an_invalid_reply_fails_the_file(recording: Recording, answer: bytes, ha
         started = time.monotonic()
         with pytest.raises(DecoderDied):
             list(DecodedAudio(child, pipe, ask, limits, io.BytesIO()))
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 300
     child.kill()
 
 

@@ -23,7 +23,7 @@ from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import ScoreAverager
 from appliance.errors import ScoresNotFinite, ScoringFailed
 from tests.support import toy_models
-from tests.support.appliances import ROOT, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, ROOT, wait_for
 from tests.support.tracks import TrackBuilder
 
 
@@ -142,7 +142,7 @@ class StubSlot:
     def score(self, num_windows: int) -> np.ndarray:
         batch = self.windows[:num_windows, 0].tolist()
         self._session.batches.append(batch)
-        assert self._session.gate.wait(60)
+        assert self._session.gate.wait(PATIENCE_SECONDS)
         if self._session.breaks_on in batch:
             raise ScoringFailed("The device was lost.")
         return self.windows[:num_windows, :1, np.newaxis].copy()
@@ -202,12 +202,12 @@ def test_a_long_recording_starves_no_other(manifest: Manifest) -> None:
     long_waits, short_waits = threading.Event(), threading.Event()
     with stub_scorer(session) as scorer, ThreadPoolExecutor(2) as pool:
         long = pool.submit(track_of, scorer, windows(1, 100, long_waits))
-        assert long_waits.wait(60)
+        assert long_waits.wait(PATIENCE_SECONDS)
         short = pool.submit(track_of, scorer, windows(2, 6, short_waits))
-        assert short_waits.wait(60)
+        assert short_waits.wait(PATIENCE_SECONDS)
         session.gate.set()
-        short.result(60)
-        long.result(60)
+        short.result(PATIENCE_SECONDS)
+        long.result(PATIENCE_SECONDS)
     with_short = [sorted(batch) for batch in session.batches if 2 in batch]
     assert with_short == [[1, 1, 2, 2]] * 3
     assert sum(map(len, session.batches)) == 106
@@ -276,7 +276,7 @@ def test_a_fast_decoder_waits(manifest: Manifest) -> None:
         wait_for(lambda: len(decoded) >= 10)
         assert not scoring.done()
         session.gate.set()
-        scoring.result(60)
+        scoring.result(PATIENCE_SECONDS)
         assert len(decoded) == 1000
     assert len(session.batches[0]) <= 4
 
@@ -287,12 +287,12 @@ def test_close_fails_recordings_in_progress_and_later_ones(manifest: Manifest) -
     waits = threading.Event()
     with ThreadPoolExecutor(2) as pool:
         in_progress = pool.submit(track_of, scorer, windows(1, 50, waits))
-        assert waits.wait(60)
+        assert waits.wait(PATIENCE_SECONDS)
         closing = pool.submit(scorer.close)
         with pytest.raises(ScoringFailed, match="closed"):
-            in_progress.result(60)
+            in_progress.result(PATIENCE_SECONDS)
         session.gate.set()  # a batch that runs on the device cannot be stopped
-        closing.result(60)
+        closing.result(PATIENCE_SECONDS)
     with pytest.raises(ScoringFailed, match="closed"):
         track_of(scorer, windows(1, 1))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(session.manifest.id)]
@@ -308,7 +308,7 @@ def test_calls_run_at_once_and_outputs_stay_in_order(manifest: Manifest) -> None
     def run(slot: StubSlot, num_windows: int) -> np.ndarray:
         value = float(slot.windows[0, 0])
         if value == 0.0:
-            assert second_ran.wait(60)
+            assert second_ran.wait(PATIENCE_SECONDS)
         scores = slot.score(num_windows)
         if value == 0.25:
             second_ran.set()
@@ -342,11 +342,11 @@ def test_scorers_that_share_cores_do_not_run_more_calls_than_these(manifest: Man
     with ThreadPoolExecutor(2) as pool:
         waits = [threading.Event(), threading.Event()]
         tracks = [pool.submit(track_of, s, windows(1, 20, w)) for s, w in zip(scorers, waits, strict=True)]
-        assert all(wait.wait(60) for wait in waits)
+        assert all(wait.wait(PATIENCE_SECONDS) for wait in waits)
         for session in sessions:
             session.gate.set()
         for track in tracks:
-            track.result(60)
+            track.result(PATIENCE_SECONDS)
     for scorer in scorers:
         scorer.close()
     assert most == [1]
@@ -376,19 +376,19 @@ def counting(shapes: list[int]) -> Callable[[Slot, int], np.ndarray]:
 
 
 def test_memory_does_not_grow_with_the_recording() -> None:
-    """Scores of ten hours in frames of 10 ms would take 86 MB."""
+    """Scores of two hours in frames of 10 ms would take 17 MB."""
     manifest = ModelStore(ROOT / "model_store").resolve("artifacts").scoring
     scores = np.zeros((800, len(manifest.labels)), np.float32)
     finder = DetectionFinder(rules_of(manifest), DetectionConfig())
     averager = ScoreAverager.of(manifest, lambda edges_ms, scores: finder.add(Levels.of(edges_ms, scores)))
     tracemalloc.start()
     try:
-        for number in range(5000):
+        for number in range(1000):
             scores[300:320] = number % 8 == 0
             averager.add(7000.0 * number, scores.copy())
-        averager.finish(7000.0 * 5000)
+        averager.finish(7000.0 * 1000)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(finder.finish()) == 625 * len(manifest.labels)
+    assert len(finder.finish()) == 125 * len(manifest.labels)
     assert peak_bytes < 4e6

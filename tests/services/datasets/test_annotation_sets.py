@@ -238,8 +238,8 @@ def test_the_sets_of_another_tenant_or_dataset_are_not_found(
 def test_a_bulk_call_costs_in_proportion_to_its_size(box: Box, audio_id: str, draft: SetPath) -> None:
     def seconds(count: int) -> float:
         new = [NewAnnotation(audio_id, "x", n % 900, n % 900 + 1) for n in range(count)]
-        start = time.perf_counter()
+        start = time.process_time()  # of the CPU, however busy the machine is
         service.add_annotations(box, draft, new)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(seconds(10_000) for _ in range(3)) < 20 * min(seconds(1000) for _ in range(3))

@@ -245,16 +245,16 @@ def test_a_machine_that_is_silent_does_not_delay_a_stop(
     started = time.monotonic()
     with pytest.raises(Stopped):
         fetch.fetch(lan, claim(lan, "fetch"), checkpoint)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < fetch.STALL_SECONDS / 2
 
 
 def test_a_machine_that_is_silent_for_long_is_left(
     lan: Box, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(fetch, "STALL_SECONDS", 2.0)
     server.files["/a.wav"] = CONTENT
     server.silent.add("/a.wav")
-    with pytest.raises(FetchFailed, match=r"silent for 0\.3 s"):
+    with pytest.raises(FetchFailed, match=r"silent for 2 s"):
         fetched(lan, f"{server.url}/a.wav")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -133,7 +132,8 @@ def test_transcripts_are_listed_by_status_and_by_day(box: Box) -> None:
     assert listed(box, statuses=("failed",)) == []
     with box.db.transaction() as tx:
         tx.change("UPDATE transcripts SET created_at = created_at - 86400 WHERE id = ?", [done])
-    yesterday = rfc3339(time.time() - 86400)[:10]
+        [row] = tx.all("SELECT created_at FROM transcripts WHERE id = ?", [done])
+    yesterday = rfc3339(row["created_at"])[:10]
     assert listed(box, created_on=yesterday) == [done]
 
 

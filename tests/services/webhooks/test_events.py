@@ -49,7 +49,7 @@ def test_the_waits_grow_over_days_and_then_the_delivery_fails(
         assert delivery.last_attempt_at
         waits.append(round(delivery.next_attempt_at - delivery.last_attempt_at))
         [work] = box.db.all("SELECT run_after FROM work")
-        assert work["run_after"] == pytest.approx(delivery.next_attempt_at, abs=1)
+        assert work["run_after"] == pytest.approx(delivery.next_attempt_at, abs=30)
     assert waits == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
     assert (delivery.status, delivery.attempts, delivery.last_status) == ("failed", 10, answer)
     assert queued_work(box) == []
@@ -95,7 +95,7 @@ def test_an_old_secret_signs_for_a_day(box: Box) -> None:
     assert webhooks.current_secrets(box, 1) == [first]
     second, old = webhooks.rotate_secret(box, 1)
     assert (old.secret, second.expires_at) == (first.secret, None)
-    assert old.expires_at == pytest.approx(second.created_at + 86400, abs=1)
+    assert old.expires_at == pytest.approx(second.created_at + 86400, abs=30)
     assert [row.secret for row in webhooks.rotate_secret(box, 1)][1:] == [second.secret, first.secret]
     with box.db.transaction() as tx:
         tx.change("UPDATE webhook_secrets SET expires_at = 1 WHERE expires_at IS NOT NULL")

@@ -18,6 +18,7 @@ from appliance.services.work import leases
 from appliance.services.work.clock import Clock, move_times
 from appliance.services.work.sweep import sweep
 from appliance.state import inference_files
+from tests.support.appliances import PATIENCE_SECONDS
 from tests.support.boxes import CALLBACK, claim, new_file, new_job
 
 DAY = 86_400.0
@@ -98,7 +99,7 @@ def test_a_webhook_shows_the_time_of_its_next_try(box: Box) -> None:
         tx.change("UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at + 100")
     move_times(box, -3600.0)
     [row] = box.db.all("SELECT next_attempt_at - created_at AS wait FROM webhook_deliveries")
-    assert row["wait"] == pytest.approx(-3500.0, abs=1)
+    assert row["wait"] == pytest.approx(-3500.0, abs=30)
 
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -143,4 +144,4 @@ def test_retries_and_leases_under_a_clock_that_is_really_set(tmp_path: Path, box
     }
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "data"), str(box_models), str(set_clock)]
     (tmp_path / "data").mkdir()
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=PATIENCE_SECONDS)

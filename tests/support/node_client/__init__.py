@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from appliance.storage.binaries import cache_dir
+from tests.support.appliances import PATIENCE_SECONDS
 from tests.support.browser import NODE
 
 LOCK = Path(__file__).parent / "package-lock.json"
@@ -19,6 +20,6 @@ def run_program(source: str, folder: Path, *arguments: str) -> str:
     (folder / "node_modules").symlink_to(installed / "node_modules")
     program = folder / "program.mjs"
     program.write_text(source)
-    result = subprocess.run([NODE, program, *arguments], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([NODE, program, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert result.returncode == 0, result.stderr
     return result.stdout
