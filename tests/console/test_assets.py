@@ -63,7 +63,7 @@ def test_assets_of_another_build_are_missing(appliance: Appliance) -> None:
 
 
 def test_the_code_is_small() -> None:
-    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in SCRIPTS) <= 60_000
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in SCRIPTS) <= 60_500
     assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in ASSETS.rglob("*.css")) <= 12_000
     lines = {path: path.read_text().count("\n") for path in OWN}
     assert sum(lines.values()) <= 3400
