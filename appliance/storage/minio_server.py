@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
-from minio.error import MinioAdminException
+from minio.error import MinioAdminException, S3Error
 from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig
 
 from appliance.config import Settings
-from appliance.errors import StorageError
+from appliance.errors import StorageError, StorageUnavailable
 from appliance.storage.access import IN_PARTS, SIGNING_HOST, UPLOADS, Credentials, StorageAccess
 from appliance.storage.identities import check_owner, load_or_make_identities
 from appliance.storage.local_server import all_healthy, child_environment, free_ports
@@ -21,7 +22,8 @@ from appliance.storage.seam import connection_pool, s3_client, translated
 
 TARGET = "ARRIVALS"  # name of the webhook to which MinIO posts an event for each upload
 
-_FORGOTTEN_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # between tries to set up a user
+# What its refusals say of a user or policy, and of the target of events, that it does not know.
+_UNKNOWN = ("XMinioAdminNoSuch", "destination ARN does not exist")
 
 
 class MinioServer:
@@ -112,7 +114,8 @@ class MinioServer:
             client = s3_client(self.endpoint, region, root, pool)
             if not client.bucket_exists(bucket):
                 client.make_bucket(bucket, location=region)
-            client.set_bucket_notification(bucket, _put_events(region))
+            with _starting():
+                client.set_bucket_notification(bucket, _put_events(region))
         host = urlsplit(self.endpoint).netloc
         provider = StaticProvider(root.access_key, root.secret_key)
         admin = MinioAdmin(endpoint=host, credentials=provider, region=region, secure=False, http_client=pool)
@@ -153,19 +156,27 @@ def _allow(actions: list[str], resource: str) -> dict:
 
 
 def _make_user(admin: MinioAdmin, policy_name: str, user: Credentials, statements: list[dict]) -> None:
-    """Make a user that may do only what the statements allow. Every step may be repeated.
-
-    MinIO reads its users and policies once more after it says that it is ready, and forgets what was set meanwhile.
-    """
+    """Make a user that may do only what the statements allow. Every step may be repeated."""
     policy = {"Version": "2012-10-17", "Statement": statements}
-    for seconds in (*_FORGOTTEN_SECONDS, None):
-        try:
-            with translated(policy_name):
-                admin.policy_add(policy_name, policy=policy)
-                admin.user_add(user.access_key, user.secret_key)
-                admin.policy_set(policy_name, user=user.access_key)
-            return
-        except MinioAdminException as error:
-            if seconds is None or "XMinioAdminNoSuch" not in str(error):
-                raise StorageError(f"MinIO refused to set up {policy_name}: {error}.") from error
-            time.sleep(seconds)
+    try:
+        with translated(policy_name), _starting():
+            admin.policy_add(policy_name, policy=policy)
+            admin.user_add(user.access_key, user.secret_key)
+            admin.policy_set(policy_name, user=user.access_key)
+    except MinioAdminException as error:
+        raise StorageError(f"MinIO refused to set up {policy_name}: {error}.") from error
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Raise StorageUnavailable for a refusal of what MinIO does not know yet.
+
+    After it says that it is ready, it reads its users and policies once more, and forgets what was set meanwhile. It
+    also loads the targets of events then.
+    """
+    try:
+        yield
+    except (MinioAdminException, S3Error) as error:
+        if any(sign in str(error) for sign in _UNKNOWN):
+            raise StorageUnavailable(f"MinIO is still starting: {error}.") from error
+        raise

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import minio.time
 import pytest
-from minio.error import MinioAdminException
+from minio.error import MinioAdminException, S3Error
 
 from appliance.errors import StorageError, StorageUnavailable
 from appliance.storage import minio_server
@@ -42,14 +42,20 @@ def test_a_user_that_is_not_known_yet_makes_storage_unavailable(minio_storage: R
         assume_role(minio_storage.access, unknown, "s3:PutObject", "arn:aws:s3:::audio/a", 60, connection_pool())
 
 
-def test_users_that_minio_forgets_while_it_starts_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was met once in some hundred starts, so it is imitated."""
-    monkeypatch.setattr(minio_server, "_FORGOTTEN_SECONDS", (0.0, 0.0))
+def test_what_minio_does_not_know_while_it_starts_makes_storage_unavailable() -> None:
+    """Then it is prepared once more. Each was met once in some hundred or thousand starts, so they are imitated."""
     forgotten = MinioAdminException("404", '{"Code": "XMinioAdminNoSuchPolicy"}')
-    admin = Mock(**{"policy_set.side_effect": [forgotten, forgotten, None]})
-    minio_server._make_user(admin, "appliance-service", Credentials("key", "secret"), [])
-    assert [admin.policy_add.call_count, admin.user_add.call_count, admin.policy_set.call_count] == [3, 3, 3]
-
     admin = Mock(**{"policy_set.side_effect": forgotten})
-    with pytest.raises(StorageError, match="NoSuchPolicy"):
+    with pytest.raises(StorageUnavailable, match="NoSuchPolicy"):
         minio_server._make_user(admin, "appliance-service", Credentials("key", "secret"), [])
+    text = "A specified destination ARN does not exist or is not well-formed. Verify the destination ARN"
+    with pytest.raises(StorageUnavailable, match="destination ARN"), minio_server._starting():
+        raise S3Error(Mock(status=400), "InvalidArgument", text, "/audio", None, None)
+
+
+def test_another_refusal_of_minio_is_an_error() -> None:
+    refusal = MinioAdminException("400", '{"Code": "XMinioAdminInvalidAccessKey"}')
+    admin = Mock(**{"user_add.side_effect": refusal})
+    with pytest.raises(StorageError, match="InvalidAccessKey") as error:
+        minio_server._make_user(admin, "appliance-service", Credentials("key", "secret"), [])
+    assert not isinstance(error.value, StorageUnavailable)

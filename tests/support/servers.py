@@ -19,7 +19,7 @@ from appliance.frontdoor.door import FrontDoor, Tls
 from appliance.storage.access import StorageAccess, save_access
 from appliance.storage.local_server import free_ports
 from appliance.storage.objects import ObjectStore
-from appliance.storage.servers import StorageServer, choose_server
+from appliance.storage.servers import StorageServer, choose_server, prepare
 from tests.support.appliances import PATIENCE_SECONDS
 
 ORIGIN = "https://pages.example"
@@ -85,7 +85,7 @@ def running_storage(name: str, data_dir: Path) -> Iterator[RunningStorage]:
     assert command is not None
     log = data_dir / "storage.log"
     with running(command, server.environment(), log, server.ready, stop_seconds=server.stop_seconds) as process:
-        access = server.prepare()
+        access = prepare(server, PATIENCE_SECONDS)
         save_access(data_dir, access)
         yield RunningStorage(server, access, ObjectStore(access), settings, process)
 
