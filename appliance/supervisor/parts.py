@@ -31,6 +31,8 @@ from appliance.supervisor import tether
 from appliance.supervisor.hangs import Probe, accepts, answers, changes
 from appliance.supervisor.ports import own_names
 
+START_SECONDS = 300.0  # that a process may take until it is ready, on a slow machine
+
 # What systemd tells the process that it started is not for the children of that process.
 NOTICES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 

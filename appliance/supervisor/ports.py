@@ -8,7 +8,7 @@ from contextlib import suppress
 
 def free_port(host: str) -> int:
     """Return a port of ``host`` that nothing listens on now. Raises OSError if this machine has no such address."""
-    with _bound(host, 0) as probe:
+    with reserve_port(host) as probe:
         port: int = probe.getsockname()[1]
         return port
 

@@ -5,7 +5,6 @@ Ray starts several processes for itself. They run in a session of their own and 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ import structlog
 from appliance.config import Settings, load_settings
 from appliance.engine.models.gpus import list_gpus
 from appliance.errors import ConfigurationError
+from appliance.locks import held
 from appliance.log import configure_logging
 from appliance.services.cluster import LABEL, environment, ray_version, read_token, token_file, versions
 from appliance.supervisor import tether
@@ -211,26 +211,17 @@ def _folder(data_dir: Path) -> Iterator[Path]:
     inside.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove_left(inside)
     parent = inside if len(str(inside)) <= LONGEST_FOLDER - len("/ray-12345678") else None
-    with tempfile.TemporaryDirectory(prefix="ray-", dir=parent, ignore_cleanup_errors=True) as folder, _held(folder):
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=parent, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with held(folder):
+            yield folder
 
 
 def _remove_left(inside: Path) -> None:
     """Remove the folders whose makers were killed, so that nobody holds them."""
     for left in inside.glob("ray-*"):
-        with suppress(OSError), _held(left):
+        with suppress(OSError), held(left):
             shutil.rmtree(left)
-
-
-@contextmanager
-def _held(folder: str | Path) -> Iterator[None]:
-    """Hold a folder until the block ends or this process does. Raises BlockingIOError if another one holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _for_ever(output: str, join: Join) -> str:

@@ -14,8 +14,6 @@ from appliance.supervisor import parts
 from appliance.supervisor.child import Child
 from appliance.supervisor.ports import is_free
 
-START_SECONDS = 300.0
-
 
 @contextmanager
 def storage_running(settings: Settings) -> Iterator[None]:
@@ -30,13 +28,13 @@ def storage_running(settings: Settings) -> Iterator[None]:
     server = choose_server(settings, kept if all(is_free("127.0.0.1", port) for port in kept) else ())
     part = parts.storage(server)
     if part is None:
-        save_access(settings.data_dir, prepare(server, START_SECONDS))
+        save_access(settings.data_dir, prepare(server, parts.START_SECONDS))
         yield
         return
     child = Child(part.name, part.command, part.environment, settings.data_dir / "logs")
     child.start()
     try:
-        save_access(settings.data_dir, prepare(server, START_SECONDS))
+        save_access(settings.data_dir, prepare(server, parts.START_SECONDS))
         yield
     finally:
         child.stop(part.patience_seconds)

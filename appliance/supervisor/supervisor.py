@@ -34,7 +34,6 @@ from appliance.supervisor.ports import is_free, reserve_port
 
 log = structlog.get_logger()
 
-START_SECONDS = 300.0
 UNIT_FOLDERS = ("objects", "frontdoor", "tmp", "spool")  # a unit sees only folders that exist when it starts
 LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108
 
@@ -135,13 +134,13 @@ class Supervisor:
         access = self._start_storage(server)
         if head := parts.head(self.settings):
             self._run(head)
-            self._wait_until_ready("The head of the cluster", head.is_ready, START_SECONDS)
+            self._wait_until_ready("The head of the cluster", head.is_ready, parts.START_SECONDS)
         for worker in parts.workers(self.settings):
             self._run(worker)
         socket = self._api_socket()
         self._run(parts.api(self.settings, socket, server.arrivals_port))
         self._run(parts.frontdoor(self.settings, access.address, socket))
-        self._wait_until_ready("The appliance", self._ready, START_SECONDS)
+        self._wait_until_ready("The appliance", self._ready, parts.START_SECONDS)
         for watch in self._watches:
             watch.start()
         return server
@@ -157,8 +156,8 @@ class Supervisor:
         part = parts.storage(server)
         if part:
             self._run(part)
-        self._wait_until_ready("Object storage", server.ready, START_SECONDS)
-        access = prepare(server, START_SECONDS)
+        self._wait_until_ready("Object storage", server.ready, parts.START_SECONDS)
+        access = prepare(server, parts.START_SECONDS)
         save_access(self.settings.data_dir, access)
         return access
 

@@ -30,7 +30,6 @@ from appliance.supervisor.ports import is_free
 log = structlog.get_logger()
 
 Name = Literal["storage", "head", "worker", "api", "frontdoor"]
-START_SECONDS = 300.0
 POLL_SECONDS = 0.2
 
 
@@ -122,7 +121,7 @@ def _watch(settings: Settings, running: list[tuple[Part, Child]], stopping: thre
 
 
 def _become_ready(waiting: list[Part], goes_on: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + parts.START_SECONDS
     for part in waiting:
         while not (part.is_ready() and part.probe(POLL_SECONDS)):
             if not goes_on() or time.monotonic() > deadline:

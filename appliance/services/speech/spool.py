@@ -6,7 +6,6 @@ distinguish the folder of a request in progress from one that an interrupted req
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -15,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from appliance.errors import FileTooLarge, ObjectMissing
+from appliance.locks import held
 from appliance.services.box import Box
 from appliance.state import media as media_rows
 from appliance.state.media import Media
@@ -27,7 +27,7 @@ def folder_for(box: Box, batch_id: str) -> Iterator[Path]:
     """Make and lock the folder of a request; remove it if the block raises."""
     folder = _root(box) / batch_id
     folder.mkdir(parents=True, mode=0o700)
-    with _locked(folder):
+    with held(folder):
         try:
             yield folder
         except BaseException:
@@ -86,24 +86,13 @@ def sweep(box: Box) -> None:
 
 
 def _sweep(box: Box, folder: Path) -> None:
-    with _locked(folder):
+    with held(folder):
         for path in folder.iterdir():
             media = media_rows.find_media(box.db, path.name)
             if media is None or media.status != "spooled":
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # some files are not stored yet
             folder.rmdir()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with the process. Raises BlockingIOError if another holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _root(box: Box) -> Path:
