@@ -272,7 +272,8 @@ def long(appliance: Appliance, browser: Browser, path: Path) -> str:
     """Six hours: until they are seen, the zoom to one sample a pixel, the spectrogram of all and of two seconds."""
     api, random = appliance.api, np.random.default_rng(0)
     job_id = api.make_job()
-    api.finished_file(job_id, api.send(job_id, path.read_bytes(), name="six hours.flac"), seconds=280)
+    api.send(job_id, path.read_bytes(), name="six hours.flac")
+    api.finished_job(job_id, seconds=280)
     with console(browser, appliance) as tab:
         page = tab.page
         tab.open(f"#/jobs/{job_id}")
