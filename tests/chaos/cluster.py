@@ -21,7 +21,7 @@ from typing import Any
 from appliance.services import cluster
 from appliance.state.database import Database
 from tests.chaos.run import Box
-from tests.support.appliances import ROOT, children, command_of, descendants, environment, wait_for
+from tests.support.appliances import children, command_of, descendants, environment, wait_for
 from tests.support.external_storage import CA, external_storage
 
 # A command in namespaces of its own. When it ends, the kernel ends all that it has started.
@@ -29,9 +29,6 @@ ALONE = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--
 HEAD = "127.0.0.1:6399"
 PATIENCE_SECONDS = 600.0
 DECODER = "appliance.engine.decode.child"
-
-
-WITHOUT = ROOT / "tests" / "support" / "without"  # modules that Ray need not load
 
 
 def loopback_up() -> None:
@@ -60,7 +57,6 @@ class Cluster:
         self.token = folder / "token"
         self.token.touch(0o600)
         self.token.write_text(cluster.make_token(folder / "box"))
-        os.environ["PYTHONPATH"] = str(WITHOUT)
         # The key that only reads may not list.
         self.keys = {name: value for name, value in self.storage_settings.items() if "read" not in name}
         own = self.keys if with_keys else {"storage_ca_file": CA}

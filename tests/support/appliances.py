@@ -23,6 +23,7 @@ from tests.support import toy_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INHERITED = ("APPLIANCE_MINIO", "APPLIANCE_CACHE")  # where programs are; no other setting of the caller's shell counts
+WITHOUT = ROOT / "tests" / "support" / "without"  # packages of the tests that no process of the appliance should load
 WITHOUT_CALIBRATION = {"APPLIANCE_SCORING_CALLS": "2"}  # a start of the worker would take about 3 s longer
 PROGRAMS = {"worker": "appliance.worker", "api": "gunicorn", "frontdoor": "caddy", "storage": "minio", "weed": "weed"}
 PROGRAMS |= {"head": "appliance.supervisor.ray_node"}
@@ -50,6 +51,7 @@ def environment(**settings: object) -> dict[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_") or name in INHERITED
     }
+    inherited["PYTHONPATH"] = os.pathsep.join(filter(None, [str(WITHOUT), os.environ.get("PYTHONPATH")]))
     chosen = {f"APPLIANCE_{name.upper()}": str(value) for name, value in settings.items()}
     return inherited | {"APPLIANCE_CONFIG": os.devnull, "APPLIANCE_PROVIDER": "cpu"} | WITHOUT_CALIBRATION | chosen
 
