@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -53,8 +54,9 @@ def objects() -> Objects:
 
 
 @pytest.fixture
-def box(tmp_path: Path, objects: Objects) -> Box:
+def box(tmp_path: Path, migrated: Path, objects: Objects) -> Box:
     toy_models.frame_model(tmp_path / "models")
+    shutil.copy(migrated, tmp_path)
     db = Database(tmp_path / "appliance.db")
     db.migrate()
     settings = Settings(data_dir=tmp_path, default_model="loud-frames")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import uuid
 from collections.abc import Iterator
@@ -48,7 +49,8 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowSearches]:
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Box:
+def box(tmp_path: Path, migrated: Path) -> Box:
+    shutil.copy(migrated, tmp_path)
     toy_models.frame_model(tmp_path / "models")
     return make_box(tmp_path, tmp_path / "models", DictionaryStore(), api_threads=THREADS)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -73,9 +74,10 @@ COPIES = {"inference_files": "copy_file", "audio": "copy_audio"}
 
 
 class History(RuleBasedStateMachine):
-    """One history. ``models`` and ``receiver`` are shared by all."""
+    """One history. ``models``, ``migrated`` and ``receiver`` are shared by all."""
 
     models: ClassVar[Path]
+    migrated: ClassVar[Path]
     receiver: ClassVar[Receiver]
 
     def __init__(self) -> None:
@@ -83,6 +85,7 @@ class History(RuleBasedStateMachine):
         uploads.LARGE_BYTES = len(CONTENT)
         self._folder = tempfile.TemporaryDirectory(prefix="history-")
         self.objects = DictionaryStore()
+        shutil.copy(self.migrated, self._folder.name)
         self.box: Box = make_box(Path(self._folder.name), self.models, self.objects)
         self.claimed: list[Work] = []
         self.completed: list[str] = []
@@ -357,13 +360,13 @@ def refusable() -> contextlib.suppress:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_history_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_history_comes_to_an_end(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "LARGE_BYTES", len(CONTENT))  # the histories change it
     frame_model(tmp_path)
     add_speech_model(tmp_path)
     with receiving() as receiver:
         receiver.answer = lambda path, number: 500 if number % 3 == 0 else 204
-        History.models, History.receiver = tmp_path, receiver
+        History.models, History.migrated, History.receiver = tmp_path, migrated, receiver
         chosen = settings(
             max_examples=HISTORIES,
             stateful_step_count=STEPS,

@@ -13,10 +13,12 @@ from appliance.cli.__main__ import main
 
 @pytest.mark.parametrize(("command", "mark"), [("up", "Error: "), ("doctor", "restore it from a backup")])
 def test_a_damaged_database_is_refused_with_advice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, mark: str
+    tmp_path: Path, one_model: Path, monkeypatch: pytest.MonkeyPatch, command: str, mark: str
 ) -> None:
     monkeypatch.setenv("APPLIANCE_CONFIG", os.devnull)
     monkeypatch.setenv("APPLIANCE_PROVIDER", "cpu")
+    monkeypatch.setenv("APPLIANCE_MODEL_STORE", str(one_model))
+    monkeypatch.setenv("APPLIANCE_DEFAULT_MODEL", "loud-frames")
     umask = os.umask(0o077)
     content = b"no database" * 1000
     (tmp_path / "appliance.db").write_bytes(content)

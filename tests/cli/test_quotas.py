@@ -45,7 +45,10 @@ def test_usage_shows_every_quota_of_every_tenant(run: Run, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("_two_tenants")
-def test_doctor_shows_the_quotas_and_who_nearly_uses_one_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_shows_the_quotas_and_who_nearly_uses_one_up(
+    run: Run, one_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPLIANCE_MODEL_STORE", str(one_model))
     monkeypatch.setenv("APPLIANCE_TENANT_STORED_BYTES", "1000")
     lines = quota_lines(run("doctor", "--data-dir", "data", "--port", "65000").stdout)
     assert lines[0].startswith("of each tenant: tenant_stored_bytes 1000, tenant_daily_audio_seconds no limit, ")

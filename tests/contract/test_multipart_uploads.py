@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,10 +60,11 @@ def test_a_file_is_uploaded_in_parts_and_goes_on_after_a_break(api: Api) -> None
     assert api.get(f"{path}/{file_id}/parts", 409)["code"] == "conflict"
 
 
-def test_doctor_counts_open_uploads(api: Api, appliance: Appliance) -> None:
+def test_doctor_counts_open_uploads(api: Api, appliance: Appliance, one_model: Path) -> None:
     begin(api, 400_000_000)
     options = ["--data-dir", str(appliance.data_dir)]
-    output = CliRunner().invoke(main, ["doctor", *options], env=appliance.settings).output
+    env = appliance.settings | {"APPLIANCE_MODEL_STORE": str(one_model)}
+    output = CliRunner().invoke(main, ["doctor", *options], env=env).output
     assert re.search(r"uploads +in parts: [1-9]\d* open, of [4-9]\d\d MB", output), output
 
 

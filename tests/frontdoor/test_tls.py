@@ -109,10 +109,11 @@ def test_only_the_root_certificate_is_offered(appliance: Appliance, plain: str, 
             assert key not in answer.content
 
 
-def test_doctor_says_how_to_trust_the_ca(appliance: Appliance, ca: Path) -> None:
+def test_doctor_says_how_to_trust_the_ca(appliance: Appliance, ca: Path, one_model: Path) -> None:
     port, folder = str(urlsplit(appliance.url).port), str(appliance.data_dir)
     command = [sys.executable, "-m", "appliance.cli", "doctor", "--data-dir", folder, "--port", port]
-    result = subprocess.run(command, env=appliance.settings, cwd=ROOT, capture_output=True, text=True)
+    env = appliance.settings | {"APPLIANCE_MODEL_STORE": str(one_model)}
+    result = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
     assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(ca.read_text())).hexdigest() in result.stdout
     assert "update-ca-certificates" in result.stdout
     assert f"ok   serving      {appliance.url}" in result.stdout

@@ -1,3 +1,3 @@
 """The box of the services, whose page of metrics the rules and the dashboard use."""
 
-from tests.services.conftest import box, box_models, migrated, objects  # noqa: F401
+from tests.services.conftest import box, box_models, objects  # noqa: F401

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from appliance.services.box import Box
-from appliance.state.database import Database
 from tests.support import toy_models
 from tests.support.boxes import DictionaryStore, add_speech_model, make_box
 
@@ -24,16 +23,6 @@ def box_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy_models.window_model(store)
     add_speech_model(store)
     return store
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new database. Migrating a copy of it takes a tenth of the time that a migration from nothing takes."""
-    path = tmp_path_factory.mktemp("migrated") / "appliance.db"
-    db = Database(path)
-    db.migrate()
-    db.close()
-    return path
 
 
 @pytest.fixture

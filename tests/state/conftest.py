@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from appliance.state.database import Database
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Database:
+def db(tmp_path: Path, migrated: Path) -> Database:
     """A migrated database with the tenant 1."""
+    shutil.copy(migrated, tmp_path)
     database = Database(tmp_path / "appliance.db")
     database.migrate()
     with database.transaction() as tx:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ NEVER = 3600.0  # the test would time out
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Database:
+def db(tmp_path: Path, migrated: Path) -> Database:
+    shutil.copy(migrated, tmp_path)
     db = Database(tmp_path / "appliance.db")
     db.migrate()
     return db
