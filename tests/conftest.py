@@ -15,15 +15,40 @@ from tests.support.appliances import make_models
 
 pytest_plugins = ["tests.support.servers"]
 
+# Modules that take most of a minute or more, the longest first. They begin first: at the end one process would run one
+# of them while the others have nothing to do.
+LONGEST = (
+    "worker/test_ray_executor.py",
+    "chaos/test_kills.py",
+    "contract/test_fuzz.py",
+    "contract/test_training_flow.py",
+    "contract/test_crashes.py",
+    "contract/test_external_storage.py",
+    "contract/test_datasets.py",
+    "upgrade/test_first_release.py",
+    "cli/test_doctor.py",
+    "contract/test_hangs.py",
+    "cli/test_keeping.py",
+    "setup/test_bootstrap.py",
+    "setup/test_install.py",
+    "units/test_serve.py",
+    "worker/test_worker.py",
+)
+
 settings.load_profile("ci")  # an example may take long, and every run has the same ones
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that needs the weights for speech as slow, so that a fast run works without them."""
+    """Mark each test that needs the weights for speech as slow, so that a fast run works without them.
+
+    The longest modules come first.
+    """
     for item in items:
         if "speech_model" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    places = {str(ROOT / "tests" / name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
 
 
 @pytest.fixture(scope="session")
