@@ -8,7 +8,8 @@ of AAC.
 Audio lost to damage becomes silence of the same length. The length comes from the time stamps if the container has a
 clock, and from the number of damaged bytes in MP3 and raw AAC (``framing.py``). FFmpeg's "out of memory" is damage too:
 nearly always an impossible size in the file. What was lost is noted (``damage.py``). Recorders of Opus in WebM leave
-packets out in pauses, so there a gap in the time stamps is a loss only if something in it could not be read or decoded.
+packets out in pauses, so there a gap in the time stamps is a loss only if something in it could not be read or decoded,
+or was cut out of the file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from av.codec.context import Flags2
 from av.stream import Discard
 
 from appliance.engine.decode.containers import MAX_CHANNELS, AudioInfo, check_info
+from appliance.engine.decode.cut_out import CutOut
 from appliance.engine.decode.damage import Damage
 from appliance.engine.decode.framing import WholeFrames
 from appliance.engine.decode.matroska import is_readable_between
@@ -84,6 +86,7 @@ def open_packets(
     packets = Packets(file, container)
     source = packets.source
     try:
+        packets.cut_out = CutOut(file) if container == "webm" else None
         frames = packets.frames()
         first = next(frames, None)
         if first is None:
@@ -141,6 +144,7 @@ class Packets:
         self.metadata = {**self.source.metadata, **self.stream.metadata}
         self.seconds = float(self.stream.time_base)
         self.delay_is_stated = False
+        self.cut_out: CutOut | None = None  # only of a whole file
         self.damage = Damage()
         self.good_bytes = self.good_packets = self.lost_frames = 0
         self._byte: int | None = None
@@ -176,10 +180,11 @@ class Packets:
         """The duration in the header. For raw AAC FFmpeg guesses from the first frames, which can be far off."""
         return self.source.duration / av.time_base if self.source.duration and self.container != "aac" else None
 
-    def lose(self, position: int, num_samples: int, frame_samples: int) -> None:
+    def lose(self, position: int, num_samples: int, audio: av.AudioFrame) -> None:
         """Note that the time stamps skip audio before a frame. ``position`` is counted with the encoder's delay."""
-        if self._is_loss(num_samples, frame_samples):
-            self.damage.lose(position, num_samples)
+        num_lost = self._num_lost(num_samples, audio)
+        if num_lost:
+            self.damage.lose(position + num_samples - num_lost, num_lost)
         self._places_before = self.damage.num_places
 
     def note_frame(self, frame: Frame, position: int, num_samples: int) -> None:
@@ -187,16 +192,20 @@ class Packets:
         if frame.is_missing:
             self.damage.lose(position, num_samples)
 
-    def _is_loss(self, num_samples: int, frame_samples: int) -> bool:
-        """Return whether a gap in the time stamps shows that something is missing."""
-        if self.codec == "opus" and num_samples < ALMOST_ALL * frame_samples:
-            return False  # a recording that is joined to another one begins with a delay, shorter than a packet
+    def _num_lost(self, num_samples: int, audio: av.AudioFrame) -> int:
+        """Return how many samples at the end of a gap in the time stamps are missing; the others are a pause."""
+        if self.codec == "opus" and num_samples < ALMOST_ALL * audio.samples:
+            return 0  # a recording that is joined to another one begins with a delay, shorter than a packet
         if self.container != "webm" or self.damage.num_places > self._places_before:
-            return True
+            return num_samples
         if self.codec != "opus":
-            return num_samples >= ALMOST_ALL * frame_samples
+            return num_samples if num_samples >= ALMOST_ALL * audio.samples else 0
         # The decoder gives a packet's audio with the next packet.
-        return not all(is_readable_between(self._file, *blocks) for blocks in pairwise(self._bytes))
+        blocks = list(pairwise(self._bytes))
+        if not all(is_readable_between(self._file, *pair) for pair in blocks):
+            return num_samples
+        cut_out = max((self.cut_out.before(after, block) for block, after in blocks), default=0) if self.cut_out else 0
+        return round(min(num_samples, cut_out * self.seconds * audio.sample_rate))
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame that can be decoded, at a time that counts the frames that cannot."""
@@ -281,7 +290,7 @@ def align(
             origin = frame.stamp if origin is None else origin
             gap = round(frame.stamp - origin - position)
             if tolerance < gap <= MAX_GAP_SECONDS * rate_hz:
-                packets.lose(position, gap, frame.audio.samples)
+                packets.lose(position, gap, frame.audio)
                 position += gap
                 yield from _silence(gap, frame.audio.layout.nb_channels, rate_hz)
             elif abs(gap) > tolerance:

@@ -1,8 +1,8 @@
 """What the frames of MP3 and raw AAC say about what is missing between them.
 
 These files have no clock. But each frame states its length, so the next one begins at its end, and what lies between
-two frames is a tag or damage. An MP3 frame also says how many bytes before it hold the beginning of its data (ISO/IEC
-11172-3, 2.4.2.7), and may have a checksum.
+two frames is a tag or damage. A frame may have a checksum. One of MP3 also says how many bytes before it hold the
+beginning of its data (ISO/IEC 11172-3, 2.4.2.7).
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
+from appliance.engine.decode.adts import is_checksum_wrong
 from appliance.engine.decode.containers import adts_length, id3_length, mp3_length, sync_bytes
 
 _CHUNK_BYTES = 64 * 1024
-_LONGEST_BYTES = 8192 + 6  # the longest ADTS frame and the header after it
 _TAG_BYTES = 16  # of a tag that say how long it is
-# Programs that change frames may leave all checksums wrong, so one shows damage only after this many that are right,
-# and no more than so many in a row do.
+_LONGEST_BYTES = 8192 + _TAG_BYTES  # the longest ADTS frame and what comes after it
+# Programs that change frames may leave all checksums wrong. So one shows damage only after this many that are right.
+# After more than so many in a row that are wrong, all begins anew.
 _NUM_RIGHT = 20
 _NUM_WRONG_IN_A_ROW = 3
 
@@ -58,13 +59,14 @@ class WholeFrames(io.RawIOBase):
 
     def _begin(self) -> None:
         self._file.seek(0)
-        self._chain = Mp3Chain() if self._is_mp3 else None
+        self._chain = Mp3Chain() if self._is_mp3 else AdtsChain()
         self._parts = self._whole_parts()
         self._part = memoryview(b"")
         self._num_read = 0
         self._skips: deque[Skip] = deque()
         self._skip = Skip(0, 0, 0)
         self._missing: deque[int] = deque()
+        self._rate: int | None = None  # of the last frame
 
     def skip_before(self, position: int) -> Skip:
         """Return what was left out before a position in what was kept. The position never goes back."""
@@ -124,8 +126,8 @@ class WholeFrames(io.RawIOBase):
                 data, position, is_last = data[position:] + more, 0, not more
                 continue
             start = position
-            position = self._after_frames(data, start, kept)
-            is_cut_off = is_last and self._length_of(data[position : position + 6]) > 0
+            position = self._after_frames(data, start, kept, is_last)
+            is_cut_off = is_last and self._length_of(data[position : position + 6]) > len(data) - position
             if position > start or is_cut_off:
                 position = len(data) if is_cut_off else position
                 if skipped.num_bytes > (self._skips[-1] if self._skips else self._skip).num_bytes:
@@ -142,31 +144,84 @@ class WholeFrames(io.RawIOBase):
     def _after_gap(self, data: bytes, start: int, is_last: bool) -> tuple[int, int]:
         """Return where a tag ends, or damaged bytes do, and how many bytes are damaged."""
         if tag := _tag_length(data[start : start + _TAG_BYTES]):
-            if self._chain:
-                self._chain.begin_anew()
+            self._chain.begin_anew()
             return start + tag, 0
-        end = self._next_frame(data, start + 1, is_last)
-        if self._chain:
-            self._chain.lose(end - start)
+        last = len(data) if is_last else max(start + 1, len(data) - _LONGEST_BYTES)
+        end = self._next_frame(data, start + 1, last)
+        self._chain.lose(end - start)
         return end, end - start
 
-    def _after_frames(self, data: bytes, start: int, kept: int) -> int:
+    def _after_frames(self, data: bytes, start: int, kept: int, is_last: bool) -> int:
         """Return the end of the frames that follow one another from ``start`` on."""
         position = start
-        while (length := self._length_of(data[position : position + 6])) and position + length <= len(data):
-            if self._chain and self._chain.is_missing(data[position : position + length]):
+        while length := self._length_of(data[position : position + 6]):
+            end = position + length
+            if end + (0 if is_last else _TAG_BYTES) > len(data) or self._is_head_damaged(data, position, end):
+                break
+            self._rate = self._rate_of(data, position)
+            if self._chain.is_missing(data[position : position + length]):
                 self._missing.append(kept + position - start)
             position += length
         return position
 
-    def _next_frame(self, data: bytes, start: int, is_last: bool) -> int:
-        """Return where the first frame begins that another one follows; without one, how far was searched."""
-        end = len(data) if is_last else max(start, len(data) - _LONGEST_BYTES)
+    def _is_head_damaged(self, data: bytes, start: int, end: int) -> bool:
+        """Return whether a frame has another rate than its neighbors, or does not end where the next one begins."""
+        head = data[end : end + _TAG_BYTES]
+        is_other = self._rate not in (None, self._rate_of(data, start))
+        if self._length_of(head[:6]):
+            return is_other and self._rate == self._rate_of(head, 0)
+        if len(head) < 6 or _tag_length(head):
+            return False
+        return is_other or self._next_frame(data, start + 1, end) < end
+
+    def _rate_of(self, data: bytes, start: int) -> int:
+        """Return what the header of a frame says of the sample rate."""
+        return (data[start + 1] & 0x18) << 8 | data[start + 2] & 0x0C if self._is_mp3 else data[start + 2] & 0x3C
+
+    def _next_frame(self, data: bytes, start: int, end: int) -> int:
+        """Return where the first frame before ``end`` begins that another one follows; ``end`` without one."""
         for offset in sync_bytes(data, start, end):
             length = self._length_of(data[offset : offset + 6])
             if length and self._length_of(data[offset + length : offset + length + 6]):
                 return offset
         return end
+
+
+class Checksums:
+    """Tells whether the checksums of a recording can be trusted, and so whether one that is wrong shows damage."""
+
+    def __init__(self) -> None:
+        self._num_right = self._num_wrong_in_a_row = 0
+
+    def is_damage(self, is_wrong: bool) -> bool:
+        """Return whether the checksum of the next frame shows damage."""
+        if not is_wrong:
+            self._num_right += 1
+            self._num_wrong_in_a_row = 0
+            return False
+        self._num_wrong_in_a_row += 1
+        if self._num_wrong_in_a_row > _NUM_WRONG_IN_A_ROW:
+            self._num_right = 0
+        return self._num_right >= _NUM_RIGHT
+
+
+class AdtsChain:
+    """Follows the frames of a raw AAC file."""
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Note that the next frame is of another recording."""
+        self._checksums = Checksums()
+
+    def lose(self, num_bytes: int) -> None:
+        """Note that so many bytes before the next frame are damaged."""
+
+    def is_missing(self, frame: bytes) -> bool:
+        """Return whether the checksum of the next frame is wrong."""
+        is_wrong = is_checksum_wrong(frame)
+        return is_wrong is not None and self._checksums.is_damage(is_wrong)
 
 
 class Mp3Chain:
@@ -177,11 +232,12 @@ class Mp3Chain:
         # of another, and its first frames point to bytes before it.
         self._free: int | None = None
         self._length = 0  # of the last frame, in bytes
-        self._num_right = self._num_wrong_in_a_row = 0
+        self._checksums = Checksums()
 
     def begin_anew(self) -> None:
         """Note that the next frame is of another recording."""
         self._free = None
+        self._checksums = Checksums()
 
     def lose(self, num_bytes: int) -> None:
         """Note that so many bytes before the next frame are damaged. A few are not a frame that data could be in."""
@@ -200,19 +256,13 @@ class Mp3Chain:
         if not num_bits and (frame[end : end + 4] in (b"Xing", b"Info") or frame[36:40] == b"VBRI"):
             self._free = None  # this frame describes the file and has no audio
             return False
-        is_wrong = begin == 6 and self._is_checksum_wrong(frame[2:4] + frame[begin:end], frame[4:6])
+        is_wrong = begin == 6 and self._checksums.is_damage(
+            _crc16(frame[2:4] + frame[begin:end]) != int.from_bytes(frame[4:6], "big")
+        )
         is_gone = self._free is not None and back > self._free
         free = len(frame) - end + back - (num_bits + 7) // 8
         self._free = free if free >= 0 and not is_wrong else None
         return is_gone or is_wrong
-
-    def _is_checksum_wrong(self, covered: bytes, checksum: bytes) -> bool:
-        if _crc16(covered) == int.from_bytes(checksum, "big"):
-            self._num_right += 1
-            self._num_wrong_in_a_row = 0
-            return False
-        self._num_wrong_in_a_row += 1
-        return self._num_right >= _NUM_RIGHT and self._num_wrong_in_a_row <= _NUM_WRONG_IN_A_ROW
 
 
 class _Shape(NamedTuple):

@@ -1,4 +1,4 @@
-"""Reads what lies between two blocks of a WebM file, to know whether a block between them was damaged."""
+"""Reads the elements of a WebM file, to know whether a block between two others was damaged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_readable_between(file: BinaryIO, block: int, next_block: int) -> bool:
             if end is None or end >= next_block:
                 return False
             file.seek(end)
-            element = _element(file.read(12))
+            element = element_of(file.read(12))
             if element is None:
                 return False
             name, head, size = element
@@ -39,14 +39,17 @@ def _end_of(file: BinaryIO, block: int) -> int | None:
     file.seek(start)
     head = file.read(block - start)
     for length in range(1, len(head)):
-        element = _element(head[-length - 1 :])
+        element = element_of(head[-length - 1 :])
         if element and element[0] in _BLOCKS and element[1] == length + 1:
             return block + element[2]
     return None
 
 
-def _element(head: bytes) -> tuple[int, int, int] | None:
-    """Return the identifier of an element, the length of its head in bytes and the size of its content."""
+def element_of(head: bytes) -> tuple[int, int, int] | None:
+    """Return the identifier of an element, the length of its head in bytes and the size of its content.
+
+    None if no element begins with these bytes. A size that is unknown is the largest of its length.
+    """
     if not head or not 0 < (length := 9 - head[0].bit_length()) <= 4 or len(head) <= length:
         return None
     name, first = int.from_bytes(head[:length], "big"), head[length]
