@@ -12,7 +12,7 @@ import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import BinaryIO, NamedTuple
 
 from appliance.engine.decode.matroska import element_of
@@ -24,8 +24,12 @@ _TIME, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 _NEXT = tuple(name.to_bytes(4, "big") for name in (_CLUSTER, _CUES))  # what may follow a cluster
 
 _HEAD_BYTES = 256 * 1024  # the first cluster begins within these
+_CLUSTER_HEAD_BYTES = 256  # its time stands within these, and is one of so many elements
+_MOST_BEFORE_TIME = 10
 _MOST_BYTES = 4 * 1024**2  # of a cluster, and of the index
-_MOST_QUESTIONS = 500  # about one file
+_MOST_PARTS = 5_000  # of a cluster
+_MOST_GROUP_PARTS = 10
+_MOST_QUESTIONS = 200  # about one file
 _MOST_TRIES = 20  # for the beginning of a cluster
 _MOST_PLACES = 4  # where an index is looked for
 _MOST_CUES = 20  # that are compared for one gap
@@ -150,13 +154,13 @@ class CutOut:
         end = min((end for end in ends if end >= 0), default=len(data) if is_open else cluster.end)
         if end > len(data):
             return None
-        parts = list(_elements(data, begin, end))
-        time = next((_number(data, part) for part in parts if part.name == _TIME), None)
+        time = _time_of(data, cluster)
         if time is None:
             return None
         blocks = []
-        for part in parts:
-            inner = _elements(data, part.content, part.end) if part.name == _GROUP else (part,)
+        for part in islice(_elements(data, begin, end), _MOST_PARTS):
+            group = _elements(data, part.content, part.end) if part.name == _GROUP else iter((part,))
+            inner = islice(group, _MOST_GROUP_PARTS)
             blocks += [_block_of(data, each, start, time) for each in inner if each.name in (_SIMPLE_BLOCK, _BLOCK)]
         return _Cluster(time, not is_open and end < cluster.end, blocks)
 
@@ -169,10 +173,18 @@ class CutOut:
         high = bisect_left(self._cues, end.time, key=lambda cue: cue.time)
         for cue in self._cues[low : min(high, low + _MOST_CUES)]:
             if cue.track == start.track:
-                cluster = self._cluster_at(self._base + cue.cluster)
-                if not cluster or cluster.time > cue.time:
+                head = self._read(self._base + cue.cluster, _CLUSTER_HEAD_BYTES)
+                cluster = next(_elements(head, 0), None)
+                time = _time_of(head, cluster) if cluster and cluster.name == _CLUSTER else None
+                if time is None or time > cue.time:
                     return cue.time
         return end.time
+
+
+def _time_of(data: bytes, cluster: _Element) -> int | None:
+    """Return the time that the blocks of a cluster count from, which is one of its first elements."""
+    first = islice(_elements(data, cluster.content, cluster.end), _MOST_BEFORE_TIME)
+    return next((_number(data, part) for part in first if part.name == _TIME), None)
 
 
 def _is_only_gap(cluster: _Cluster, start: _Block, end: _Block) -> bool:

@@ -6,6 +6,7 @@ import io
 import itertools
 import re
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from tests.support.encoded_files import encode, noise
 RATE_HZ = 48_000
 SECONDS = 24
 PACKET_SECONDS = 0.02
-CLUSTER, CUES, SIMPLE_BLOCK, FILLING = b"\x1f\x43\xb6\x75", b"\x1c\x53\xbb\x6b", b"\xa3", 0xEC
+SEGMENT, CLUSTER, CUES = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75", b"\x1c\x53\xbb\x6b"
+SIMPLE_BLOCK, FILLING = b"\xa3", 0xEC
 Span = tuple[float, float]
 
 
@@ -186,6 +188,20 @@ def test_the_last_blocks_of_a_cluster_that_were_cut_out_are_lost(opus: bytes) ->
     end = clusters(content)[2]
     start = [place for place in blocks(content) if place < end][-6]
     assert losses_of(content[:start] + content[end:]) == near((9.88, 10))
+
+
+def test_a_crafted_file_takes_little_time(opus: bytes) -> None:
+    """Every part of a large cluster is an element of two bytes, and a block cannot be found in it."""
+    whole = webm(opus)
+    start = clusters(whole)[0]
+    size, place = 4_000_000, whole.index(SEGMENT) + 4
+    cluster = CLUSTER + (1 << 28 | size).to_bytes(4, "big") + b"\xe7\x81\x00" + b"\xec\x80" * (size // 2)
+    head = whole[:start].replace(whole[place : place + 8], (1 << 56 | 2 * size).to_bytes(8, "big"))
+    cut_out = CutOut(io.BytesIO(head + cluster))
+    began = time.process_time()
+    for number in range(20):
+        assert cut_out.before(start + size - 2 * number, start + size - 2 * number - 2) == 0
+    assert time.process_time() - began < 10
 
 
 def test_any_bytes_can_be_looked_at(opus: bytes) -> None:
