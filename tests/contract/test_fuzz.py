@@ -6,18 +6,26 @@ import os
 import re
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.spec import Spec
-from tests.support.appliances import PATIENCE_SECONDS, Appliance, wait_for
+from tests.support.appliances import PATIENCE_SECONDS, Appliance, running_appliance, wait_for
 
 # Three checks are not true of this API: a model and a content type must exist, not only be strings; a path that also
 # matches the pattern of another path shares its Allow header; and 404 for an invented file of a job that was just made
 # is not about the job.
 EXCLUDED_CHECKS = "positive_data_acceptance,allow_header_conformance,ensure_resource_availability"
 EXAMPLES = int(os.environ.get("REQUEST_EXAMPLES", "12"))  # of each operation, and scenarios
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Appliance]:
+    """An appliance of its own: thousands of requests leave much that other tests would meet."""
+    with running_appliance(tmp_path_factory.mktemp("fuzz"), models, storage_server="minio") as running:
+        yield running
 
 
 @pytest.mark.timeout(1800)
