@@ -57,7 +57,7 @@ export async function whenMade(path, { signal } = {}) {
       return await send("GET", path, { signal });
     } catch (error) {
       if (![429, 503].includes(error.status) || signal?.aborted) throw error;
-      await wait(error.status === 429 ? 250 : Math.min(error.retrySeconds || 1, 2) * 1000, signal);
+      await wait(error.status === 429 ? 100 : Math.min(error.retrySeconds || 1, 2) * 1000, signal);
     }
   }
 }

@@ -54,6 +54,7 @@ export class Page extends LitElement {
   // Repeat a question: every second while ask() says that work runs, else every ten, never in a hidden tab.
   async poll(ask) {
     for (let failed = null; !this.signal.aborted; ) {
+      const began = performance.now();
       let running = false;
       try {
         running = await ask();
@@ -63,7 +64,8 @@ export class Page extends LitElement {
         this.problem = failed = error;
         running = error.passes;
       }
-      await wait(running ? 1000 : 10_000, this.signal);
+      const took = performance.now() - began;
+      await wait(Math.max(250, (running ? 1000 : 10_000) - took), this.signal);
       while (document.hidden && !this.signal.aborted) {
         await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
       }

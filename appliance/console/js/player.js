@@ -148,6 +148,12 @@ export class ListenPage extends ListPage {
     this.player.stop();
   }
 
+  // What is heard comes first, and then what is drawn.
+  async scheduleUpdate() {
+    await new Promise((resolve) => setTimeout(resolve));
+    super.scheduleUpdate();
+  }
+
   clipsOf(path) {
     if (!this.clips.has(path)) this.clips.set(path, new Clips(path));
     return this.clips.get(path);

@@ -22,7 +22,7 @@ class Compare extends ListenPage {
     Object.assign(this, { files: [], types: new Map(), next: null, file: null });
     this.attempt(async () => {
       this.jobs ??= (await jobChoices(this)).filter(([id]) => id !== this.params.job);
-      this.names ??= await labelsOf(await get(`${jobPath(this.params.job)}?files=false`, this), this);
+      this.names ??= await labelsOf(get(`${jobPath(this.params.job)}?files=false`, this), this);
       if (other) await this.more(other);
     });
   }

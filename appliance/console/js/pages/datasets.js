@@ -194,7 +194,7 @@ class Next extends Judge {
   async load() {
     const asked = this.query;
     const { job, label: name } = Object.fromEntries(asked);
-    this.labels = job ? await labelsOf(await get(`${jobPath(job)}?files=false`, this), this) : [];
+    this.labels = job ? await labelsOf(get(`${jobPath(job)}?files=false`, this), this) : [];
     if (!job || !name) return;
     const { suggestions } = await get(query(`${this.path}/suggestions`, { job_id: job, label: name }), this);
     await this.take(suggestions.map((one) => ({ ...one, label: name })), asked);

@@ -55,6 +55,7 @@ class Job extends ListPage {
   opened() {
     this.path = jobPath(this.params.job);
     super.opened();
+    import("./review.js").catch(() => {}); // which most people open next
   }
 
   reload() {
@@ -141,10 +142,9 @@ export async function jobChoices(page) {
   return [["", "choose a job"], ...names];
 }
 
-// The names of a job's labels, in the order of its model.
+// The names of the labels of a job, or of a promise of one, in the order of its model.
 export async function labelsOf(job, page) {
-  const name = job.model_id.split("@")[0];
-  const { models } = await get("/api/v1/models", page);
-  const model = models.find((one) => one.id === `${name}@${job.model_version}`);
+  const [{ model_id, model_version }, { models }] = await Promise.all([job, get("/api/v1/models", page)]);
+  const model = models.find((one) => one.id === `${model_id.split("@")[0]}@${model_version}`);
   return model ? model.labels.map((one) => one.name) : [];
 }

@@ -10,12 +10,13 @@ const ORDERS = [["", "file and time"], ["lowest", "least certain first"], ["high
 const STATES = [["", "all"], "unreviewed", "reviewed", "confirmed", "relabelled", "rejected"];
 const CONTEXTS = [["0", "none"], ["500", "0.5 s"], ["2000", "2 s"]];
 const SWITCHES = [["l", "Loop", "looped"], ["s", "½ speed", "slow"], ["g", "+18 dB", "loud"], ["v", "Scores", "scores"]];
+const AHEAD = 3; // clips that are fetched before they are asked for
 const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_type}/${detection.start_ms}/${detection.end_ms}`;
 
 class Review extends ListenPage {
   static needs = "queue";
   static properties = state(
-    "job", "file", "reviews", "index", "headMs", "preview", "contextMs", "playing", "slow", "loud", "looped", "scores"
+    "job", "file", "index", "headMs", "preview", "contextMs", "playing", "slow", "loud", "looped", "scores"
   );
 
   opened() {
@@ -34,12 +35,11 @@ class Review extends ListenPage {
     const { file, ...filters } = Object.fromEntries(this.query);
     const queue = new Queue(this.params.job, { ...filters, file_id: file }, (items) => this.decisions.overlay(items), this.signal);
     await this.attempt(async () => {
-      this.job = await get(`${this.path}?files=false`, this);
-      this.labels ??= await labelsOf(this.job, this);
-      await queue.more();
+      const job = get(`${this.path}?files=false`, this);
+      [this.job, this.labels] = await Promise.all([job, labelsOf(job, this), queue.more(), this.showFile(file)]);
       this.queue = queue;
       await this.go(0, false);
-      if (!queue.items.length) await this.showFile(file ?? (await get(`${this.path}/files?limit=1`, this)).files[0]?.id);
+      if (!queue.items.length && !file) await this.showFile((await get(`${this.path}/files?limit=1`, this)).files[0]?.id);
     });
   }
 
@@ -47,7 +47,7 @@ class Review extends ListenPage {
     return this.queue?.items[this.index] ?? null;
   }
 
-  // Select an item of the queue: show it, play it, and fetch the clip of the next one.
+  // Select an item of the queue: show it, play it, and fetch the clips of the next ones.
   go(index, play = true) {
     return this.attempt(() => this.select(index, play));
   }
@@ -60,7 +60,7 @@ class Review extends ListenPage {
     this.headMs = null;
     this.requestUpdate();
     const shown = this.showFile(item.file_id);
-    if (play) this.play();
+    (play ? this.play() : shown).then(() => this.listenAhead(index), () => {});
     const { start_ms: start, end_ms: end } = spanOf(item);
     announce(`${index + 1} of ${this.queue.total}, ${item.detection.artifact_type} ${percent(item.detection.confidence)}, ${time(start)}`);
     await this.updateComplete;
@@ -71,16 +71,19 @@ class Review extends ListenPage {
     const timeline = this.querySelector("console-timeline");
     await timeline?.updateComplete;
     timeline?.reveal(start, end);
-    for (const next of this.queue.items.slice(index + 1, index + 3)) {
+  }
+
+  async listenAhead(index) {
+    for (const next of this.queue.items.slice(index + 1, index + 1 + AHEAD)) {
       if (this.index === index) await this.clipsOf(this.pathOf(next)).get(...this.stretch(next)).catch(() => {});
     }
   }
 
   async showFile(id) {
+    this.wanted = id;
     if (!id || this.file?.id === id) return;
-    const path = filePath(this.params.job, id);
-    const [file, { reviews }] = await Promise.all([get(path, this), get(`${path}/reviews`, this)]);
-    [this.file, this.reviews, this.preview] = [file, reviews, null];
+    const file = await get(filePath(this.params.job, id), this);
+    if (this.wanted === id) [this.file, this.preview] = [file, null];
   }
 
   pathOf(item) {

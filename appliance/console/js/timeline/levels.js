@@ -4,6 +4,7 @@ import { here, query, send, wait } from "../api.js";
 const CHUNK = 4096; // pixels of the envelope that are read at once
 const HEADER_BYTES = 24;
 const CHUNKS_KEPT = 64;
+const nameOf = (level, chunk) => level * 1e6 + chunk; // a number: each frame looks up thousands
 const TILES_KEPT = 96;
 const AT_ONCE = 2; // of the three requests that the appliance decodes for at a time, one is left for what people hear
 // Dark blue to yellow through green: rises evenly in lightness, so it reads the same without colour.
@@ -50,23 +51,24 @@ export class Peaks extends Levels {
     for (let x = 0; x < axis.width; x++) {
       if (!Number.isNaN(low[x])) continue;
       const from = Math.floor(axis.toMs(x) / ms);
-      const to = Math.max(from + 1, Math.ceil(axis.toMs(x + 1) / ms - 1e-9));
-      if (from >= level.length) continue;
+      const to = Math.min(Math.max(from + 1, Math.ceil(axis.toMs(x + 1) / ms - 1e-9)), level.length);
+      if (from >= to) continue;
       let [least, most] = [Infinity, -Infinity];
-      for (let pixel = from; pixel < Math.min(to, level.length); pixel++) {
-        const chunk = this.chunks.get(`${index}/${Math.floor(pixel / CHUNK)}`);
-        if (!(chunk instanceof Int16Array)) {
+      for (let pixel = from; pixel < to; pixel++) {
+        const chunk = this.chunks.get(nameOf(index, Math.floor(pixel / CHUNK)));
+        if (!chunk) {
           least = NaN;
           break;
         }
         const at = (pixel % CHUNK) * 2 * this.num_channels;
-        for (let c = 0; c < this.num_channels; c++) {
-          least = Math.min(least, chunk[at + 2 * c]);
-          most = Math.max(most, chunk[at + 2 * c + 1]);
+        for (let i = at; i < at + 2 * this.num_channels; i += 2) {
+          if (chunk[i] < least) least = chunk[i];
+          if (chunk[i + 1] > most) most = chunk[i + 1];
         }
       }
-      if (Number.isNaN(least)) whole = false;
-      else [low[x], high[x]] = [least / 32768, most / 32768];
+      low[x] = least / 32768;
+      high[x] = most / 32768;
+      whole &&= !Number.isNaN(least);
     }
     return whole;
   }
@@ -80,7 +82,7 @@ export class Peaks extends Levels {
   }
 
   async fetch(index, chunk) {
-    const name = `${index}/${chunk}`;
+    const name = nameOf(index, chunk);
     if (this.chunks.has(name)) return;
     this.chunks.set(name, null);
     const { url, offset, length } = this.levels[index];
@@ -123,18 +125,20 @@ export class Tiles extends Levels {
   // Draw what there is of the part that the axis shows, and ask for the rest.
   draw(context, axis, top, height) {
     const wanted = this.fitting(axis.msPerPx * 1.5);
+    const shown = []; // coarser levels first: they stand in for tiles that are on their way
     this.waiting = [];
-    for (let index = this.levels.length - 1; index >= wanted; index--) {
+    for (let index = wanted, whole = false; !whole && index < this.levels.length; index++) {
       const level = this.levels[index];
       const tileMs = this.msOf(level) * this.tile_width;
       const last = Math.min(level.num_tiles - 1, Math.floor(axis.endMs / tileMs));
+      whole = true;
       for (let number = Math.floor(axis.startMs / tileMs); number <= last; number++) {
         const tile = this.tile(level.level, number, index === wanted);
-        if (!tile) continue;
-        const x = axis.toX(number * tileMs);
-        context.drawImage(tile.picture, x, top, axis.toX((number + 1) * tileMs) - x, height);
+        if (tile) shown.unshift([tile.picture, axis.toX(number * tileMs), axis.toX((number + 1) * tileMs)]);
+        else whole = false;
       }
     }
+    for (const [picture, from, to] of shown) context.drawImage(picture, from, top, to - from, height);
   }
 
   tile(level, number, wanted) {

@@ -50,12 +50,16 @@ class Timeline extends Page {
     this.axis = new Axis(this.durationMs || 1, this.axis.width);
     this.fit();
     const changed = () => this.paint();
+    const read = async (path, show) => {
+      show(await (await whenMade(path, { signal })).json());
+      changed();
+    };
+    const path = `${this.base}/spectrogram`;
     try {
-      const waveform = await (await whenMade(`${this.base}/waveform`, { signal })).json();
-      this.peaks = new Peaks(waveform, changed);
-      this.paint();
-      const path = `${this.base}/spectrogram`;
-      this.tiles = new Tiles(await (await whenMade(path, { signal })).json(), path, signal, changed, this.floor);
+      await Promise.all([
+        read(`${this.base}/waveform`, (answer) => (this.peaks = new Peaks(answer, changed))),
+        read(path, (answer) => (this.tiles = new Tiles(answer, path, signal, changed, this.floor))),
+      ]);
     } catch (error) {
       if (error.name !== "AbortError") this.problem = error;
     }
