@@ -1,4 +1,4 @@
-"""Text of clients, as SQLite can store it and show it again."""
+"""Text of clients, as SQLite can store it and show it again, and numbers in text for people."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError("contains a lone surrogate, which is not a character") from error
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the right form, such as ``1 file`` or ``1,200 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -224,7 +224,7 @@ def review(appliance: Appliance, browser: Browser) -> str:
 # start on are shown, if there is one.
 DRAWN = """(start) => new Promise((resolve) => {
   const began = performance.now();
-  if (start !== null) document.querySelector("console-timeline").show(start, start + 2000);
+  if (start !== null) document.querySelector("console-timeline").axis.show(start, start + 2000);
   const look = () => {
     const timeline = document.querySelector("console-timeline");
     const tiles = timeline?.tiles;

@@ -117,7 +117,7 @@ class Scene:
         tab.open(f"#/datasets/{self.dataset.rpartition('/')[2]}")
         tab.page.get_by_role("button", name="concert/take 1.wav").first.click()
         tab.page.get_by_role("button", name="Similar recordings").click()
-        expect(tab.page.get_by_role("heading", name="similar recordings")).to_be_visible()
+        expect(tab.page.get_by_role("heading", name="similar recording")).to_be_visible()
 
     def following(self, tab: Console) -> None:
         """A stretch to annotate, with the times of an event."""
@@ -148,7 +148,7 @@ class Scene:
         """An upload that has ended."""
         tab.open("#/upload?model=artifacts")
         tab.page.get_by_label("Files", exact=True).set_input_files(DEMO)
-        expect(tab.page.get_by_text("1 of 1 files")).to_be_visible()
+        expect(tab.page.get_by_text("1 of 1 file")).to_be_visible()
 
     def place(self, place: str, heading: str) -> Callable[[Console], None]:
         """Only go to a place, and wait for its page."""

@@ -25,6 +25,7 @@ from appliance.engine.scoring.scorer import Scorer
 from appliance.errors import ConfigurationError
 from appliance.log import configure_logging
 from appliance.state.nodes import Node
+from appliance.text import counted
 
 
 @click.group()
@@ -69,7 +70,8 @@ def plan(
     configuration = Configuration.of(source_name(source), stored, detection, settings, shard_files)
     output = open_output(out, settings)
     made = plans.make_plan(output, open_source(configuration.source, settings), configuration)
-    click.echo(f"{made.files:,} recordings, {made.bytes:,} bytes, {len(made.shards):,} shards.")
+    sizes = (made.files, "recording"), (made.bytes, "byte"), (len(made.shards), "shard")
+    click.echo(f"{', '.join(counted(*size) for size in sizes)}.")
 
 
 @bulk.command()

@@ -16,6 +16,7 @@ from appliance.storage.access import load_access
 from appliance.storage.objects import ObjectStore
 from appliance.supervisor.folders import lock_folder, make_folders
 from appliance.supervisor.storage_alone import storage_running
+from appliance.text import counted
 
 
 @click.command()
@@ -32,11 +33,11 @@ def restore(folder: Path, data_dir: Path | None) -> None:
         report = service.restore(folder, settings.data_dir, settings.model_store, objects, click.echo)
         Database.of(settings).migrate()
     click.echo(
-        f"The appliance of {rfc3339(description.finished_at)} is in {settings.data_dir}: {report.objects} objects, "
-        f"{report.models} models that the store lacked."
+        f"The appliance of {rfc3339(description.finished_at)} is in {settings.data_dir}: "
+        f"{counted(report.objects, 'object')}, {counted(report.models, 'model')} that the store lacked."
     )
     if report.missing:
-        click.echo(f"{report.missing} objects were missing when the backup was made.", err=True)
+        click.echo(f"The backup was made without {counted(report.missing, 'object')} that storage lacked.", err=True)
     if not description.has_secrets:
         click.echo("The backup has no secrets: give the receivers of webhooks their new one.")
     click.echo(f"The settings of the old box are in {BackupFolder(folder).settings}; they are not in force here.")

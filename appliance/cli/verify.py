@@ -11,6 +11,7 @@ from appliance.cli.keeping import opened
 from appliance.config import load_settings
 from appliance.errors import DataFolderInUse
 from appliance.services.keeping import verify as service
+from appliance.text import counted
 
 SHOWN = 50
 
@@ -49,7 +50,7 @@ def verify(quick: bool, repair: bool, yes: bool, data_dir: Path | None) -> None:
             click.confirm("Do this?", abort=True)
         service.repair(it.box, findings)
         left = service.verify(it.box, reads_objects=False)
-    click.echo(f"Done: {len(steps)} repairs.")
+    click.echo(f"Done: {counted(len(steps), 'repair')}.")
     raise SystemExit(0 if left.is_clean and not findings.damaged else 1)
 
 

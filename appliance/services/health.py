@@ -15,6 +15,7 @@ from appliance.services.box import Box
 from appliance.services.kind import PoolName
 from appliance.state import chores, nodes, workers
 from appliance.state import work as queue
+from appliance.text import counted
 
 KEPT_SECONDS = 1.0  # probes in quick succession share one result
 POOLS = tuple(pool for pool in get_args(PoolName) if pool != "training")
@@ -161,7 +162,9 @@ class Health:
         """Check that a node takes work, and that every node could."""
         everyone = nodes.list_nodes(self._box.db)
         engines = sum(node.engines for node in everyone)
-        detail = f"{engines} engines on {sum(node.engines > 0 for node in everyone)} of {len(everyone)} nodes"
+        detail = (
+            f"{counted(engines, 'engine')} on {sum(node.engines > 0 for node in everyone)} of {len(everyone)} nodes"
+        )
         faults = [f"{node.name} is {node.state}: {node.reason}" for node in everyone if node.reason]
         return Check(engines > 0, "; ".join([detail, *faults]), is_warning=bool(faults))
 

@@ -65,7 +65,7 @@ def upload(tab: Console) -> str:
     tab.page.get_by_role("link", name="Upload").click()
     tab.page.get_by_role("combobox", name="Model").select_option("artifacts")
     tab.page.get_by_label("Files", exact=True).set_input_files(DEMO)
-    expect(tab.page.get_by_text("1 of 1 files")).to_be_visible()
+    expect(tab.page.get_by_text("1 of 1 file")).to_be_visible()
     return str(tab.page.evaluate("location.hash.split('job=')[1]"))
 
 

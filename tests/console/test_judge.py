@@ -19,7 +19,7 @@ LEVELS = [0.19, 0.0, 0.15]
 def heard(appliance: Appliance) -> tuple[str, str, list[str]]:
     """The path of a dataset with a recording, that of the recording, and the ids of two jobs on it."""
     api, content, jobs = appliance.api, levels_wav(LEVELS), []
-    dataset = new_dataset(api, name="Village")
+    dataset = new_dataset(api, name="Parish")
     for threshold in (0.5, 0.9):
         jobs.append(api.make_job(**NO_MERGING | {"threshold": threshold}))
         api.send(jobs[-1], content, name="take.wav")

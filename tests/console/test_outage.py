@@ -170,7 +170,7 @@ def test_a_folder_goes_on_after_the_tab_was_closed(browser: Browser, appliance: 
         tab.page.route(POSTS, limited)
         tab.page.get_by_label("A folder").set_input_files(folder)
         expect(tab.page.get_by_text("5 of 12 files")).to_be_visible()
-        expect(tab.page.get_by_text("1 files were left out")).to_be_visible()
+        expect(tab.page.get_by_text("1 file left out")).to_be_visible()
         place = tab.page.evaluate("location.hash")
         tab.page.on("dialog", lambda dialog: dialog.accept())
         tab.page.reload()
@@ -221,7 +221,7 @@ def test_a_large_file_goes_on_after_the_last_part_that_arrived(
         requests: list[str] = []
         tab.page.on("request", lambda request: requests.append(request.url))
         tab.page.get_by_label("Files", exact=True).set_input_files(path)
-        expect(tab.page.get_by_text("1 of 1 files")).to_be_visible()
+        expect(tab.page.get_by_text("1 of 1 file")).to_be_visible()
         numbers = [match[1] for url in requests if (match := PARTS.search(url))]
         assert sorted(numbers, key=int) == [str(number) for number in range(2, len(numbers) + 2)]
     [file] = api.finished_job(job_id)["files"]

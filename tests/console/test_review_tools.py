@@ -90,7 +90,7 @@ def test_two_jobs_are_compared_by_sight_and_ear(browser: Browser, appliance: App
         for route in held:
             route.continue_()
         tab.page.unroute("**/api/v1/models")
-        expect(tab.page.get_by_text("2 files, 2 of them differ, 0 are only in this job.")).to_be_visible()
+        expect(tab.page.get_by_text("2 files: 2 with differences, 0 only in this job.")).to_be_visible()
         expect(tab.page.get_by_role("row", name="loud 0 6 0")).to_be_visible()
         tab.page.get_by_role("button", name="0.wav").click()
         with tab.page.expect_response(lambda response: "/clip?" in response.url and response.status == 200):

@@ -30,7 +30,7 @@ def test_what_would_be_refused_is_said_before_anything_starts(browser: Browser, 
         labels.fill("knock, hum")
         tab.page.get_by_role("button", name="Check only").click()
         refused = tab.page.get_by_role("alert")
-        expect(refused).to_contain_text("labels: 'knock' has 1 events to learn from and to hold out; 15 are needed.")
+        expect(refused).to_contain_text("labels: 'knock' has 1 event to learn from and to hold out; 15 are needed.")
         expect(refused).to_contain_text("labels: 'hum' is in no annotation of these datasets.")
         expect(tab.page.get_by_role("row", name="knock 1 1 0 min")).to_be_visible()
         tab.page.get_by_role("button", name="Train").click()

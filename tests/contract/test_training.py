@@ -28,8 +28,8 @@ def test_what_is_refused_is_named(api: Api) -> None:
     assert plan["refusals"] == [
         "base_model: loud-frames@1.0.0 gives no features to learn from.",
         "dataset_ids: all recordings are of one group; a training needs several, to hold some out.",
-        "labels: 'knock' has 1 events to learn from and to hold out; 15 are needed.",
-        "labels: 'knock' is in 1 groups to learn from and to hold out; 8 are needed.",
+        "labels: 'knock' has 1 event to learn from and to hold out; 15 are needed.",
+        "labels: 'knock' is in 1 group to learn from and to hold out; 8 are needed.",
         "labels: 'knock' has no reviewed audio without it, to tell it from the rest.",
         "labels: 'hum' is in no annotation of these datasets.",
     ]

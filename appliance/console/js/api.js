@@ -37,18 +37,13 @@ export async function get(path, { signal } = {}) {
   const last = known.get(path);
   const response = await send("GET", path, { signal, headers: last ? { "If-None-Match": last.etag } : {}, answers: [304] });
   if (response.status === 304) return last.body;
-  const body = await response.json();
-  const etag = response.headers.get("ETag");
-  if (etag) {
-    if (known.size > 200) known.clear();
-    known.set(path, { etag, body });
-  }
+  const [body, etag] = [await response.json(), response.headers.get("ETag")];
+  if (known.size > 200) forget();
+  if (etag) known.set(path, { etag, body });
   return body;
 }
 
-export function forget() {
-  known.clear();
-}
+export const forget = () => known.clear();
 
 // As send, but waits while the appliance is still making the answer, or has too much to make for this tenant.
 export async function whenMade(path, { signal } = {}) {
@@ -58,6 +53,20 @@ export async function whenMade(path, { signal } = {}) {
     } catch (error) {
       if (![429, 503].includes(error.status) || signal?.aborted) throw error;
       await wait(error.status === 429 ? 100 : Math.min(error.retrySeconds || 1, 2) * 1000, signal);
+    }
+  }
+}
+
+// Do work again until it succeeds, as long as what fails may pass. late(error) hears why it takes longer.
+export async function persist(work, late, signal = undefined) {
+  for (let seconds = 1; ; seconds = Math.min(2 * seconds, 15)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!error.passes || signal?.aborted) throw error;
+      late(error);
+      await wait(1000 * (error.retrySeconds || seconds), signal);
+      signal?.throwIfAborted();
     }
   }
 }

@@ -4,23 +4,23 @@ import { Page, html, nothing, notice, select, state } from "./page.js";
 
 // An address, the page and the title that it means, and the file of the page, which is loaded when it is first opened.
 const ROUTES = [
-  [/^jobs$/, "jobs", "Jobs", "jobs"],
-  [/^jobs\/(?<job>[^/]+)$/, "job", "Job", "jobs"],
-  [/^jobs\/(?<job>[^/]+)\/review$/, "review", "Review", "review"],
-  [/^jobs\/(?<job>[^/]+)\/compare$/, "compare", "Compare", "compare"],
-  [/^upload$/, "upload", "Upload", "upload"],
-  [/^datasets$/, "datasets", "Datasets", "datasets"],
-  [/^datasets\/(?<dataset>[^/]+)$/, "dataset", "Dataset", "datasets"],
-  [/^datasets\/(?<dataset>[^/]+)\/next$/, "next", "What to annotate next", "datasets"],
-  [/^datasets\/(?<dataset>[^/]+)\/evaluation$/, "evaluation", "Evaluation", "datasets"],
-  [/^speech$/, "speech", "Speech", "speech"],
-  [/^speech\/(?<transcript>[^/]+)$/, "transcript", "Transcript", "speech"],
-  [/^rules$/, "rules", "Rules", "appliance"],
-  [/^models$/, "models", "Models", "appliance"],
-  [/^training$/, "trainings", "Training", "training"],
-  [/^training\/(?<training>[^/]+)$/, "training", "Training", "training"],
-  [/^status$/, "status", "Status", "appliance"],
-  [/^admin$/, "admin", "Keys and tenants", "appliance"],
+  [/^jobs$/, "Jobs", "Jobs", "jobs"],
+  [/^jobs\/(?<job>[^/]+)$/, "Job", "Job", "jobs"],
+  [/^jobs\/(?<job>[^/]+)\/review$/, "Review", "Review", "review"],
+  [/^jobs\/(?<job>[^/]+)\/compare$/, "Compare", "Compare", "compare"],
+  [/^upload$/, "Upload", "Upload", "upload"],
+  [/^datasets$/, "Datasets", "Datasets", "datasets"],
+  [/^datasets\/(?<dataset>[^/]+)$/, "Dataset", "Dataset", "datasets"],
+  [/^datasets\/(?<dataset>[^/]+)\/next$/, "Next", "What to annotate next", "datasets"],
+  [/^datasets\/(?<dataset>[^/]+)\/evaluation$/, "Evaluation", "Evaluation", "datasets"],
+  [/^speech$/, "Speech", "Speech", "speech"],
+  [/^speech\/(?<transcript>[^/]+)$/, "Transcript", "Transcript", "speech"],
+  [/^rules$/, "Rules", "Rules", "appliance"],
+  [/^models$/, "Models", "Models", "appliance"],
+  [/^training$/, "Trainings", "Training", "training"],
+  [/^training\/(?<training>[^/]+)$/, "Training", "Training", "training"],
+  [/^status$/, "Status", "Status", "appliance"],
+  [/^admin$/, "Admin", "Keys and tenants", "appliance"],
 ];
 const PLACES = [
   ["jobs", "Jobs"], ["upload", "Upload", "write"], ["datasets", "Datasets"], ["speech", "Speech"],
@@ -89,10 +89,8 @@ class App extends Page {
 
   leave(reason) {
     forget();
-    if (this.session) this.reason = reason;
-    else this.reason ||= reason;
-    this.session = null;
-    this.page = null;
+    this.reason = (!this.session && this.reason) || reason;
+    this.session = this.page = null;
     document.title = "Sign in – Console";
   }
 
@@ -114,11 +112,13 @@ class App extends Page {
     const route = ROUTES.find(([pattern]) => pattern.test(path));
     if (!route) return void (location.hash = "#/jobs");
     const [pattern, name, heading, file] = route;
-    await import(`./pages/${file}.js`);
+    const { [name]: Shown } = await import(`./pages/${file}.js`);
     if (hash !== location.hash || !this.session) return; // somebody went on, or signed out, while the page was loaded
     const before = this.page;
     const kept = before?.at === path;
-    const page = kept ? before : document.createElement(`console-${name}`);
+    const tag = `console-${name.toLowerCase()}`;
+    if (!customElements.get(tag)) customElements.define(tag, Shown);
+    const page = kept ? before : new Shown();
     Object.assign(page, { at: path, params: pattern.exec(path).groups ?? {}, heading, query: new URLSearchParams(search), session: this.session });
     this.page = page;
     document.title = `${heading} – Console`;
@@ -138,8 +138,7 @@ class App extends Page {
   useTheme(theme) {
     this.theme = theme;
     localStorage.setItem("theme", theme);
-    if (theme === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
+    document.documentElement.dataset.theme = theme;
     dispatchEvent(new CustomEvent("theme"));
   }
 

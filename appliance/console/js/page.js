@@ -23,7 +23,16 @@ export class Page extends LitElement {
   connectedCallback() {
     super.connectedCallback();
     this.closing = new AbortController();
-    this.opened?.();
+    this.opened();
+  }
+
+  // load() reads what a page shows. It returns whether work runs, or nothing if reading it once is enough.
+  opened() {
+    if (this.load) this.poll();
+  }
+
+  reload() {
+    return this.attempt(() => this.load());
   }
 
   disconnectedCallback() {
@@ -42,23 +51,23 @@ export class Page extends LitElement {
     try {
       return await work();
     } catch (error) {
-      if (error.name === "AbortError") return undefined;
+      if (error.name === "AbortError") return;
       this.problem = error;
       if (error.status === undefined) console.error(error);
-      return undefined;
     } finally {
       this.busy = false;
     }
   }
 
-  // Repeat a question: every second while ask() says that work runs, else every ten, never in a hidden tab.
-  async poll(ask) {
+  // Read what is shown again: every second while work runs, else every ten, never in a hidden tab.
+  async poll(ask = () => this.load()) {
     for (let failed = null; !this.signal.aborted; ) {
       const began = performance.now();
       let running = false;
       try {
         running = await ask();
         if (this.problem === failed) this.problem = null; // what else failed stays to be read
+        if (running === undefined) return;
       } catch (error) {
         if (this.signal.aborted || error.status === 401) return;
         this.problem = failed = error;
@@ -70,6 +79,14 @@ export class Page extends LitElement {
         await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
       }
     }
+  }
+
+  // Change something, and read again what is shown.
+  change(work) {
+    return this.attempt(async () => {
+      await work();
+      await this.load();
+    });
   }
 
   // Until a page has what it needs, its title is shown, and what failed.
@@ -123,10 +140,6 @@ export class ListPage extends Page {
 
   cursors = [null];
 
-  opened() {
-    this.poll(() => this.load());
-  }
-
   async part(path, limit, filters = {}) {
     const page = await get(query(path, { limit, ...filters, cursor: this.cursor }), this);
     this.next = page.next_cursor;
@@ -140,10 +153,6 @@ export class ListPage extends Page {
   requery() {
     this.cursors = [null];
     this.reload();
-  }
-
-  reload() {
-    return this.attempt(() => this.load());
   }
 
   turn(forward) {
@@ -184,6 +193,11 @@ export function list(caption, items, columns, none = "") {
     </tbody></table></div>`;
 }
 
+// The columns of detections, and of other stretches.
+export const SPAN = {
+  "Start#": (one) => time(one.start_ms, 3), "Length#": (one) => time(one.end_ms - one.start_ms, 3), "Confidence#": (one) => percent(one.confidence),
+};
+
 // options are values, or pairs of a value and its text.
 export const select = (text, value, options, change = () => {}, name = nothing) => html`<label>${text}
   <select name=${name} @change=${(event) => change(event.target.value)}>${options.map((option) => {
@@ -196,9 +210,7 @@ export const field = (text, name, { type = "text", value, most, least, step, hin
     min=${least ?? nothing} step=${step ?? nothing} placeholder=${hint ?? nothing} pattern=${pattern ?? nothing} list=${choices ?? nothing}>
     ${unit}</label>`;
 
-export function announce(text) {
-  dispatchEvent(new CustomEvent("announce", { detail: text }));
-}
+export const announce = (text) => dispatchEvent(new CustomEvent("announce", { detail: text }));
 
 // 3723400 → "1:02:03.4"; digits is the number of decimals.
 export function time(ms, digits = 1) {
@@ -221,6 +233,7 @@ export function bytes(count) {
 }
 
 export const count = (number) => (number ?? 0).toLocaleString("en");
+export const counted = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 export const date = (text) => (text ? new Date(text).toLocaleString() : "–");
 export const percent = (part) => `${Math.round(100 * part)} %`;
 

@@ -1,13 +1,14 @@
 // Plays stretches of recordings from exact clips: what is heard is what the box decoded for these times.
-import { query, whenMade } from "./api.js";
+import { query, wait, whenMade } from "./api.js";
 import { ListPage, html } from "./page.js";
 
 const RUN_MS = 10_000; // length of the clips that follow each other in a long listen
 const LONGEST_MS = 30_000;
+const AROUND_MS = 1000; // a stretch, in the picture
 const KEPT = 24;
 const HEADER_BYTES = 58; // of a clip, which is a WAV file of 32-bit floats
 
-export class Clips {
+class Clips {
   constructor(path) { // of a recording
     this.path = path;
     this.kept = new Map();
@@ -39,7 +40,7 @@ export class Clips {
   }
 }
 
-export class Player extends EventTarget {
+class Player extends EventTarget {
   constructor() {
     super();
     this.rate = 1;
@@ -62,29 +63,19 @@ export class Player extends EventTarget {
     return heard.startMs + (this.loop ? played % heard.lengthMs : Math.min(played, heard.lengthMs));
   }
 
-  // Play a stretch once, or again and again if loop is set. Resolves when it sounds.
-  async play(clips, startMs, endMs) {
+  // Play a stretch as clips of a length, without a gap. One clip is played again and again if loop is set. Resolves when
+  // the last clip sounds, or is about to.
+  async play(clips, fromMs, toMs, lengthMs = toMs - fromMs) {
     const turn = this.stop();
-    const clip = await clips.get(startMs, endMs);
-    if (turn !== this.turn) return;
-    await this.ready();
-    this.schedule(clip, startMs, this.context.currentTime + 0.01, turn, this.loop);
-    this.dispatchEvent(new CustomEvent("play"));
-  }
-
-  // Play on from a place until stop() or the end, as clips without a gap.
-  async run(clips, fromMs, durationMs) {
-    const turn = this.stop();
-    let at = null;
-    for (let start = fromMs; start < durationMs && turn === this.turn; start += RUN_MS) {
-      const clip = await clips.get(start, Math.min(start + RUN_MS, durationMs));
-      if (turn !== this.turn) return;
+    let ends = 0;
+    for (let start = fromMs; start < toMs && turn === this.turn; start += lengthMs) {
+      const clip = await clips.get(start, Math.min(start + lengthMs, toMs));
       await this.ready();
-      at = Math.max(at ?? 0, this.context.currentTime + 0.01);
-      at = this.schedule(clip, start, at, turn, false);
+      if (turn !== this.turn) return;
+      const begins = Math.max(ends, this.context.currentTime + 0.01);
+      ends = this.schedule(clip, start, begins, turn, this.loop && lengthMs >= toMs - fromMs);
       if (start === fromMs) this.dispatchEvent(new CustomEvent("play"));
-      const spare = (at - this.context.currentTime) * 1000 - 4000;
-      await new Promise((resolve) => setTimeout(resolve, Math.max(0, spare)));
+      else await wait((ends - this.context.currentTime) * 1000 - 4000);
     }
   }
 
@@ -164,8 +155,17 @@ export class ListenPage extends ListPage {
     return this.attempt(() => this.player.play(this.clipsOf(path), from, Math.min(endMs, from + LONGEST_MS)));
   }
 
+  // Show a stretch in the picture and play it, with something around it.
+  async listenTo(path, { start_ms: start, end_ms: end }) {
+    await this.updateComplete;
+    const timeline = this.querySelector("console-timeline");
+    await timeline.updateComplete;
+    timeline.axis.show(start - AROUND_MS, end + AROUND_MS);
+    await this.hear(path, start - AROUND_MS / 2, end + AROUND_MS / 2);
+  }
+
   run(path, fromMs, durationMs) {
-    return this.attempt(() => this.player.run(this.clipsOf(path), fromMs, durationMs));
+    return this.attempt(() => this.player.play(this.clipsOf(path), fromMs, durationMs, RUN_MS));
   }
 
   playButton(what, listen, off = false) {

@@ -17,6 +17,7 @@ from appliance.engine.training.limits import (
     MIN_HELD_OUT_GROUPS,
 )
 from appliance.engine.training.request import Said, TrainingRecording, TrainingRequest
+from appliance.text import counted
 
 TRIES = 200
 
@@ -149,9 +150,11 @@ def lacks(request: TrainingRequest) -> list[str]:
         ):
             groups = _counts(recordings)[0][label]
             if groups.total() < events_needed:
-                sentences.append(f"{label}: {groups.total()} events {side}; {events_needed} are needed.")
+                sentences.append(f"{label}: {counted(groups.total(), 'event')} {side}; {events_needed} are needed.")
             if len(groups) < groups_needed:
-                sentences.append(f"{label}: its events {side} are of {len(groups)} groups; {groups_needed} are needed.")
+                sentences.append(
+                    f"{label}: its events {side} are of {counted(len(groups), 'group')}; {groups_needed} are needed."
+                )
         reviewed = sum(total_ms(negatives_of(r, label)) for r in (*parts.fit, *parts.held_out)) / 1000
         if reviewed < request.min_reviewed_seconds:
             sentences.append(

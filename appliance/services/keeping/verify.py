@@ -18,6 +18,7 @@ from appliance.services.work.reconcile import OWN_KEY, walk
 from appliance.state import objects as object_rows
 from appliance.state.objects import NamedObject
 from appliance.storage.access import UPLOADS
+from appliance.text import counted
 
 PAGE = 500
 THREADS = 4
@@ -80,7 +81,9 @@ def repair(box: Box, findings: Findings) -> None:
     with box.db.transaction() as tx:
         for named in findings.lost:
             object_rows.mark_lost(tx, named)
-        audit.note(tx, "repaired", f"{len(findings.orphans)} objects deleted, {len(findings.lost)} noted as lost")
+        audit.note(
+            tx, "repaired", f"{counted(len(findings.orphans), 'object')} deleted, {len(findings.lost)} noted as lost"
+        )
 
 
 def _check(box: Box, reads_objects: bool, named: NamedObject) -> str | None:

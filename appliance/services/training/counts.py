@@ -11,6 +11,7 @@ from appliance.engine.training.split import negatives_of
 from appliance.errors import AnnotationRefused
 from appliance.services.datasets.annotations import Mark, check_contradictions
 from appliance.services.training.snapshot import Heard
+from appliance.text import counted
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def warnings(recordings: Sequence[Heard], labels: Iterable[str]) -> list[str]:
         counts = count(recordings, label)
         if counts.events < limits.WARN_EVENTS:
             sentences.append(
-                f"{label!r} has {counts.events} events; below {limits.WARN_EVENTS} a detector finds little, and "
-                "search by similarity may serve better."
+                f"{label!r} has {counted(counts.events, 'event')}; below {limits.WARN_EVENTS} a detector finds little, "
+                "and search by similarity may serve better."
             )
         if counts.clean_seconds < limits.WARN_CLEAN_SECONDS:
             sentences.append(
@@ -128,9 +129,9 @@ def _invalid(recording: Heard) -> list[str]:
 def _below(label: str, where: str, events: int, groups: int, least_events: int, least_groups: int) -> list[str]:
     sentences = []
     if events < least_events:
-        sentences.append(f"labels: {label!r} has {events} events {where}; {least_events} are needed.")
+        sentences.append(f"labels: {label!r} has {counted(events, 'event')} {where}; {least_events} are needed.")
     if groups < least_groups:
-        sentences.append(f"labels: {label!r} is in {groups} groups {where}; {least_groups} are needed.")
+        sentences.append(f"labels: {label!r} is in {counted(groups, 'group')} {where}; {least_groups} are needed.")
     return sentences
 
 

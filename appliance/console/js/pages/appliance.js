@@ -2,13 +2,13 @@
 import { get, post, put, query, remove, send } from "../api.js";
 import { Page, bytes, count, date, field, html, label, link, list, nothing, notice, select, state, status } from "../page.js";
 
-class Models extends Page {
+export class Models extends Page {
   static needs = "models";
   static properties = state("models", "cards");
 
-  opened() {
+  async load() {
     this.cards = {};
-    this.attempt(async () => (this.models = (await get("/api/v1/models", this)).models));
+    this.models = (await get("/api/v1/models", this)).models;
   }
 
   async read(model, open) {
@@ -41,17 +41,15 @@ class Models extends Page {
   }
 }
 
-customElements.define("console-models", Models);
-
 const RULES = "/api/v1/verdict-rules";
 const MEASURES = { longest_ms: "the longest in ms is over", total_ms: "all together in ms are over", count: "their number is over" };
 
 // The rules of a tenant: they say which files pass, and which must be looked at or recorded again.
-class Rules extends Page {
+export class Rules extends Page {
   static properties = state("rules", "saved");
 
-  opened() {
-    this.attempt(async () => (this.rules = (await get(RULES, this)).rules));
+  async load() {
+    this.rules = (await get(RULES, this)).rules;
   }
 
   async save(rules) {
@@ -85,17 +83,11 @@ class Rules extends Page {
   }
 }
 
-customElements.define("console-rules", Rules);
-
 const UNITS = { bytes, seconds: (value) => `${count(Math.round(value / 60))} min`, files: count, uploads: count };
 
-class Status extends Page {
+export class Status extends Page {
   static needs = "checks";
   static properties = state("checks", "reasons", "quotas", "failed", "webhooks");
-
-  opened() {
-    this.poll(() => this.load());
-  }
 
   async load() {
     // 503 has the same body: it says what is not ready.
@@ -143,33 +135,22 @@ class Status extends Page {
   }
 }
 
-customElements.define("console-status", Status);
-
 const ADMIN = "/api/v1/admin";
 const SCOPES = { read: "see everything of its tenant", write: "send, review and delete, too", admin: "manage keys and tenants", metrics: "read the metrics" };
 
-class Admin extends Page {
+export class Admin extends Page {
   static needs = "keys";
   static properties = state("keys", "tenants", "made");
 
-  opened() {
-    this.change();
-  }
-
-  // Make a change, and read everything again.
-  change(work) {
-    return this.attempt(async () => {
-      const done = await work?.();
-      const [{ keys }, { tenants }] = await Promise.all([get(`${ADMIN}/keys`, this), get(`${ADMIN}/tenants`, this)]);
-      [this.keys, this.tenants] = [keys, tenants];
-      return done;
-    });
+  async load() {
+    const [{ keys }, { tenants }] = await Promise.all([get(`${ADMIN}/keys`, this), get(`${ADMIN}/tenants`, this)]);
+    [this.keys, this.tenants] = [keys, tenants];
   }
 
   async create({ name, tenant, days }, data) {
     const expiry = Number(days) ? { expires_days: Number(days) } : {};
     this.made = await post(`${ADMIN}/keys`, { name, tenant, scopes: data.getAll("scope"), ...expiry });
-    await this.change();
+    await this.load();
     return true;
   }
 
@@ -202,5 +183,3 @@ class Admin extends Page {
         "Create the key", (values, data) => this.create(values, data))}`;
   }
 }
-
-customElements.define("console-admin", Admin);

@@ -1,15 +1,14 @@
 import { filePath, get, jobPath, query } from "../api.js";
-import { count, html, label, list, nothing, percent, select, state, time } from "../page.js";
+import { SPAN, count, counted, html, label, list, nothing, select, state, time } from "../page.js";
 import { ListenPage } from "../player.js";
 import "../timeline/timeline.js";
 import { jobChoices, labelsOf } from "./jobs.js";
 
-const AROUND_MS = 1000;
 const SIDES = [["here", "this job"], ["there", "the other job"]];
 const unmatched = (detections) => detections.filter((one) => !one.matched);
 
 // What two jobs reported on the same recordings: two models, two versions, or two settings.
-class Compare extends ListenPage {
+export class Compare extends ListenPage {
   static needs = "jobs";
   static properties = state("jobs", "files", "types", "next", "file");
 
@@ -45,11 +44,6 @@ class Compare extends ListenPage {
       .sort((a, b) => a.start_ms - b.start_ms);
   }
 
-  listen({ start_ms: start, end_ms: end }) {
-    this.querySelector("console-timeline").show(start - AROUND_MS, end + AROUND_MS);
-    this.hear(filePath(this.params.job, this.file.file_id), start - AROUND_MS / 2, end + AROUND_MS / 2);
-  }
-
   view() {
     const differ = this.files.filter((file) => file.other_file_id && this.differences(file).length);
     return html`<h1>Compare</h1>${this.failure}
@@ -59,8 +53,8 @@ class Compare extends ListenPage {
         "Type": ([name]) => label(this.names, name), "Both#": ([, sum]) => count(sum.both),
         "Only this job#": ([, sum]) => count(sum.only_here), "Only the other job#": ([, sum]) => count(sum.only_there),
       })}
-      ${this.query.get("with") && !this.busy ? html`<p role="status">${count(this.files.length)} files${this.next ? " so far" : ""},
-        ${count(differ.length)} of them differ, ${count(this.files.filter((file) => !file.other_file_id).length)} are only in this job.</p>` : nothing}
+      ${this.query.get("with") && !this.busy ? html`<p role="status">${counted(this.files.length, "file")}${this.next ? " so far" : ""}:
+        ${count(differ.length)} with differences, ${count(this.files.filter((file) => !file.other_file_id).length)} only in this job.</p>` : nothing}
       ${this.file ? this.one() : nothing}
       ${list("Files that differ", differ, {
         "File…": (file) => html`<button class="plain" aria-pressed=${file === this.file}
@@ -81,11 +75,8 @@ class Compare extends ListenPage {
     return html`<h2>${file.original_filename}</h2><div class="picture"><console-timeline .base=${path} .clips=${this.clipsOf(path)}
         .durationMs=${file.duration_ms} .labels=${labels} .lanesOfLabel=${SIDES.length} .events=${events}></console-timeline></div>
       ${list("Differences", this.differences(file), {
-        "Type": (one) => label(names, one.artifact_type), "Reported by": (one) => one.whose, "Start#": (one) => time(one.start_ms, 3),
-        "Length#": (one) => time(one.end_ms - one.start_ms, 3), "Confidence#": (one) => percent(one.confidence),
-        "Listen": (one) => this.playButton(`${one.artifact_type} at ${time(one.start_ms, 3)}`, () => this.listen(one)),
+        "Type": (one) => label(names, one.artifact_type), "Reported by": (one) => one.whose, ...SPAN,
+        "Listen": (one) => this.playButton(`${one.artifact_type} at ${time(one.start_ms, 3)}`, () => this.listenTo(path, one)),
       })}`;
   }
 }
-
-customElements.define("console-compare", Compare);

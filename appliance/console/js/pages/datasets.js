@@ -1,6 +1,6 @@
 // Datasets, their recordings, and stretches of them that people judge.
 import { get, jobPath, post, query, remove } from "../api.js";
-import { ListPage, count, date, field, html, label, link, list, nothing, notice, percent, state, status, time } from "../page.js";
+import { ListPage, SPAN, count, counted, date, field, html, label, link, list, nothing, notice, percent, state, status, time } from "../page.js";
 import { ListenPage } from "../player.js";
 import "../timeline/timeline.js";
 import { jobChoices, labelsOf } from "./jobs.js";
@@ -8,16 +8,16 @@ import { FIGURES } from "./training.js";
 
 const DATASETS = "/api/v1/datasets";
 const SECONDS = { type: "number", least: 0, step: 0.001, unit: "s" };
-const AROUND_MS = 1000;
 
 const times = html`${field("From", "start", SECONDS)} ${field("to", "end", SECONDS)}`;
 const spanOf = ({ start, end }) => ({ start_ms: Math.round(start * 1000), end_ms: Math.round(end * 1000) });
 
-class Datasets extends ListPage {
+export class Datasets extends ListPage {
   static properties = state("datasets");
 
   async load() {
     this.datasets = (await this.part(DATASETS, 50)).datasets;
+    return false;
   }
 
   async create({ name, description }) {
@@ -36,15 +36,13 @@ class Datasets extends ListPage {
   }
 }
 
-customElements.define("console-datasets", Datasets);
-
-class Dataset extends ListenPage {
+export class Dataset extends ListenPage {
   static needs = "dataset";
   static properties = state("dataset", "audio", "chosen", "annotations", "similar");
 
   opened() {
     this.path = `${DATASETS}/${this.params.dataset}`;
-    this.reload();
+    super.opened();
   }
 
   async load() {
@@ -72,17 +70,11 @@ class Dataset extends ListenPage {
     return this.attempt(async () => (this.similar = (await get(`${this.pathOf(this.chosen)}/similar`, this)).similar));
   }
 
-  async annotate({ type, ...span }) {
-    await post(`${this.pathOf(this.chosen)}/annotations`, { artifact_type: type, ...spanOf(span) });
+  // Change the annotations of the recording, and read them again.
+  async annotate(change) {
+    await change(`${this.pathOf(this.chosen)}/annotations`);
     await this.choose(this.chosen);
     return true;
-  }
-
-  forget(annotation) {
-    return this.attempt(async () => {
-      await remove(`${this.pathOf(this.chosen)}/annotations/${annotation.id}`);
-      await this.choose(this.chosen);
-    });
   }
 
   view() {
@@ -108,18 +100,17 @@ class Dataset extends ListenPage {
       ${annotations.length ? annotations.map((one) => html`<div class="bar">${label(types, one.artifact_type)}
         <span>${time(one.start_ms, 2)} to ${time(one.end_ms, 2)}</span>
         ${this.playButton(one.artifact_type, () => this.listen(chosen, one.start_ms - 300, one.end_ms + 300))}
-        ${this.may("write") ? html`<button @click=${() => this.forget(one)}
+        ${this.may("write") ? html`<button @click=${() => this.attempt(() => this.annotate((path) => remove(`${path}/${one.id}`)))}
           aria-label="Delete ${one.artifact_type} at ${time(one.start_ms, 2)}">Delete</button>` : nothing}
         </div>`) : html`<p class="soft">None yet.</p>`}
       ${this.may("write") ? this.form("New annotation", html`${field("Type", "type", { most: 100, choices: "types" })}
-        <datalist id="types">${types.map((name) => html`<option>${name}</option>`)}</datalist> ${times}`, "Add", (values) => this.annotate(values)) : nothing}
-      ${this.similar ? html`<h3>${count(this.similar.length)} similar recordings</h3>${this.similar.map((one) => html`<div class="bar">
+        <datalist id="types">${types.map((name) => html`<option>${name}</option>`)}</datalist> ${times}`, "Add",
+        ({ type, ...span }) => this.annotate((path) => post(path, { artifact_type: type, ...spanOf(span) }))) : nothing}
+      ${this.similar ? html`<h3>${counted(this.similar.length, "similar recording")}</h3>${this.similar.map((one) => html`<div class="bar">
         ${this.playButton(one.original_filename, () => this.listen(one))} <span class="name">${one.original_filename}</span>
         <span class="soft">${percent(Math.max(0, one.similarity))}</span></div>`)}` : nothing}</section>`;
   }
 }
-
-customElements.define("console-dataset", Dataset);
 
 // What the two pages share that list stretches to hear and see.
 class Judge extends ListenPage {
@@ -159,12 +150,7 @@ class Judge extends ListenPage {
 
   async choose(stretch) {
     Object.assign(this, { chosen: stretch, marked: null });
-    if (!stretch) return;
-    await this.updateComplete;
-    const timeline = this.querySelector("console-timeline");
-    await timeline.updateComplete;
-    timeline.show(stretch.start_ms - AROUND_MS, stretch.end_ms + AROUND_MS);
-    await this.hear(this.pathOf(stretch), stretch.start_ms - AROUND_MS / 2, stretch.end_ms + AROUND_MS / 2);
+    if (stretch) await this.listenTo(this.pathOf(stretch), stretch);
   }
 
   // A table of the stretches. Who chooses one sees and hears it, and says more about it in the form.
@@ -178,8 +164,7 @@ class Judge extends ListenPage {
         ${form}</section>` : nothing}
       ${this.stretches ? list("Stretches", this.stretches, {
         "Recording…": (one) => html`<button class="plain" aria-pressed=${one === chosen} @click=${() => this.choose(one)}>${this.nameOf(one)}</button>`,
-        "Start#": (one) => time(one.start_ms), "Length#": (one) => time(one.end_ms - one.start_ms), "Confidence#": (one) => percent(one.confidence),
-        ...columns,
+        ...SPAN, ...columns,
       }, none) : this.busy ? html`<p class="soft">Loading …</p>` : nothing}`;
   }
 
@@ -190,7 +175,7 @@ class Judge extends ListenPage {
   }
 }
 
-class Next extends Judge {
+export class Next extends Judge {
   async load() {
     const asked = this.query;
     const { job, label: name } = Object.fromEntries(asked);
@@ -239,11 +224,9 @@ class Next extends Judge {
   }
 }
 
-customElements.define("console-next", Next);
-
 const TRUTHS = { present: "it is there", absent: "it is not there", unknown: "nobody listened" };
 
-class Evaluation extends Judge {
+export class Evaluation extends Judge {
   async load() {
     const asked = this.query;
     const { job, with: other } = Object.fromEntries(asked);
@@ -270,8 +253,8 @@ class Evaluation extends Judge {
     const names = result.labels.map((row) => row.label);
     const rows = result.labels.flatMap((row) => row.jobs.map((figures) => ({ label: row.label, ...figures })));
     const part = ({ value, interval }) => html`${percent(value)}<br><span class="soft">${interval.map(percent).join(" to ")}</span>`;
-    return html`<p>${count(result.recordings)} recordings</p>
-      ${result.learned_from ? notice("warn", `${count(result.learned_from)} recordings are left out: a model learned from them.`) : nothing}
+    return html`<p>${counted(result.recordings, "recording")}</p>
+      ${result.learned_from ? notice("warn", `A model learned from ${counted(result.learned_from, "recording")}, left out here.`) : nothing}
       ${list("Figures", rows, {
         "Label": (row) => label(names, row.label),
         "Job": (row) => html`${link("jobs", row.job_id)}<br><span class="soft">${row.model}</span>`, ...FIGURES,
@@ -282,5 +265,3 @@ class Evaluation extends Judge {
       })}`;
   }
 }
-
-customElements.define("console-evaluation", Evaluation);

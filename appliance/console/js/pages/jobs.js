@@ -1,5 +1,5 @@
 import { get, jobPath, query, remove } from "../api.js";
-import { ListPage, count, date, html, label, link, list, nothing, notice, state, status, time } from "../page.js";
+import { ListPage, count, counted, date, html, label, link, list, nothing, notice, state, status, time } from "../page.js";
 
 const STATUSES = [["", "all"], "pending", "processing", "completed", "failed", "cancelled"];
 const FILE_STATUSES = STATUSES.toSpliced(2, 0, "queued");
@@ -11,9 +11,9 @@ const EXPORTS = {
 
 const runs = (job) => job.processed_files < job.total_files;
 const progress = (job) => html`<progress max=${job.total_files || 1} value=${job.processed_files}
-  aria-label="${job.processed_files} of ${job.total_files} files of job ${job.id.slice(0, 8)}"></progress>`;
+  aria-label="${count(job.processed_files)} of ${counted(job.total_files, "file")} of job ${job.id.slice(0, 8)}"></progress>`;
 
-class Jobs extends ListPage {
+export class Jobs extends ListPage {
   static needs = "jobs";
   static properties = state("jobs");
 
@@ -46,9 +46,7 @@ class Jobs extends ListPage {
   }
 }
 
-customElements.define("console-jobs", Jobs);
-
-class Job extends ListPage {
+export class Job extends ListPage {
   static needs = "job";
   static properties = state("job", "files");
 
@@ -75,10 +73,7 @@ class Job extends ListPage {
   }
 
   cancel() {
-    return this.attempt(async () => {
-      await remove(this.path);
-      await this.load();
-    });
+    return this.change(() => remove(this.path));
   }
 
   async purge() {
@@ -128,17 +123,14 @@ class Job extends ListPage {
   }
 }
 
-customElements.define("console-job", Job);
-
 function countsOf(detections) {
-  const numbers = new Map();
-  for (const { artifact_type: name } of detections) numbers.set(name, (numbers.get(name) ?? 0) + 1);
-  return [...numbers].sort((a, b) => b[1] - a[1]);
+  const byType = [...Map.groupBy(detections, (one) => one.artifact_type)];
+  return byType.map(([name, all]) => [name, all.length]).sort((a, b) => b[1] - a[1]);
 }
 
 export async function jobChoices(page) {
   const { inference_jobs: jobs } = await get("/api/v1/inference-jobs?limit=200", page);
-  const names = jobs.map((job) => [job.id, `${job.model_id} · ${date(job.created_at)} · ${count(job.total_files)} files · ${job.id.slice(0, 8)}`]);
+  const names = jobs.map((job) => [job.id, `${job.model_id} · ${date(job.created_at)} · ${counted(job.total_files, "file")} · ${job.id.slice(0, 8)}`]);
   return [["", "choose a job"], ...names];
 }
 

@@ -1,5 +1,5 @@
 import { filePath, get, jobPath, query } from "../api.js";
-import { announce, count, empty, html, nothing, notice, percent, select, state, time } from "../page.js";
+import { announce, count, counted, empty, html, nothing, notice, percent, select, state, time } from "../page.js";
 import { ListenPage } from "../player.js";
 import { button, decisions, detections, help, press, shortcuts } from "../review/parts.js";
 import { Decisions, Outbox, Queue, spanOf } from "../review/queue.js";
@@ -13,7 +13,7 @@ const SWITCHES = [["l", "Loop", "looped"], ["s", "½ speed", "slow"], ["g", "+18
 const AHEAD = 3; // clips that are fetched before they are asked for
 const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_type}/${detection.start_ms}/${detection.end_ms}`;
 
-class Review extends ListenPage {
+export class Review extends ListenPage {
   static needs = "queue";
   static properties = state(
     "job", "file", "index", "headMs", "preview", "contextMs", "playing", "slow", "loud", "looped", "scores"
@@ -70,7 +70,7 @@ class Review extends ListenPage {
     await this.updateComplete;
     const timeline = this.querySelector("console-timeline");
     await timeline?.updateComplete;
-    timeline?.reveal(start, end);
+    timeline?.axis.reveal(start, end);
   }
 
   async listenAhead(index) {
@@ -127,7 +127,7 @@ class Review extends ListenPage {
     this.attempt(async () => {
       while (await this.queue.more());
       const items = this.queue.items.filter((item) => !item.review);
-      if (!items.length || !confirm(`${verdict === "rejected" ? "Reject" : "Confirm"} ${items.length} detections that are not reviewed yet?`)) return;
+      if (!items.length || !confirm(`${verdict === "rejected" ? "Reject" : "Confirm"} ${counted(items.length, "detection")} without a review?`)) return;
       this.decisions.decide(items, { verdict });
       announce(`${items.length} ${verdict}`);
       this.requestUpdate();
@@ -244,8 +244,6 @@ class Review extends ListenPage {
     if (!this.item) return;
     const { start_ms: start, end_ms: end } = spanOf(this.item);
     const margin = Math.max(end - start, 20);
-    this.querySelector("console-timeline")?.show(start - margin, end + margin);
+    this.querySelector("console-timeline")?.axis.show(start - margin, end + margin);
   }
 }
-
-customElements.define("console-review", Review);

@@ -11,7 +11,7 @@ const PAGE = 50;
 const runs = (transcript) => ["queued", "processing"].includes(transcript.status);
 const stateOf = (transcript) => status(transcript.status === "error" ? "failed" : transcript.status);
 
-class Speech extends ListPage {
+export class Speech extends ListPage {
   static properties = state("transcripts");
 
   async load() {
@@ -35,19 +35,19 @@ class Speech extends ListPage {
   }
 }
 
-customElements.define("console-speech", Speech);
-
 // The words of a recording beside its picture: choose one to hear it.
-class Transcript extends ListenPage {
+export class Transcript extends ListenPage {
   static needs = "transcript";
   static properties = state("transcript", "word");
 
   opened() {
     this.path = `${TRANSCRIPTS}/${this.params.transcript}`;
-    this.poll(async () => {
-      this.transcript = await get(this.path, this);
-      return runs(this.transcript);
-    });
+    super.opened();
+  }
+
+  async load() {
+    this.transcript = await get(this.path, this);
+    return runs(this.transcript);
   }
 
   get lengthMs() {
@@ -70,7 +70,7 @@ class Transcript extends ListenPage {
     const timeline = this.querySelector("console-timeline");
     const word = this.transcript?.words?.[this.word ?? 0];
     if ((changed.has("word") || changed.has("transcript")) && timeline && word) {
-      timeline.updateComplete.then(() => timeline.show(word.start - AROUND_MS, word.end + AROUND_MS));
+      timeline.updateComplete.then(() => timeline.axis.show(word.start - AROUND_MS, word.end + AROUND_MS));
     }
   }
 
@@ -93,5 +93,3 @@ class Transcript extends ListenPage {
     return this.marks ?? [];
   }
 }
-
-customElements.define("console-transcript", Transcript);

@@ -1,5 +1,5 @@
 import { get, post, query } from "../api.js";
-import { ListPage, Page, announce, count, date, field, html, link, list, nothing, notice, percent, select, state, status } from "../page.js";
+import { ListPage, Page, announce, count, counted, date, field, html, link, list, nothing, notice, percent, select, state, status } from "../page.js";
 
 const JOBS = "/api/v1/training-jobs";
 const PHASES = ["queued", "preparing", "fitting", "evaluating", "exporting"];
@@ -17,7 +17,7 @@ export const FIGURES = {
     <span class="soft">below ${alarms(row.false_alarms_per_hour_at_most)}, in ${hours(row.reviewed_hours)}</span>`),
 };
 
-class Trainings extends ListPage {
+export class Trainings extends ListPage {
   static properties = state("jobs", "datasets", "models", "plan");
 
   opened() {
@@ -103,18 +103,16 @@ class Trainings extends ListPage {
   }
 }
 
-customElements.define("console-trainings", Trainings);
-
-class Training extends Page {
+export class Training extends Page {
   static needs = "job";
   static properties = state("job", "report", "uses", "promoted");
 
   opened() {
     this.path = `${JOBS}/${this.params.training}`;
-    this.poll(() => this.look());
+    super.opened();
   }
 
-  async look() {
+  async load() {
     this.job = await get(this.path, this);
     if (this.job.status === "completed") {
       this.report ??= (await get(`${this.path}/report`, this)).report;
@@ -131,11 +129,7 @@ class Training extends Page {
   }
 
   cancel() {
-    if (!confirm(`Stop the training of ${this.job.name}?`)) return;
-    this.attempt(async () => {
-      await post(`${this.path}/cancel`);
-      await this.look();
-    });
+    if (confirm(`Stop the training of ${this.job.name}?`)) this.change(() => post(`${this.path}/cancel`));
   }
 
   promote() {
@@ -183,7 +177,7 @@ class Training extends Page {
       }, "The report has no labels.")}
       ${rows.flatMap((row) => row.warnings.map((text) => notice("warn", `${row.label}: ${text}`)))}
       ${split ? html`<div class="card"><dl class="facts">${[["Learned from", split.fit], ["Held out", split.held_out]].map(([name, side]) => html`
-        <dt>${name}</dt><dd>${count(side.recordings)} recordings in ${count(side.groups)} groups, ${hours(side.hours)}</dd>`)}
+        <dt>${name}</dt><dd>${counted(side.recordings, "recording")} in ${counted(side.groups, "group")}, ${hours(side.hours)}</dd>`)}
         <dt>At wrong times</dt><dd>F1 ${percent(controls.shuffled_f1)}: what chance gives. It should be near 0.</dd>
         ${controls.base_scores_identical === null ? nothing : html`<dt>Labels of ${this.job.base_model}</dt>
           <dd>${controls.base_scores_identical ? "have the same scores as before" : "have other scores than before"}</dd>`}</dl></div>` : nothing}
@@ -196,5 +190,3 @@ class Training extends Page {
         }, "No job has used it yet.")}` : nothing}`;
   }
 }
-
-customElements.define("console-training", Training);

@@ -1,16 +1,16 @@
 // Sends the files that a person drops or chooses, with those in folders, a few at a time.
-import { ApiError, filePath, get, here, jobPath, post, remove, unreachable, wait } from "../api.js";
-import { Page, bytes, count, empty, html, list, nothing, notice, select, state, status } from "../page.js";
+import { ApiError, filePath, get, here, jobPath, persist, post, remove, send, unreachable } from "../api.js";
+import { Page, bytes, count, counted, empty, html, list, nothing, notice, select, state, status } from "../page.js";
 
 const SHOWN = 200;
 
-class Upload extends Page {
+export class Upload extends Page {
   static needs = "models";
   static properties = state("models", "model", "uploads", "over", "ignored");
 
   opened() {
-    this.leaving = (event) => this.uploads?.rows.some((row) => row.state === "sending" || row.state === "waiting") && event.preventDefault();
-    addEventListener("beforeunload", this.leaving);
+    const leaving = (event) => this.uploads?.rows.some((row) => row.state === "sending" || row.state === "waiting") && event.preventDefault();
+    addEventListener("beforeunload", leaving, { signal: this.signal });
     this.attempt(async () => {
       const { models } = await get("/api/v1/models", this);
       this.models = models.filter((model) => model.task === "detection");
@@ -21,7 +21,6 @@ class Upload extends Page {
   }
 
   closed() {
-    removeEventListener("beforeunload", this.leaving);
     this.uploads?.pause(true);
   }
 
@@ -31,8 +30,9 @@ class Upload extends Page {
     this.uploads.addEventListener("change", () => this.requestUpdate());
   }
 
-  async add(total, files) {
-    this.ignored = total - files.length;
+  async add(all) {
+    const files = all.filter(({ name }) => typeOf(name));
+    this.ignored = all.length - files.length;
     if (!files.length) return;
     if (!this.uploads) {
       const job = await this.attempt(() => post("/api/v1/inference-jobs", { model_id: this.model }));
@@ -45,15 +45,14 @@ class Upload extends Page {
   }
 
   choose({ target: { files } }) {
-    this.add(files.length, chosen(files));
+    this.add([...files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
   }
 
   async drop(event) {
     event.preventDefault();
     this.over = false;
-    const total = event.dataTransfer.items.length;
-    const files = await dropped(event.dataTransfer);
-    this.add(Math.max(total, files.length), files);
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean); // before anything is awaited
+    this.add((await Promise.all(entries.map((entry) => filesOf(entry)))).flat());
   }
 
   view() {
@@ -66,7 +65,7 @@ class Upload extends Page {
         <p>Drop files or folders here, or choose them.</p>
         <div class="bar"><label>Files <input type="file" multiple name="files" @change=${this.choose}></label>
           <label>A folder <input type="file" webkitdirectory name="folder" @change=${this.choose}></label></div></div>
-      ${this.ignored ? notice("warn", `${count(this.ignored)} files were left out: their names do not end as those of recordings do.`) : nothing}
+      ${this.ignored ? notice("warn", `${counted(this.ignored, "file")} left out: only names that end as those of recordings do are taken.`) : nothing}
       ${this.uploads?.rows.length ? this.progress() : empty("Nothing is chosen yet.")}`;
   }
 
@@ -77,7 +76,7 @@ class Upload extends Page {
     const done = rows.filter((row) => row.state.startsWith("sent")).length;
     const refused = rows.filter((row) => row.state === "refused");
     return html`<div class="bar"><progress max=${total || 1} value=${sent} aria-label="Bytes that were sent"></progress>
-        <span role="status">${count(done)} of ${count(rows.length)} files, ${bytes(sent)} of ${bytes(total)}</span>
+        <span role="status">${count(done)} of ${counted(rows.length, "file")}, ${bytes(sent)} of ${bytes(total)}</span>
         <button @click=${() => this.uploads.pause(!paused)}>${paused ? "Go on" : "Pause"}</button>
         ${refused.length ? html`<button @click=${() => this.uploads.retry()}>Try ${refused.length} again</button>` : nothing}</div>
       ${list("Files", [...refused, ...rows.filter((row) => row.state !== "refused")].slice(0, SHOWN), {
@@ -89,39 +88,22 @@ class Upload extends Page {
   }
 }
 
-customElements.define("console-upload", Upload);
-
-const AUDIO = /\.(wav|wave|mp3|m4a|mp4|aac|ogg|oga|opus|flac|webm)$/i;
 const TYPES = {
+  __proto__: null,
   wav: "audio/wav", wave: "audio/wav", mp3: "audio/mpeg", m4a: "audio/mp4", mp4: "audio/mp4", aac: "audio/aac",
   ogg: "audio/ogg", oga: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", webm: "audio/webm",
 };
 
 const typeOf = (name) => TYPES[name.split(".").at(-1).toLowerCase()];
 
-function chosen(files) {
-  return [...files].map((file) => ({ file, name: file.webkitRelativePath || file.name })).filter(({ name }) => AUDIO.test(name));
-}
-
-// Entries have to be taken from the event before anything is awaited.
-async function dropped(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-  const all = [];
-  for (const entry of entries) await walk(entry, "", all);
-  return all.filter(({ name }) => AUDIO.test(name));
-}
-
-async function walk(entry, folder, all) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    all.push({ file, name: folder + file.name });
-    return;
-  }
-  const reader = entry.createReader();
+// The files of an entry of the file system, also those in its folders: [{ file, name }].
+async function filesOf(entry, folder = "") {
+  if (entry.isFile) return [{ file: await new Promise((...then) => entry.file(...then)), name: folder + entry.name }];
+  const [reader, files] = [entry.createReader(), []];
   for (;;) { // Chromium gives 100 entries a call
-    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!entries.length) return;
-    for (const child of entries) await walk(child, `${folder}${entry.name}/`, all);
+    const entries = await new Promise((...then) => reader.readEntries(...then));
+    if (!entries.length) return files;
+    for (const child of entries) files.push(...await filesOf(child, `${folder}${entry.name}/`));
   }
 }
 
@@ -167,48 +149,80 @@ class Uploads extends EventTarget {
   }
 
   async send(row) {
-    row.state = "sending";
-    row.stop = new AbortController();
-    for (let pause = 1; ; pause = Math.min(2 * pause, 30)) {
-      try {
-        await this.deliver(row);
-        row.state = "sent";
-        row.problem = null;
-        this.note(row, { done: true });
-        return;
-      } catch (error) {
-        if (row.stop.signal.aborted) {
-          row.state = "waiting";
-          return;
-        }
-        row.problem = error.message;
-        this.changed();
-        if (!error.passes) {
-          row.state = "refused";
-          return;
-        }
-        await wait((error.retrySeconds || pause) * 1000, row.stop.signal);
-      }
+    const { signal } = (row.stop = new AbortController());
+    const late = ({ message }) => this.changed(row, { problem: message });
+    this.changed(row, { state: "sending" });
+    try {
+      await persist(() => this.deliver(row), late, signal);
+      this.note(row, { done: true });
+      this.changed(row, { state: "sent", problem: null });
+    } catch (error) {
+      this.changed(row, signal.aborted ? { state: "waiting" } : { state: "refused", problem: error.message });
     }
   }
 
   // A file that was sent but not confirmed is only confirmed: its bytes are not sent again.
   async deliver(row) {
-    const progress = (sent) => {
-      row.sent = sent;
-      this.changed();
-    };
-    let { fileId, whole } = this.noted[row.key] ?? {};
+    const { fileId, whole } = this.noted[row.key] ?? {};
     if (!whole) {
-      const begun = (id) => this.note(row, { fileId: id });
       const inParts = row.file.size > PARTS_FROM_BYTES;
       // A file whose bytes never came would keep its job open.
       if (fileId && !inParts) await remove(filePath(this.job, fileId)).catch(() => {});
-      fileId = await (inParts ? sendParts : sendForm)(this.job, row, progress, begun, fileId);
-      this.note(row, { fileId, whole: true });
+      await (inParts ? this.sendParts(row, fileId) : this.sendForm(row));
+      this.note(row, { whole: true });
     }
-    await post(`${jobPath(this.job)}/files/confirm`, { file_id: fileId });
+    await post(`${jobPath(this.job)}/files/confirm`, { file_id: this.noted[row.key].fileId });
     row.sent = row.file.size;
+  }
+
+  // Ask how to send a file.
+  async begin(row, options = {}) {
+    const body = { filename: row.name, content_type: typeOf(row.name), file_size_bytes: row.file.size, ...options };
+    const answer = await post(`${jobPath(this.job)}/files/upload-url`, body, { signal: row.stop.signal });
+    this.note(row, { fileId: answer.file_id });
+    return answer;
+  }
+
+  async sendForm(row) {
+    const { upload_url, upload_fields } = await this.begin(row);
+    const data = new FormData();
+    for (const [field, value] of Object.entries(upload_fields)) data.append(field, value);
+    data.append("file", row.file);
+    await this.transfer("POST", upload_url, data, row);
+  }
+
+  // Send a large file in parts: those that arrived before are not sent again.
+  async sendParts(row, fileId) {
+    const partsOf = (id, answers = []) => send("GET", `${filePath(this.job, id)}/parts`, { signal: row.stop.signal, answers });
+    const before = fileId && await partsOf(fileId, [404]);
+    let report = before?.ok ? await before.json() : await this.begin(row, { multipart: true });
+    while (report.num_missing) {
+      let sent = report.arrived.reduce((sum, part) => sum + part.size_bytes, 0);
+      for (const { offset, size_bytes: size, url } of report.parts) {
+        await this.transfer("PUT", url, row.file.slice(offset, offset + size), row, sent);
+        sent += size;
+      }
+      report = await (await partsOf(report.file_id)).json();
+    }
+  }
+
+  // Send bytes after those that were sent before. fetch cannot tell how much of a body was sent.
+  transfer(method, url, body, row, before = 0) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open(method, here(url));
+      request.responseType = "json"; // null if it is none
+      request.upload.onprogress = (event) => this.changed(row, { sent: before + event.loaded });
+      request.onload = () => {
+        const { code, detail = `Storage answered ${request.status}.` } = request.response ?? {};
+        if (request.status < 300) resolve();
+        else reject(new ApiError(request.status, code, detail));
+      };
+      request.onerror = () => reject(unreachable());
+      request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+      row.stop.signal.addEventListener("abort", () => request.abort());
+      request.send(body);
+    });
   }
 
   pause(paused) {
@@ -222,63 +236,11 @@ class Uploads extends EventTarget {
     this.next();
   }
 
-  changed() {
+  changed(row = null, news = {}) {
+    if (row) Object.assign(row, news);
     this.telling ??= requestAnimationFrame(() => {
       this.telling = null;
       this.dispatchEvent(new CustomEvent("change"));
     });
   }
-}
-
-// Post a file as a form. Returns its id.
-async function sendForm(job, { file, name, stop }, progress, begun) {
-  const body = { filename: name, content_type: typeOf(name), file_size_bytes: file.size };
-  const form = await post(`${jobPath(job)}/files/upload-url`, body, { signal: stop.signal });
-  begun(form.file_id);
-  const data = new FormData();
-  for (const [field, value] of Object.entries(form.upload_fields)) data.append(field, value);
-  data.append("file", file);
-  await transfer("POST", here(form.upload_url), data, stop.signal, progress);
-  return form.file_id;
-}
-
-// Send a large file in parts: those that arrived before are not sent again. Returns its id.
-async function sendParts(job, { file, name, stop }, progress, begun, fileId) {
-  const { signal } = stop;
-  const body = { filename: name, content_type: typeOf(name), file_size_bytes: file.size, multipart: true };
-  let report = fileId && await get(`${filePath(job, fileId)}/parts`, { signal }).catch(unless(404));
-  report ||= await post(`${jobPath(job)}/files/upload-url`, body, { signal });
-  begun(report.file_id);
-  while (report.num_missing) {
-    let sent = report.arrived.reduce((sum, part) => sum + part.size_bytes, 0);
-    for (const { offset, size_bytes: size, url } of report.parts) {
-      await transfer("PUT", here(url), file.slice(offset, offset + size), signal, (now) => progress(sent + now));
-      sent += size;
-    }
-    report = await get(`${filePath(job, report.file_id)}/parts`, { signal });
-  }
-  return report.file_id;
-}
-
-const unless = (status) => (error) => {
-  if (error.status !== status) throw error;
-};
-
-// fetch cannot tell how much of a body was sent.
-function transfer(method, url, body, signal, progress) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open(method, url);
-    request.responseType = "json"; // null if it is none
-    request.upload.onprogress = (event) => progress(event.loaded);
-    request.onload = () => {
-      if (request.status < 300) return resolve(request);
-      const { code, detail = `Storage answered ${request.status}.` } = request.response ?? {};
-      reject(new ApiError(request.status, code, detail));
-    };
-    request.onerror = () => reject(unreachable());
-    request.onabort = () => reject(new DOMException("stopped", "AbortError"));
-    signal.addEventListener("abort", () => request.abort());
-    request.send(body);
-  });
 }

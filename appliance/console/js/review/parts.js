@@ -1,13 +1,13 @@
 // What a reviewer sees beside the picture: the list, buttons that are keys, too, sliders, the precision, what sounds alike.
 import { filePath, get, jobPath, post, query, whenMade } from "../api.js";
-import { Page, count, html, label, list, look, nothing, notice, percent, select, state, status, time } from "../page.js";
+import { Page, count, counted, html, label, list, look, nothing, notice, percent, select, state, status, time } from "../page.js";
 import { spanOf, stateOf } from "./queue.js";
 
 const ROWS = 25; // of the list at a time
 
 // The keys of the review page: [keys, meaning, action].
 export function shortcuts(page) {
-  const timeline = () => page.querySelector("console-timeline");
+  const axis = () => page.querySelector("console-timeline")?.axis;
   const relabel = (key) => {
     const name = page.labels[Number(key) - 1];
     if (name) page.decide("confirmed", name);
@@ -29,13 +29,13 @@ export function shortcuts(page) {
     [["w"], "Start 10 ms later", () => page.nudge("reviewed_start_ms", 10)],
     [["o"], "End 10 ms earlier", () => page.nudge("reviewed_end_ms", -10)],
     [["p"], "End 10 ms later", () => page.nudge("reviewed_end_ms", 10)],
-    [["+", "="], "Zoom in", () => timeline()?.zoom(0.5)],
-    [["-"], "Zoom out", () => timeline()?.zoom(2)],
-    [["ArrowLeft"], "Move left", () => timeline()?.pan(-0.25)],
-    [["ArrowRight"], "Move right", () => timeline()?.pan(0.25)],
+    [["+", "="], "Zoom in", () => axis()?.zoom(0.5)],
+    [["-"], "Zoom out", () => axis()?.zoom(2)],
+    [["ArrowLeft"], "Move left", () => axis()?.pan(-0.25)],
+    [["ArrowRight"], "Move right", () => axis()?.pan(0.25)],
     [["v"], "Show the model's scores", () => page.flip("scores")],
     [["z"], "Zoom to the detection", () => page.zoomIn()],
-    [["0"], "Show the whole file", () => timeline()?.show(0, page.file.duration_ms)],
+    [["0"], "Show the whole file", () => axis()?.show(0, page.file.duration_ms)],
     [["?"], "Show the keys", () => page.querySelector("dialog.help").showModal()],
   ];
 }
@@ -100,7 +100,7 @@ export function press(event, shortcuts) {
   row[2](key);
 }
 
-export const hint = (key) => (shortcutsOn() && key ? html` <kbd>${key}</kbd>` : nothing);
+const hint = (key) => (shortcutsOn() && key ? html` <kbd>${key}</kbd>` : nothing);
 
 // The button that does the same as a key. If its text is a sign, screen readers read what the key means.
 export function button(shortcuts, key, text, { kind = "", pressed = nothing, hinted = true } = {}) {
@@ -130,7 +130,7 @@ const slider = (id, text, shown, [least, most, step], value, change) => html`<di
 
 // Sliders: what other settings would find, from the kept scores, before anything is kept.
 class Tuning extends Page {
-  static properties = { job: {}, file: {}, ...state("config", "found", "done") };
+  static properties = { job: {}, file: {}, ...state("changes", "found", "done") };
 
   willUpdate(changed) {
     if (changed.has("file") && this.file?.id !== changed.get("file")?.id) this.reset();
@@ -141,7 +141,6 @@ class Tuning extends Page {
   }
 
   reset() {
-    this.config = this.file?.config ? { ...this.file.config } : null;
     this.changes = {};
     this.found = this.problem = this.done = null;
     this.tell(null);
@@ -152,7 +151,6 @@ class Tuning extends Page {
   }
 
   slide(name, value) {
-    this.config = { ...this.config, [name]: value };
     this.changes = { ...this.changes, [name]: value };
     this.ask();
   }
@@ -176,19 +174,20 @@ class Tuning extends Page {
     const path = wholeJob ? `${jobPath(this.job)}/redetect` : `${this.path}/redetect`;
     const answer = await this.attempt(() => post(path, withModel ? { ...this.changes, with_model: true } : this.changes));
     if (!answer) return;
-    const later = wholeJob ? `${count(answer.queued_files)} files are detected again.` : "The file is analyzed again.";
-    this.done = wholeJob || withModel ? later : `Kept: ${count(answer.detection_count)} detections.`;
+    const later = wholeJob ? `Detection runs again in ${counted(answer.queued_files, "file")}.` : "The file is analyzed again.";
+    this.done = wholeJob || withModel ? later : `Kept: ${counted(answer.detection_count, "detection")}.`;
     this.dispatchEvent(new CustomEvent("kept"));
   }
 
   render() {
-    if (!this.config) return nothing;
+    if (!this.file?.config) return nothing;
+    const config = { ...this.file.config, ...this.changes };
     const changed = Object.keys(this.changes).length > 0;
     const missing = this.problem?.status === 409;
     return html`<h2>Detection</h2>
-      ${SLIDERS.map(([name, text, range, show]) => slider(name, text, show(this.config[name]), range, this.config[name],
+      ${SLIDERS.map(([name, text, range, show]) => slider(name, text, show(config[name]), range, config[name],
         (value) => this.slide(name, value)))}
-      <p class="found" role="status">${this.found ? html`${count(this.found.detection_count)} detections in this file
+      <p class="found" role="status">${this.found ? html`${counted(this.found.detection_count, "detection")} in this file
         <span class="soft">(now ${count(this.file.detection_count)})</span>` : nothing}</p>
       ${this.failure}
       ${this.done ? notice("good", this.done) : nothing}
@@ -210,18 +209,14 @@ class Summary extends Page {
     this.target = "0.9";
   }
 
-  opened() {
-    this.load();
-  }
-
   async load() {
     const path = query(`${jobPath(this.job)}/review-summary`, { target_precision: this.target });
-    this.rows = await this.attempt(async () => (await get(path, this)).labels) ?? this.rows;
+    this.rows = (await get(path, this)).labels;
   }
 
   aim(value) {
     this.target = value;
-    this.load();
+    this.reload();
   }
 
   render() {

@@ -1,15 +1,15 @@
 // The detections of a job in the order in which they are reviewed, and what a reviewer decides about them.
-import { get, jobPath, query, send, wait } from "../api.js";
+import { get, jobPath, persist, query, send } from "../api.js";
 
 const PAGE = 100;
 
 export class Queue {
   constructor(job, filters, overlay, signal) {
-    Object.assign(this, { job, filters, overlay, signal, items: [], cursor: null, ended: false });
+    Object.assign(this, { job, filters, overlay, signal, items: [] });
   }
 
   async more() { // returns whether there was more
-    if (this.ended) return false;
+    if (this.cursor === null) return false;
     this.reading ??= this.read().finally(() => (this.reading = null));
     await this.reading;
     return true;
@@ -20,10 +20,7 @@ export class Queue {
     const page = await get(path, { signal: this.signal });
     this.overlay(page.items);
     this.items.push(...page.items);
-    this.cursor = page.next_cursor;
-    this.ended = !page.next_cursor;
-    this.counts = page.counts;
-    this.progress = page.progress;
+    Object.assign(this, { cursor: page.next_cursor, counts: page.counts, progress: page.progress });
   }
 
   // The item at a place; reads on if it is near the end of what was read.
@@ -133,7 +130,8 @@ export class Outbox extends EventTarget {
     this.deliver();
   }
 
-  changed() {
+  changed(news = {}) {
+    Object.assign(this, news);
     localStorage.setItem(this.name, JSON.stringify(this.waiting));
     this.dispatchEvent(new CustomEvent("change"));
   }
@@ -141,23 +139,16 @@ export class Outbox extends EventTarget {
   async deliver() {
     if (this.sending) return;
     this.sending = true;
-    for (let pause = 500; this.waiting.length; ) {
+    while (this.waiting.length) {
       const { method, path, body } = this.waiting[0];
       try {
-        await send(method, path, { body });
-        [pause, this.late] = [500, null];
+        await persist(() => send(method, path, { body }), (error) => this.changed({ late: error.message }));
       } catch (error) {
-        if (error.passes) {
-          this.late = error.message; // why it takes longer
-          this.changed();
-          await wait(error.retrySeconds * 1000 || (pause = Math.min(2 * pause, 8000)));
-          continue;
-        }
         if (error.status === 401) break; // it goes on after the next sign-in
         this.refused = error;
       }
       this.waiting.shift();
-      this.changed();
+      this.changed({ late: null });
     }
     this.sending = false;
   }

@@ -1,23 +1,22 @@
 // The time axis, and the picture on it: envelope, spectrogram and a lane for each label.
 import { time } from "../page.js";
 
-export const AXIS = 22;
-export const ENVELOPE = 90;
-export const SPECTROGRAM = 130;
+export const [AXIS, ENVELOPE, SPECTROGRAM] = [22, 90, 130]; // heights, from the top
 const [MIDDLE, HALF] = [AXIS + ENVELOPE / 2, ENVELOPE / 2 - 2]; // of the envelope
 export const lanesTop = AXIS + ENVELOPE + SPECTROGRAM + 4;
 export const laneOf = ({ showScores }) => (showScores ? 36 : 16);
 export const heightOf = (scene) => lanesTop + Math.max(1, scene.labels.length) * laneOf(scene) + 2;
 const LEAST_MS_PER_PX = 1 / 400; // beyond one sample a pixel at every rate
-const STEPS = [1, 2, 5];
+const STEPS_S = [ // between the marks of the axis
+  ...[1e-4, 1e-3, 0.01, 0.1].flatMap((unit) => [unit, 2 * unit, 5 * unit]),
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800,
+];
 
-// Which part of the recording the picture shows. All times are in ms, all places in CSS pixels.
+// Which part of the recording the picture shows. All times are in ms, all places in CSS pixels. changed() is called
+// when it shows another part.
 export class Axis {
-  constructor(durationMs = 1, width = 1) {
-    this.durationMs = durationMs;
-    this.width = width;
-    this.startMs = 0;
-    this.msPerPx = durationMs / width;
+  constructor(durationMs = 1, width = 1, changed = () => {}) {
+    Object.assign(this, { durationMs, width, changed, startMs: 0, msPerPx: durationMs / width });
   }
 
   get endMs() {
@@ -41,8 +40,8 @@ export class Axis {
   }
 
   show(startMs, endMs) {
-    this.msPerPx = Math.max((endMs - startMs) / this.width, LEAST_MS_PER_PX);
-    this.startMs = startMs;
+    this.startMs = Math.max(0, startMs);
+    this.msPerPx = Math.max((Math.min(endMs, this.durationMs) - this.startMs) / this.width, LEAST_MS_PER_PX);
     this.move(0);
   }
 
@@ -58,6 +57,12 @@ export class Axis {
   move(ms) {
     const last = this.durationMs - this.width * this.msPerPx;
     this.startMs = Math.max(0, Math.min(this.startMs + ms, last));
+    this.changed();
+  }
+
+  // Move by a part of what is shown.
+  pan(part) {
+    this.move(part * this.width * this.msPerPx);
   }
 
   // Scroll so that a stretch is seen.
@@ -71,13 +76,7 @@ export class Axis {
 
   // Marks of the axis, about one every 90 px: [{ ms, text digits }].
   ticks() {
-    const wanted = 90 * this.msPerPx;
-    let step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400].map((s) => s * 1000).find((ms) => ms >= wanted);
-    if (wanted < 1000) {
-      const unit = 10 ** Math.floor(Math.log10(wanted));
-      step = STEPS.map((factor) => factor * unit).find((ms) => ms >= wanted) ?? 10 * unit;
-    }
-    step ??= 28_800_000;
+    const step = 1000 * (STEPS_S.find((seconds) => 1000 * seconds >= 90 * this.msPerPx) ?? STEPS_S.at(-1));
     const digits = Math.max(0, Math.ceil(-Math.log10(step / 1000) - 1e-9));
     const marks = [];
     for (let n = Math.ceil(this.startMs / step - 1e-9); n * step <= this.endMs; n++) marks.push(n * step);
@@ -89,8 +88,7 @@ export class Axis {
 export function draw(context, scene) {
   const { axis, colours } = scene;
   const height = heightOf(scene);
-  context.fillStyle = colours.surface;
-  context.fillRect(0, 0, axis.width, height);
+  box(context, colours.surface, 0, 0, axis.width, height);
   context.font = "12px system-ui, sans-serif";
   if (scene.tiles) scene.tiles.draw(context, axis, AXIS + ENVELOPE, SPECTROGRAM);
   drawAxis(context, scene, height);
@@ -163,9 +161,8 @@ function drawSamples(context, { axis, samples, colours }) {
 function drawLanes(context, scene) {
   const { axis, labels, events, preview, colours } = scene;
   const height = laneOf(scene);
-  const shown = preview ?? events;
   const seen = new Map();
-  for (const event of shown) {
+  for (const event of preview ?? events) {
     if (event.end_ms < axis.startMs || event.start_ms > axis.endMs) continue;
     const lane = Math.max(0, labels.indexOf(event.artifact_type));
     const x = Math.max(-4, axis.toX(event.start_ms));
@@ -174,24 +171,19 @@ function drawLanes(context, scene) {
     if ((seen.get(place) ?? -1) >= event.confidence) continue;
     seen.set(place, event.confidence);
     const y = lanesTop + lane * height + 2;
-    context.fillStyle = colours.labels[Math.floor(lane / scene.lanesOfLabel) % colours.labels.length];
-    context.globalAlpha = event.verdict === "rejected" || scene.showScores ? 0.25 : 0.35 + 0.65 * event.confidence;
-    context.fillRect(x, y, width, height - 4);
-    context.globalAlpha = 1;
+    const colour = colours.labels[Math.floor(lane / scene.lanesOfLabel) % colours.labels.length];
+    const faint = event.verdict === "rejected" || scene.showScores;
+    box(context, colour, x, y, width, height - 4, faint ? 0.25 : 0.35 + 0.65 * event.confidence);
     if (event.verdict && width > 10) {
       context.fillStyle = colours.surface;
       context.fillText(event.verdict === "rejected" ? "✕" : "✓", x + 2, y + height - 6);
     }
   }
-  context.fillStyle = colours.text;
   context.font = "11px system-ui, sans-serif";
   labels.forEach((name, lane) => {
     const y = lanesTop + lane * height;
     line(context, 0, y, y, colours.line, 1, axis.width);
-    context.globalAlpha = 0.8;
-    context.fillStyle = colours.surface;
-    context.fillRect(0, y + 2, context.measureText(name).width + 8, height - 4);
-    context.globalAlpha = 1;
+    box(context, colours.surface, 0, y + 2, context.measureText(name).width + 8, height - 4, 0.8);
     context.fillStyle = colours.text;
     context.fillText(name, 4, y + height - 5);
   });
@@ -220,10 +212,7 @@ function drawScores(context, scene) {
 
 function drawSelected(context, { axis, selected, colours }, height) {
   const [from, to] = [axis.toX(selected.start_ms), axis.toX(selected.end_ms)];
-  context.globalAlpha = 0.2;
-  context.fillStyle = colours.warn;
-  context.fillRect(from, AXIS, Math.max(2, to - from), ENVELOPE);
-  context.globalAlpha = 1;
+  box(context, colours.warn, from, AXIS, Math.max(2, to - from), ENVELOPE, 0.2);
   for (const x of [from, Math.max(from + 2, to)]) {
     line(context, x, AXIS, height, colours.surface, 4);
     line(context, x, AXIS, height, colours.warn, 2);
@@ -235,12 +224,17 @@ function drawScale(context, { axis, tiles }) {
   context.font = "11px system-ui, sans-serif";
   for (const hz of [100, 300, 1000, 3000, 10_000, 30_000].filter((one) => one < tiles.max_hz)) {
     const y = Math.max(bottom - tiles.part(hz) * SPECTROGRAM, AXIS + ENVELOPE + 7);
-    const text = hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`;
-    context.fillStyle = "rgb(0 0 0 / .55)";
-    context.fillRect(axis.width - 46, y - 7, 46, 14);
+    box(context, "#000", axis.width - 46, y - 7, 46, 14, 0.55);
     context.fillStyle = "#fff";
-    context.fillText(text, axis.width - 42, y + 4);
+    context.fillText(hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`, axis.width - 42, y + 4);
   }
+}
+
+function box(context, colour, x, y, width, height, alpha = 1) {
+  context.globalAlpha = alpha;
+  context.fillStyle = colour;
+  context.fillRect(x, y, width, height);
+  context.globalAlpha = 1;
 }
 
 function line(context, x, top, bottom, colour, width, to = x) {

@@ -14,7 +14,7 @@ class Timeline extends Page {
 
   constructor() {
     super();
-    Object.assign(this, { labels: [], lanesOfLabel: 1, events: [], headMs: null, axis: new Axis() });
+    Object.assign(this, { labels: [], lanesOfLabel: 1, events: [], headMs: null, axis: new Axis(1, 1, () => this.paint()) });
   }
 
   opened() {
@@ -46,23 +46,19 @@ class Timeline extends Page {
   async load() {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
-    Object.assign(this, { peaks: null, tiles: null, samples: null, scores: null, problem: null });
-    this.axis = new Axis(this.durationMs || 1, this.axis.width);
-    this.fit();
+    Object.assign(this, { peaks: null, tiles: null, samples: null, scores: null });
     const changed = () => this.paint();
+    this.axis = new Axis(this.durationMs || 1, this.axis.width, changed);
+    this.fit();
     const read = async (path, show) => {
       show(await (await whenMade(path, { signal })).json());
       changed();
     };
     const path = `${this.base}/spectrogram`;
-    try {
-      await Promise.all([
-        read(`${this.base}/waveform`, (answer) => (this.peaks = new Peaks(answer, changed))),
-        read(path, (answer) => (this.tiles = new Tiles(answer, path, signal, changed, this.floor))),
-      ]);
-    } catch (error) {
-      if (error.name !== "AbortError") this.problem = error;
-    }
+    await this.attempt(() => Promise.all([
+      read(`${this.base}/waveform`, (answer) => (this.peaks = new Peaks(answer, changed))),
+      read(path, (answer) => (this.tiles = new Tiles(answer, path, signal, changed, this.floor))),
+    ]));
   }
 
   readColours() {
@@ -86,7 +82,6 @@ class Timeline extends Page {
     [this.canvas.width, this.canvas.height] = [width * scale, height * scale];
     [this.canvas.style.width, this.canvas.style.height] = [`${width}px`, `${height}px`];
     this.canvas.getContext("2d").setTransform(scale, 0, 0, scale, 0, 0);
-    this.paint();
   }
 
   paint() {
@@ -133,15 +128,10 @@ class Timeline extends Page {
     const fits = scores?.start_ms <= startMs && scores.end_ms >= Math.min(endMs, this.durationMs);
     if (to <= from || (fits && (scores.end_ms - scores.start_ms <= 6 * width * msPerPx))) return;
     this.reading = true;
-    try {
-      this.scores = await get(query(`${this.base}/scores`, { start_ms: from, end_ms: to, points: Math.min(4000, 3 * width) }), this);
-      this.paint();
-    } catch (error) {
-      this.showScores = false;
-      if (error.name !== "AbortError") this.problem = error;
-    } finally {
-      this.reading = false;
-    }
+    const path = query(`${this.base}/scores`, { start_ms: from, end_ms: to, points: Math.min(4000, 3 * width) });
+    this.scores = await this.attempt(() => get(path, this));
+    this.showScores &&= !!this.scores;
+    this.reading = false;
   }
 
   contrast(floor) {
@@ -149,35 +139,11 @@ class Timeline extends Page {
     this.tiles?.contrast(floor);
   }
 
-  zoom(factor, x = undefined) {
-    this.axis.zoom(factor, x);
-    this.paint();
-  }
-
-  pan(part) {
-    this.axis.move(part * (this.axis.endMs - this.axis.startMs));
-    this.paint();
-  }
-
-  show(startMs, endMs) {
-    this.axis.show(Math.max(0, startMs), Math.min(endMs, this.durationMs));
-    this.paint();
-  }
-
-  reveal(startMs, endMs) {
-    this.axis.reveal(startMs, endMs);
-    this.paint();
-  }
-
   wheel(event) {
     event.preventDefault();
-    const x = event.offsetX;
-    if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
-      this.axis.move((event.deltaX || event.deltaY) * this.axis.msPerPx);
-      this.paint();
-    } else {
-      this.zoom(1.0025 ** event.deltaY, x);
-    }
+    const { deltaX, deltaY, offsetX, shiftKey } = event;
+    if (shiftKey || Math.abs(deltaX) > Math.abs(deltaY)) this.axis.move((deltaX || deltaY) * this.axis.msPerPx);
+    else this.axis.zoom(1.0025 ** deltaY, offsetX);
   }
 
   down(event) {
@@ -195,10 +161,7 @@ class Timeline extends Page {
     const step = this.drag.x - event.offsetX;
     this.drag.x = event.offsetX;
     this.drag.moved += Math.abs(step);
-    if (this.drag.moved > 4) {
-      this.axis.move(step * this.axis.msPerPx);
-      this.paint();
-    }
+    if (this.drag.moved > 4) this.axis.move(step * this.axis.msPerPx);
   }
 
   up(event) {
