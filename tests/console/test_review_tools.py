@@ -78,6 +78,37 @@ def test_a_file_that_failed_says_why_and_has_no_sliders(browser: Browser, applia
         expect(tab.page.get_by_role("slider")).to_have_count(0)
 
 
+def test_the_keys_go_on_where_a_shorter_page_of_the_list_begins(browser: Browser, appliance: Appliance) -> None:
+    job_id = appliance.api.make_job(merge_window_ms=0, min_duration_ms=0)
+    loud = [(20 * number, 20 * number + 10) for number in range(27)]
+    appliance.api.finished_file(job_id, appliance.api.send(job_id, loud_wav(num_frames=540, loud=loud)))
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{job_id}/review")
+        tab.page.locator("tr[aria-rowindex='25']").click()
+        for number in (25, 26):
+            tab.page.keyboard.press("c")
+            expect(tab.page.locator(f"tr[aria-rowindex='{number + 1}']")).to_be_focused()
+        expect(tab.page.locator("tr[aria-rowindex='26']")).to_contain_text("confirmed")
+
+
+def test_a_file_that_is_read_late_does_not_replace_the_one_that_is_looked_at(
+    browser: Browser, appliance: Appliance, jobs: tuple[str, str]
+) -> None:
+    held: list[Route] = []
+    with console(browser, appliance) as tab:
+        tab.open(f"#/jobs/{jobs[0]}/review")
+        tab.heading(".wav")
+        shown = tab.page.evaluate("document.querySelector('console-review').file.id")
+        [late] = {file["id"] for file in appliance.api.job(jobs[0])["files"]} - {shown}
+        tab.page.route(f"**/files/{late}", lambda route: held.append(route))
+        tab.page.evaluate("id => { window.late = document.querySelector('console-review').showFile(id); }", late)
+        wait_for(lambda: tab.page.title() and held)
+        tab.page.evaluate("id => document.querySelector('console-review').showFile(id)", shown)
+        held[0].continue_()
+        file_id = "window.late.then(() => document.querySelector('console-review').file.id)"
+        assert tab.page.evaluate(file_id) == shown
+
+
 def test_two_jobs_are_compared_by_sight_and_ear(browser: Browser, appliance: Appliance, jobs: tuple[str, str]) -> None:
     with console(browser, appliance) as tab:
         tab.open(f"#/jobs/{jobs[0]}")

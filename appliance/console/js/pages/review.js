@@ -23,8 +23,7 @@ export class Review extends ListenPage {
     Object.assign(this, { index: 0, headMs: null, contextMs: 500, path: jobPath(this.params.job) });
     this.player.addEventListener("play", () => (this.playing = true));
     this.player.addEventListener("stop", () => (this.playing = false));
-    this.outbox = new Outbox(this.session.tenant);
-    this.outbox.addEventListener("change", () => this.delivered());
+    this.outbox = new Outbox(this.session.tenant, () => this.delivered());
     this.decisions = new Decisions(this.params.job, this.outbox);
     this.shortcuts = shortcuts(this);
     this.requery();
@@ -55,6 +54,7 @@ export class Review extends ListenPage {
   async select(index, play) {
     const item = this.queue.items[index] ?? await this.queue.at(index);
     if (!item) return announce(index < 0 ? "This is the first one." : "This was the last one.");
+    const focused = this.querySelector("tbody")?.contains(document.activeElement); // its row may be gone on the next page
     this.index = index;
     this.queue.at(index).catch(() => {}); // reads on
     this.headMs = null;
@@ -64,8 +64,7 @@ export class Review extends ListenPage {
     const { start_ms: start, end_ms: end } = spanOf(item);
     announce(`${index + 1} of ${this.queue.total}, ${item.detection.artifact_type} ${percent(item.detection.confidence)}, ${time(start)}`);
     await this.updateComplete;
-    const row = this.querySelector("tr[aria-selected=true]");
-    if (this.querySelector("tbody")?.contains(document.activeElement)) row?.focus();
+    if (focused) this.querySelector("tr[aria-selected=true]")?.focus();
     await shown;
     await this.updateComplete;
     const timeline = this.querySelector("console-timeline");

@@ -47,6 +47,7 @@ export class Transcript extends ListenPage {
 
   async load() {
     this.transcript = await get(this.path, this);
+    this.marks = this.transcript.words?.map((one) => ({ artifact_type: "words", start_ms: one.start, end_ms: one.end, confidence: 1 }));
     return runs(this.transcript);
   }
 
@@ -81,15 +82,10 @@ export class Transcript extends ListenPage {
       <p>${stateOf(transcript)} <span class="soft">${transcript.speech_model_used}, ${time(this.lengthMs, 0)}</span></p>
       ${transcript.error ? notice("bad", transcript.error) : nothing}
       ${words.length ? html`<div class="picture"><console-timeline .clips=${this.clipsOf(this.path)} .pictures=${`${this.path}/spectrogram.png`}
-          .durationMs=${this.lengthMs} .labels=${["words"]} .events=${this.events}></console-timeline></div>
+          .durationMs=${this.lengthMs} .labels=${["words"]} .events=${this.marks}></console-timeline></div>
         <div class="bar"><button @click=${() => this.player.stop()}>Stop</button><span class="soft">Choose a word to hear it.</span></div>
         <p class="transcript">${words.map((one, index) => html`<button class=${index === this.word ? "heard" : ""}
           @click=${() => this.choose(index)} title=${time(one.start, 2)}>${one.text}</button> `)}</p>` : nothing}
       ${transcript.status === "completed" && !words.length ? notice("warn", "No speech was found.") : nothing}`;
-  }
-
-  get events() {
-    this.marks ??= this.transcript.words?.map((one) => ({ artifact_type: "words", start_ms: one.start, end_ms: one.end, confidence: 1 }));
-    return this.marks ?? [];
   }
 }

@@ -26,8 +26,7 @@ export class Upload extends Page {
 
   use(job) {
     this.job = job;
-    this.uploads = new Uploads(job.id);
-    this.uploads.addEventListener("change", () => this.requestUpdate());
+    this.uploads = new Uploads(job.id, () => this.requestUpdate());
   }
 
   async add(all) {
@@ -111,10 +110,9 @@ const AT_ONCE = 3;
 const PARTS_FROM_BYTES = 16 * 1024 ** 2;
 
 // What was sent is noted, so that the same files chosen again go on where they were.
-class Uploads extends EventTarget {
-  constructor(job) {
-    super();
-    Object.assign(this, { job, rows: [], running: 0, paused: false });
+class Uploads {
+  constructor(job, tell) {
+    Object.assign(this, { job, tell, rows: [], running: 0, paused: false });
     this.name = `upload:${job}`;
     this.noted = JSON.parse(localStorage.getItem(this.name) ?? "{}");
   }
@@ -240,7 +238,7 @@ class Uploads extends EventTarget {
     if (row) Object.assign(row, news);
     this.telling ??= requestAnimationFrame(() => {
       this.telling = null;
-      this.dispatchEvent(new CustomEvent("change"));
+      this.tell();
     });
   }
 }

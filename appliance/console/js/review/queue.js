@@ -113,10 +113,10 @@ const FIELDS = ["artifact_type", "start_ms", "end_ms", "verdict", "reviewed_type
 const bodyOf = (review) => Object.fromEntries(FIELDS.map((name) => [name, review[name]]));
 
 // Changes that people made wait here until the appliance has them: through an outage, and through a reload.
-export class Outbox extends EventTarget {
-  constructor(name) {
-    super();
+export class Outbox {
+  constructor(name, tell) {
     this.name = `outbox:${name}`;
+    this.tell = tell;
     this.waiting = JSON.parse(localStorage.getItem(this.name) ?? "[]");
     this.deliver();
   }
@@ -133,7 +133,7 @@ export class Outbox extends EventTarget {
   changed(news = {}) {
     Object.assign(this, news);
     localStorage.setItem(this.name, JSON.stringify(this.waiting));
-    this.dispatchEvent(new CustomEvent("change"));
+    this.tell();
   }
 
   async deliver() {

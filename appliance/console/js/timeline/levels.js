@@ -167,7 +167,7 @@ export class Tiles extends Levels {
       setTimeout(() => {
         this.kept.delete(name);
         this.changed();
-      }, error.passes || error.status === 503 ? 1000 : 5000);
+      }, error.passes ? 1000 : 5000);
     } finally {
       this.running--;
       this.next();
