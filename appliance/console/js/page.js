@@ -81,7 +81,6 @@ export class Page extends LitElement {
     }
   }
 
-  // Change something, and read again what is shown.
   change(work) {
     return this.attempt(async () => {
       await work();
@@ -193,7 +192,6 @@ export function list(caption, items, columns, none = "") {
     </tbody></table></div>`;
 }
 
-// The columns of detections, and of other stretches.
 export const SPAN = {
   "Start#": (one) => time(one.start_ms, 3), "Length#": (one) => time(one.end_ms - one.start_ms, 3), "Confidence#": (one) => percent(one.confidence),
 };

@@ -70,7 +70,6 @@ export class Dataset extends ListenPage {
     return this.attempt(async () => (this.similar = (await get(`${this.pathOf(this.chosen)}/similar`, this)).similar));
   }
 
-  // Change the annotations of the recording, and read them again.
   async annotate(change) {
     await change(`${this.pathOf(this.chosen)}/annotations`);
     await this.choose(this.chosen);

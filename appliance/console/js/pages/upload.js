@@ -173,7 +173,6 @@ class Uploads {
     row.sent = row.file.size;
   }
 
-  // Ask how to send a file.
   async begin(row, options = {}) {
     const body = { filename: row.name, content_type: typeOf(row.name), file_size_bytes: row.file.size, ...options };
     const answer = await post(`${jobPath(this.job)}/files/upload-url`, body, { signal: row.stop.signal });

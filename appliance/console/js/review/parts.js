@@ -88,7 +88,6 @@ const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑
 
 const shortcutsOn = () => localStorage.getItem("shortcuts") !== "off";
 
-// Does what the key of an event means.
 export function press(event, shortcuts) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
   if (!shortcutsOn() && !event.key.startsWith("Arrow") && event.key !== "?") return;

@@ -60,7 +60,6 @@ export class Axis {
     this.changed();
   }
 
-  // Move by a part of what is shown.
   pan(part) {
     this.move(part * this.width * this.msPerPx);
   }
@@ -113,7 +112,6 @@ function drawAxis(context, { axis, colours }, height) {
   }
 }
 
-// The lowest and highest sample of each column.
 function columnsOf({ axis, samples }) {
   const [low, high] = [new Float32Array(axis.width).fill(NaN), new Float32Array(axis.width).fill(NaN)];
   const at = (x) => Math.max(0, Math.floor(((axis.toMs(x) - samples.startMs) / 1000) * samples.rate));
