@@ -165,11 +165,15 @@ export class Review extends ListenPage {
     this.play();
   }
 
-  async delivered() {
+  delivered() {
     const { refused, waiting } = this.outbox;
     if (refused) [this.problem, this.outbox.refused] = [refused, null];
     this.requestUpdate();
-    if (waiting.length) return;
+    clearTimeout(this.counting); // decisions that follow each other quickly are counted once
+    if (!waiting.length) this.counting = setTimeout(() => this.recount(), 300);
+  }
+
+  async recount() {
     const page = await get(query(`${this.path}/review-queue`, { limit: 1 }), this).catch(() => null);
     if (page && this.queue) this.queue.progress = page.progress;
     this.requestUpdate();

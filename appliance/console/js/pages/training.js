@@ -116,16 +116,10 @@ export class Training extends Page {
     this.job = await get(this.path, this);
     if (this.job.status === "completed") {
       this.report ??= (await get(`${this.path}/report`, this)).report;
-      if (this.job.model_id) this.uses = await this.jobsOf(this.job.model_id);
+      const used = this.job.model_id && await get(query("/api/v1/inference-jobs", { model_id: this.job.model_id, limit: 50 }), this);
+      this.uses = used?.inference_jobs;
     }
     return runs(this.job);
-  }
-
-  // A job names its model with or without the version.
-  async jobsOf(model) {
-    const [name, version] = model.split("@");
-    const { inference_jobs: jobs } = await get(query("/api/v1/inference-jobs", { q: name, limit: 50 }), this);
-    return jobs.filter((job) => job.model_id.split("@")[0] === name && job.model_version === version);
   }
 
   cancel() {
