@@ -108,21 +108,27 @@ class _Graph:
     ) -> str:
         """Add the heads, their mean and the calibration. Returns the name of (batch, frames, labels)."""
         p = self._prefix
-        probabilities = [
-            self._add("Sigmoid", [self._head(features, head, f"{i}/")], f"{p}{i}/probabilities")
-            for i, head in enumerate(heads)
-        ]
-        mean = self._add("Mean", probabilities, p + "mean")
-        bounds = (("least", LEAST_SCORE), ("most", 1 - LEAST_SCORE))
-        limits = [self._constant(name, np.array(value, np.float32)) for name, value in bounds]
-        clipped = self._add("Clip", [mean, *limits], p + "clipped")
-        rest = self._add("Sub", [self._constant("one", np.array(1, np.float32)), clipped], p + "rest")
-        odds = [self._add("Log", [clipped], p + "log"), self._add("Log", [rest], p + "log_rest")]
-        logit = self._add("Sub", odds, p + "logit")
+        own = [self._head(features, head, f"{i}/") for i, head in enumerate(heads)]
+        opposite = [self._add("Neg", [x], f"{p}{i}/opposite") for i, x in enumerate(own)]
+        logit = self._add("Sub", [self._log_mean(opposite, "score"), self._log_mean(own, "rest")], p + "logit")
         scale = self._constant("scale", np.array([c.scale for c in calibrations], np.float32))
         offset = self._constant("offset", np.array([c.offset for c in calibrations], np.float32))
         line = self._add("Add", [self._add("Mul", [logit, scale], p + "scaled"), offset], p + "line")
         return line if logits else self._add("Sigmoid", [line], p + "scores")
+
+    def _log_mean(self, exponents: Sequence[str], name: str) -> str:
+        """Add the logarithm of the mean of 1 / (1 + exp(x)), which is right to the last digits however small it is.
+
+        Sigmoid, and 1 less a score, are not below 1e-4: with them, calibrated scores were up to 3.5e-5 off.
+        """
+        p = self._prefix + name
+        one = self._constant(f"{name}/one", np.array(1, np.float32))
+        least = self._constant(f"{name}/least", np.array(LEAST_SCORE, np.float32))
+        shares = []
+        for i, x in enumerate(exponents):
+            odds = self._add("Add", [self._add("Exp", [x], f"{p}/{i}/exp"), one], f"{p}/{i}/odds")
+            shares.append(self._add("Reciprocal", [odds], f"{p}/{i}"))
+        return self._add("Log", [self._add("Max", [self._add("Mean", shares, p), least], f"{p}/clipped")], f"{p}/log")
 
     def _head(self, features: str, head: Head, own: str) -> str:
         """Add one head. Returns the name of its logits."""

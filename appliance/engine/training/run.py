@@ -269,7 +269,7 @@ class _Training:
         for slot in slots:
             slot.windows[0] = 0.1 * np.random.default_rng(0).standard_normal(slot.windows.shape[1:])
         features = slots[0].run(1, str(output.features))
-        scores = np.mean([probabilities(head.logits(features)) for head in heads], axis=0)
+        scores = np.mean([probabilities(head.logits(features).astype(np.float64)) for head in heads], axis=0)
         wanted = np.stack([c.apply(scores[..., i]) for i, c in enumerate(calibrations)], axis=-1)
         new = slots[1].score(1)
         difference = float(np.abs(new[..., -len(calibrations) :] - wanted).max())
