@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -28,20 +28,22 @@ USABLE_F1 = 0.5
 Tallies = dict[str, dict[str, Tally]]  # by label and group
 
 
-class _Kept:
+class Kept:
     """Keeps a recording's levels, to detect in them again with another threshold."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._rules = rules_of(manifest)
-        self._pieces: list[Levels] = []
+        self.pieces: list[Levels] = []
         self.losses_ms: list[tuple[float, float]] = []  # ``analyse`` sets them; no label of a training comes from them
 
     def add(self, piece: Levels) -> None:
-        self._pieces.append(piece)
+        """Add the next segments."""
+        self.pieces.append(piece)
 
     def detections(self, config: DetectionConfig) -> list[Detection]:
+        """Return what a job with these settings would report."""
         finder = DetectionFinder(self._rules, config)
-        for piece in self._pieces:
+        for piece in self.pieces:
             finder.add(piece)
         return finder.finish()
 
@@ -59,33 +61,37 @@ def evaluate(
     """
     tallies: Tallies = {label: {} for label in labels}
     low: Tallies = {label: {} for label in labels}
-    manifest = model.scoring
+    for recording, detections, kept in scored(model, recordings, decoder, checkpoint):
+        unsure = kept.detections(DetectionConfig(threshold=LOW_CONFIDENCE))
+        for label in labels:
+            for sums, heard in ((tallies, detections), (low, unsure)):
+                mine = [d for d in heard if d.artifact_type == label]
+                groups = sums[label]
+                groups[recording.group] = groups.get(recording.group, Tally()) + tally(recording, label, mine)
+    return tallies, low
+
+
+def scored(
+    model: StoredModel,
+    recordings: Sequence[TrainingRecording],
+    decoder: Decoder,
+    checkpoint: Callable[[float], None],
+) -> Iterator[tuple[TrainingRecording, list[Detection], Kept]]:
+    """Yield each recording with its detections and levels, as every job would get them. See ``evaluate``."""
     with Scorer(Session(model, "cpu", how=Parallel(1, 1))) as scorer:
         for number, recording in enumerate(recordings):
-            share = number / len(recordings)
-            kept = _Kept(manifest)
-            detections = _detections(recording, decoder, scorer, kept, partial(_at, checkpoint, share))
-            unsure = kept.detections(DetectionConfig(threshold=LOW_CONFIDENCE))
-            for label in labels:
-                for sums, heard in ((tallies, detections), (low, unsure)):
-                    mine = [d for d in heard if d.artifact_type == label]
-                    groups = sums[label]
-                    groups[recording.group] = groups.get(recording.group, Tally()) + tally(recording, label, mine)
-    return tallies, low
+            kept = Kept(model.scoring)
+            at = partial(_at, checkpoint, number / len(recordings))
+            with recording.read() as file:
+                try:
+                    detections = analyse(file, decoder, scorer, DetectionConfig(), at, kept).detections
+                except AudioError as error:
+                    raise type(error)(f"The recording {recording.id}: {error}") from error
+            yield recording, detections, kept
 
 
 def _at(checkpoint: Callable[[float], None], share: float, _: float) -> None:
     checkpoint(share)
-
-
-def _detections(
-    recording: TrainingRecording, decoder: Decoder, scorer: Scorer, kept: Any, checkpoint: Callable[[float], None]
-) -> list[Detection]:
-    with recording.read() as file:
-        try:
-            return analyse(file, decoder, scorer, DetectionConfig(), checkpoint, kept).detections
-        except AudioError as error:
-            raise type(error)(f"The recording {recording.id}: {error}") from error
 
 
 def per_label(
@@ -116,12 +122,21 @@ def per_label(
             "calibration_error": round(calibration_error(total([*low[label].values()]).peaks), 4),
             "use": "detector" if counted.f1 >= USABLE_F1 else "search only",
         }
-        rows.append(row | {"warnings": _warnings(row, counted)})
+        rows.append(
+            row | {"warnings": _warnings(row, counted, request.max_false_alarms_per_hour / len(request.labels))}
+        )
     return rows
 
 
-def _warnings(row: dict[str, Any], counted: Tally) -> list[str]:
+def _warnings(row: dict[str, Any], counted: Tally, most: float) -> list[str]:
     sentences = []
+    if counted.alarms_per_hour > most:
+        sentences.append(f"It had {counted.alarms_per_hour:.1f} false alarms per hour; its share is {most:g}.")
+    if not counted.hits:
+        sentences.append(
+            f"It found nothing at {row['threshold']:g}, the threshold for its share of {most:g} false alarms per hour; "
+            "jobs can use a lower one."
+        )
     if row["fitted_events"] < WARN_EVENTS:
         sentences.append(f"{row['fitted_events']} events were fitted; {WARN_EVENTS} or more make a better detector.")
     if counted.absent_ms < 1000 * WARN_CLEAN_SECONDS:

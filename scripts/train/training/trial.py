@@ -18,20 +18,20 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import soundfile
 import soxr
 
+from appliance.engine.decode.decoder import Decoder
 from appliance.engine.decode.parent import DecodeLimits
-from appliance.engine.models.manifest import Manifest
-from appliance.engine.models.store import ModelStore
+from appliance.engine.models.manifest import read_manifest
+from appliance.engine.models.store import MANIFEST, ModelStore, StoredModel
 from appliance.engine.scoring.levels import TOP, Levels
-from appliance.engine.training import evaluate
+from appliance.engine.training.evaluate import scored
 from appliance.engine.training.request import Phase, Stretch, TrainingRecording, TrainingRequest
 from appliance.engine.training.run import train
 from appliance.services.training.suggestions import STRETCH_MS, Suggestion, choose
@@ -49,6 +49,7 @@ MUSIC = ("drascula-music", "lincity-ng-data", "pushover-data", "unknown-horizons
 EVALUATION = CACHE / "sources" / "evaluate"
 
 Sounds = dict[str, list[np.ndarray]]
+Minute = Callable[[], np.ndarray]
 
 
 def mono(path: Path, start: float = 0.0, seconds: float = 60.0) -> np.ndarray:
@@ -57,22 +58,22 @@ def mono(path: Path, start: float = 0.0, seconds: float = 60.0) -> np.ndarray:
     return soxr.resample(audio.mean(axis=1), rate, RATE_HZ)
 
 
-def minutes_of_music() -> Iterator[tuple[str, np.ndarray]]:
-    """Yield whole minutes with their track."""
+def minutes_of_music() -> Iterator[tuple[str, Minute]]:
+    """Yield what reads each whole minute, with its track: four hours, of which few are used."""
     tracks = {path.name: path for package in MUSIC for path in sorted((EVALUATION / package).rglob("*.ogg"))}
     for path in tracks.values():
         for start in range(0, int(soundfile.info(path).duration) - 59, 60):
-            yield path.stem, mono(path, start)[:MINUTE]
+            yield path.stem, partial(mono, path, start)
 
 
-def minutes_of_speech() -> Iterator[tuple[str, np.ndarray]]:
+def minutes_of_speech() -> Iterator[tuple[str, Minute]]:
     """Yield minutes of prompts, one after another, of one voice. No prompt is in two of them."""
     spoken = {path.name: path for path in sorted(EVALUATION.rglob("asterisk*/**/*.wav"))}
     parts, number = [], 0
     for path in spoken.values():
         parts.append(mono(path))
         if sum(map(len, parts)) >= MINUTE:
-            yield f"speech-{number}", np.concatenate(parts)[:MINUTE]
+            yield f"speech-{number}", partial(np.concatenate, parts)
             parts, number = [], number + 1
 
 
@@ -117,18 +118,19 @@ def recordings(folder: Path, num_fitted: int) -> tuple[list[TrainingRecording], 
     """
     rng = np.random.default_rng(0)
     sounds = all_sounds()
-    by_group: dict[str, list[np.ndarray]] = {}
-    for group, x in (*minutes_of_speech(), *minutes_of_music()):
-        by_group.setdefault(group, []).append(x)
+    by_group: dict[str, list[Minute]] = {}
+    for group, minute in (*minutes_of_speech(), *minutes_of_music()):
+        by_group.setdefault(group, []).append(minute)
     fitted: list[TrainingRecording] = []
     others: list[TrainingRecording] = []
     for group in rng.permutation(np.array(sorted(by_group), object)):
         is_fitted = sum(bool(r.events) for r in fitted) * EVENTS_A_MINUTE < num_fitted
         side, parity = (fitted, 0) if is_fitted else (others, 1)
         mine = {label: some[parity::2] for label, some in sounds.items()}
-        for x in by_group[group][: 1 if is_fitted else None]:
+        for minute in by_group[group][: 1 if is_fitted else None]:
             if len(others) == HELD_OUT:
                 return fitted, others
+            x = minute()[:MINUTE]
             number = len(fitted) + len(others)
             events = mix_events(x, mine, rng) if len(side) % 3 else ()
             side.append(write(folder / f"{number}.flac", x, group, events, held_out=not is_fitted))
@@ -160,20 +162,12 @@ def write(path: Path, x: np.ndarray, group: str, events: tuple[Stretch, ...], *,
     )
 
 
-class Kept(evaluate._Kept):
-    """Remembers the levels of all recordings that are evaluated, in their order."""
-
-    of_all: ClassVar[list[list[Levels]]] = []
-
-    def __init__(self, manifest: Manifest) -> None:
-        super().__init__(manifest)
-        Kept.of_all.append(self._pieces)
-
-
-def gain(recordings: list[TrainingRecording], label: str, column: int, count: int) -> tuple[int, float]:
+def gain(
+    scores: list[tuple[TrainingRecording, list[Levels]]], label: str, column: int, count: int
+) -> tuple[int, float]:
     """Return how many of so many suggested stretches have a label, and of as many random ones."""
     stretches, positive = [], set()
-    for recording, pieces in zip(recordings, Kept.of_all, strict=True):
+    for recording, pieces in scores:
         starts_us = np.concatenate([piece.edges_us[:-1] for piece in pieces])
         levels = np.concatenate([piece.levels[column] for piece in pieces])
         for start_ms in range(0, recording.duration_ms - STRETCH_MS + 1, STRETCH_MS):
@@ -203,7 +197,6 @@ def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others
         cache=folder / "cache",
     )
     began: dict[Phase, float] = {}
-    evaluate._Kept, Kept.of_all = Kept, []
 
     def progress(phase: Phase, share: float) -> None:
         began.setdefault(phase, time.process_time())
@@ -213,6 +206,9 @@ def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others
     report = answer.report
     ends = [*[*began.values()][1:], time.process_time()]
     heard = [recording for recording in others if recording.id not in report["split"]["left_out_copies"]]
+    model = StoredModel(read_manifest(answer.model / MANIFEST), answer.model)
+    with Decoder(request.limits) as decoder:
+        scores = [(recording, kept.pieces) for recording, _, kept in scored(model, heard, decoder, lambda _: None)]
     print(
         json.dumps(
             {
@@ -224,11 +220,9 @@ def trial(folder: Path, num_events: int, fitted: list[TrainingRecording], others
                 "calibration_error": report["calibration_error"],
                 "controls": report["controls"],
                 "suggestions": {
-                    label: {count: gain(heard, label, position - len(LABELS), count) for count in SUGGESTED}
+                    label: {count: gain(scores, label, position - len(LABELS), count) for count in SUGGESTED}
                     for position, label in enumerate(LABELS)
-                }
-                if Kept.of_all
-                else None,
+                },
                 "cpu_s": {phase: round(end - start) for (phase, start), end in zip(began.items(), ends, strict=True)},
             }
         )

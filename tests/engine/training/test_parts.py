@@ -11,6 +11,7 @@ import pytest
 from appliance.engine.decode.decoder import DecodeLimits
 from appliance.engine.scoring.events import Detection
 from appliance.engine.training import intervals
+from appliance.engine.training.evaluate import per_label
 from appliance.engine.training.figures import calibration_error, poisson_upper
 from appliance.engine.training.fingerprint import Fingerprinter, copies
 from appliance.engine.training.head import backward, forward, initial
@@ -24,7 +25,7 @@ from appliance.engine.training.judge import (
 )
 from appliance.engine.training.marks import ABSENT, PRESENT, UNKNOWN, UNSURE, frame_states
 from appliance.engine.training.request import Stretch, TrainingRecording, TrainingRequest
-from appliance.engine.training.split import folds, lacks, split
+from appliance.engine.training.split import Split, folds, lacks, split
 
 
 def said(number: int, group: str, **said: object) -> TrainingRecording:
@@ -148,6 +149,23 @@ def test_detections_are_compared_with_events_one_to_one_and_alarms_count_only_wh
     assert (counted.hits, counted.misses, counted.alarms) == (1, 1, 2)  # not the unsure, not the unheard
     assert counted.absent_ms == 10_000 - 200 - 1000
     assert (counted.precision, counted.recall, counted.f1) == (1 / 3, 1 / 2, 0.4)
+
+
+def test_the_report_warns_of_a_label_that_breaks_its_share_of_the_alarms_or_finds_nothing() -> None:
+    recording = said(0, "a", events=ticks(5), reviewed=(Stretch("tick", 0, 60_000),))
+    asked = asking([recording], labels=("tick", "tock"), max_false_alarms_per_hour=10.0)
+    parts = Split(fit=(recording,), held_out=(recording,))
+    hour = 3_600_000
+
+    def warnings(counted: Tally) -> str:
+        tallies = {label: {"a": counted} for label in asked.labels}
+        return " ".join(per_label(asked, parts, tallies, tallies, (0.9, 0.9))[0]["warnings"])
+
+    assert "It had 6.0 false alarms per hour; its share is 5." in warnings(Tally(hits=1, alarms=6, absent_ms=hour))
+    assert "It found nothing at 0.9" in warnings(Tally(misses=5, absent_ms=hour))
+    fine = warnings(Tally(hits=1, alarms=5, absent_ms=hour))
+    assert "share" not in fine
+    assert "nothing" not in fine
 
 
 def test_two_detectors_are_compared_on_the_same_groups() -> None:
