@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from appliance.engine.decode.decoder import Decoder
 from appliance.engine.decode.look import Look
 from appliance.engine.scoring.events import Detection, DetectionConfig, DetectionFinder, rules_of
-from appliance.engine.scoring.kept import ScoreKeeper
 from appliance.engine.scoring.levels import Levels
 from appliance.engine.scoring.lost import with_losses
 from appliance.engine.scoring.scorer import Scorer
 from appliance.engine.scoring.track import ScoreAverager
 
 Checkpoint = Callable[[float], None]
+
+
+class Keeper(Protocol):
+    """Takes the levels of a recording as they come, and at the end the stretches that were lost, in milliseconds."""
+
+    losses_ms: Sequence[tuple[float, float]]
+
+    def add(self, piece: Levels) -> None:
+        """Add the next segments."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ def analyse(
     scorer: Scorer,
     config: DetectionConfig,
     checkpoint: Checkpoint = lambda _: None,
-    keeper: ScoreKeeper | None = None,
+    keeper: Keeper | None = None,
     *,
     look_file: BinaryIO | None = None,
 ) -> Analysis:

@@ -34,7 +34,7 @@ class Kept:
     def __init__(self, manifest: Manifest) -> None:
         self._rules = rules_of(manifest)
         self.pieces: list[Levels] = []
-        self.losses_ms: list[tuple[float, float]] = []  # ``analyse`` sets them; no label of a training comes from them
+        self.losses_ms: Sequence[tuple[float, float]] = ()  # no label of a training comes from them
 
     def add(self, piece: Levels) -> None:
         """Add the next segments."""
