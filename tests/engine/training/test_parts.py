@@ -128,7 +128,7 @@ def test_each_lack_is_named_with_its_label() -> None:
     enough = [said(i, f"group-{i}", events=ticks(3), reviewed=(Stretch("tick", 0, 60_000),)) for i in range(40)]
     assert lacks(asking(enough)) == []
     one_group = [replace(r, group="same") for r in enough]
-    assert "tick: its events held out are of 1 groups; 3 are needed." in lacks(asking(one_group))
+    assert "tick: its events held out are of 1 group; 3 are needed." in lacks(asking(one_group))
     unreviewed = [replace(r, reviewed=()) for r in enough]
     assert lacks(asking(unreviewed)) == ["tick: 0.0 minutes are reviewed and without it; 30.0 are needed."]
     sentences = lacks(asking(enough, labels=("tick", "tock")))

@@ -155,7 +155,7 @@ def test_copies_under_other_names_are_of_one_group_so_there_is_too_little(
         write(audio, number, path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         copies.append(replace(one, id=f"copy-{number}", read=reader(path), sha256=digest, group=f"group-{number}"))
-    with pytest.raises(TrainingRefused, match="beep: its events held out are of 1 groups; 3 are needed"):
+    with pytest.raises(TrainingRefused, match="beep: its events held out are of 1 group; 3 are needed"):
         trained(request(tmp_path, tuple(copies)), tmp_path / "work")
 
 
