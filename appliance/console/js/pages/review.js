@@ -10,7 +10,7 @@ const ORDERS = [["", "file and time"], ["lowest", "least certain first"], ["high
 const STATES = [["", "all"], "unreviewed", "reviewed", "confirmed", "relabelled", "rejected"];
 const CONTEXTS = [["0", "none"], ["500", "0.5 s"], ["2000", "2 s"]];
 const SWITCHES = [["l", "Loop", "looped"], ["s", "½ speed", "slow"], ["g", "+18 dB", "loud"], ["v", "Scores", "scores"]];
-const AHEAD = 3; // clips that are fetched before they are asked for
+const AHEAD = 2; // clips that are fetched before they are asked for
 const nameOf = ({ file_id: file, detection }) => `${file}/${detection.artifact_type}/${detection.start_ms}/${detection.end_ms}`;
 
 export class Review extends ListenPage {
@@ -59,8 +59,11 @@ export class Review extends ListenPage {
     this.queue.at(index).catch(() => {}); // reads on
     this.headMs = null;
     this.requestUpdate();
-    const shown = this.showFile(item.file_id);
-    (play ? this.play() : shown).then(() => this.listenAhead(index), () => {});
+    const shown = this.attempt(() => this.showFile(item.file_id));
+    if (play) {
+      this.play();
+      this.listenAhead(index);
+    }
     const { start_ms: start, end_ms: end } = spanOf(item);
     announce(`${index + 1} of ${this.queue.total}, ${item.detection.artifact_type} ${percent(item.detection.confidence)}, ${time(start)}`);
     await this.updateComplete;

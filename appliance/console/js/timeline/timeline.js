@@ -50,15 +50,13 @@ class Timeline extends Page {
     const changed = () => this.paint();
     this.axis = new Axis(this.durationMs || 1, this.axis.width, changed);
     this.fit();
-    const read = async (path, show) => {
-      show(await (await whenMade(path, { signal })).json());
-      changed();
-    };
-    const path = `${this.base}/spectrogram`;
-    await this.attempt(() => Promise.all([
-      read(`${this.base}/waveform`, (answer) => (this.peaks = new Peaks(answer, changed))),
-      read(path, (answer) => (this.tiles = new Tiles(answer, path, signal, changed, this.floor))),
-    ]));
+    const read = async (path) => (await whenMade(path, { signal })).json();
+    await this.attempt(async () => {
+      this.peaks = new Peaks(await read(`${this.base}/waveform`), changed);
+      changed(); // the envelope first: tiles keep the decoders busy that make what people hear
+      const path = `${this.base}/spectrogram`;
+      this.tiles = new Tiles(await read(path), path, signal, changed, this.floor);
+    });
   }
 
   readColours() {
