@@ -177,9 +177,9 @@ def test_the_status_is_degraded_if_all_work_is_done_but_something_needs_attentio
     assert (refused.status().name, list(refused.status().reasons)) == ("Degraded", ["disk"])
     assert not refused.check_all()["disk"].ok
     with box.db.transaction() as tx:
-        chores.note(tx, "bucket check", "Storage lacks 1 objects.")
+        chores.note(tx, "bucket check", "Storage lacks 1 object.")
     status = Health(box).status()
-    assert (status.name, status.reasons["bucket"].detail) == ("Degraded", "Storage lacks 1 objects.")
+    assert (status.name, status.reasons["bucket"].detail) == ("Degraded", "Storage lacks 1 object.")
 
 
 def test_probes_in_quick_succession_share_a_result(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from appliance.services.damage import going_on
 from appliance.services.inference import multipart
 from appliance.state import objects as object_rows
 from appliance.storage.objects import StoredKey
+from appliance.text import counted
 
 log = structlog.get_logger()
 
@@ -69,7 +70,8 @@ def reconcile(box: Box, stopping: threading.Event) -> str | None:
     missing = [key for key in missing if object_rows.is_named(box.db, key) and not _is_stored(box, key)]
     if not missing:
         return None
-    return f"Storage lacks {len(missing)} objects of recordings, such as {missing[0]}; restore them from a backup."
+    lacks = counted(len(missing), "object")
+    return f"Storage lacks {lacks} of recordings, such as {missing[0]}; restore them from a backup."
 
 
 def age_seconds(box: Box) -> float:

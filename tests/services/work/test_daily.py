@@ -97,7 +97,7 @@ def test_a_row_whose_object_is_missing_is_reported(box: Box, objects: Dictionary
     content = objects.contents.pop(recording.object_key)
     fault = reconcile.reconcile(box, Pause())
     assert fault == (
-        f"Storage lacks 1 objects of recordings, such as {recording.object_key}; restore them from a backup."
+        f"Storage lacks 1 object of recordings, such as {recording.object_key}; restore them from a backup."
     )
     objects.contents[recording.object_key] = content
     assert reconcile.reconcile(box, Pause()) is None
