@@ -23,8 +23,13 @@ from training.lean_front_end import FEATURE_CHANNELS, LOW_BINS, LeanFrontEnd
 from training.places import ARTIFACTS, WORK
 from training.sources import pool_of
 
-# Of each split: its seed, and what ``make_clip`` is asked for.
-SPLITS = {"fit": (1, {}), "dense": (8, {"dense": True}), "clean": (7, {"always_clean": True})}
+# Of each split: its seed, the pool of its recordings, and what ``make_clip`` is asked for.
+SPLITS = {
+    "fit": (1, "fit", {}),
+    "dense": (8, "fit", {"dense": True}),
+    "wide": (9, "more", {"dense": True}),
+    "clean": (7, "fit", {"always_clean": True}),
+}
 TEACHER = "0.1.1"
 # The teacher's logits of an event, of its names, of clipping and hum, and of overload: the means over its networks.
 LOGITS = tuple(f"/network/ReduceMean{suffix}_output_0" for suffix in ("", "_1", "_2", "_3"))
@@ -76,8 +81,8 @@ def lesson_of(clip: Clip, ask: bool = True) -> np.ndarray:
 
 def lesson(split: str, index: int) -> np.ndarray:
     """Return the record of clip ``index`` of a split."""
-    seed, wanted = SPLITS[split]
-    return lesson_of(make_clip(np.random.default_rng((seed, index)), pool_of("fit"), **wanted), split == "fit")
+    seed, pool, wanted = SPLITS[split]
+    return lesson_of(make_clip(np.random.default_rng((seed, index)), pool_of(pool), **wanted), split == "fit")
 
 
 def shard(split: str, first: int) -> Path:
@@ -88,7 +93,7 @@ def compute(split: str, first: int, last: int, processes: int) -> None:
     """Write the records of clips [first, last) of a split into one file, or go on with it."""
     path = shard(split, first)
     done = path.stat().st_size // RECORD.itemsize if path.exists() else 0
-    pool_of("fit")
+    pool_of(SPLITS[split][1])
     with path.open("ab") as out, multiprocessing.Pool(processes) as workers:
         out.truncate(done * RECORD.itemsize)
         for record in workers.imap(partial(lesson, split), range(first + done, last), 4):

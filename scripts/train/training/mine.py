@@ -28,22 +28,22 @@ THRESHOLD = 0.3  # before calibration: what comes near a false alarm is worth le
 
 
 @cache
-def pieces() -> list[tuple[int, int]]:
-    """(first sample, samples) of each clip's length of the fitting pool."""
+def pieces(pool: str) -> list[tuple[int, int]]:
+    """(first sample, samples) of each clip's length of a pool."""
     return [
         (entry["start"] + start, min(CLIP_SAMPLES, entry["samples"] - start))
-        for entry in pool_of("fit").index
+        for entry in pool_of(pool).index
         for start in range(0, entry["samples"] - CLIP_SAMPLES // 2, CLIP_SAMPLES)
     ]
 
 
-def candidate(index: int) -> np.ndarray:
+def candidate(index: int, pool: str = "fit") -> np.ndarray:
     """Return a clean clip (CLIP_SAMPLES,): first those of the pool, every third through a coder, then composed ones."""
     rng = np.random.default_rng((5, index))
-    if index >= len(pieces()):
-        return make_clip(rng, pool_of("fit"), always_clean=True).audio
-    first, num = pieces()[index]
-    audio = codecs.fitted(pool_of("fit").samples[first : first + num].astype(np.float32) / 32768, CLIP_SAMPLES)
+    if index >= len(pieces(pool)):
+        return make_clip(rng, pool_of(pool), always_clean=True).audio
+    first, num = pieces(pool)[index]
+    audio = codecs.fitted(pool_of(pool).samples[first : first + num].astype(np.float32) / 32768, CLIP_SAMPLES)
     return codecs.coded(rng, audio, 32_000) if rng.random() < 0.33 else audio
 
 

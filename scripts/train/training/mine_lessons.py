@@ -17,17 +17,17 @@ from training.mine import THRESHOLD, candidate
 MINED = tuple(label for label in LABELS if label != "clipping")
 
 
-def mine(name: str, first: int, last: int) -> None:
-    """Add those of candidates [first, last) in which student ``name`` detects anything to the split ``mined``.
+def mine(name: str, first: int, last: int, pool: str) -> None:
+    """Add those of a pool's candidates [first, last) in which student ``name`` detects anything to ``mined-<pool>``.
 
     ``name`` may join several, as in ``choose.loaded``.
     """
     ort, counts = scorer(loaded(name)), dict.fromkeys(MINED, 0)
     rules = {label: Rule(THRESHOLD) for label in MINED}
-    with shard("mined", first).open("wb") as out:
+    with shard(f"mined-{pool}", first).open("wb") as out:
         for index in range(first, last):
             record = np.zeros((), RECORD)
-            record["row"] = features(candidate(index))
+            record["row"] = features(candidate(index, pool))
             scores = ort.run(None, {"rows": record["row"][None].astype(np.float32)})[0][0]
             labels = {event.label for event in detect(scores, rules)}.intersection(MINED)
             if labels:
@@ -44,6 +44,7 @@ if __name__ == "__main__":
     parser.add_argument("name", help="the student; several joined by + are averaged")
     parser.add_argument("first", type=int)
     parser.add_argument("last", type=int)
+    parser.add_argument("--pool", choices=("fit", "more", "dev"), default="fit")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    mine(options.name, options.first, options.last)
+    mine(options.name, options.first, options.last, options.pool)

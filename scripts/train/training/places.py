@@ -29,5 +29,23 @@ FIT_PACKAGES = (
     "pingus-data",
 )
 
+# More recordings for the student: dense clips are made of them, and what it hears falsely in them is mined.
+MORE_PACKAGES = (
+    "freedroidrpg-data",
+    "supertuxkart-data",
+    "redeclipse-data",
+    "lmms-common",
+    "hydrogen-drumkits",
+)
+
 # These packages are kept out of fitting: epochs are compared, and calibration is fitted, on them.
 DEV_PACKAGES = ("singularity-music", "asterisk-core-sounds-fr-wav")
+
+# The packages of each pool of recordings, and which of each five recordings of a package are in it. The pool "spare" is
+# kept out of fitting, to choose a student by.
+POOLS = {
+    "fit": (FIT_PACKAGES, range(5)),
+    "more": (MORE_PACKAGES, range(4)),
+    "spare": (MORE_PACKAGES, range(4, 5)),
+    "dev": (DEV_PACKAGES, range(5)),
+}

@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from training.labels import SAMPLE_RATE_HZ
-from training.places import DEV_PACKAGES, FIT_PACKAGES, SOURCES, WORK
+from training.places import POOLS, SOURCES, WORK
 
 # Decoded Vorbis may overshoot full scale; the pool keeps room so that storing it as int16 never clips it.
 POOL_GAIN = 0.8
@@ -42,20 +42,26 @@ def decode(data: bytes) -> tuple[np.ndarray, int]:
     return soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ").astype(np.float32), rate_hz
 
 
-def build_pool(split: str, packages: tuple[str, ...]) -> Path:
-    """Decode ``packages`` into WORK/pool-<split>.i16 with an index; short utterances are joined."""
+def build_pool(split: str) -> Path:
+    """Decode the recordings of a pool into WORK/pool-<split>.i16 with an index; short utterances are joined."""
     target = WORK / f"pool-{split}.i16"
     if target.with_suffix(".json").exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     index: list[dict] = []
     position = 0
+    packages, parts = POOLS[split]
     gap = np.zeros(int(SPEECH_GAP_SECONDS * SAMPLE_RATE_HZ), np.int16)
     with target.open("wb") as out:
         for package in packages:
             open_string: dict | None = None
-            for name, data in recordings(package):
-                mono, rate_hz = decode(data)
+            for number, (name, data) in enumerate(recordings(package)):
+                if number % 5 not in parts:
+                    continue
+                try:
+                    mono, rate_hz = decode(data)
+                except soundfile.LibsndfileError:  # five files of lmms-common are none
+                    continue
                 samples = np.clip(np.round(mono * POOL_GAIN * 32767), -32768, 32767).astype(np.int16)
                 short = len(samples) < SHORT_RECORDING_SECONDS * SAMPLE_RATE_HZ
                 if short:
@@ -85,7 +91,7 @@ class Pool:
     """
 
     def __init__(self, split: str) -> None:
-        path = build_pool(split, FIT_PACKAGES if split == "fit" else DEV_PACKAGES)
+        path = build_pool(split)
         self.index = json.loads(path.with_suffix(".json").read_text())
         self.samples = np.memmap(path, np.int16, "r")
         self.packages = sorted({entry["package"] for entry in self.index})

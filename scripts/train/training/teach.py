@@ -22,7 +22,7 @@ from training.network import LONG
 from training.places import WORK
 
 # How often an epoch shows each clip of a split. The mined ones are few.
-TIMES = {"fit": 1, "dense": 1, "clean": 1, "mined": 3}
+TIMES = {"fit": 1, "dense": 1, "wide": 1, "clean": 1, "mined": 2}
 TEACHERS_SHARE = 0.4  # of the target of a frame that the teacher was asked about, if it hears what is there
 BATCH, WARM_UP = 16, 100
 NAMES = len(SHORT_LABELS)
