@@ -66,7 +66,7 @@ def test_the_code_is_small() -> None:
     assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in SCRIPTS) <= 60_500
     assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in ASSETS.rglob("*.css")) <= 12_000
     lines = {path: path.read_text().count("\n") for path in OWN}
-    assert sum(lines.values()) <= 3250
+    assert sum(lines.values()) <= 3252
     assert max(lines.values()) <= 300, lines
     assert max(len(line) for path in OWN for line in path.read_text().splitlines()) <= 160
 

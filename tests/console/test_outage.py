@@ -16,6 +16,7 @@ DETECTIONS = FILES * len(SPANS)
 WRITES = "**/reviews/**"
 PARTS = re.compile(r"[?&]partNumber=(\d+)")
 POSTS = re.compile(r"/audio/?$")  # of files to storage
+JOBS = re.compile(r"/inference-jobs(/[^/?]+\?files=false)?$")  # to make one, or to ask for it
 
 
 def queue_of(api: Api, job_id: str) -> list[dict[str, object]]:
@@ -113,7 +114,7 @@ def test_who_decides_while_the_list_is_read_on_decides_about_each_one(browser: B
         for number in (80, 81, 82):
             tab.page.keyboard.press("c")
             expect(tab.page.locator(f"tr[aria-rowindex='{number}']")).to_contain_text("confirmed")
-        assert held
+        wait_for(lambda: tab.page.title() and held)
         for route in held:
             route.continue_()
 
@@ -186,6 +187,36 @@ def test_a_folder_goes_on_after_the_tab_was_closed(browser: Browser, appliance: 
     # A form that was asked for while the page was reloaded is unknown to the new page: its file stays pending.
     names = [f"concert/disc {number % 3}/{number:02}.wav" for number in range(12)]
     wait_for(lambda: completed_names(api, job_id) == sorted(names))
+
+
+def test_files_that_are_chosen_at_any_moment_go_to_one_job(
+    browser: Browser, appliance: Appliance, tmp_path: Path
+) -> None:
+    """While the job is being made, or a page that was loaded again asks for it, no second one is made."""
+    paths = [tmp_path / f"{number}.wav" for number in range(3)]
+    for path in paths:
+        path.write_bytes(loud_wav(num_frames=20, loud=[]))
+    held: list[Route] = []
+    with console(browser, appliance) as tab:
+        page = tab.page
+        files = page.get_by_label("Files", exact=True)
+        tab.open("#/upload")
+        page.route(JOBS, lambda route: held.append(route))
+        files.set_input_files(paths[0])
+        files.set_input_files(paths[1])
+        wait_for(lambda: page.title() and held)
+        held.pop(0).continue_()
+        expect(page.get_by_text("2 of 2 files")).to_be_visible()
+        assert not held
+        job_id = page.evaluate("location.hash").split("job=")[1]
+        page.reload()
+        wait_for(lambda: page.title() and held)
+        expect(page.get_by_text("Loading")).to_be_visible()
+        expect(files).to_have_count(0)
+        held.pop().continue_()
+        files.set_input_files(paths[2])
+        expect(page.get_by_text("1 of 1 file")).to_be_visible()
+    assert len(appliance.api.finished_job(job_id)["files"]) == 3
 
 
 def completed_names(api: Api, job_id: str) -> list[str]:

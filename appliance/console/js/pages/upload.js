@@ -12,11 +12,11 @@ export class Upload extends Page {
     const leaving = (event) => this.uploads?.rows.some((row) => row.state === "sending" || row.state === "waiting") && event.preventDefault();
     addEventListener("beforeunload", leaving, { signal: this.signal });
     this.attempt(async () => {
-      const { models } = await get("/api/v1/models", this);
-      this.models = models.filter((model) => model.task === "detection");
-      this.model ??= this.query.get("model") ?? this.models[0]?.name;
+      const models = (await get("/api/v1/models", this)).models.filter((model) => model.task === "detection");
+      this.model ??= this.query.get("model") ?? models[0]?.name;
       const job = this.query.get("job");
       if (job) this.use(await get(`${jobPath(job)}?files=false`, this));
+      this.models = models; // from here on files can be chosen: not before it is known where they go
     });
   }
 
@@ -33,14 +33,16 @@ export class Upload extends Page {
     const files = all.filter(({ name }) => typeOf(name));
     this.ignored = all.length - files.length;
     if (!files.length) return;
-    if (!this.uploads) {
-      const job = await this.attempt(() => post("/api/v1/inference-jobs", { model_id: this.model }));
-      if (!job) return;
-      this.use(job);
-      // A reload, or the same files dropped again, goes on with this job.
-      history.replaceState(null, "", `#/upload?job=${job.id}`);
-    }
-    this.uploads.add(files);
+    if (!this.uploads) await (this.making ??= this.make());
+    this.uploads?.add(files);
+  }
+
+  async make() {
+    const job = await this.attempt(() => post("/api/v1/inference-jobs", { model_id: this.model }));
+    this.making = null;
+    if (!job) return;
+    this.use(job);
+    history.replaceState(null, "", `#/upload?job=${job.id}`); // a reload, or the same files again, goes on with it
   }
 
   choose({ target: { files } }) {
