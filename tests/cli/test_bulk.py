@@ -33,6 +33,21 @@ NUM_FILES = int(os.environ.get("BULK_FILES", "200"))
 SHARD_FILES = NUM_FILES // 10
 NUM_KEYS = int(os.environ.get("BULK_KEYS", "2500"))
 
+READ = """
+import os
+from appliance.bulk import shards
+from appliance.bulk.analyzer import Outcome
+from appliance.bulk.places import Entry
+
+def num_threads():
+    return len(os.listdir("/proc/self/task"))
+
+before, entries = num_threads(), [Entry("a.wav", "etag", 10)]
+assert shards.read_manifest(shards.write_manifest(entries)) == entries
+shards.check_rows(shards.write_detections("plan", entries, [Outcome(100, [], None)]), "plan", entries)
+print(num_threads() - before)
+"""
+
 
 @pytest.fixture
 def takes(tmp_path: Path) -> Path:
@@ -163,6 +178,11 @@ def test_two_runs_on_one_folder_are_refused(run: Run, takes: Path) -> None:
     with (takes.parent / "out" / "plan.json").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert "Another run" in run("bulk", "run", "out", code=1).stderr
+
+
+def test_reading_shards_starts_no_threads_which_could_abort_the_process_at_its_end() -> None:
+    process = subprocess.run([sys.executable, "-c", READ], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout == "0\n"
 
 
 def test_a_run_that_is_killed_goes_on_with_the_shards_that_are_missing(models: Path, tmp_path: Path) -> None:
