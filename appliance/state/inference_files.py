@@ -259,7 +259,7 @@ def list_with_old_scores(db: Reader, seconds: float, limit: int, whose: Whose = 
 
 
 def set_scores(tx: Transaction, file_id: str, etag: str | None, size_bytes: int | None) -> None:
-    """Set the ETag and the size in bytes of the scores that are kept of a file. Without kept scores both are None."""
+    """Set the ETag and the size in bytes of a file's kept scores. Both are None if it has no kept scores."""
     tx.change(
         """
         UPDATE inference_files SET scores_etag = ?1, scores_bytes = ?2,

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import BinaryIO, NamedTuple
 
-from appliance.engine.decode.matroska import element_of
+from appliance.engine.decode.matroska import BLOCKS, CLUSTER, GROUP, SEGMENT, element_of
 
-_HEAD, _SEGMENT, _CLUSTER, _CUES, _SEEK_HEAD = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0x1C53BB6B, 0x114D9B74
+_HEAD, _CUES, _SEEK_HEAD = 0x1A45DFA3, 0x1C53BB6B, 0x114D9B74
 _SEEK, _SEEK_NAME, _SEEK_PLACE = 0x4DBB, 0x53AB, 0x53AC
 _CUE, _CUE_TIME, _CUE_PLACE, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
-_TIME, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
-_NEXT = tuple(name.to_bytes(4, "big") for name in (_CLUSTER, _CUES))  # what may follow a cluster
+_TIME = 0xE7
+_NEXT = tuple(name.to_bytes(4, "big") for name in (CLUSTER, _CUES))  # what may follow a cluster
 
 _HEAD_BYTES = 256 * 1024  # the first cluster begins within these
 _CLUSTER_HEAD_BYTES = 256  # its time stands within these, and is one of so many elements
@@ -110,7 +110,7 @@ class CutOut:
         """Read what is before the first cluster, and the index if the file is shorter than it says."""
         size, head = self._file.seek(0, 2), self._read(0, _HEAD_BYTES)
         segment = next((part for part in _elements(head, 0) if part.name != _HEAD), None)
-        if not segment or segment.name != _SEGMENT or _is_open(segment):
+        if not segment or segment.name != SEGMENT or _is_open(segment):
             return
         self._base, self._num_lost = segment.content, segment.end - size
         if self._num_lost <= 0:
@@ -147,7 +147,7 @@ class CutOut:
         """Return the cluster that begins at a byte; None if none begins there, or a larger one than is looked at."""
         data = self._read(start, _MOST_BYTES)
         cluster = next(_elements(data, 0), None)
-        if not cluster or cluster.name != _CLUSTER:
+        if not cluster or cluster.name != CLUSTER:
             return None
         begin, is_open = cluster.content, _is_open(cluster)
         ends = (data.find(name, begin, len(data) if is_open else cluster.end) for name in _NEXT)
@@ -159,9 +159,9 @@ class CutOut:
             return None
         blocks = []
         for part in islice(_elements(data, begin, end), _MOST_PARTS):
-            group = _elements(data, part.content, part.end) if part.name == _GROUP else iter((part,))
+            group = _elements(data, part.content, part.end) if part.name == GROUP else iter((part,))
             inner = islice(group, _MOST_GROUP_PARTS)
-            blocks += [_block_of(data, each, start, time) for each in inner if each.name in (_SIMPLE_BLOCK, _BLOCK)]
+            blocks += [_block_of(data, each, start, time) for each in inner if each.name in BLOCKS]
         return _Cluster(time, not is_open and end < cluster.end, blocks)
 
     def _first_named(self, start: _Block, end: _Block) -> int:
@@ -175,7 +175,7 @@ class CutOut:
             if cue.track == start.track:
                 head = self._read(self._base + cue.cluster, _CLUSTER_HEAD_BYTES)
                 cluster = next(_elements(head, 0), None)
-                time = _time_of(head, cluster) if cluster and cluster.name == _CLUSTER else None
+                time = _time_of(head, cluster) if cluster and cluster.name == CLUSTER else None
                 if time is None or time > cue.time:
                     return cue.time
         return end.time
@@ -227,7 +227,7 @@ def _places_of_index(head: bytes, segment: _Element) -> list[int]:
     """Return where in the segment the index is said to begin by what is before the first cluster."""
     places = []
     for part in _elements(head, segment.content):
-        if part.name == _CLUSTER:
+        if part.name == CLUSTER:
             break
         for seek in _elements(head, part.content, part.end) if part.name == _SEEK_HEAD else ():
             fields = _numbers(head, seek)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-_BLOCKS = (0xA1, 0xA3)
-_ENTERED = (0x18538067, 0x1F43B675, 0xA0)  # a segment, a cluster and a group hold what follows
+SEGMENT, CLUSTER, GROUP, BLOCKS = 0x18538067, 0x1F43B675, 0xA0, (0xA1, 0xA3)
+_ENTERED = (SEGMENT, CLUSTER, GROUP)  # they hold what follows
 _MOST_ELEMENTS = 10_000
 
 
@@ -25,7 +25,7 @@ def is_readable_between(file: BinaryIO, block: int, next_block: int) -> bool:
             if element is None:
                 return False
             name, head, size = element
-            if name in _BLOCKS and end + head == next_block:
+            if name in BLOCKS and end + head == next_block:
                 return True
             end += head if name in _ENTERED else head + size
         return True
@@ -40,7 +40,7 @@ def _end_of(file: BinaryIO, block: int) -> int | None:
     head = file.read(block - start)
     for length in range(1, len(head)):
         element = element_of(head[-length - 1 :])
-        if element and element[0] in _BLOCKS and element[1] == length + 1:
+        if element and element[0] in BLOCKS and element[1] == length + 1:
             return block + element[2]
     return None
 

@@ -62,7 +62,7 @@ def windows(entry: dict) -> np.ndarray:
     """Return the recording of an entry as windows (count, CLIP_SAMPLES) float32."""
     if "first" in entry:
         end = entry["first"] + round(entry["duration_seconds"] * SAMPLE_RATE_HZ)
-        return cut(pool_of("spare").samples[entry["first"] : end].astype(np.float32) / 32768)
+        return cut(pool_of("spare").stretch(entry["first"], end))
     blocks, size = [], 0
     with av.open(str(set_folder() / entry["file"])) as container:
         for packet in container.demux(audio=0):

@@ -43,7 +43,7 @@ def candidate(index: int, pool: str = "fit") -> np.ndarray:
     if index >= len(pieces(pool)):
         return make_clip(rng, pool_of(pool), always_clean=True).audio
     first, num = pieces(pool)[index]
-    audio = codecs.fitted(pool_of(pool).samples[first : first + num].astype(np.float32) / 32768, CLIP_SAMPLES)
+    audio = codecs.fitted(pool_of(pool).stretch(first, first + num), CLIP_SAMPLES)
     return codecs.coded(rng, audio, 32_000) if rng.random() < 0.33 else audio
 
 

@@ -60,7 +60,7 @@ def build_pool(split: str) -> Path:
                     continue
                 try:
                     mono, rate_hz = decode(data)
-                except soundfile.LibsndfileError:  # five files of lmms-common are none
+                except soundfile.LibsndfileError:  # libsndfile cannot read five files of lmms-common
                     continue
                 samples = np.clip(np.round(mono * POOL_GAIN * 32767), -32768, 32767).astype(np.int16)
                 short = len(samples) < SHORT_RECORDING_SECONDS * SAMPLE_RATE_HZ
@@ -102,6 +102,10 @@ class Pool:
         total = sum(entry["samples"] for entry in self.index if entry["package"] == package)
         return float(np.sqrt(total))
 
+    def stretch(self, first: int, end: int) -> np.ndarray:
+        """Return samples [first, end) of the pool as (end - first,) float32 in [-1, 1]."""
+        return self.samples[first:end].astype(np.float32) / 32768
+
     def draw(self, rng: np.random.Generator, num_samples: int) -> tuple[np.ndarray, dict]:
         """Draw a stretch. Returns ((num_samples,) float32 in [-1, 1], zero-padded if short; the index entry)."""
         package = self.packages[rng.choice(len(self.packages), p=self.weights)]
@@ -109,9 +113,9 @@ class Pool:
         lengths = np.array([entry["samples"] for entry in entries], float)
         entry = entries[rng.choice(len(entries), p=lengths / lengths.sum())]
         start = int(rng.integers(0, max(1, entry["samples"] - num_samples)))
-        stretch = self.samples[entry["start"] + start : entry["start"] + min(start + num_samples, entry["samples"])]
+        stretch = self.stretch(entry["start"] + start, entry["start"] + min(start + num_samples, entry["samples"]))
         out = np.zeros(num_samples, np.float32)
-        out[: len(stretch)] = stretch.astype(np.float32) / 32768
+        out[: len(stretch)] = stretch
         return out, entry
 
 
